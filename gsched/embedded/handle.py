@@ -1,0 +1,83 @@
+"""The handle that users of an embedded MongoDB hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import final
+
+from gsched.embedded.flocks import EXCLUSIVE, SHARED, Deadline, is_held, locked, take_lock
+from gsched.embedded.server import join_or_start
+from gsched.errors import EmbeddedMongoError
+
+STOP_SECONDS = 70.0
+
+
+@final
+class EmbeddedMongo:
+    """A share in the MongoDB of a data directory; a context manager.
+
+    `path` is a directory on a local file system; it is created if missing, for this user only. `timeout_seconds`
+    limits the wait until MongoDB is ready: one or two seconds as a rule, longer after a crash with much data.
+
+    - `uri` is a connection string for any MongoDB client on this machine that runs as the same user. The server listens
+      on a Unix socket inside the directory and nowhere else.
+    - The server stops when its last user closes or ends, in whatever way. Without `close()` it is used until the
+      process ends.
+    - Children made by `os.fork` share the parent's share: the server runs until all of them have closed or ended.
+    - Programs stopped by systemd need `KillMode=mixed`: otherwise the server gets the signal when its users do.
+
+    Raises EmbeddedMongoError when mongod is missing, cannot run or is not ready in time.
+    """
+
+    uri: str
+
+    def __init__(self, path: str | os.PathLike[str], *, timeout_seconds: float = 60.0) -> None:
+        self.path = Path(path).expanduser().resolve()
+        self._share: int | None = None
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._open(Deadline(timeout_seconds, f"mongod in {self.path} was not ready (see mongod.log there)"))
+        except OSError as error:
+            raise EmbeddedMongoError(f"the data directory {self.path} cannot be used: {error}") from error
+
+    def _open(self, deadline: Deadline) -> None:
+        with locked(self.path / "start.lock", deadline):
+            share = take_lock(self.path / "users.lock", SHARED, deadline)
+            try:
+                self.uri = join_or_start(self.path, deadline)
+            except BaseException:
+                os.close(share)
+                raise
+            self._share = share
+
+    def close(self) -> None:
+        """Give the share back; the last user waits until the server has shut down. Closing twice does nothing.
+
+        Raises EmbeddedMongoError when the server has not stopped after about a minute.
+        """
+        share, self._share = self._share, None
+        if share is None:
+            return
+        os.close(share)
+        deadline = Deadline(STOP_SECONDS, f"mongod in {self.path} did not stop (see mongod.log there)")
+        with locked(self.path / "start.lock", deadline):  # nobody joins while we look who is left
+            while is_held(self.path / "server.lock", EXCLUSIVE) and not self._others_left():
+                deadline.pause()
+
+    def _others_left(self) -> bool:
+        """Shared by users, users.lock keeps out an exclusive lock only; held by the guardian, any lock."""
+        users = self.path / "users.lock"
+        return is_held(users, EXCLUSIVE) and not is_held(users, SHARED)
+
+    def __enter__(self) -> EmbeddedMongo:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def open_embedded(path: str | os.PathLike[str], *, timeout_seconds: float = 60.0) -> EmbeddedMongo:
+    """Open the MongoDB in the data directory `path`, starting it if nobody has; see EmbeddedMongo."""
+    return EmbeddedMongo(path, timeout_seconds=timeout_seconds)

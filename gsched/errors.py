@@ -1,0 +1,90 @@
+"""Every exception that gsched raises. All derive from GschedError; the class docstring is the default message."""
+
+from __future__ import annotations
+
+
+class GschedError(Exception):
+    """Base of all gsched errors."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+
+
+class ConfigurationError(GschedError, ValueError):
+    """A setting is unknown, missing or has a value that cannot work."""
+
+
+class SchedulerAlreadyRunningError(GschedError):
+    """The scheduler is already running; configure it before start() or shut it down first."""
+
+
+class SchedulerNotRunningError(GschedError):
+    """The scheduler is not running; call start() first."""
+
+
+class ForkedError(GschedError):
+    """The process was forked after the scheduler had started; the scheduler goes on in the parent only.
+
+    Create and start a scheduler in each child: gunicorn's post_worker_init hook, uWSGI's @postfork.
+    """
+
+
+class NotInRunError(GschedError):
+    """current_run() was called outside a run."""
+
+
+class JobError(GschedError):
+    """Something is wrong with one job."""
+
+
+class JobNotFoundError(JobError, KeyError):
+    """No job has this id."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"no job has the id {job_id!r}")
+        self.job_id = job_id
+
+    __str__ = Exception.__str__  # KeyError would print the repr of the message
+
+
+class JobIdConflictError(JobError):
+    """A job with this id exists already."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"the job id {job_id!r} is taken; pass replace_existing=True to replace that job")
+        self.job_id = job_id
+
+
+class InvalidJobError(JobError, ValueError):
+    """A job's options or arguments cannot work."""
+
+
+class FuncRefError(JobError, LookupError):
+    """A function reference cannot be made or resolved."""
+
+
+class InvalidTriggerError(GschedError, ValueError):
+    """A trigger's arguments are not understood or can never work."""
+
+
+class WorkerDiedError(GschedError):
+    """A worker process ended while it executed a run."""
+
+
+class EmbeddedMongoError(GschedError):
+    """The embedded MongoDB cannot be found, started or stopped."""
+
+
+class RunInterrupted(BaseException):
+    """Raised inside a run that is to stop. Not an Exception, so that `except Exception` in a job lets it through."""
+
+
+class RunTimedOut(RunInterrupted):
+    """The run takes longer than its job's timeout."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        super().__init__(f"the run took longer than {timeout_seconds:g} s")
+
+
+class RunCancelled(RunInterrupted):
+    """The run was cancelled: by cancel_run(), or because the scheduler shuts down."""

@@ -1,0 +1,335 @@
+"""Every event: its code, its name and what it means; the event objects; and the bus that delivers them.
+
+Codes and classes are APScheduler 3's where it has them, so that its users' listeners work.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import gevent
+
+from gsched.instants import from_ms
+from gsched.job import Job
+from gsched.planning import Span
+from gsched.run import Outcome, Result, Run, run_id
+from gsched.slices import Slice
+
+
+class EventKind(NamedTuple):
+    """One entry of the catalogue."""
+
+    code: int
+    name: str
+    level: str  # of its log line
+    meaning: str
+
+
+CATALOGUE: Final[dict[int, EventKind]] = {}
+
+
+def _kind(bit: int, name: str, level: str, meaning: str) -> int:
+    CATALOGUE[1 << bit] = EventKind(1 << bit, name, level, meaning)
+    return 1 << bit
+
+
+EVENT_SCHEDULER_STARTED = _kind(0, "scheduler.started", "info", "The hub greenlet runs.")
+EVENT_SCHEDULER_SHUTDOWN = _kind(1, "scheduler.stopped", "info", "The scheduler has stopped; `cut` runs were ended.")
+EVENT_SCHEDULER_PAUSED = _kind(2, "scheduler.paused", "info", "Nothing is started until the scheduler is resumed.")
+EVENT_SCHEDULER_RESUMED = _kind(3, "scheduler.resumed", "info", "What fell due meanwhile is late.")
+EVENT_EXECUTOR_ADDED = _kind(4, "executor.added", "debug", "An executor was added under `alias`.")
+EVENT_EXECUTOR_REMOVED = _kind(5, "executor.removed", "debug", "The executor `alias` was removed.")
+EVENT_JOBSTORE_ADDED = _kind(6, "store.added", "debug", "A job store was added under `alias`.")
+EVENT_JOBSTORE_REMOVED = _kind(7, "store.removed", "debug", "The job store `alias` was removed.")
+EVENT_ALL_JOBS_REMOVED = _kind(8, "jobs.removed", "info", "All jobs of the store `alias` were removed.")
+EVENT_JOB_ADDED = _kind(9, "job.added", "info", "The job is in its store.")
+EVENT_JOB_REMOVED = _kind(10, "job.removed", "info", "The job was removed, or its trigger has ended (see `reason`).")
+EVENT_JOB_MODIFIED = _kind(11, "job.changed", "info", "The job was modified or rescheduled.")
+EVENT_JOB_EXECUTED = _kind(12, "run.succeeded", "debug", "The function returned.")
+EVENT_JOB_ERROR = _kind(13, "run.failed", "error", "The function raised.")
+EVENT_JOB_MISSED = _kind(14, "run.missed", "warning", "Due instants were later than misfire_grace_time.")
+EVENT_JOB_SUBMITTED = _kind(15, "run.submitted", "debug", "The run was handed to its executor.")
+EVENT_JOB_MAX_INSTANCES = _kind(16, "run.skipped", "warning", "max_instances runs of the job were in progress.")
+EVENT_JOB_STARTED = _kind(17, "run.started", "debug", "A worker begins to execute the run.")
+EVENT_JOB_TIMED_OUT = _kind(18, "run.timed_out", "warning", "The run took longer than the job's timeout.")
+EVENT_JOB_CANCELLED = _kind(19, "run.cancelled", "warning", "The run was cancelled, before or after it started.")
+EVENT_JOB_SKIPPED = _kind(20, "run.skipped", "warning", "The run could not be executed (see `reason`).")
+EVENT_JOB_COALESCED = _kind(21, "run.coalesced", "debug", "A later instant runs for these.")
+EVENT_JOB_LOST = _kind(22, "run.lost", "warning", "The node died while the run was in progress.")
+EVENT_JOB_INTERRUPTED = _kind(23, "run.interrupted", "warning", "A run was told to stop (`step`: raise, kill, abandon).")
+EVENT_JOB_PAUSED = _kind(24, "job.paused", "info", "The job is not due until it is resumed.")
+EVENT_JOB_RESUMED = _kind(25, "job.resumed", "info", "The job is due again.")
+EVENT_JOB_PARKED = _kind(26, "job.parked", "error", "The job cannot be run (see `reason`); it is kept.")
+EVENT_JOB_HEALED = _kind(27, "job.healed", "info", "A parked job can be run again.")
+EVENT_HUB_BLOCKED = _kind(28, "hub.blocked", "warning", "Code held gevent's hub for `seconds` without yielding.")
+EVENT_NOT_PATCHED = _kind(29, "runtime.not_patched", "warning", "gevent has not patched `modules`; I/O there blocks.")
+EVENT_FORK_DETECTED = _kind(30, "fork.detected", "warning", "The process was forked; this copy stops.")
+EVENT_CLOCK_SKEWED = _kind(31, "clock.skewed", "warning", "The wall clock jumped by, or is off by, `seconds`.")
+EVENT_LISTENER_FAILED = _kind(32, "listener.failed", "error", "A listener raised.")
+EVENT_SUMMARY = _kind(33, "runs.summary", "info", "What happened since the last summary.")
+EVENT_EVENTS_DROPPED = _kind(34, "events.dropped", "warning", "Listeners were too slow; `count` events are missing.")
+EVENT_STORE_FAILED = _kind(35, "store.failed", "error", "A store raised; what it was told may be missing from it.")
+
+EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
+EVENT_ALL: Final = sum(CATALOGUE)
+
+_CODE_OF_OUTCOME: Final = {
+    Outcome.SUCCEEDED: EVENT_JOB_EXECUTED,
+    Outcome.FAILED: EVENT_JOB_ERROR,
+    Outcome.TIMED_OUT: EVENT_JOB_TIMED_OUT,
+    Outcome.CANCELLED: EVENT_JOB_CANCELLED,
+    Outcome.MISSED: EVENT_JOB_MISSED,
+    Outcome.SKIPPED: EVENT_JOB_SKIPPED,
+    Outcome.COALESCED: EVENT_JOB_COALESCED,
+    Outcome.LOST: EVENT_JOB_LOST,
+}
+
+
+def code_of(outcome: Outcome, reason: str | None = None) -> int:
+    """The code of the event that reports an outcome."""
+    return EVENT_JOB_MAX_INSTANCES if reason == "max_instances" else _CODE_OF_OUTCOME[outcome]
+
+
+class SchedulerEvent:
+    """Something happened to the scheduler or one of its parts.
+
+    :ivar code: one of the EVENT_ constants
+    :ivar alias: the store or executor that it is about, if any
+    :ivar details: what else there is to say, by name; also readable as attributes
+    """
+
+    def __init__(self, code: int, alias: str | None = None, **details: Any) -> None:
+        self.code = code
+        self.alias = alias
+        self.details = details
+
+    @property
+    def name(self) -> str:
+        return CATALOGUE[self.code].name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self.details[name]
+        except KeyError:
+            raise AttributeError(f"{self!r} has no {name!r}") from None
+
+    def fields(self) -> dict[str, Any]:
+        """What a log line says of the event."""
+        return {**({"alias": self.alias} if self.alias else {}), **self.details}
+
+    def __repr__(self) -> str:
+        said = "".join(f" {key}={value}" for key, value in self.fields().items())
+        return f"<{type(self).__name__} {self.name}{said}>"
+
+
+class JobEvent(SchedulerEvent):
+    """Something happened to a job.
+
+    :ivar job: the job's definition at that moment
+    """
+
+    def __init__(self, code: int, job: Job, **details: Any) -> None:
+        super().__init__(code, None, **details)
+        self.job = job
+
+    @property
+    def job_id(self) -> str:
+        return self.job.id
+
+    @property
+    def jobstore(self) -> str:
+        return self.job.jobstore
+
+    def fields(self) -> dict[str, Any]:
+        return {**_job_fields(self.job), "next_run_time": _iso(self.job.next_run_time), **self.details}
+
+
+class JobSubmissionEvent(JobEvent):
+    """Due instants of a job were handed to an executor, or ended without a run.
+
+    :ivar scheduled_run_time: the first of the instants
+    :ivar end: they come before this time; for a single instant, one millisecond later
+    :ivar reason: why nothing ran, where there is one
+    """
+
+    exception = retval = traceback = None
+
+    def __init__(self, code: int, job: Job, span: Span) -> None:
+        super().__init__(code, job)
+        self.span = span
+        self.reason = span.reason
+
+    @property
+    def scheduled_run_time(self) -> datetime:
+        return from_ms(self.span.first, self.job.trigger.timezone)
+
+    @property
+    def scheduled_run_times(self) -> list[datetime]:
+        return [self.scheduled_run_time]
+
+    @property
+    def end(self) -> datetime:
+        return from_ms(self.span.end, self.job.trigger.timezone)
+
+    def fields(self) -> dict[str, Any]:
+        first, end = self.span.first, self.span.end
+        said = {**_job_fields(self.job), "run_id": run_id(self.job.id, first), "scheduled_at": _iso(from_ms(first))}
+        if end > first + 1:
+            said["until"] = _iso(from_ms(end))
+        return said | ({"reason": self.reason} if self.reason else {})
+
+
+class JobExecutionEvent(JobEvent):
+    """A run started, was interrupted or ended.
+
+    :ivar run: the run
+    :ivar result: how it ended; None until then
+    """
+
+    def __init__(self, code: int, run: Run, result: Result | None = None, **details: Any) -> None:
+        super().__init__(code, run.job, **details)
+        self.run = run
+        self.result = result
+
+    @property
+    def run_id(self) -> str:
+        return self.run.id
+
+    @property
+    def scheduled_run_time(self) -> datetime:
+        return from_ms(self.run.scheduled_ms, self.job.trigger.timezone)
+
+    @property
+    def retval(self) -> Any:
+        return self.result.value if self.result else None
+
+    @property
+    def exception(self) -> BaseException | None:
+        return self.result.error if self.result else None
+
+    @property
+    def traceback(self) -> str | None:
+        return self.result.traceback if self.result else None
+
+    @property
+    def reason(self) -> str | None:
+        return self.result.reason if self.result else None
+
+    def fields(self) -> dict[str, Any]:
+        run, error = self.run, self.exception
+        said = _job_fields(run.job) | {
+            "run_id": run.id,
+            "attempt": run.attempt,
+            "scheduled_at": _iso(run.scheduled_at),
+            "duration": run.duration,
+            "lateness": run.lateness,
+            "reason": self.reason,
+            "error_type": type(error).__name__ if error else None,
+            "error_message": str(error) if error else None,
+            "traceback": self.traceback,
+        }
+        return {key: value for key, value in said.items() if value is not None} | self.details
+
+
+def _job_fields(job: Job) -> dict[str, Any]:
+    said: dict[str, Any] = {"job_id": job.id, "job_name": job.name}
+    if job.tags:
+        said["tags"] = list(job.tags)
+    return said
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat(timespec="milliseconds")
+
+
+Listener = Callable[[Any], object]
+
+
+class EventBus:
+    """Delivers events to listeners, in the order in which things happened, in a greenlet of its own.
+
+    A slow listener delays other listeners, never a run; one that raises is reported and the others still hear. At
+    most `limit` events wait; what comes on top is counted and reported as one event.
+    """
+
+    def __init__(self, limit: int = 100_000) -> None:
+        self.mask = 0  # what somebody listens to: whoever emits often looks here first
+        self.dropped = 0
+        self.failures = 0
+        self._limit = limit
+        self._unreported_drops = 0
+        self._listeners: list[tuple[Listener, int]] = []
+        self._queue: deque[SchedulerEvent] = deque()
+        self._delivery: gevent.Greenlet | None = None
+
+    def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
+        """Call `callback(event)` for each event whose code is in `mask`."""
+        self._listeners = [*self._listeners, (callback, mask)]
+        self._refresh_mask()
+
+    def remove_listener(self, callback: Listener) -> None:
+        """Stop calling `callback`; nothing happens if it does not listen."""
+        self._listeners = [(known, mask) for known, mask in self._listeners if known != callback]
+        self._refresh_mask()
+
+    def _refresh_mask(self) -> None:
+        self.mask = 0
+        for _, mask in self._listeners:
+            self.mask |= mask
+
+    def emit(self, event: SchedulerEvent) -> None:
+        """Queue an event for its listeners; returns at once."""
+        if not event.code & self.mask:
+            return
+        if len(self._queue) >= self._limit:
+            self.dropped += 1
+            self._unreported_drops += 1
+            return
+        self._queue.append(event)
+        if self._delivery is None:
+            self._delivery = gevent.spawn(self._deliver)
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait until all that was emitted is delivered, at most so long. A listener must not wait for itself."""
+        delivery = self._delivery
+        if delivery is not None and delivery is not gevent.getcurrent():
+            delivery.join(timeout_seconds)
+
+    def _deliver(self) -> None:
+        pace = Slice()
+        try:
+            while self._queue or self._unreported_drops:
+                self._call_listeners(self._queue.popleft() if self._queue else self._take_drops())
+                pace.breathe()
+        finally:
+            self._delivery = None
+
+    def _take_drops(self) -> SchedulerEvent:
+        count, self._unreported_drops = self._unreported_drops, 0
+        return SchedulerEvent(EVENT_EVENTS_DROPPED, count=count)
+
+    def _call_listeners(self, event: SchedulerEvent) -> None:
+        for callback, mask in self._listeners:
+            if event.code & mask:
+                try:
+                    callback(event)
+                except BaseException as error:  # SystemExit in a listener must not end the program either
+                    self._report(callback, event, error)
+
+    def _report(self, callback: Listener, event: SchedulerEvent, error: BaseException) -> None:
+        self.failures += 1
+        if event.code != EVENT_LISTENER_FAILED:  # else a failing listener would hear of itself for ever
+            self.emit(
+                SchedulerEvent(
+                    EVENT_LISTENER_FAILED,
+                    listener=getattr(callback, "__qualname__", repr(callback)),
+                    event=event.name,
+                    error_type=type(error).__name__,
+                    error_message=str(error),
+                )
+            )

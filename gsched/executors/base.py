@@ -1,0 +1,168 @@
+"""What an executor is: it takes runs, executes a bounded number at once, and returns how each one ended."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import Any
+
+from gevent import get_hub
+
+from gsched.clock import Clock
+from gsched.errors import ConfigurationError, RunCancelled
+from gsched.executors.interruption import Interruption
+from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run
+from gsched.slices import Slice
+
+_SOON = 1e-6  # seconds: a timer, so that the event loop serves I/O before the next slice
+
+
+class BaseExecutor(ABC):
+    """Executes at most `size` runs at once; more wait in order, without a worker.
+
+    - All methods are called in the scheduler's thread, and none blocks but `shutdown`.
+    - Each submitted run comes back by exactly one `run.owner.run_finished(run, result)`, its worker already free.
+    - A run that finds `max_waiting` others waiting is returned as skipped ("pool_full"); one that waited beyond its
+      job's misfire_grace_time is returned as missed.
+    - A run that exceeds its job's timeout, or is cancelled, is interrupted in steps (see Interruption).
+
+    Subclasses say how a run begins (`_begin`), is interrupted (`_throw`) and is given up (`_abandon`).
+
+    :param size: runs at once, at least 1
+    :param max_waiting: runs that may wait on top, at least 0
+    """
+
+    def __init__(self, size: int, max_waiting: int = 100_000) -> None:
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ConfigurationError(f"size: expected a whole number from 1, got {size!r}")
+        if isinstance(max_waiting, bool) or not isinstance(max_waiting, int) or max_waiting < 0:
+            raise ConfigurationError(f"max_waiting: expected a whole number from 0, got {max_waiting!r}")
+        self.size = size
+        self.max_waiting = max_waiting
+        self.abandoned = 0  # workers given up so far, because their runs would not stop
+        self._queue: deque[Run] = deque()
+        self._executing: set[Run] = set()
+        self._draining = False
+        self._clock: Clock
+
+    def start(self, clock: Clock) -> None:
+        """Get ready to execute, in the calling thread's gevent hub."""
+        self._clock = clock
+        self._loop = get_hub().loop
+
+    @property
+    def in_progress(self) -> int:
+        """Runs that execute now."""
+        return len(self._executing)
+
+    @property
+    def waiting(self) -> int:
+        """Runs that wait for a worker."""
+        return len(self._queue)
+
+    def runs(self) -> list[Run]:
+        """Runs that execute or wait, in no particular order."""
+        return [*self._executing, *self._queue]
+
+    def submit(self, run: Run) -> None:
+        """Execute `run` as soon as a worker is free."""
+        if len(self._executing) + len(self._queue) >= self.size + self.max_waiting:
+            run.owner.run_finished(run, Result(Outcome.SKIPPED, reason="pool_full"))
+            return
+        self._queue.append(run)
+        if not self._draining:
+            self._wake()
+
+    def cancel(self, run: Run) -> bool:
+        """Stop `run`, whether it waits or executes; False if it is not here (any more)."""
+        if run in self._executing:
+            self._interruption(run).begin(Outcome.CANCELLED)
+            return True
+        if run in self._queue:
+            self._queue.remove(run)
+            run.cancelled = True
+            run.owner.run_finished(run, Result(Outcome.CANCELLED, error=RunCancelled("cancelled before it started")))
+            return True
+        return False
+
+    def shutdown(self) -> None:
+        """Give up the workers. Runs that still execute were cancelled or waited for by the caller before."""
+
+    # -- for subclasses ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _begin(self, run: Run) -> None:
+        """Have a free worker execute `run` and call `_finish` at its end. Called in gevent's Hub: no blocking."""
+
+    def _throw(self, run: Run, error: BaseException) -> None:
+        """Raise `error` inside the run, where that is possible. Called in gevent's Hub."""
+
+    def _abandon(self, run: Run) -> None:
+        """The run would not stop: replace its worker, which must not call `_finish` for it any more."""
+
+    def _finish(self, run: Run, result: Result) -> None:
+        """The worker is free: take the run off the books, tell its owner, let the next one begin."""
+        self._executing.discard(run)
+        if run.interruption is not None:
+            result = run.interruption.conclude(result)
+        run.owner.run_finished(run, result)
+        if self._queue and not self._draining:
+            self._wake()
+
+    # -- the queue --------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        self._draining = True
+        self._loop.run_callback(self._drain)
+
+    def _drain(self) -> None:
+        """Let waiting runs begin while there are free workers."""
+        pace = Slice()
+        while self._queue and len(self._executing) < self.size:
+            run = self._queue.popleft()
+            if not self._too_late(run):
+                self._executing.add(run)
+                self._begin(run)
+            if pace.used_up():
+                self._continue_soon()
+                return
+        self._draining = False
+
+    def _continue_soon(self) -> None:
+        timer = self._loop.timer(_SOON)
+        timer.start(self._drain_after, timer)
+
+    def _drain_after(self, timer: Any) -> None:
+        timer.close()
+        self._drain()
+
+    def _too_late(self, run: Run) -> bool:
+        grace = run.job.misfire_grace_ms
+        if grace is None or self._clock.now_ms() - run.scheduled_ms <= grace:
+            return False
+        run.owner.run_finished(run, Result(Outcome.MISSED, reason="waited"))
+        return True
+
+    # -- timeouts and cancellation ----------------------------------------------------------------------------
+
+    def _started(self, run: Run) -> None:
+        """Note that `run` begins now, and watch over its timeout."""
+        run.started_ms = self._clock.now_ms()
+        if run.job.timeout_seconds is not None:
+            self._interruption(run).begin_after(run.job.timeout_seconds)
+        run.owner.run_started(run)
+
+    def _interruption(self, run: Run) -> Interruption:
+        if run.interruption is None:
+            run.interruption = Interruption(run, self._clock, self._throw, self._give_up)
+        return run.interruption
+
+    def _give_up(self, run: Run) -> None:
+        self.abandoned += 1
+        self._abandon(run)
+        self._finish(run, Result(Outcome.FAILED, reason="abandoned"))
+
+
+def succeeded(value: Any) -> Result:
+    """The result of a function that returned `value`."""
+    return SUCCEEDED_WITH_NONE if value is None else Result(Outcome.SUCCEEDED, value)

@@ -1,0 +1,87 @@
+"""How a run is stopped that takes too long or was cancelled: raise, then kill, then abandon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gevent import GreenletExit
+
+from gsched.clock import Clock, Timer
+from gsched.errors import RunCancelled, RunTimedOut
+from gsched.run import Outcome, Result, Run
+
+GRACE_SECONDS = 1.0  # between two steps: time for `finally` blocks to close what they opened
+
+
+class Interruption:
+    """Stops one run, step by step, each step an event.
+
+    1. raise: RunTimedOut or RunCancelled inside the run;
+    2. kill: GreenletExit, for a run that swallowed the first;
+    3. abandon: the run is reported as ended and its worker replaced; what the function still does has no effect here.
+
+    :param throw: raises an error inside a run
+    :param give_up: abandons a run
+    """
+
+    __slots__ = ("_run", "_clock", "_throw", "_give_up", "_timer", "_outcome", "_error", "_step")
+
+    def __init__(
+        self, run: Run, clock: Clock, throw: Callable[[Run, BaseException], None], give_up: Callable[[Run], None]
+    ) -> None:
+        self._run = run
+        self._clock = clock
+        self._throw = throw
+        self._give_up = give_up
+        self._timer: Timer | None = None
+        self._outcome: Outcome | None = None
+        self._error: BaseException | None = None
+
+    def begin_after(self, timeout_seconds: float) -> None:
+        """Stop the run as timed out unless it ends before."""
+        self._timer = self._clock.call_later(timeout_seconds, self.begin, Outcome.TIMED_OUT)
+
+    def begin(self, outcome: Outcome) -> None:
+        """Stop the run as timed out or cancelled; nothing happens if it is being stopped already."""
+        if self._outcome is not None:
+            return
+        self._outcome = outcome
+        self._run.cancelled = True
+        timeout = self._run.job.timeout_seconds
+        if outcome is Outcome.TIMED_OUT and timeout is not None:
+            self._error = RunTimedOut(timeout)
+        else:
+            self._error = RunCancelled("cancelled")
+        self._then(0.0, self._raise)
+
+    def conclude(self, result: Result) -> Result:
+        """The run has ended: stop watching it, and tell what became of it.
+
+        Decided by our own record, not by what came out of the function: it may have swallowed our error, turned it
+        into another one, or still have returned.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._outcome is None:
+            return result
+        return Result(self._outcome, result.value, self._error, result.reason)
+
+    def _raise(self) -> None:
+        assert self._error is not None
+        self._then(GRACE_SECONDS, self._kill)
+        self._run.owner.run_interrupted(self._run, "raise")
+        self._throw(self._run, self._error)
+
+    def _kill(self) -> None:
+        self._then(GRACE_SECONDS, self._abandon)
+        self._run.owner.run_interrupted(self._run, "kill")
+        self._throw(self._run, GreenletExit())
+
+    def _abandon(self) -> None:
+        self._run.owner.run_interrupted(self._run, "abandon")
+        self._give_up(self._run)
+
+    def _then(self, seconds: float, step: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.call_later(seconds, step)

@@ -1,0 +1,91 @@
+"""Function references: a callable as "package.module:qualname", and which ones may be resolved."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gsched.errors import FuncRefError
+
+
+def ref_of(func: Callable[..., Any]) -> str | None:
+    """The reference under which `func` is found again, or None for lambdas, closures and instances."""
+    if isinstance(func, functools.partial):
+        return None
+    module, qualname = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+    owner = getattr(func, "__self__", None)
+    if inspect.isclass(owner):  # a class method may be inherited: name the class it was taken from
+        module, qualname = owner.__module__, f"{owner.__qualname__}.{func.__name__}"
+    if not module or not qualname or "<" in qualname or (owner is not None and not inspect.isclass(owner)):
+        return None
+    try:
+        found = _lookup(f"{module}:{qualname}")
+    except FuncRefError:
+        return None
+    return f"{module}:{qualname}" if found == func else None
+
+
+def resolve(ref: str) -> Callable[..., Any]:
+    """The callable that a trusted `ref` names (from the program itself, not from a store).
+
+    Raises FuncRefError if the text is no reference, its module cannot be imported, or nothing callable is there.
+    """
+    found = _lookup(ref)
+    if not callable(found):
+        raise FuncRefError(f"{ref!r} is not callable but a {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
+
+
+def _lookup(ref: str) -> Any:
+    module_name, colon, qualname = ref.partition(":")
+    if not colon or not module_name or not qualname:
+        raise FuncRefError(f"{ref!r} is not a function reference; write it as 'package.module:function'")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:  # user modules may raise anything while they are imported
+        raise FuncRefError(f"{ref!r}: cannot import {module_name!r}: {error!r}") from error
+    for name in qualname.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise FuncRefError(f"{ref!r}: {module_name!r} has no {qualname!r}") from None
+    return found
+
+
+class AllowedFunctions:
+    """Which stored references may be resolved: those inside named modules, and those the program itself handed in.
+
+    A store is input from outside: whoever can write to it could otherwise have `os:system` called.
+
+    :param modules: module names; a package allows everything below it
+    """
+
+    def __init__(self, modules: Iterable[str] = ()) -> None:
+        self._modules = {module.rstrip(".") for module in modules}
+        self._registered: dict[str, Callable[..., Any]] = {}
+
+    def register(self, ref: str, func: Callable[..., Any]) -> None:
+        """Allow one reference: the program used this function itself."""
+        self._registered[ref] = func
+
+    def resolve(self, ref: str) -> Callable[..., Any]:
+        """The callable, if it may be resolved. Raises FuncRefError with the reason if not.
+
+        The function must also *live* in an allowed module, so that `myapp:os.system` opens no way round.
+        """
+        registered = self._registered.get(ref)
+        if registered is not None:
+            return registered
+        if not self._allows(ref.partition(":")[0]):
+            raise FuncRefError(f"{ref!r} is outside the modules this scheduler may call; name its module in modules=")
+        func = resolve(ref)
+        home = getattr(inspect.unwrap(func), "__module__", None)
+        if not self._allows(home or ""):
+            raise FuncRefError(f"{ref!r} leads to {home}, outside the modules this scheduler may call")
+        return func
+
+    def _allows(self, module: str) -> bool:
+        return any(module == allowed or module.startswith(allowed + ".") for allowed in self._modules)

@@ -1,0 +1,106 @@
+"""Instants: aware datetimes at the public surface, integer milliseconds since the Unix epoch inside."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from gsched.errors import ConfigurationError
+
+UTC = timezone.utc
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last instant a datetime can hold
+_MILLISECOND = timedelta(milliseconds=1)
+_ISO_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
+
+
+def to_ms(instant: datetime) -> int:
+    """Milliseconds since the epoch of an aware datetime, rounded down."""
+    return (instant - EPOCH) // _MILLISECOND
+
+
+def from_ms(ms: int, tz: tzinfo = UTC) -> datetime:
+    """The aware datetime of `ms` milliseconds since the epoch, in `tz`."""
+    return (EPOCH + timedelta(milliseconds=ms)).astimezone(tz)
+
+
+def as_timezone(value: str | tzinfo | None) -> tzinfo:
+    """A time zone from its IANA name, a tzinfo (pytz objects become zoneinfo ones) or None (this machine's zone).
+
+    Raises ConfigurationError for a name that is not in the time zone database.
+    """
+    if value is None:
+        return local_timezone()
+    if isinstance(value, str):
+        return _named_timezone(value)
+    if isinstance(value, tzinfo):
+        pytz_name = getattr(value, "zone", None)
+        return _named_timezone(pytz_name) if isinstance(pytz_name, str) else value
+    raise ConfigurationError(f"timezone: expected a name or a tzinfo, got {value!r}")
+
+
+@lru_cache(maxsize=None)
+def _named_timezone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigurationError(f"timezone: {name!r} is not in the time zone database") from None
+
+
+def timezone_name(tz: tzinfo) -> str:
+    """The name under which `as_timezone` finds `tz` again."""
+    if tz is UTC:
+        return "UTC"
+    return str(getattr(tz, "key", None) or tz)
+
+
+@lru_cache(maxsize=1)
+def local_timezone() -> tzinfo:
+    """This machine's zone: the TZ variable, then /etc/localtime, then UTC (the order of tzset(3))."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    if not name:
+        _, _, name = os.path.realpath("/etc/localtime").partition("zoneinfo/")
+    try:
+        return _named_timezone(name) if name else UTC
+    except ConfigurationError:
+        return UTC
+
+
+def as_instant(value: datetime | date | str | int | float, tz: tzinfo, what: str = "date") -> datetime:
+    """An aware datetime, cut to milliseconds, from what users write.
+
+    :param value: a datetime (a naive one is wall-clock time in `tz`), a date (its midnight), ISO-8601 text, or
+        seconds since the epoch
+    :param what: the parameter's name, for the error
+    :raises ConfigurationError: for anything else
+    """
+    if isinstance(value, str):
+        value = _parse(value, what)
+    elif isinstance(value, bool) or not isinstance(value, (date, int, float)):
+        raise ConfigurationError(f"{what}: expected a datetime, date, ISO text or seconds, got {value!r}")
+    if isinstance(value, (int, float)):
+        try:
+            value = datetime.fromtimestamp(value, UTC)
+        except (ValueError, OverflowError, OSError):
+            raise ConfigurationError(f"{what}: {value!r} is not a number of seconds since the epoch") from None
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=tz)
+    elif hasattr(value.tzinfo, "zone"):  # pytz: its fixed offset is right, its arithmetic is not
+        value = value.astimezone(as_timezone(value.tzinfo))
+    return value.replace(microsecond=value.microsecond // 1000 * 1000)
+
+
+def _parse(text: str, what: str) -> datetime:
+    try:
+        year, month, day = map(int, _ISO_DATE.match(text.strip())[0].split("-"))  # type: ignore[index]
+        rest = _ISO_DATE.sub("", text.strip(), count=1)
+        return datetime.fromisoformat(f"{year:04}-{month:02}-{day:02}{rest}")
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{what}: {text!r} is not an ISO-8601 date or time") from None

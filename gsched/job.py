@@ -1,0 +1,273 @@
+"""A job: the stored definition of what to run and when, its defaults and its validation."""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from gsched.durations import as_ms, as_seconds
+from gsched.errors import InvalidJobError
+from gsched.funcref import ref_of, resolve
+from gsched.instants import from_ms
+from gsched.triggers import BaseTrigger
+from gsched.triggers.jitter import jittered_last, jittered_next
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Undefined:
+    """Stands for an argument that was not given, where None means something."""
+
+    def __repr__(self) -> str:
+        return "<undefined>"
+
+
+UNDEFINED: Final = Undefined()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job's definition. Frozen: a change makes a new one with a higher `rev`.
+
+    `next_run_ms` is a lower bound of the next run time as it was when the job was written; what recurs follows from
+    the trigger. `func` is None while `func_ref` could not be resolved: the job is parked, with the reason.
+    """
+
+    id: str
+    func: Callable[..., Any] | None = field(compare=False)
+    trigger: BaseTrigger
+    func_ref: str | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = NOTHING
+    name: str = ""
+    executor: str = "default"
+    jobstore: str = "default"
+    misfire_grace_ms: int | None = None
+    coalesce: bool = True
+    max_instances: int = 1
+    timeout_seconds: float | None = None
+    recover: bool = False
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = NOTHING
+    next_run_ms: int | None = None
+    paused: bool = False
+    parked: str | None = None
+    rev: int = 1
+
+    def evolve(self, **changes: Any) -> Job:
+        """This job with some fields changed."""
+        return replace(self, **changes)
+
+    def next_ms(self, after: int) -> int | None:
+        """The first due instant strictly after `after` (ms since the epoch), jitter included, or None."""
+        trigger = self.trigger
+        if trigger.jitter_ms:
+            return jittered_next(trigger, trigger.jitter_ms, self.id, after)
+        return trigger.next_ms(after)
+
+    def last_ms(self, first: int, until: int) -> int:
+        """The last due instant not after `until`, given that `first` (not after `until`) is due."""
+        trigger = self.trigger
+        if trigger.jitter_ms:
+            return jittered_last(trigger, trigger.jitter_ms, self.id, first, until)
+        return trigger.last_ms(first, until)
+
+    def next_due_ms(self, now: int) -> int | None:
+        """The next due instant as seen at `now`: the stored bound if it is still to come, else by the trigger."""
+        if self.paused or self.next_run_ms is None or self.next_run_ms > now:
+            return None if self.paused else self.next_run_ms
+        return self.next_ms(now)
+
+    @property
+    def next_run_time(self) -> datetime | None:
+        """The stored next run time, in the trigger's zone; None while paused and when the trigger has ended."""
+        if self.paused or self.next_run_ms is None:
+            return None
+        return from_ms(self.next_run_ms, self.trigger.timezone)
+
+    @property
+    def misfire_grace_time(self) -> float | None:
+        """How many seconds late a run may start; None is any."""
+        return None if self.misfire_grace_ms is None else self.misfire_grace_ms / 1000
+
+    def __str__(self) -> str:
+        due = self.next_run_time
+        when = "paused" if self.paused else f"next run at: {due:%Y-%m-%d %H:%M:%S %Z}" if due else "ended"
+        return f"{self.name} (trigger: {self.trigger}, {when})"
+
+
+class CallChecker:
+    """Tells whether functions accept their jobs' arguments; looks at each function and shape of call once."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[int, int, tuple[str, ...]]] = set()
+
+    def check(self, job: Job) -> None:
+        """Raises InvalidJobError if the job's function does not accept its arguments."""
+        if job.func is None:
+            return
+        shape = (id(job.func), len(job.args), tuple(job.kwargs))
+        if shape not in self._seen:
+            check_call(job.func, job.args, job.kwargs)
+            self._seen.add(shape)
+
+
+def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Raises InvalidJobError if `func(*args, **kwargs)` does not fit the function's signature."""
+    try:
+        signature = inspect.signature(func)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        name = getattr(func, "__qualname__", repr(func))
+        raise InvalidJobError(f"{name}{signature} does not accept these arguments: {error}") from None
+
+
+def build_job(
+    func: Callable[..., Any] | str,
+    trigger: BaseTrigger,
+    *,
+    id: str | None = None,
+    name: str | None = None,
+    args: Iterable[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Job:
+    """A validated job, without a next run time.
+
+    `options` are those of `OPTIONS` and of the job's own fields that need no validation.
+    Raises InvalidJobError or ConfigurationError for what cannot work, FuncRefError for a reference that leads nowhere.
+    """
+    call, ref = _function(func)
+    return Job(
+        id=uuid.uuid4().hex if id is None else checked_text("id", id),
+        func=call,
+        func_ref=ref,
+        trigger=trigger,
+        args=checked_args(args),
+        kwargs=checked_kwargs(kwargs),
+        name=checked_text("name", name) if name is not None else _name_of(call),
+        **checked_options(options),
+    )
+
+
+def _function(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], str | None]:
+    if isinstance(func, str):
+        return resolve(func), func
+    if not callable(func):
+        raise InvalidJobError(f"func: expected a callable or 'package.module:function', got {func!r}")
+    return func, ref_of(func)
+
+
+def _name_of(func: Callable[..., Any]) -> str:
+    """The bare name, as APScheduler's get_callable_name gives it."""
+    func = getattr(func, "func", func)  # functools.partial
+    name = getattr(func, "__qualname__", None) or type(func).__qualname__
+    return str(name).rpartition("<locals>.")[2]
+
+
+def checked_text(what: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise InvalidJobError(f"{what}: expected a text that is not empty, got {value!r}")
+    return value
+
+
+def checked_args(args: object) -> tuple[Any, ...]:
+    if args is None:
+        return ()
+    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
+        raise InvalidJobError(f"args: expected a list or tuple, got {args!r}")
+    return tuple(args)
+
+
+def checked_kwargs(kwargs: object) -> Mapping[str, Any]:
+    if not kwargs and (kwargs is None or isinstance(kwargs, Mapping)):
+        return NOTHING
+    if not isinstance(kwargs, Mapping) or not all(isinstance(key, str) for key in kwargs):
+        raise InvalidJobError(f"kwargs: expected a mapping with text keys, got {kwargs!r}")
+    return MappingProxyType(dict(kwargs))
+
+
+def _flag(what: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidJobError(f"{what}: expected True or False, got {value!r}")
+    return value
+
+
+def _max_instances(what: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidJobError(f"{what}: expected a whole number from 1, got {value!r}")
+    return value
+
+
+def _tags(what: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InvalidJobError(f"{what}: expected a list of texts, got {value!r}")
+    return tuple(checked_text("tag", tag) for tag in value)
+
+
+def _metadata(what: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidJobError(f"{what}: expected a mapping, got {value!r}")
+    return MappingProxyType(dict(value)) if value else NOTHING
+
+
+def _grace_ms(what: str, value: Any) -> int | None:
+    return None if value is None else as_ms(value, what)
+
+
+def _timeout_seconds(what: str, value: Any) -> float | None:
+    return None if value is None else as_seconds(value, what)
+
+
+# What users may set besides the function, its arguments and the trigger: the job's field, and how a value is checked.
+OPTIONS: Final[Mapping[str, tuple[str, Callable[[str, Any], Any]]]] = {
+    "executor": ("executor", checked_text),
+    "jobstore": ("jobstore", checked_text),
+    "misfire_grace_time": ("misfire_grace_ms", _grace_ms),
+    "coalesce": ("coalesce", _flag),
+    "max_instances": ("max_instances", _max_instances),
+    "timeout": ("timeout_seconds", _timeout_seconds),
+    "recover": ("recover", _flag),
+    "tags": ("tags", _tags),
+    "metadata": ("metadata", _metadata),
+}
+
+
+def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The job fields that these options set. Raises InvalidJobError for an unknown one, naming the nearest."""
+    fields = {}
+    for option, value in options.items():
+        try:
+            name, check = OPTIONS[option]
+        except KeyError:
+            raise InvalidJobError(unknown_option(option, [*OPTIONS, "id", "name", "args", "kwargs"])) from None
+        fields[name] = check(option, value)
+    return fields
+
+
+def unknown_option(option: str, known: Iterable[str]) -> str:
+    """The message for an option that does not exist."""
+    from difflib import get_close_matches  # only errors need it
+
+    near = get_close_matches(option, list(known), n=1)
+    return f"unknown option {option!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def replacement(old: Job, new: Job, *, keep_schedule: bool) -> Job:
+    """The job that `new` becomes where it replaces `old`.
+
+    With `keep_schedule` an unchanged trigger keeps its anchor, its next run time and the paused state: a program that
+    adds its jobs at every start must not restart their intervals.
+    """
+    new = new.evolve(rev=old.rev + 1)
+    if keep_schedule and new.trigger.same_schedule(old.trigger) and old.next_run_ms is not None:
+        return new.evolve(trigger=old.trigger, next_run_ms=old.next_run_ms, paused=old.paused)
+    return new

@@ -1,0 +1,87 @@
+"""What a trigger is: a pure function of time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+from typing import Any, ClassVar
+
+from gsched.errors import InvalidTriggerError
+from gsched.instants import UTC, from_ms, to_ms
+
+
+class BaseTrigger(ABC):
+    """Computes the instants at which a job is due.
+
+    - A trigger is immutable and reads no clock: equal arguments give equal results, for ever.
+    - Its primitive is `next_ms`, on integer milliseconds since the epoch; everything else is defined by it.
+    - Results increase strictly; None means that nothing comes any more.
+    - It costs one calculation or one search to step over any span of time, never a walk over what lies in it.
+    - `fields()` gives the constructor's arguments as plain values (text, numbers, aware datetimes, lists of such,
+      mappings); with the key "type" beside them they rebuild an equal trigger.
+    """
+
+    alias: ClassVar[str]
+    timezone: tzinfo = UTC
+    jitter_ms: int = 0
+
+    @abstractmethod
+    def next_ms(self, after: int) -> int | None:
+        """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
+
+    @abstractmethod
+    def fields(self) -> dict[str, Any]:
+        """The arguments that rebuild this trigger; those at their default are left out."""
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> BaseTrigger:
+        """The trigger that `fields()` describes. Raises InvalidTriggerError."""
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise InvalidTriggerError(f"{cls.alias} trigger: {error}") from None
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """The first instant strictly after the aware datetime `instant`, in the trigger's zone, or None."""
+        found = self.next_ms(to_ms(instant))
+        return None if found is None else from_ms(found, self.timezone)
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """APScheduler 3's question, answered by `next_ms`: after the previous time, or else not before `now`."""
+        found = self.next_ms(to_ms(now) - 1 if previous_fire_time is None else to_ms(previous_fire_time))
+        return None if found is None else from_ms(found, self.timezone)
+
+    def last_ms(self, first: int, until: int) -> int:
+        """The last instant not after `until`, given one (`first` <= `until`) that is due: a bisection.
+
+        `first` need not be one of the trigger's own instants; it is the answer when no later one is.
+        """
+        following = self.next_ms(first)
+        while following is not None and following <= until:
+            first = following
+            # Invariant: `first` is due. Find how far one can start back from `until` and still land before it.
+            low, high = first, until
+            while high - low > 1:
+                middle = (low + high) // 2
+                landed = self.next_ms(middle)
+                if landed is not None and landed <= until:
+                    low = first = landed
+                else:
+                    high = middle
+            following = self.next_ms(first)
+        return first
+
+    def anchored(self, at: int) -> BaseTrigger:
+        """The same trigger with its phase set so that `at` (ms) is due, if it has a phase that is free; else itself."""
+        return self
+
+    def same_schedule(self, other: object) -> bool:
+        """Whether both were written the same way: equal but for an anchor that the scheduler chose."""
+        return self == other
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.fields() == other.fields()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), str(self)))

@@ -118,7 +118,7 @@ def socket_path() -> str:
 
 def bound_log() -> None:
     """Move a long log to mongod.log.1. mongod appends to the same file: what it writes meanwhile may be cut off."""
-    if os.fstat(1).st_size < MAX_LOG_BYTES:
+    if os.path.getsize("mongod.log") < MAX_LOG_BYTES:
         return
     with open("mongod.log", "rb") as log, open("mongod.log.1", "wb") as old:
         old.write(log.read())

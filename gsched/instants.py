@@ -14,6 +14,7 @@ UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last instant a datetime can hold
 _MILLISECOND = timedelta(milliseconds=1)
+_FIXED_OFFSET = re.compile(r"UTC([+-])([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")  # str() of datetime.timezone
 _ISO_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 
 
@@ -46,6 +47,10 @@ def as_timezone(value: str | tzinfo | None) -> tzinfo:
 def _named_timezone(name: str) -> tzinfo:
     if name == "UTC":
         return UTC
+    if match := _FIXED_OFFSET.fullmatch(name):
+        sign, hours, minutes, seconds = match.groups("0")
+        offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
+        return timezone(offset if sign == "+" else -offset)
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -18,9 +18,12 @@ class BaseTrigger(ABC):
     - Its primitive is `next_ms`, on integer milliseconds since the epoch; everything else is defined by it.
     - Results increase strictly; None means that nothing comes any more.
     - It costs one calculation or one search to step over any span of time, never a walk over what lies in it.
+    - Results are nominal: `jitter_ms` is only stated here, `gsched.triggers.jitter` adds it per job.
     - `fields()` gives the constructor's arguments as plain values (text, numbers, aware datetimes, lists of such,
       mappings); with the key "type" beside them they rebuild an equal trigger.
     """
+
+    __slots__ = ()
 
     alias: ClassVar[str]
     timezone: tzinfo = UTC
@@ -40,7 +43,8 @@ class BaseTrigger(ABC):
         try:
             return cls(**fields)
         except TypeError as error:
-            raise InvalidTriggerError(f"{cls.alias} trigger: {error}") from None
+            reason = str(error).replace(f"{cls.__name__}.__init__() ", "")
+            raise InvalidTriggerError(f"{cls.alias} trigger: {reason}") from None
 
     def next_after(self, instant: datetime) -> datetime | None:
         """The first instant strictly after the aware datetime `instant`, in the trigger's zone, or None."""
@@ -49,7 +53,7 @@ class BaseTrigger(ABC):
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """APScheduler 3's question, answered by `next_ms`: after the previous time, or else not before `now`."""
-        found = self.next_ms(to_ms(now) - 1 if previous_fire_time is None else to_ms(previous_fire_time))
+        found = self.next_ms(_ceil_ms(now) - 1 if previous_fire_time is None else to_ms(previous_fire_time))
         return None if found is None else from_ms(found, self.timezone)
 
     def last_ms(self, first: int, until: int) -> int:
@@ -81,7 +85,43 @@ class BaseTrigger(ABC):
         return self == other
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.fields() == other.fields()  # type: ignore[attr-defined]
+        return type(self) is type(other) and isinstance(other, BaseTrigger) and self.fields() == other.fields()
 
     def __hash__(self) -> int:
         return hash((type(self), str(self)))
+
+
+class FrozenTrigger(BaseTrigger):
+    """What the built-in triggers share: attributes that are written once, an optional anchor, a printed form."""
+
+    __slots__ = ()
+
+    def same_schedule(self, other: object) -> bool:
+        """Whether both were written the same way: equal but for an anchor that the scheduler chose."""
+        return isinstance(other, FrozenTrigger) and type(self) is type(other) and self._written() == other._written()
+
+    def _written(self) -> dict[str, Any]:
+        return {name: value for name, value in self.fields().items() if name != "anchor"}
+
+    def _options(self) -> list[str]:
+        return []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} ({', '.join(self._options())})>"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if hasattr(self, name):
+            raise AttributeError(f"{type(self).__name__}.{name} cannot change: a trigger is immutable, make a new one")
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__}.{name} cannot be deleted: a trigger is immutable")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_fields, (self.fields(),)
+
+
+def _ceil_ms(instant: datetime) -> int:
+    """Rounded up, so that "not before `instant`" holds for one with microseconds too."""
+    ms = to_ms(instant)
+    return ms if instant.microsecond % 1000 == 0 else ms + 1

@@ -1,0 +1,119 @@
+"""Which days a cron schedule admits. Days are counted from 1970-01-01."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from calendar import isleap, monthrange
+from collections.abc import Sequence
+from datetime import date
+from functools import cache, lru_cache
+from itertools import islice
+from typing import Final, NamedTuple
+
+from gsched.triggers.cron.fields import LAST
+
+EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+LAST_DAY: Final = date(9999, 12, 31).toordinal() - EPOCH_DAY
+
+
+class DayRule(NamedTuple):
+    """The fields of a schedule that speak about days."""
+
+    years: tuple[int, ...]
+    months: frozenset[int]
+    days: frozenset[int]
+    last_day: bool
+    places: frozenset[tuple[int, int]]
+    weeks: frozenset[int]
+    weekdays: frozenset[int]
+    either: bool
+    """Whether one of day and weekday is enough (crontab(5), when both are restricted)."""
+
+    def admits(self, day: date, month_length: int) -> bool:
+        """Whether `day`, of a month and year that fit, fits the other fields too."""
+        by_weekday = day.weekday() in self.weekdays
+        if not by_weekday and not self.either:
+            return False
+        by_day = self._admits_day(day, month_length)
+        if not (by_day or (by_weekday and self.either)):
+            return False
+        return len(self.weeks) == 53 or day.isocalendar()[1] in self.weeks
+
+    def _admits_day(self, day: date, month_length: int) -> bool:
+        if day.day in self.days or (self.last_day and day.day == month_length):
+            return True
+        if not self.places:
+            return False
+        weekday = day.weekday()
+        in_last_week = day.day > month_length - 7
+        return ((day.day + 6) // 7, weekday) in self.places or (in_last_week and (LAST, weekday) in self.places)
+
+
+class Days:
+    """Finds the next day that a rule admits. What it worked out about a kind of year serves all years of that kind."""
+
+    __slots__ = ("_by_kind", "_rule")
+
+    def __init__(self, rule: DayRule) -> None:
+        self._rule = rule
+        self._by_kind: dict[int, Sequence[int]] = {}
+
+    def next(self, day: int) -> int | None:
+        """The first admitted day that is not before `day`, or None."""
+        if day > LAST_DAY:
+            return None
+        day = max(day, 0)
+        year = date.fromordinal(day + EPOCH_DAY).year
+        years = self._rule.years
+        place = bisect_left(years, year)
+        if place < len(years) and years[place] == year:
+            start, days = _new_year(year), self._in(year)
+            index = bisect_left(days, day - start)
+            if index < len(days):
+                return start + days[index]
+            place += 1
+        return self._first_from(place)
+
+    def _first_from(self, place: int) -> int | None:
+        for year in islice(self._rule.years, place, None):
+            if days := self._in(year):
+                return _new_year(year) + days[0]
+        return None
+
+    def _in(self, year: int) -> Sequence[int]:
+        kind = _kind(year)
+        days = self._by_kind.get(kind)
+        if days is None:
+            days = self._by_kind[kind] = self._admitted(year)
+        return days
+
+    def _admitted(self, year: int) -> Sequence[int]:
+        """The admitted days of `year`, counted from 1 January."""
+        start = date(year, 1, 1).toordinal()
+        found: list[int] = []
+        for month in sorted(self._rule.months):
+            length = monthrange(year, month)[1]
+            dates = (date(year, month, day) for day in range(1, length + 1))
+            found.extend(day.toordinal() - start for day in dates if self._rule.admits(day, length))
+        return range(found[0], found[-1] + 1) if _consecutive(found) else tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def days_of(rule: DayRule) -> Days:
+    """The Days of a rule, shared by all schedules that have it."""
+    return Days(rule)
+
+
+def _consecutive(days: list[int]) -> bool:
+    return bool(days) and days[-1] - days[0] == len(days) - 1
+
+
+def _new_year(year: int) -> int:
+    before = year - 1
+    return before * 365 + before // 4 - before // 100 + before // 400 + 1 - EPOCH_DAY
+
+
+@cache
+def _kind(year: int) -> int:
+    """Years of one kind have equal weekdays, lengths and ISO weeks (whose last one may belong to the year before)."""
+    return date(year, 1, 1).weekday() * 4 + isleap(year) * 2 + isleap(year - 1)

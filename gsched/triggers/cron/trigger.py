@@ -1,0 +1,181 @@
+"""By the clock on the wall: cron."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from gsched.errors import InvalidTriggerError
+from gsched.triggers.arguments import Date, Zone
+from gsched.triggers.base import BaseTrigger
+from gsched.triggers.bounded import BoundedTrigger
+from gsched.triggers.cron.crontab import REBOOT, compile_crontab
+from gsched.triggers.cron.days import DayRule, days_of
+from gsched.triggers.cron.fields import FIELD_NAMES, Field, parse_field
+from gsched.triggers.cron.schedule import Schedule
+from gsched.triggers.cron.times import times_of
+from gsched.triggers.reboot import RebootTrigger
+
+_MINIMUM: Final = {"month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
+
+
+class CronTrigger(BoundedTrigger):
+    """Due whenever the clock on the wall fits all fields.
+
+    Each field takes a number or text, by APScheduler 3's grammar: `*`, `*/a`, `a`, `a-b`, `a-b/c`, `a/c` and comma
+    lists of these; names for months and weekdays (`may`, `mon-fri`); for `day` also `last`, `2nd fri`, `last sun`. Of the
+    fields that are not given, those less significant than the least significant one given are at their minimum,
+    the others `*`. With both `day` and `day_of_week` given, a day must fit both (unlike a crontab line).
+
+    When clocks change: a time that does not exist runs once, at the first instant after the gap, unless every hour is
+    admitted; a time that exists twice runs the first time only, unless `minute` or `hour` begins with `*` (the rule of
+    Debian's cron(8)).
+
+    :param year: 1970-9999
+    :param month: 1-12 or jan-dec
+    :param day: day of the month, 1-31
+    :param week: ISO week, 1-53
+    :param day_of_week: 0-6 or mon-sun, 0 is Monday
+    :param hour: 0-23
+    :param minute: 0-59
+    :param second: 0-59
+    :param start_date: no instant before this one (inclusive); datetime, date, ISO text or seconds since the epoch
+    :param end_date: no instant after this one (inclusive)
+    :param timezone: IANA name or tzinfo; default: that of an aware date, else this machine's
+    :param jitter: longest delay of a run, seconds
+    :raises InvalidTriggerError: for an expression that is not wholly understood, naming the field and the reason
+    """
+
+    __slots__ = ("_schedule",)
+
+    alias = "cron"
+    _schedule: Schedule
+
+    def __init__(
+        self,
+        year: int | str | None = None,
+        month: int | str | None = None,
+        day: int | str | None = None,
+        week: int | str | None = None,
+        day_of_week: int | str | None = None,
+        hour: int | str | None = None,
+        minute: int | str | None = None,
+        second: int | str | None = None,
+        start_date: Date = None,
+        end_date: Date = None,
+        timezone: Zone = None,
+        jitter: float | None = None,
+    ) -> None:
+        values = zip(FIELD_NAMES, (year, month, day, week, day_of_week, hour, minute, second))
+        self._schedule = _compile(tuple((name, _text(name, value)) for name, value in values if value is not None))
+        self._bound(start_date, end_date, timezone, jitter)
+
+    @classmethod
+    def from_crontab(
+        cls,
+        expr: str,
+        timezone: Zone = None,
+        seconds: bool = False,
+        start_date: Date = None,
+        end_date: Date = None,
+        jitter: float | None = None,
+    ) -> CronTrigger | RebootTrigger:
+        """A trigger from the time fields of a standard crontab line, by crontab(5) of Debian's cron.
+
+        Minute, hour, day of month, month, day of week: names, lists, ranges (also ones that wrap, `22-2`, `fri-mon`)
+        and steps; 0 and 7 are Sunday. A day fits if *either* day field does when neither begins with `*`; otherwise it
+        must fit both. Nicknames: @hourly @daily @midnight @weekly @monthly @yearly @annually. @reboot gives a
+        `RebootTrigger`, which is due once after each start of the scheduler.
+
+        :param expr: five fields or a nickname
+        :param timezone: as in the constructor, like `start_date`, `end_date`, `jitter`
+        :param seconds: there are six fields, the first for seconds
+        :raises InvalidTriggerError: for anything else, Quartz extensions (`?`, `L`, `W`, `#`) among it
+        """
+        if not isinstance(expr, str):
+            raise InvalidTriggerError(f"crontab {expr!r}: expected text")
+        if expr.strip().lower() == REBOOT:
+            if seconds or start_date is not None or end_date is not None:
+                raise InvalidTriggerError(f"crontab {expr!r}: takes no seconds, start_date or end_date")
+            return RebootTrigger(timezone, jitter)
+        trigger = cls.__new__(cls)
+        trigger._schedule = compile_crontab(expr, bool(seconds))
+        trigger._bound(start_date, end_date, timezone, jitter)
+        return trigger
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> BaseTrigger:
+        """The trigger that `fields()` describes: the constructor's arguments, or those of from_crontab with `crontab`."""
+        if "crontab" not in fields:
+            return super().from_fields(fields)
+        arguments = dict(fields)
+        expr = arguments.pop("crontab")
+        try:
+            return cls.from_crontab(expr, **arguments)
+        except TypeError as error:
+            reason = str(error).replace("CronTrigger.from_crontab() ", "")
+            raise InvalidTriggerError(f"cron trigger with a crontab: {reason}") from None
+
+    def next_ms(self, after: int) -> int | None:
+        """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
+        start, end = self._start, self._end
+        if start is not None and after < start:
+            after = start - 1
+        found = self._schedule.next_instant(self.timezone, after // 1000 + 1)
+        if found is None or (end is not None and found * 1000 > end):
+            return None
+        return found * 1000
+
+    def fields(self) -> dict[str, Any]:
+        """The fields that were given, or `crontab` (with `seconds` if it has six fields), and the other arguments."""
+        return {**self._schedule.written, **self._bound_fields()}
+
+    def __str__(self) -> str:
+        return f"cron[{', '.join(self._written_options())}]"
+
+    def _options(self) -> list[str]:
+        return [*self._written_options(), *self._bound_options()]
+
+    def _written_options(self) -> list[str]:
+        return [f"{name}={text!r}" for name, text in self._schedule.written.items()]
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise InvalidTriggerError(f"cron trigger: {name} {value!r}: expected text or a whole number")
+    return str(value)
+
+
+@lru_cache(maxsize=16_384)
+def _compile(given: tuple[tuple[str, str], ...]) -> Schedule:
+    """The schedule of the given fields, shared by all triggers that were given the same."""
+    parsed = {name: parse_field(name, text) for name, text in given}
+    fields = {**_defaults(parsed), **parsed}
+    day = fields["day"]
+    rule = DayRule(
+        years=tuple(sorted(fields["year"].values)),
+        months=fields["month"].values,
+        days=day.values,
+        last_day=day.last_day,
+        places=day.places,
+        weeks=fields["week"].values,
+        weekdays=fields["day_of_week"].values,
+        either=False,
+    )
+    hour, minute, second = fields["hour"], fields["minute"], fields["second"]
+    return Schedule(
+        days_of(rule),
+        times_of(hour.values, minute.values, second.values),
+        every_hour=len(hour.values) == 24,
+        wildcard=hour.text.startswith("*") or minute.text.startswith("*"),
+        written={name: field.text for name, field in parsed.items()},
+    )
+
+
+def _defaults(given: Mapping[str, Field]) -> dict[str, Field]:
+    least = max((FIELD_NAMES.index(name) for name in given), default=len(FIELD_NAMES))
+    return {
+        name: parse_field(name, _MINIMUM.get(name, "*") if place > least else "*")
+        for place, name in enumerate(FIELD_NAMES)
+    }

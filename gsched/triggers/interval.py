@@ -1,0 +1,121 @@
+"""At equal distances in elapsed time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from gsched.errors import InvalidTriggerError
+from gsched.instants import MAX_MS, from_ms
+from gsched.triggers.arguments import Date, Zone, instant_ms, number
+from gsched.triggers.arguments import seconds as as_seconds
+from gsched.triggers.bounded import BoundedTrigger
+
+_UNITS = {"weeks": 604_800_000, "days": 86_400_000, "hours": 3_600_000, "minutes": 60_000, "seconds": 1000}
+_LONGEST_MS = 1000 * 86_400 * 999_999_999  # what a timedelta holds
+
+
+class IntervalTrigger(BoundedTrigger):
+    """Due every so often, by elapsed time: time zone changes do not move it.
+
+    Its phase comes from `anchor`, else from `start_date`, else from the epoch: one of these three is an instant at
+    which it would be due, so that restarts and late runs never shift it.
+
+    :param weeks, days, hours, minutes, seconds: the distance, their sum; whole or fractional, from 1 ms
+    :param start_date: no instant before this one (inclusive)
+    :param end_date: no instant after this one (inclusive)
+    :param timezone: IANA name or tzinfo for naive dates and for display; default: that of an aware date, else this
+        machine's
+    :param jitter: longest delay of a run, seconds
+    :param anchor: an instant that sets the phase without being a bound
+    :raises InvalidTriggerError: for a distance below 1 ms, a negative or non-numeric part, a date that is none
+    """
+
+    __slots__ = ("_anchor", "_first", "_last", "_period", "_phase")
+
+    alias = "interval"
+    _period: int
+    _phase: int
+    _first: int
+    _last: int
+    _anchor: int | None
+
+    def __init__(
+        self,
+        weeks: float = 0,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+        start_date: Date = None,
+        end_date: Date = None,
+        timezone: Zone = None,
+        jitter: float | None = None,
+        anchor: Date = None,
+    ) -> None:
+        self._bound(start_date, end_date, timezone, jitter)
+        self._period = _period_ms(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+        self._anchor = instant_ms(self.alias, "anchor", anchor, self.timezone)
+        self._set_phase()
+
+    def _set_phase(self) -> None:
+        start, anchor = self._start, self._anchor
+        self._phase = anchor if anchor is not None else start or 0
+        self._first = -MAX_MS if start is None else start + (self._phase - start) % self._period
+        self._last = MAX_MS if self._end is None else self._end
+
+    @property
+    def interval(self) -> timedelta:
+        """The distance."""
+        return timedelta(milliseconds=self._period)
+
+    @property
+    def interval_length(self) -> int | float:
+        """The distance in seconds."""
+        return as_seconds(self._period)
+
+    def next_ms(self, after: int) -> int | None:
+        """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
+        if after < self._first:
+            due = self._first
+        else:
+            due = after + self._period - (after - self._phase) % self._period
+        return due if due <= self._last else None
+
+    def last_ms(self, first: int, until: int) -> int:
+        """The last instant not after `until`; `first` when there is none after that."""
+        until = min(until, self._last)
+        due = until - (until - self._phase) % self._period
+        return due if due > first and due >= self._first else first
+
+    def anchored(self, at: int) -> IntervalTrigger:
+        """With its phase set so that `at` (ms) is due; the bounds stay."""
+        trigger = object.__new__(IntervalTrigger)
+        trigger.timezone, trigger.jitter_ms = self.timezone, self.jitter_ms
+        trigger._start, trigger._end, trigger._period, trigger._anchor = self._start, self._end, self._period, at
+        trigger._set_phase()
+        return trigger
+
+    def fields(self) -> dict[str, Any]:
+        """The distance as seconds, and what else was given."""
+        anchor = {} if self._anchor is None else {"anchor": from_ms(self._anchor)}
+        return {"seconds": as_seconds(self._period), **self._bound_fields(), **anchor}
+
+    def __str__(self) -> str:
+        return f"interval[{self.interval}]"
+
+    def _options(self) -> list[str]:
+        return [f"interval={self.interval!r}", *self._bound_options()]
+
+
+def _period_ms(**parts: float) -> int:
+    total = round(sum(number("interval", unit, value) * _UNITS[unit] for unit, value in parts.items()))
+    if total < 1:
+        given = ", ".join(f"{unit}={value!r}" for unit, value in parts.items() if value) or "nothing given"
+        raise InvalidTriggerError(
+            f"interval trigger: the interval must be at least 1 ms ({given}); use weeks, days, hours, minutes, seconds"
+        )
+    if total > _LONGEST_MS:
+        given = ", ".join(f"{unit}={value!r}" for unit, value in parts.items() if value)
+        raise InvalidTriggerError(f"interval trigger: {given}: the interval is longer than a timedelta can hold")
+    return total

@@ -1,0 +1,73 @@
+"""Trigger types by name: the built-in ones, then entry points of the group `gsched.triggers`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from gsched.errors import InvalidTriggerError
+from gsched.triggers.base import BaseTrigger
+
+ENTRY_POINT_GROUP: Final = "gsched.triggers"
+_BUILTIN: Final = {
+    "date": ("gsched.triggers.date", "DateTrigger"),
+    "interval": ("gsched.triggers.interval", "IntervalTrigger"),
+    "cron": ("gsched.triggers.cron", "CronTrigger"),
+    "calendarinterval": ("gsched.triggers.calendar_interval", "CalendarIntervalTrigger"),
+    "and": ("gsched.triggers.combining", "AndTrigger"),
+    "or": ("gsched.triggers.combining", "OrTrigger"),
+    "reboot": ("gsched.triggers.reboot", "RebootTrigger"),
+}
+
+
+def trigger_from_fields(fields: Mapping[str, Any]) -> BaseTrigger:
+    """The trigger of the type `fields["type"]`, made from the other fields.
+
+    :raises InvalidTriggerError: for an unknown type and for fields that the type does not accept
+    """
+    if not isinstance(fields, Mapping) or not isinstance(fields.get("type"), str):
+        raise InvalidTriggerError(f"trigger: expected a mapping with the key 'type', got {fields!r}")
+    arguments = dict(fields)
+    return _trigger_class(arguments.pop("type")).from_fields(arguments)
+
+
+def trigger_fields(trigger: BaseTrigger) -> dict[str, Any]:
+    """The plain values from which `trigger_from_fields` makes an equal trigger."""
+    return {"type": trigger.alias, **trigger.fields()}
+
+
+def _trigger_class(name: str) -> type[BaseTrigger]:
+    found: Any
+    if name in _BUILTIN:
+        module, attribute = _BUILTIN[name]
+        found = getattr(import_module(module), attribute)
+    elif name in _plugins():
+        found = _load(_plugins()[name])
+    else:
+        raise InvalidTriggerError(_unknown(name))
+    if not (isinstance(found, type) and issubclass(found, BaseTrigger)):
+        raise InvalidTriggerError(f"trigger type {name!r}: {found!r} is not a BaseTrigger")
+    return found
+
+
+def _load(plugin: EntryPoint) -> object:
+    try:
+        return plugin.load()
+    except (ImportError, AttributeError) as error:
+        raise InvalidTriggerError(f"trigger type {plugin.name!r}: {plugin.value} cannot be loaded: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def _plugins() -> dict[str, EntryPoint]:
+    return {plugin.name: plugin for plugin in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _unknown(name: str) -> str:
+    known = sorted({*_BUILTIN, *_plugins()})
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    return f"trigger type {name!r} is unknown; {hint}"

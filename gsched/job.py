@@ -83,6 +83,15 @@ class Job:
             return None if self.paused else self.next_run_ms
         return self.next_ms(now)
 
+    def has_ended(self, now: int) -> bool:
+        """Whether no instant after `now` (ms) is due, nor will be."""
+        return not self.paused and self.parked is None and self.next_due_ms(now) is None
+
+    @property
+    def state(self) -> str:
+        """"parked", "paused" or "scheduled"; whether it is also running, its scheduler knows."""
+        return "parked" if self.parked is not None else "paused" if self.paused else "scheduled"
+
     @property
     def next_run_time(self) -> datetime | None:
         """The stored next run time, in the trigger's zone; None while paused and when the trigger has ended."""

@@ -81,7 +81,7 @@ class Run:
 
     __slots__ = (
         "job", "scheduled_ms", "attempt", "fence", "request", "started_ms", "finished_ms", "cancelled", "worker",
-        "interruption", "owner",
+        "interruption", "owner", "entry",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +89,7 @@ class Run:
         job: Job,
         scheduled_ms: int,
         owner: RunOwner,
+        entry: Any = None,
         fence: int = 0,
         attempt: int = 1,
         request: str | None = None,
@@ -96,6 +97,7 @@ class Run:
         self.job = job
         self.scheduled_ms = scheduled_ms
         self.owner = owner
+        self.entry = entry  # the owner's own
         self.fence = fence
         self.attempt = attempt
         self.request = request  # what tells a run on request from a scheduled one

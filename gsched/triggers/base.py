@@ -80,6 +80,10 @@ class BaseTrigger(ABC):
         """The same trigger with its phase set so that `at` (ms) is due, if it has a phase that is free; else itself."""
         return self
 
+    def begun(self, at: int) -> tuple[BaseTrigger, int | None]:
+        """For a job added at `at` (ms): the trigger with a free phase set, and the first instant it is due."""
+        return self, self.next_ms(at - 1)
+
     def same_schedule(self, other: object) -> bool:
         """Whether both were written the same way: equal but for an anchor that the scheduler chose."""
         return self == other

@@ -131,6 +131,11 @@ class CalendarIntervalTrigger(FrozenTrigger):
         day = date.fromordinal(self._local_day(at) + EPOCH_DAY)
         return CalendarIntervalTrigger(**{**self.fields(), "anchor": day, "timezone": self.timezone})
 
+    def begun(self, at: int) -> tuple[CalendarIntervalTrigger, int | None]:
+        """Without a start date and an anchor the dates are counted from the day of `at`."""
+        trigger = self.anchored(at) if self._start is None and self._anchor is None else self
+        return trigger, trigger.next_ms(at - 1)
+
     def fields(self) -> dict[str, Any]:
         """The arguments that were given; dates as ISO text."""
         names = ("years", "months", "weeks", "days", "hour", "minute", "second")

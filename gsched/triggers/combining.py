@@ -45,6 +45,11 @@ class CombiningTrigger(FrozenTrigger):
         """With each member anchored at `at` (ms)."""
         return type(self)([trigger.anchored(at) for trigger in self.triggers], self.jitter)
 
+    def begun(self, at: int) -> tuple[CombiningTrigger, int | None]:
+        """With each member begun at `at` (ms)."""
+        trigger = type(self)([member.begun(at)[0] for member in self.triggers], self.jitter)
+        return trigger, trigger.next_ms(at - 1)
+
     def same_schedule(self, other: object) -> bool:
         """Whether all members were written the same way, in the same order."""
         if not isinstance(other, CombiningTrigger) or type(self) is not type(other):

@@ -51,6 +51,11 @@ class DateTrigger(FrozenTrigger):
         """With `at` (ms) as its date, if it was given none."""
         return self if self._run is not None else DateTrigger(timezone=self.timezone, anchor=from_ms(at))
 
+    def begun(self, at: int) -> tuple[DateTrigger, int | None]:
+        """The run date is the first instant even when it has passed: such a job is late, not over."""
+        trigger = self if self._due is not None else self.anchored(at)
+        return trigger, trigger._due
+
     def fields(self) -> dict[str, Any]:
         """`run_date` or `anchor`, and the time zone."""
         dates = {

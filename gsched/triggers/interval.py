@@ -96,6 +96,13 @@ class IntervalTrigger(BoundedTrigger):
         trigger._set_phase()
         return trigger
 
+    def begun(self, at: int) -> tuple[IntervalTrigger, int | None]:
+        """Without a start date and an anchor the first instant comes one interval after `at`, as in APScheduler."""
+        if self._start is None and self._anchor is None:
+            trigger = self.anchored(at)
+            return trigger, trigger.next_ms(at)
+        return self, self.next_ms(at - 1)
+
     def fields(self) -> dict[str, Any]:
         """The distance as seconds, and what else was given."""
         anchor = {} if self._anchor is None else {"anchor": from_ms(self._anchor)}

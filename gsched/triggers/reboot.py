@@ -38,6 +38,10 @@ class RebootTrigger(FrozenTrigger):
         """Due at `at` (ms), whatever its anchor was."""
         return RebootTrigger(self.timezone, seconds(self.jitter_ms), from_ms(at))
 
+    def begun(self, at: int) -> tuple[RebootTrigger, int | None]:
+        """Due at once: the scheduler starts with this job."""
+        return self.anchored(at), at
+
     def fields(self) -> dict[str, Any]:
         """The anchor if there is one, the jitter and the time zone."""
         anchor = None if self._anchor is None else from_ms(self._anchor)

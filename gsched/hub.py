@@ -1,0 +1,328 @@
+"""The hub greenlet: it owns what is due and makes every scheduling decision.
+
+wake -> read the inbox -> settle what has ended -> take what is due and claimed -> plan -> submit -> sleep
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent import get_hub
+from gevent.event import Event
+
+from gsched import events
+from gsched.clock import Clock
+from gsched.events import EventBus, JobEvent, JobExecutionEvent, JobSubmissionEvent, SchedulerEvent
+from gsched.executors import BaseExecutor
+from gsched.figures import Figures
+from gsched.job import Job
+from gsched.lane import Entry, Lane
+from gsched.planning import Span, plan
+from gsched.run import Outcome, Result, Run
+from gsched.slices import Slice, give_way
+from gsched.stores.base import Admitted, BaseJobStore, Changed, Claimed, Dropped, Message, RunRequested
+from gsched.threads import thread_ident
+
+MAX_SLEEP_SECONDS = 1.0  # so that a jump of the wall clock is noticed soon
+CLOCK_JUMP_MS = 500
+SUMMARY_SECONDS = 60.0
+
+
+class Hub:
+    """Runs the jobs of any number of stores on any number of executors, in one greenlet.
+
+    Stores post messages, executors return runs; both are queued and handled here, so that nothing else touches the
+    timetables. It works in slices of milliseconds and lets everybody else have a turn in between. No error in a
+    trigger, a store, an executor or a listener ends it.
+    """
+
+    def __init__(self, clock: Clock, bus: EventBus) -> None:
+        self._clock = clock
+        self._bus = bus
+        self._lanes: dict[str, Lane] = {}
+        self._executors: dict[str, BaseExecutor] = {}
+        self._inbox: deque[Callable[[], None]] = deque()  # filled by anybody, read by the hub greenlet
+        self._ended: deque[tuple[Run, Result]] = deque()
+        self._wakeup = Event()
+        self._idle = Event()
+        self._idle.set()
+        self._serving = False
+        self._stopping = False
+        self.in_progress = 0  # runs that were submitted and have not been settled
+        self.figures = Figures()
+        self.ticked = 0.0  # monotonic time of the last turn, for health checks
+
+    # -- called by others, in the scheduler's thread ------------------------------------------------------------
+
+    def start(self, paused: bool) -> gevent.Greenlet:
+        """Start the hub greenlet and give it."""
+        self._pid = os.getpid()
+        self._thread = thread_ident()
+        self._loop = get_hub().loop
+        self._serving = not paused
+        self._offset = self._clock_offset()
+        self._next_summary = self._clock.monotonic() + SUMMARY_SECONDS
+        self.ticked = self._clock.monotonic()
+        greenlet = gevent.spawn(self._run)
+        greenlet.name = "gsched-hub"
+        return greenlet
+
+    def add_executor(self, alias: str, executor: BaseExecutor) -> None:
+        """Let jobs run on `executor`; those parked for want of it are healed."""
+        self._executors[alias] = executor
+        self._do(self._heal, alias)
+
+    def remove_executor(self, alias: str) -> None:
+        del self._executors[alias]
+
+    def add_store(self, alias: str, store: BaseJobStore) -> None:
+        """Run the jobs of `store`."""
+        lane = self._lanes[alias] = Lane(alias, store)
+        store.start(lambda message: self._do(self._handle, lane, message), self._bus.emit)
+
+    def remove_store(self, alias: str) -> None:
+        """Run nothing more of the store `alias`."""
+        lane = self._lanes.pop(alias)
+        lane.store.stop()
+
+    def pause(self) -> None:
+        """Start no runs until `resume`; what falls due meanwhile is late then."""
+        self._serving = False
+
+    def resume(self) -> None:
+        self._serving = True
+        self.wake()
+
+    def stop_serving(self) -> None:
+        """Claim and start nothing any more; what is in progress goes on."""
+        self._serving = False
+        for lane in self._lanes.values():
+            lane.store.stop()
+
+    def join_runs(self, timeout_seconds: float | None) -> bool:
+        """Wait until nothing is in progress, at most so long; whether that is so."""
+        return bool(self._idle.wait(timeout_seconds))
+
+    def stop(self) -> None:
+        """End the hub greenlet."""
+        self._stopping = True
+        self.wake()
+
+    def running(self, job_id: str, alias: str) -> int:
+        """How many runs of a job are in progress or wait for a worker."""
+        lane = self._lanes.get(alias)
+        entry = lane.entries.get(job_id) if lane else None
+        return entry.running if entry else 0
+
+    def wake(self) -> None:
+        """Look now. May be called from any thread."""
+        if thread_ident() == self._thread:
+            self._wakeup.set()
+        else:
+            self._loop.run_callback_threadsafe(self._wakeup.set)
+
+    def _do(self, step: Callable[..., None], *args: Any) -> None:
+        self._inbox.append(lambda: step(*args))
+        self.wake()
+
+    # -- the hub greenlet ---------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping and os.getpid() == self._pid:
+            self._wakeup.clear()  # before looking, so that a wake-up while we look is kept
+            pace = Slice()
+            self._read_inbox(pace)
+            self._settle_ended(pace)
+            self._check_clock()
+            if self._serving:
+                self._serve(pace)
+            self._summarize()
+            self._sleep()
+
+    def _sleep(self) -> None:
+        self.ticked = self._clock.monotonic()
+        if self._ended or self._inbox or self._stopping:
+            give_way()
+            return
+        seconds = MAX_SLEEP_SECONDS
+        due = min(filter(None, (lane.next_due() for lane in self._lanes.values())), default=None)
+        if due is not None and self._serving:
+            # now_ms is rounded down, so this wakes in the millisecond of the due time and not before it.
+            seconds = min(seconds, (due - self._clock.now_ms()) / 1000)
+        if seconds <= 0:
+            give_way()
+            return
+        timer = self._clock.call_later(seconds, self._wakeup.set)
+        self._wakeup.wait()
+        timer.cancel()
+
+    def _read_inbox(self, pace: Slice) -> None:
+        while self._inbox:
+            self._inbox.popleft()()
+            pace.breathe()
+
+    def _serve(self, pace: Slice) -> None:
+        """Run what is due and claimed."""
+        for lane in list(self._lanes.values()):
+            now = self._clock.now_ms()
+            while self._serving and (taken := lane.timetable.pop(min(now, lane.claimed))) is not None:
+                self._decide(*taken, now)
+                if pace.breathe():
+                    self._read_inbox(pace)
+                    self._settle_ended(pace)
+                    now = self._clock.now_ms()
+
+    # -- messages -------------------------------------------------------------------------------------------------
+
+    def _handle(self, lane: Lane, message: Message) -> None:
+        match message:
+            case Admitted(job, due, fence):
+                entry = lane.admit(job, due, fence)
+                if due is None and not entry.running:
+                    self._end(entry)
+            case Changed(job):
+                lane.change(job)
+            case Dropped(job_id):
+                lane.drop(job_id)
+            case Claimed(until):
+                lane.claimed = until
+            case RunRequested(job, request, at):
+                self._run_requested(lane.entry(job), job, request, at)
+
+    def _run_requested(self, entry: Entry, job: Job, request: str, at: int) -> None:
+        if entry.running >= job.max_instances:
+            self._settle_span(entry, Span(Outcome.SKIPPED, at, at + 1, "max_instances"))
+            entry.lane.forget_if_idle(entry)
+        elif job.executor not in self._executors:
+            self._settle_span(entry, Span(Outcome.SKIPPED, at, at + 1, f"unknown executor {job.executor!r}"))
+        else:
+            self._submit(entry, Run(job, at, self, entry, entry.fence, request=request))
+
+    # -- due jobs -------------------------------------------------------------------------------------------------
+
+    def _decide(self, entry: Entry, due: int, now: int) -> None:
+        """Settle what becomes of the instants of a job from `due` until now."""
+        job = entry.job
+        if job.executor not in self._executors:
+            self._park(entry, due, f"unknown executor {job.executor!r}")
+            return
+        try:
+            starts, spans, next_due, waits = plan(job, due, now, entry.running)
+        except Exception as error:  # a user's trigger may raise anything
+            self._park(entry, due, f"its trigger raised {error!r}")
+            return
+        for span in spans:
+            self._settle_span(entry, span)
+        for instant in starts:
+            self._submit(entry, Run(job, instant, self, entry, entry.fence))
+        if waits:
+            entry.held = next_due
+        elif next_due is not None:
+            entry.lane.timetable.add(entry, next_due)
+        elif not entry.running:
+            self._end(entry)
+
+    def _submit(self, entry: Entry, run: Run) -> None:
+        entry.running += 1
+        self.in_progress += 1
+        self._idle.clear()
+        if self._bus.mask & events.EVENT_JOB_SUBMITTED:
+            span = Span(Outcome.SUCCEEDED, run.scheduled_ms, run.scheduled_ms + 1)
+            self._bus.emit(JobSubmissionEvent(events.EVENT_JOB_SUBMITTED, run.job, span))
+        self._executors[run.job.executor].submit(run)
+
+    def _park(self, entry: Entry, due: int, reason: str) -> None:
+        """Keep a job that cannot be run, and say so."""
+        entry.held, entry.parked = due, True
+        self._tell_store(entry.lane.store.park, entry.job, reason)
+        self._bus.emit(JobEvent(events.EVENT_JOB_PARKED, entry.job, reason=reason))
+
+    def _heal(self, executor: str) -> None:
+        """The executor is there now: what was parked for want of it is due again, late."""
+        for lane in self._lanes.values():
+            for entry in lane.entries.values():
+                if entry.parked and entry.job.executor == executor and entry.held is not None:
+                    lane.timetable.add(entry, entry.held)
+                    entry.held, entry.parked = None, False
+                    self._tell_store(lane.store.park, entry.job, None)
+                    self._bus.emit(JobEvent(events.EVENT_JOB_HEALED, entry.job))
+
+    def _end(self, entry: Entry) -> None:
+        """The trigger has ended and the last run is settled."""
+        entry.live = False
+        entry.lane.forget_if_idle(entry)
+        self._tell_store(entry.lane.store.end, entry.job)
+
+    # -- what became of it: the store first, the event second -----------------------------------------------------
+
+    def run_started(self, run: Run) -> None:
+        if self._bus.mask & events.EVENT_JOB_STARTED:
+            self._bus.emit(JobExecutionEvent(events.EVENT_JOB_STARTED, run))
+
+    def run_interrupted(self, run: Run, step: str) -> None:
+        self._bus.emit(JobExecutionEvent(events.EVENT_JOB_INTERRUPTED, run, step=step))
+
+    def run_finished(self, run: Run, result: Result) -> None:
+        self._ended.append((run, result))
+        self._wakeup.set()
+
+    def _settle_ended(self, pace: Slice) -> None:
+        while self._ended:
+            self._settle(*self._ended.popleft())
+            pace.breathe()
+
+    def _settle(self, run: Run, result: Result) -> None:
+        entry: Entry = run.entry
+        entry.running -= 1
+        self.in_progress -= 1
+        self._tell_store(entry.lane.store.settle, run, result)
+        self.figures.count(run, result)
+        code = events.code_of(result.outcome, result.reason)
+        if self._bus.mask & code:
+            self._bus.emit(JobExecutionEvent(code, run, result))
+        if entry.held is not None:
+            if not entry.parked:
+                entry.lane.timetable.add(entry, entry.held)
+                entry.held = None
+        elif entry.due is None and not entry.running:
+            self._end(entry) if entry.live else entry.lane.forget_if_idle(entry)
+        if not self.in_progress:
+            self._idle.set()
+
+    def _settle_span(self, entry: Entry, span: Span) -> None:
+        self._tell_store(entry.lane.store.settle_span, entry.job, span)
+        self.figures.count_span(span)
+        code = events.code_of(span.outcome, span.reason)
+        if self._bus.mask & code:
+            self._bus.emit(JobSubmissionEvent(code, entry.job, span))
+
+    def _tell_store(self, tell: Callable[..., None], *said: Any) -> None:
+        try:
+            tell(*said)
+        except Exception as error:
+            self._bus.emit(
+                SchedulerEvent(events.EVENT_STORE_FAILED, error_type=type(error).__name__, error_message=str(error))
+            )
+
+    # -- now and then ---------------------------------------------------------------------------------------------
+
+    def _clock_offset(self) -> float:
+        return self._clock.now_ms() - self._clock.monotonic() * 1000
+
+    def _check_clock(self) -> None:
+        """Report a wall clock that jumped; what that makes late is late like anything else."""
+        offset = self._clock_offset()
+        jump, self._offset = offset - self._offset, offset
+        if abs(jump) > CLOCK_JUMP_MS:
+            self._bus.emit(SchedulerEvent(events.EVENT_CLOCK_SKEWED, seconds=round(jump / 1000, 3)))
+
+    def _summarize(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._next_summary:
+            self._next_summary = now + SUMMARY_SECONDS
+            said = self.figures.summary()
+            self._bus.emit(SchedulerEvent(events.EVENT_SUMMARY, running=self.in_progress, **said))

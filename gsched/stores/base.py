@@ -1,0 +1,168 @@
+"""What a job store is, and the messages by which it tells the hub what this scheduler may run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Union
+
+from gsched.clock import Clock
+from gsched.errors import InvalidJobError
+from gsched.events import SchedulerEvent
+from gsched.job import Job
+from gsched.planning import Span
+from gsched.run import Result, Run
+
+ALWAYS = 1 << 62  # claimed until the end of time
+
+
+class Admitted(NamedTuple):
+    """This scheduler runs `job` from now on; `due` (ms) is its first undecided instant, None if none comes."""
+
+    job: Job
+    due: int | None
+    fence: int = 0
+
+
+class Changed(NamedTuple):
+    """The job's options or arguments changed; when it is due did not."""
+
+    job: Job
+
+
+class Dropped(NamedTuple):
+    """The job is no longer due here: removed, paused, or another node's. Runs in progress go on."""
+
+    job_id: str
+
+
+class Claimed(NamedTuple):
+    """Whatever is due up to `until` (ms) may be run."""
+
+    until: int
+
+
+class RunRequested(NamedTuple):
+    """Somebody asked for a run outside the schedule."""
+
+    job: Job
+    request: str
+    at: int
+
+
+Message = Union[Admitted, Changed, Dropped, Claimed, RunRequested]
+
+STATES = ("scheduled", "running", "paused", "parked")
+
+
+@dataclass(frozen=True)
+class JobQuery:
+    """Which jobs to list: those with the tag, in the state, with the text in id or name; None is any.
+
+    :ivar skip: how many of them to leave out at the start of the list
+    :ivar limit: how many to give at most
+    """
+
+    tag: str | None = None
+    state: str | None = None
+    text: str | None = None
+    skip: int = 0
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.state is not None and self.state not in STATES:
+            raise InvalidJobError(f"state: expected one of {', '.join(STATES)}, got {self.state!r}")
+
+
+class BaseJobStore(ABC):
+    """Keeps jobs, and says which of them this scheduler may run, and until when.
+
+    - The methods under "definitions" may be called from any greenlet of the scheduler's thread, also before `start`
+      and after `stop`; they may wait for a database. Each works whole or not at all.
+    - What they change reaches the hub as messages, in order, through the `post` given to `start`. A store posts
+      `Admitted` for every job that is to be run here, and `Claimed` before anything of it may be run.
+    - The methods under "what became of it" are called by the hub, for every due instant once; they never wait.
+    """
+
+    def bind(self, alias: str, clock: Clock) -> None:
+        """Take part in a scheduler under `alias`."""
+        self.alias = alias
+        self.clock = clock
+
+    @abstractmethod
+    def start(self, post: Callable[[Message], None], emit: Callable[[SchedulerEvent], None]) -> None:
+        """Begin to run jobs here: post messages from now on, emit events about the store itself."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Claim nothing any more; what is in progress still comes back through `settle`."""
+
+    def close(self) -> None:
+        """Everything has come back: write what is left and let go of all resources."""
+
+    # -- definitions ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def add(self, jobs: Sequence[Job], replace: bool, keep_schedule: Callable[[Job], bool]) -> list[Job]:
+        """Store new jobs, all or none, and give them as stored.
+
+        A job whose trigger has ended does not keep its id from a new one.
+
+        :param replace: replace jobs with the same ids (see `gsched.job.replacement`)
+        :param keep_schedule: whether a job may keep the schedule of the one that it replaces
+        :raises JobIdConflictError: if an id is taken and `replace` is false
+        """
+
+    @abstractmethod
+    def get(self, job_id: str) -> Job:
+        """The job. Raises JobNotFoundError."""
+
+    @abstractmethod
+    def find(self, query: JobQuery) -> Iterable[Job]:
+        """The jobs that match, the next due first, then those without a next run time, by id."""
+
+    @abstractmethod
+    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        """Replace the job by what `change` makes of it, as stored; `change` may be called again after a conflict.
+
+        Raises JobNotFoundError, and whatever `change` raises.
+        """
+
+    @abstractmethod
+    def remove(self, job_id: str) -> Job:
+        """Remove the job and give what it was. Raises JobNotFoundError."""
+
+    @abstractmethod
+    def remove_all(self) -> int:
+        """Remove all jobs; how many there were."""
+
+    @abstractmethod
+    def request_run(self, job: Job, request: str) -> None:
+        """Have the job run once, now, outside its schedule. `request` names the run."""
+
+    # -- what became of it ------------------------------------------------------------------------------------
+
+    def settle(self, run: Run, result: Result) -> None:
+        """A run has ended."""
+
+    def settle_span(self, job: Job, span: Span) -> None:
+        """Due instants have ended without a run."""
+
+    @abstractmethod
+    def end(self, job: Job) -> None:
+        """The job's trigger has ended and nothing of it is in progress: remove it, if it is still this revision."""
+
+    @abstractmethod
+    def park(self, job: Job, reason: str | None) -> None:
+        """The job cannot be run, for this reason, or can be again (None). It is kept."""
+
+
+def reschedules(old: Job, new: Job) -> bool:
+    """Whether a change concerns when the job is due, not only what it does."""
+    return (
+        old.trigger is not new.trigger
+        or old.next_run_ms != new.next_run_ms
+        or old.paused != new.paused
+        or old.parked != new.parked
+    )

@@ -1,0 +1,128 @@
+"""The memory store: jobs live as long as the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+from gsched.errors import JobIdConflictError, JobNotFoundError
+from gsched.events import EVENT_JOB_REMOVED, JobEvent, SchedulerEvent
+from gsched.job import Job, replacement
+from gsched.stores.base import (
+    ALWAYS,
+    Admitted,
+    BaseJobStore,
+    Changed,
+    Claimed,
+    Dropped,
+    JobQuery,
+    Message,
+    RunRequested,
+    reschedules,
+)
+
+
+class MemoryJobStore(BaseJobStore):
+    """Keeps jobs in a dict. Everything is always claimed: nobody else can run them."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._post: Callable[[Message], None] | None = None
+        self._emit: Callable[[SchedulerEvent], None] | None = None
+
+    def start(self, post: Callable[[Message], None], emit: Callable[[SchedulerEvent], None]) -> None:
+        self._post, self._emit = post, emit
+        post(Claimed(ALWAYS))
+        for job in self._jobs.values():
+            self._announce(job)
+
+    def stop(self) -> None:
+        self._post = None
+
+    def add(self, jobs: Sequence[Job], replace: bool, keep_schedule: Callable[[Job], bool]) -> list[Job]:
+        now = self.clock.now_ms()
+        if not replace:
+            seen: set[str] = set()
+            for job in jobs:
+                old = self._jobs.get(job.id)
+                if job.id in seen or (old is not None and not old.has_ended(now)):
+                    raise JobIdConflictError(job.id)
+                seen.add(job.id)
+        return [self._put(job, keep_schedule) for job in jobs]
+
+    def _put(self, job: Job, keep_schedule: Callable[[Job], bool]) -> Job:
+        old = self._jobs.get(job.id)
+        if old is not None:
+            job = replacement(old, job, keep_schedule=keep_schedule(job))
+        self._jobs[job.id] = job
+        if old is None or reschedules(old, job):
+            self._announce(job)
+        else:
+            self._tell(Changed(job))
+        return job
+
+    def get(self, job_id: str) -> Job:
+        try:
+            return self._jobs[job_id]
+        except KeyError:
+            raise JobNotFoundError(job_id) from None
+
+    def find(self, query: JobQuery) -> Iterable[Job]:
+        now = self.clock.now_ms()
+        found = [job for job in self._jobs.values() if _matches(job, query)]
+        due = {job.id: job.next_due_ms(now) or ALWAYS for job in found}
+        found.sort(key=lambda job: (due[job.id], job.id))
+        end = None if query.limit is None else query.skip + query.limit
+        return islice(found, query.skip, end)
+
+    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        old = self.get(job_id)
+        new = change(old).evolve(rev=old.rev + 1)
+        self._jobs[job_id] = new
+        if reschedules(old, new):
+            self._announce(new)
+        else:
+            self._tell(Changed(new))
+        return new
+
+    def remove(self, job_id: str) -> Job:
+        job = self.get(job_id)
+        del self._jobs[job_id]
+        self._tell(Dropped(job_id))
+        return job
+
+    def remove_all(self) -> int:
+        removed, self._jobs = self._jobs, {}
+        for job_id in removed:
+            self._tell(Dropped(job_id))
+        return len(removed)
+
+    def request_run(self, job: Job, request: str) -> None:
+        self._tell(RunRequested(job, request, self.clock.now_ms()))
+
+    def end(self, job: Job) -> None:
+        stored = self._jobs.get(job.id)
+        if stored is not None and stored.rev == job.rev:
+            del self._jobs[job.id]
+            if self._emit is not None:
+                self._emit(JobEvent(EVENT_JOB_REMOVED, job, reason="trigger_ended"))
+
+    def park(self, job: Job, reason: str | None) -> None:
+        stored = self._jobs.get(job.id)
+        if stored is not None and stored.rev == job.rev:
+            self._jobs[job.id] = stored.evolve(parked=reason)
+
+    def _announce(self, job: Job) -> None:
+        self._tell(Dropped(job.id) if job.paused else Admitted(job, job.next_run_ms))
+
+    def _tell(self, message: Message) -> None:
+        if self._post is not None:
+            self._post(message)
+
+
+def _matches(job: Job, query: JobQuery) -> bool:
+    return (
+        (query.tag is None or query.tag in job.tags)
+        and (query.text is None or query.text.lower() in f"{job.id}\n{job.name}".lower())
+        and (query.state is None or query.state == job.state)
+    )

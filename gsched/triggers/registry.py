@@ -32,7 +32,7 @@ def trigger_from_fields(fields: Mapping[str, Any]) -> BaseTrigger:
     if not isinstance(fields, Mapping) or not isinstance(fields.get("type"), str):
         raise InvalidTriggerError(f"trigger: expected a mapping with the key 'type', got {fields!r}")
     arguments = dict(fields)
-    return _trigger_class(arguments.pop("type")).from_fields(arguments)
+    return trigger_class(arguments.pop("type")).from_fields(arguments)
 
 
 def trigger_fields(trigger: BaseTrigger) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def trigger_fields(trigger: BaseTrigger) -> dict[str, Any]:
     return {"type": trigger.alias, **trigger.fields()}
 
 
-def _trigger_class(name: str) -> type[BaseTrigger]:
+def trigger_class(name: str) -> type[BaseTrigger]:
     found: Any
     if name in _BUILTIN:
         module, attribute = _BUILTIN[name]

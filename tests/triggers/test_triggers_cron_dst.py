@@ -163,11 +163,15 @@ def specs(draw):
     spec, limits = Spec(wildcard=False), {"hour": (0, 23), "minute": (0, 59), "day": (1, 31), "day_of_week": (0, 6)}
     sets = {}
     for name, (low, high) in limits.items():
-        kind = draw(st.sampled_from(["*", "step", "list", "range"] if name in ("hour", "minute") else ["*", "*", "range"]))
+        kind = draw(
+            st.sampled_from(["*", "step", "list", "range"] if name in ("hour", "minute") else ["*", "*", "range"])
+        )
         values, text = _draw_field(draw, kind, low, high)
         sets[name], spec.text[name] = values, text
         spec.wildcard |= text.startswith("*") and name in ("hour", "minute")
-    spec.hours, spec.minutes, spec.days, spec.weekdays = (sets[name] for name in ("hour", "minute", "day", "day_of_week"))
+    spec.hours, spec.minutes, spec.days, spec.weekdays = (
+        sets[name] for name in ("hour", "minute", "day", "day_of_week")
+    )
     return spec
 
 

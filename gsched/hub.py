@@ -5,7 +5,6 @@ wake -> read the inbox -> settle what has ended -> take what is due and claimed 
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -60,7 +59,6 @@ class Hub:
 
     def start(self, paused: bool) -> gevent.Greenlet:
         """Start the hub greenlet and give it."""
-        self._pid = os.getpid()
         self._thread = thread_ident()
         self._loop = get_hub().loop
         self._serving = not paused
@@ -112,6 +110,12 @@ class Hub:
         self._stopping = True
         self.wake()
 
+    def forked(self) -> None:
+        """This is a forked copy of the process: end here, touching nothing."""
+        self._serving, self._stopping = False, True
+        for executor in self._executors.values():
+            executor.forked()
+
     def running(self, job_id: str, alias: str) -> int:
         """How many runs of a job are in progress or wait for a worker."""
         lane = self._lanes.get(alias)
@@ -132,7 +136,7 @@ class Hub:
     # -- the hub greenlet ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._stopping and os.getpid() == self._pid:
+        while not self._stopping:
             self._wakeup.clear()  # before looking, so that a wake-up while we look is kept
             pace = Slice()
             self._read_inbox(pace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import date, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gsched.errors import ConfigurationError
@@ -43,7 +43,7 @@ def as_timezone(value: str | tzinfo | None) -> tzinfo:
     raise ConfigurationError(f"timezone: expected a name or a tzinfo, got {value!r}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _named_timezone(name: str) -> tzinfo:
     if name == "UTC":
         return UTC
@@ -76,10 +76,11 @@ def local_timezone() -> tzinfo:
         return UTC
 
 
-def as_instant(value: datetime | date | str | int | float, tz: tzinfo, what: str = "date") -> datetime:
+def as_instant(value: datetime | date | str | float, tz: tzinfo, what: str = "date") -> datetime:
     """An aware datetime, cut to milliseconds, from what users write.
 
-    :param value: a datetime (a naive one is wall-clock time in `tz`), a date (its midnight), ISO-8601 text, or
+    :param value: a datetime (a naive one is wall-clock time in `tz`; if no clock shows it, because clocks were set
+        forward over it, the first instant after the gap is meant), a date (its midnight), ISO-8601 text, or
         seconds since the epoch
     :param what: the parameter's name, for the error
     :raises ConfigurationError: for anything else
@@ -96,10 +97,25 @@ def as_instant(value: datetime | date | str | int | float, tz: tzinfo, what: str
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     if value.tzinfo is None:
-        value = value.replace(tzinfo=tz)
+        value = _shown_by_a_clock(value.replace(tzinfo=tz))
     elif hasattr(value.tzinfo, "zone"):  # pytz: its fixed offset is right, its arithmetic is not
         value = value.astimezone(as_timezone(value.tzinfo))
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
+
+
+def _shown_by_a_clock(value: datetime) -> datetime:
+    early, late = sorted(value.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    if early == late or value.astimezone(UTC).astimezone(value.tzinfo).replace(tzinfo=None) == value.replace(tzinfo=None):
+        return value
+    offset = early.astimezone(value.tzinfo).utcoffset()
+    while late - early > _MILLISECOND:
+        middle = early + (late - early) / 2
+        if middle.astimezone(value.tzinfo).utcoffset() == offset:
+            early = middle
+        else:
+            late = middle
+    late += _MILLISECOND / 2
+    return late.replace(microsecond=late.microsecond // 1000 * 1000).astimezone(value.tzinfo)
 
 
 def _parse(text: str, what: str) -> datetime:

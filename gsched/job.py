@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -43,7 +42,7 @@ class Job:
     trigger: BaseTrigger
     func_ref: str | None = None
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = NOTHING
+    kwargs: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     name: str = ""
     executor: str = "default"
     jobstore: str = "default"
@@ -53,7 +52,7 @@ class Job:
     timeout_seconds: float | None = None
     recover: bool = False
     tags: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = NOTHING
+    metadata: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     next_run_ms: int | None = None
     paused: bool = False
     parked: str | None = None
@@ -104,11 +103,6 @@ class Job:
         """How many seconds late a run may start; None is any."""
         return None if self.misfire_grace_ms is None else self.misfire_grace_ms / 1000
 
-    def __str__(self) -> str:
-        due = self.next_run_time
-        when = "paused" if self.paused else f"next run at: {due:%Y-%m-%d %H:%M:%S %Z}" if due else "ended"
-        return f"{self.name} (trigger: {self.trigger}, {when})"
-
 
 class CallChecker:
     """Tells whether functions accept their jobs' arguments; looks at each function and shape of call once."""
@@ -139,35 +133,11 @@ def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
         raise InvalidJobError(f"{name}{signature} does not accept these arguments: {error}") from None
 
 
-def build_job(
-    func: Callable[..., Any] | str,
-    trigger: BaseTrigger,
-    *,
-    id: str | None = None,
-    name: str | None = None,
-    args: Iterable[Any] | None = None,
-    kwargs: Mapping[str, Any] | None = None,
-    **options: Any,
-) -> Job:
-    """A validated job, without a next run time.
+def named_function(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], str | None]:
+    """The callable and the reference under which others find it, from either.
 
-    `options` are those of `OPTIONS` and of the job's own fields that need no validation.
-    Raises InvalidJobError or ConfigurationError for what cannot work, FuncRefError for a reference that leads nowhere.
+    Raises InvalidJobError for what cannot be called, FuncRefError for a reference that leads nowhere.
     """
-    call, ref = _function(func)
-    return Job(
-        id=uuid.uuid4().hex if id is None else checked_text("id", id),
-        func=call,
-        func_ref=ref,
-        trigger=trigger,
-        args=checked_args(args),
-        kwargs=checked_kwargs(kwargs),
-        name=checked_text("name", name) if name is not None else _name_of(call),
-        **checked_options(options),
-    )
-
-
-def _function(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], str | None]:
     if isinstance(func, str):
         return resolve(func), func
     if not callable(func):
@@ -175,8 +145,8 @@ def _function(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], str |
     return func, ref_of(func)
 
 
-def _name_of(func: Callable[..., Any]) -> str:
-    """The bare name, as APScheduler's get_callable_name gives it."""
+def name_of(func: Callable[..., Any]) -> str:
+    """What people call a function."""
     func = getattr(func, "func", func)  # functools.partial
     name = getattr(func, "__qualname__", None) or type(func).__qualname__
     return str(name).rpartition("<locals>.")[2]

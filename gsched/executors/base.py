@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from gevent import get_hub
@@ -32,9 +33,11 @@ class BaseExecutor(ABC):
     :param max_waiting: runs that may wait on top, at least 0
     """
 
+    _size_setting = "size"  # what users of the subclass call it
+
     def __init__(self, size: int, max_waiting: int = 100_000) -> None:
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ConfigurationError(f"size: expected a whole number from 1, got {size!r}")
+            raise ConfigurationError(f"{self._size_setting}: expected a whole number from 1, got {size!r}")
         if isinstance(max_waiting, bool) or not isinstance(max_waiting, int) or max_waiting < 0:
             raise ConfigurationError(f"max_waiting: expected a whole number from 0, got {max_waiting!r}")
         self.size = size
@@ -84,6 +87,15 @@ class BaseExecutor(ABC):
             run.owner.run_finished(run, Result(Outcome.CANCELLED, error=RunCancelled("cancelled before it started")))
             return True
         return False
+
+    def abandon_all(self) -> None:
+        """Report every run that executes as ended, whatever its function still does."""
+        for run in list(self._executing):
+            self._give_up(run)
+
+    def forked(self) -> None:
+        """This is a forked copy of the process: do nothing more in it."""
+        self._queue.clear()
 
     def shutdown(self) -> None:
         """Give up the workers. Runs that still execute were cancelled or waited for by the caller before."""
@@ -147,7 +159,8 @@ class BaseExecutor(ABC):
 
     def _started(self, run: Run) -> None:
         """Note that `run` begins now, and watch over its timeout."""
-        run.started_ms = self._clock.now_ms()
+        if run.started_ms is None:  # else its thread noted it
+            run.started_ms = self._clock.now_ms()
         if run.job.timeout_seconds is not None:
             self._interruption(run).begin_after(run.job.timeout_seconds)
         run.owner.run_started(run)
@@ -159,8 +172,16 @@ class BaseExecutor(ABC):
 
     def _give_up(self, run: Run) -> None:
         self.abandoned += 1
+        run.finished_ms = self._clock.now_ms()
         self._abandon(run)
         self._finish(run, Result(Outcome.FAILED, reason="abandoned"))
+
+
+def refuse_pool_kwargs(pool_kwargs: Mapping[str, Any] | None) -> None:
+    """Raises ConfigurationError for APScheduler's `pool_kwargs`, unless there is nothing in them."""
+    if pool_kwargs:
+        names = ", ".join(sorted(pool_kwargs))
+        raise ConfigurationError(f"pool_kwargs: the pools of concurrent.futures are not used here, remove {names}")
 
 
 def succeeded(value: Any) -> Result:

@@ -29,6 +29,10 @@ class GreenletPoolExecutor(BaseExecutor):
         idle, self._idle = self._idle, []
         gevent.killall(idle, block=False)
 
+    def forked(self) -> None:
+        super().forked()
+        gevent.killall([run.worker for run in self._executing if run.worker is not None], block=False)
+
     def _begin(self, run: Run) -> None:
         if self._idle:
             worker = self._idle.pop()
@@ -38,7 +42,8 @@ class GreenletPoolExecutor(BaseExecutor):
             _Worker(self, run).start()
 
     def _throw(self, run: Run, error: BaseException) -> None:
-        run.worker.throw(error)
+        if run.worker is not None:  # else its worker is just starting, and will see that the run was cancelled
+            run.worker.throw(error)
 
     def _abandon(self, run: Run) -> None:
         run.worker.abandoned = run.worker.retired = True
@@ -51,6 +56,13 @@ class GreenletPoolExecutor(BaseExecutor):
     def execute(self, worker: _Worker, run: Run) -> None:
         """Execute `run` in `worker`, in the run's own context."""
         run.worker = worker
+        result = Result(Outcome.CANCELLED) if run.cancelled else self._call(worker, run)
+        if not worker.retired:
+            self._idle.append(worker)
+        if not worker.abandoned:
+            self._finish(run, result)
+
+    def _call(self, worker: _Worker, run: Run) -> Result:
         enter_run(run)
         self._started(run)
         job = run.job
@@ -63,11 +75,9 @@ class GreenletPoolExecutor(BaseExecutor):
             result = Result(Outcome.CANCELLED, error=error, reason="killed")
         except BaseException as error:  # SystemExit and the like end the run, never the program
             result = Result(Outcome.FAILED, error=error)
-        run.finished_ms = self._clock.now_ms()
-        if not worker.retired:
-            self._idle.append(worker)
         if not worker.abandoned:
-            self._finish(run, result)
+            run.finished_ms = self._clock.now_ms()
+        return result
 
 
 class _Worker(gevent.Greenlet):  # type: ignore[misc]

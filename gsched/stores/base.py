@@ -10,6 +10,7 @@ from typing import NamedTuple, Union
 from gsched.clock import Clock
 from gsched.errors import InvalidJobError
 from gsched.events import SchedulerEvent
+from gsched.funcref import AllowedFunctions
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Result, Run
@@ -53,7 +54,7 @@ class RunRequested(NamedTuple):
 
 Message = Union[Admitted, Changed, Dropped, Claimed, RunRequested]
 
-STATES = ("scheduled", "running", "paused", "parked")
+STATES = ("scheduled", "paused", "parked")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,14 @@ class JobQuery:
     skip: int = 0
     limit: int | None = None
 
+    def matches(self, job: Job) -> bool:
+        """Whether a job belongs to the list."""
+        return (
+            (self.tag is None or self.tag in job.tags)
+            and (self.text is None or self.text.lower() in f"{job.id}\n{job.name}".lower())
+            and (self.state is None or self.state == job.state)
+        )
+
     def __post_init__(self) -> None:
         if self.state is not None and self.state not in STATES:
             raise InvalidJobError(f"state: expected one of {', '.join(STATES)}, got {self.state!r}")
@@ -85,10 +94,11 @@ class BaseJobStore(ABC):
     - The methods under "what became of it" are called by the hub, for every due instant once; they never wait.
     """
 
-    def bind(self, alias: str, clock: Clock) -> None:
-        """Take part in a scheduler under `alias`."""
+    def bind(self, alias: str, clock: Clock, allowed: AllowedFunctions) -> None:
+        """Take part in a scheduler under `alias`; stored references may be resolved as `allowed` says."""
         self.alias = alias
         self.clock = clock
+        self.allowed = allowed
 
     @abstractmethod
     def start(self, post: Callable[[Message], None], emit: Callable[[SchedulerEvent], None]) -> None:

@@ -69,7 +69,7 @@ class MemoryJobStore(BaseJobStore):
 
     def find(self, query: JobQuery) -> Iterable[Job]:
         now = self.clock.now_ms()
-        found = [job for job in self._jobs.values() if _matches(job, query)]
+        found = [job for job in self._jobs.values() if query.matches(job)]
         due = {job.id: job.next_due_ms(now) or ALWAYS for job in found}
         found.sort(key=lambda job: (due[job.id], job.id))
         end = None if query.limit is None else query.skip + query.limit
@@ -118,11 +118,3 @@ class MemoryJobStore(BaseJobStore):
     def _tell(self, message: Message) -> None:
         if self._post is not None:
             self._post(message)
-
-
-def _matches(job: Job, query: JobQuery) -> bool:
-    return (
-        (query.tag is None or query.tag in job.tags)
-        and (query.text is None or query.text.lower() in f"{job.id}\n{job.name}".lower())
-        and (query.state is None or query.state == job.state)
-    )

@@ -1,0 +1,129 @@
+"""From add_job's arguments to a job, checked."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from typing import Any, Final
+
+from gsched.errors import InvalidJobError, InvalidTriggerError
+from gsched.funcref import AllowedFunctions
+from gsched.instants import as_instant, timezone_name, to_ms
+from gsched.job import (
+    OPTIONS,
+    UNDEFINED,
+    CallChecker,
+    Job,
+    Undefined,
+    checked_args,
+    checked_kwargs,
+    checked_options,
+    checked_text,
+    name_of,
+    named_function,
+)
+from gsched.triggers import AndTrigger, BaseTrigger, DateTrigger, OrTrigger
+from gsched.triggers.registry import trigger_class
+
+_DEFINITION: Final = frozenset({"func", "trigger", "args", "kwargs", "id", "name", "next_run_time", *OPTIONS})
+
+
+class JobBuilder:
+    """Builds jobs that are added at one moment. Triggers and functions that many of them share are made once.
+
+    :param now: milliseconds since the epoch
+    :param timezone: for triggers given by name and for naive times
+    :param defaults: job fields to start from (see `checked_options`)
+    """
+
+    def __init__(self, now: int, timezone: tzinfo, defaults: Mapping[str, Any], allowed: AllowedFunctions) -> None:
+        self._now = now
+        self._timezone = timezone
+        self._defaults = defaults
+        self._allowed = allowed
+        self._calls = CallChecker()
+        self._functions: dict[int, tuple[Callable[..., Any], str | None]] = {}
+        self._triggers: dict[tuple[Any, ...], tuple[BaseTrigger, int | None]] = {}
+
+    def build(self, definition: Mapping[str, Any]) -> Job:
+        """The job that add_job's arguments define; those it does not know are the trigger's.
+
+        Raises InvalidJobError, InvalidTriggerError or FuncRefError.
+        """
+        given = {key: value for key, value in definition.items() if value is not UNDEFINED}
+        trigger_args = {key: given.pop(key) for key in given.keys() - _DEFINITION}
+        func, ref = self._function(given.pop("func", None))
+        trigger, due = self._begun(given.pop("trigger", None), trigger_args)
+        job = Job(
+            id=uuid.uuid4().hex if given.get("id") is None else checked_text("id", given["id"]),
+            func=func,
+            func_ref=ref,
+            trigger=trigger,
+            next_run_ms=due,
+            args=checked_args(given.pop("args", None)),
+            kwargs=checked_kwargs(given.pop("kwargs", None)),
+            name=name_of(func) if given.get("name") is None else checked_text("name", given["name"]),
+            **{**self._defaults, **checked_options({key: given[key] for key in given.keys() & OPTIONS.keys()})},
+        )
+        self._calls.check(job)
+        return with_next_run_time(job, given.get("next_run_time", UNDEFINED), self._timezone)
+
+    def _function(self, func: Any) -> tuple[Callable[..., Any], str | None]:
+        known = self._functions.get(id(func))
+        if known is None:
+            call, ref = known = self._functions[id(func)] = named_function(func)
+            if ref is not None:
+                self._allowed.register(ref, call)
+        return known
+
+    def _begun(self, trigger: Any, trigger_args: Mapping[str, Any]) -> tuple[BaseTrigger, int | None]:
+        if not isinstance(trigger, str):
+            return make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
+        key = (trigger, *trigger_args.items())
+        try:
+            known = self._triggers.get(key)
+        except TypeError:  # an argument that cannot be hashed, such as a list of triggers
+            return make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
+        if known is None:
+            known = self._triggers[key] = make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
+        return known
+
+
+def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -> BaseTrigger:
+    """A trigger from an object, from a type's name with arguments, from a mapping with its type, or None: at once.
+
+    Raises InvalidTriggerError.
+    """
+    if isinstance(trigger, Mapping):
+        trigger, arguments = trigger.get("type"), {**{k: v for k, v in trigger.items() if k != "type"}, **arguments}
+    if trigger is None and not arguments:
+        return DateTrigger(timezone=timezone)
+    if isinstance(trigger, BaseTrigger):
+        if arguments:
+            names = ", ".join(sorted(arguments))
+            raise InvalidTriggerError(f"{names}: not an option of a job, and the trigger is complete already")
+        return trigger
+    if not isinstance(trigger, str):
+        names = ", ".join(sorted(arguments)) or repr(trigger)
+        raise InvalidTriggerError(f"trigger: expected a trigger or the name of a type ({names})")
+    kind = trigger_class(trigger)
+    if not issubclass(kind, (AndTrigger, OrTrigger)):
+        arguments = {"timezone": timezone_name(timezone), **arguments}
+    return kind.from_fields(arguments)
+
+
+def with_next_run_time(job: Job, next_run_time: Any, timezone: tzinfo) -> Job:
+    """The job with its next run time set by the user: None pauses it, an instant re-anchors an interval."""
+    if isinstance(next_run_time, Undefined):
+        return job
+    if next_run_time is None:
+        return job.evolve(paused=True)
+    due = to_ms(as_instant(next_run_time, timezone, "next_run_time"))
+    return job.evolve(trigger=job.trigger.anchored(due), next_run_ms=due, paused=False)
+
+
+def check_executor(job: Job, executors: Mapping[str, Any]) -> None:
+    """Raises InvalidJobError if the job names an executor that is not there."""
+    if job.executor not in executors:
+        raise InvalidJobError(f"executor {job.executor!r} is unknown; there are {', '.join(sorted(executors))}")

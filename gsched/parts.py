@@ -1,0 +1,278 @@
+"""The parts of a scheduler: its settings, stores, executors and listeners, given as objects or as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import tzinfo
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Final, TypeVar
+
+from gsched import events
+from gsched.clock import Clock, SystemClock
+from gsched.durations import as_seconds
+from gsched.errors import ConfigurationError, SchedulerAlreadyRunningError
+from gsched.events import EVENT_ALL, EventBus, Listener, SchedulerEvent
+from gsched.executors import BaseExecutor
+from gsched.funcref import AllowedFunctions
+from gsched.hub import Hub
+from gsched.instants import as_timezone
+from gsched.job import checked_options
+from gsched.log import RUN_EVENTS, LogSink
+from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
+
+EXECUTORS: Final = {
+    "greenlet": "gsched.executors:GreenletPoolExecutor",
+    "gevent": "gsched.executors:GreenletPoolExecutor",
+    "threadpool": "gsched.executors:ThreadPoolExecutor",
+    "processpool": "gsched.executors:ProcessPoolExecutor",
+}
+STORES: Final = {
+    "memory": "gsched.stores:MemoryJobStore",
+    "mongodb": "gsched.stores:MongoDBJobStore",
+}
+SETTINGS: Final = (
+    "jobstores", "executors", "job_defaults", "timezone", "clock", "name", "modules", "run_events", "blocked_hub_after"
+)  # fmt: skip
+
+PartT = TypeVar("PartT")
+
+
+class Parts:
+    """What a scheduler is made of. The base of GeventScheduler; see there for the settings."""
+
+    def __init__(self, settings: Mapping[str, Any], prefix: str | None, options: Mapping[str, Any]) -> None:
+        self._hub: Hub | None = None  # while it runs
+        self._bus = EventBus()
+        self._executors: dict[str, BaseExecutor] = {}
+        self._stores: dict[str, BaseJobStore] = {}
+        self._implicit: set[str] = set()  # aliases of stores that nobody has added yet
+        self._log_sink: LogSink | None = None
+        self._set_up(_merged(settings, prefix, options))
+
+    def configure(
+        self, gconfig: Mapping[str, Any] | None = None, prefix: str | None = "apscheduler.", **options: Any
+    ) -> None:
+        """Set the scheduler up anew, before it is started; what was added to it goes.
+
+        :param gconfig: settings by dotted keys, such as {"apscheduler.jobstores.default": {"type": "memory"}}
+        :param prefix: what those keys begin with; keys that begin otherwise are not ours and are ignored
+        :param options: settings by name; they win over `gconfig`
+        :raises SchedulerAlreadyRunningError: if the scheduler runs
+        :raises ConfigurationError: for a setting that is unknown or cannot work; nothing is changed then
+        """
+        if self._hub is not None:
+            raise SchedulerAlreadyRunningError
+        self._set_up(_merged(gconfig or {}, prefix, options))
+
+    def _set_up(self, settings: Mapping[str, Any]) -> None:
+        for setting in settings:
+            if setting not in SETTINGS:
+                raise ConfigurationError(_unknown("setting", setting, SETTINGS))
+        executors = {a: _part("executor", v, EXECUTORS) for a, v in _table("executors", settings).items()}
+        stores = {a: _part("jobstore", v, STORES) for a, v in _table("jobstores", settings).items()}
+        defaults = checked_options(_typed_defaults(_table("job_defaults", settings)))
+        timezone = as_timezone(settings.get("timezone"))
+        run_events = settings.get("run_events", "failures")
+        if run_events not in RUN_EVENTS:
+            raise ConfigurationError(f"run_events: expected one of {', '.join(RUN_EVENTS)}, got {run_events!r}")
+        self.name = str(settings.get("name", "gsched"))
+        self.timezone: tzinfo = timezone
+        self.blocked_hub_after = _seconds_or_none(settings.get("blocked_hub_after", 1.0))
+        self._clock: Clock = settings.get("clock") or SystemClock()
+        self._job_defaults = defaults
+        self._allowed = AllowedFunctions(_modules(settings.get("modules", ())))
+        self._executors, self._stores, self._implicit = {}, {}, set()
+        self._listen_for_log(run_events)
+        for alias, executor in executors.items():
+            self.add_executor(executor, alias)
+        for alias, store in stores.items():
+            self.add_jobstore(store, alias)
+
+    def _listen_for_log(self, run_events: str) -> None:
+        if self._log_sink is not None:
+            self._bus.remove_listener(self._log_sink)
+        self._log_sink = LogSink(self._clock, self.name, run_events)
+        self._bus.add_listener(self._log_sink, self._log_sink.mask)
+
+    # -- executors and stores -----------------------------------------------------------------------------------
+
+    def add_executor(self, executor: BaseExecutor | str, alias: str = "default", **options: Any) -> None:
+        """Add an executor, before or after start; jobs that were parked for want of it are healed.
+
+        :param executor: an executor, or the name of a type (greenlet, threadpool, processpool, a plugin's)
+        :param options: arguments for that type
+        :raises ConfigurationError: if the alias is taken or the executor cannot be made
+        """
+        if alias in self._executors:
+            raise ConfigurationError(f"executor: the alias {alias!r} is taken")
+        made = _part("executor", {"type": executor, **options} if isinstance(executor, str) else executor, EXECUTORS)
+        self._executors[alias] = made
+        if self._hub is not None:
+            made.start(self._clock)
+            self._hub.add_executor(alias, made)
+        self._bus.emit(SchedulerEvent(events.EVENT_EXECUTOR_ADDED, alias))
+
+    def remove_executor(self, alias: str, shutdown: bool = True) -> None:
+        """Remove an executor. Jobs that name it are parked when they are due.
+
+        :param shutdown: let go of its workers too; runs in progress end first
+        :raises ConfigurationError: if there is no such executor
+        """
+        try:
+            executor = self._executors.pop(alias)
+        except KeyError:
+            raise ConfigurationError(_unknown("executor", alias, self._executors)) from None
+        if self._hub is not None:
+            self._hub.remove_executor(alias)
+        if shutdown:
+            executor.shutdown()
+        self._bus.emit(SchedulerEvent(events.EVENT_EXECUTOR_REMOVED, alias))
+
+    def add_jobstore(self, jobstore: BaseJobStore | str, alias: str = "default", **options: Any) -> None:
+        """Add a job store, before or after start.
+
+        :param jobstore: a store, or the name of a type (memory, mongodb, a plugin's)
+        :param options: arguments for that type
+        :raises ConfigurationError: if the alias is taken or the store cannot be made
+        """
+        if alias in self._stores and alias not in self._implicit:
+            raise ConfigurationError(f"jobstore: the alias {alias!r} is taken")
+        made = _part("jobstore", {"type": jobstore, **options} if isinstance(jobstore, str) else jobstore, STORES)
+        made.bind(alias, self._clock, self._allowed)
+        waiting = self._stores[alias].find(JobQuery()) if alias in self._implicit else ()
+        made.add(list(waiting), replace=False, keep_schedule=lambda job: True)
+        self._implicit.discard(alias)
+        self._stores[alias] = made
+        if self._hub is not None:
+            self._hub.add_store(alias, made)
+        self._bus.emit(SchedulerEvent(events.EVENT_JOBSTORE_ADDED, alias))
+
+    def remove_jobstore(self, alias: str, shutdown: bool = True) -> None:
+        """Remove a job store from this scheduler; its jobs stay in it.
+
+        :param shutdown: let go of its resources too
+        :raises ConfigurationError: if there is no such store
+        """
+        store = self._store(alias)
+        del self._stores[alias]
+        if self._hub is not None:
+            self._hub.remove_store(alias)
+        if shutdown:
+            store.close()
+        self._bus.emit(SchedulerEvent(events.EVENT_JOBSTORE_REMOVED, alias))
+
+    def _store(self, alias: str) -> BaseJobStore:
+        try:
+            return self._stores[alias]
+        except KeyError:
+            raise ConfigurationError(_unknown("jobstore", alias, self._stores)) from None
+
+    def _store_for_adding(self, alias: str) -> BaseJobStore:
+        """Jobs may be added before their store is: until then they wait in memory."""
+        if alias not in self._stores and self._hub is None:
+            self._stores[alias] = MemoryJobStore()
+            self._stores[alias].bind(alias, self._clock, self._allowed)
+            self._implicit.add(alias)
+        return self._store(alias)
+
+    # -- listeners ----------------------------------------------------------------------------------------------
+
+    def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
+        """Call `callback(event)` for each event whose code is in `mask`, in order, in a greenlet of their own.
+
+        :raises ConfigurationError: if `callback` cannot be called or `mask` is no mask of event codes
+        """
+        if not callable(callback):
+            raise ConfigurationError(f"listener: {callback!r} is not callable")
+        if isinstance(mask, bool) or not isinstance(mask, int) or not mask & EVENT_ALL or mask & ~EVENT_ALL:
+            raise ConfigurationError(f"listener: {mask!r} is not a mask of EVENT_ codes")
+        self._bus.add_listener(callback, mask)
+
+    def remove_listener(self, callback: Listener) -> None:
+        """Stop calling `callback`; nothing happens if it does not listen."""
+        self._bus.remove_listener(callback)
+
+
+def _merged(gconfig: Mapping[str, Any], prefix: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """One table of settings from dotted keys and from options, which win."""
+    tree: dict[str, Any] = {}
+    for key, value in gconfig.items():
+        if prefix and not key.startswith(prefix):
+            continue
+        *path, last = key[len(prefix or "") :].split(".")
+        branch = tree
+        for step in path:
+            branch = branch.setdefault(step, {})
+            if not isinstance(branch, dict):
+                raise ConfigurationError(f"{key}: {step!r} has a value of its own already")
+        branch[last] = dict(value) if isinstance(value, Mapping) else value
+    return tree | dict(options)
+
+
+def _table(setting: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    table = settings.get(setting) or {}
+    if not isinstance(table, Mapping):
+        raise ConfigurationError(f"{setting}: expected a mapping, got {table!r}")
+    return table
+
+
+def _part(kind: str, value: Any, builtin: Mapping[str, str]) -> Any:
+    """An executor or store from an object, or from a mapping with its type (or class) and arguments."""
+    base: type = BaseExecutor if kind == "executor" else BaseJobStore
+    if isinstance(value, base):
+        return value
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{kind}: expected a {base.__name__} or a mapping with its type, got {value!r}")
+    arguments = dict(value)
+    name = arguments.pop("class", None) or arguments.pop("type", None)
+    part = _part_class(kind, name, builtin)
+    try:
+        made = part(**arguments)
+    except TypeError as error:
+        raise ConfigurationError(f"{kind} {name!r}: {error}") from None
+    if not isinstance(made, base):
+        raise ConfigurationError(f"{kind} {name!r}: {made!r} is not a {base.__name__}")
+    return made
+
+
+def _part_class(kind: str, name: Any, builtin: Mapping[str, str]) -> Any:
+    if not isinstance(name, str):
+        raise ConfigurationError(f"{kind}: 'type' is missing or not a text")
+    plugins = {plugin.name: plugin.value for plugin in entry_points(group=f"gsched.{kind}s")}
+    path = builtin.get(name) or plugins.get(name) or (name if ":" in name else None)
+    if path is None:
+        raise ConfigurationError(_unknown(f"{kind} type", name, [*builtin, *plugins]))
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{kind} type {name!r} cannot be loaded: {error}") from error
+
+
+def _typed_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings files write everything as text: "true", "3"."""
+    meant: dict[str, Any] = {}
+    for option, value in defaults.items():
+        if isinstance(value, str) and option == "coalesce" and value.lower() in ("true", "false"):
+            value = value.lower() == "true"
+        elif isinstance(value, str) and value.isdigit():
+            value = int(value)
+        meant[option] = value
+    return meant
+
+
+def _seconds_or_none(value: Any) -> float | None:
+    return None if value is None else as_seconds(value, "blocked_hub_after")
+
+
+def _modules(value: Any) -> list[str]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"modules: expected a list of module names, got {value!r}")
+    return list(value)
+
+
+def _unknown(what: str, name: object, known: Iterable[str]) -> str:
+    near = get_close_matches(str(name), list(known), n=1)
+    return f"{what} {name!r} is unknown" + (f"; did you mean {near[0]!r}?" if near else "")

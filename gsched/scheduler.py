@@ -1,0 +1,199 @@
+"""GeventScheduler: what users start, stop and ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent
+
+from gsched import events, runtime
+from gsched.errors import ConfigurationError, ForkedError, SchedulerAlreadyRunningError, SchedulerNotRunningError
+from gsched.events import SchedulerEvent
+from gsched.executors import GreenletPoolExecutor
+from gsched.executors.interruption import GRACE_SECONDS
+from gsched.hub import Hub
+from gsched.run import Run, inside_run_of
+from gsched.stores import MemoryJobStore
+from gsched.threads import HomeThread
+from gsched.verbs import JobVerbs
+from gsched.watchdog import Watchdog
+
+STATE_STOPPED = 0
+STATE_RUNNING = 1
+STATE_PAUSED = 2
+
+FLUSH_SECONDS = 5.0  # how long shutdown waits for listeners
+
+
+class GeventScheduler(JobVerbs):
+    """Schedules jobs in a gevent program.
+
+    Settings, by name or, as `gconfig`, by dotted keys that begin with `prefix`:
+
+    - jobstores: mapping of aliases to stores (default: one MemoryJobStore, "default")
+    - executors: mapping of aliases to executors (default: one GreenletPoolExecutor, "default")
+    - job_defaults: mapping of job options to what they are when a job does not say
+    - timezone: name or tzinfo for triggers that name none (default: this machine's)
+    - modules: modules in which function references from stores and imports may be resolved
+    - name: the scheduler's name in log lines (default: "gsched")
+    - run_events: which runs are logged: "all", "failures" (default) or "none"
+    - blocked_hub_after: report code that holds gevent's hub for so many seconds (default: 1; None: never)
+    - clock: a clock, for tests
+
+    Stores and executors are objects, or mappings with "type" and the type's arguments.
+
+    :raises ConfigurationError: for a setting that is unknown or cannot work
+    """
+
+    def __init__(
+        self, gconfig: Mapping[str, Any] | None = None, prefix: str | None = "apscheduler.", **options: Any
+    ) -> None:
+        self._home: HomeThread | None = None
+        self._greenlet: gevent.Greenlet | None = None
+        self._stopping = False
+        self._paused = False
+        self._is_copy = False  # in a forked child
+        super().__init__(gconfig or {}, prefix, options)
+
+    # -- lifecycle ----------------------------------------------------------------------------------------------
+
+    def start(self, paused: bool = False) -> gevent.Greenlet:
+        """Start scheduling, in the calling thread's gevent hub.
+
+        :param paused: start nothing until `resume`
+        :return: the hub greenlet; joining it waits for `shutdown`
+        :raises SchedulerAlreadyRunningError: if it runs already
+        :raises ConfigurationError: if jobs were added to a store that was not
+        """
+        if self._hub is not None:
+            raise SchedulerAlreadyRunningError
+        self._implicit.discard("default")
+        if self._implicit:
+            raise ConfigurationError(f"jobs were added to a jobstore that was not: {', '.join(sorted(self._implicit))}")
+        if "default" not in self._stores:
+            self.add_jobstore(MemoryJobStore())
+        if "default" not in self._executors:
+            self.add_executor(GreenletPoolExecutor())
+        return self._start_parts(paused)
+
+    def _start_parts(self, paused: bool) -> gevent.Greenlet:
+        self._home = HomeThread()
+        self._stopping = False
+        hub = Hub(self._clock, self._bus)
+        self._greenlet = hub.start(paused)
+        for alias, executor in self._executors.items():
+            executor.start(self._clock)
+            hub.add_executor(alias, executor)
+        for alias, store in self._stores.items():
+            hub.add_store(alias, store)
+        self._hub = hub
+        self._paused = paused
+        runtime.watch_forks(self)
+        self._watchdog = Watchdog(self.blocked_hub_after, self._bus.emit)
+        self._watchdog.start()
+        self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_STARTED))
+        if missing := runtime.unpatched_modules():
+            self._bus.emit(SchedulerEvent(events.EVENT_NOT_PATCHED, modules=missing, remedy=runtime.PATCH_REMEDY))
+        return self._greenlet
+
+    def run_forever(self) -> None:
+        """Start, and wait until the scheduler is shut down; Ctrl-C shuts it down."""
+        greenlet = self.start()
+        try:
+            greenlet.join()
+        except KeyboardInterrupt:
+            self.shutdown()
+
+    def shutdown(self, wait: bool = True, timeout: float | None = None) -> list[Run]:
+        """Stop: claim nothing any more, wait for what is in progress, cancel the rest.
+
+        Called from inside a job of this scheduler, it returns at once and the rest happens when that job has ended.
+
+        :param wait: let runs in progress end by themselves; else they are cancelled at once
+        :param timeout: seconds to wait at most; None: as long as they take
+        :return: the runs that were cut, cancelled before their end
+        :raises SchedulerNotRunningError: if it does not run
+        """
+        return self._at_home(self._shutdown, wait, timeout)  # type: ignore[no-any-return]
+
+    def _shutdown(self, wait: bool, timeout: float | None) -> list[Run]:
+        hub = self._require_running()
+        if self._stopping:
+            raise SchedulerNotRunningError
+        self._stopping = True
+        hub.stop_serving()
+        if inside_run_of(hub):
+            gevent.spawn(self._finish, hub, wait, timeout)
+            return []
+        return self._finish(hub, wait, timeout)
+
+    def _finish(self, hub: Hub, wait: bool, timeout: float | None) -> list[Run]:
+        cut: list[Run] = []
+        if not hub.join_runs(timeout if wait else 0):
+            cut = self.get_running()
+            self._cut(hub)
+        hub.stop()
+        if self._greenlet is not None and self._greenlet is not gevent.getcurrent():
+            self._greenlet.join()
+        for executor in self._executors.values():
+            executor.shutdown()
+        for store in self._stores.values():
+            store.close()
+        self._watchdog.stop()
+        runtime.forget_forks(self)
+        self._hub = None
+        self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_SHUTDOWN, cut=len(cut)))
+        self._bus.flush(FLUSH_SECONDS)
+        return cut
+
+    def _cut(self, hub: Hub) -> None:
+        """Cancel what is in progress, and wait until the last step of that, which succeeds always."""
+        self._cancel(lambda run: True)
+        if not hub.join_runs(2 * GRACE_SECONDS + 1):
+            for executor in self._executors.values():
+                executor.abandon_all()
+            hub.join_runs(1)
+
+    def pause(self) -> None:
+        """Start no runs until `resume`; what falls due meanwhile is late then. Raises SchedulerNotRunningError."""
+        self._require_running().pause()
+        self._paused = True
+        self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_PAUSED))
+
+    def resume(self) -> None:
+        """Go on after `pause`. Raises SchedulerNotRunningError."""
+        self._require_running().resume()
+        self._paused = False
+        self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_RESUMED))
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not shut down; paused counts as running."""
+        return self._hub is not None and not self._stopping
+
+    @property
+    def state(self) -> int:
+        """STATE_STOPPED, STATE_RUNNING or STATE_PAUSED."""
+        if not self.running:
+            return STATE_STOPPED
+        return STATE_PAUSED if self._paused else STATE_RUNNING
+
+    # -- threads and forks --------------------------------------------------------------------------------------
+
+    def _at_home(self, verb: Callable[..., Any], *args: Any) -> Any:
+        if self._is_copy:
+            raise ForkedError
+        return verb(*args) if self._home is None else self._home.call(verb, *args)
+
+    def _require_running(self) -> Hub:
+        if self._hub is None:
+            raise SchedulerNotRunningError
+        return self._hub
+
+    def forked(self) -> None:
+        """Called in a forked child: the scheduler goes on in the parent only."""
+        self._is_copy, self._stopping = True, True
+        if self._hub is not None:
+            self._hub.forked()
+        self._bus.emit(SchedulerEvent(events.EVENT_FORK_DETECTED, remedy=" ".join((ForkedError.__doc__ or "").split())))

@@ -1,7 +1,7 @@
 """Cron fields by APScheduler's grammar."""
 
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from apscheduler.triggers.cron import CronTrigger as TheirCronTrigger
@@ -13,7 +13,6 @@ from gsched.errors import InvalidTriggerError
 from gsched.instants import to_ms
 from gsched.triggers import CronTrigger, trigger_fields, trigger_from_fields
 
-UTC = timezone.utc
 NOW = to_ms(datetime(2026, 11, 22, 12, tzinfo=UTC))
 
 

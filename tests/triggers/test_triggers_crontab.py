@@ -1,6 +1,6 @@
 """Standard crontab lines."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,8 +10,6 @@ from trigger_oracles import Spec, brute_force, instants, minutes_between, wall_t
 
 from gsched.errors import InvalidTriggerError
 from gsched.triggers import CronTrigger, RebootTrigger, trigger_fields, trigger_from_fields
-
-UTC = timezone.utc
 
 
 def crontab(expr, **options):

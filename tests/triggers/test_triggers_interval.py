@@ -2,7 +2,7 @@
 
 import math
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,8 +14,6 @@ from trigger_oracles import instants
 from gsched.errors import InvalidTriggerError
 from gsched.instants import to_ms
 from gsched.triggers import IntervalTrigger, trigger_fields, trigger_from_fields
-
-UTC = timezone.utc
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import copy
 import pickle
 import time
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import pairwise
 from math import lcm
 from zoneinfo import ZoneInfo
 
@@ -33,8 +34,6 @@ from gsched.triggers import (
 )
 from gsched.triggers.jitter import jittered_last, jittered_next
 
-UTC = timezone.utc
-
 
 def every(seconds, at=None):
     trigger = IntervalTrigger(seconds=seconds, timezone="UTC")
@@ -60,6 +59,14 @@ def test_a_date_trigger_without_a_date_waits_for_its_anchor():
     dated = DateTrigger("2026-01-01", timezone="UTC")
     assert dated.anchored(5000) is dated
     assert not dated.same_schedule(trigger)
+
+
+def test_a_date_that_no_clock_shows_is_the_first_instant_after_the_gap():
+    for hour in (2, 3):
+        trigger = DateTrigger(datetime(2026, 3, 8, hour, 0 if hour == 3 else 30), timezone="America/New_York")
+        assert trigger.run_date == datetime(2026, 3, 8, 7, tzinfo=UTC)
+    skipped = DateTrigger("2011-12-30 12:00", timezone="Pacific/Apia")
+    assert str(skipped) == "date[2011-12-31 00:00:00 +14]"
 
 
 def test_a_date_reads_like_apscheduler():
@@ -266,8 +273,8 @@ def test_jitter_keeps_order_and_number_even_beyond_the_period(period, jitter, st
     found = jittered(trigger, jitter, "job", start, 30)
     nominals = [trigger.last_ms(-2000, at) for at in found]
     assert found == sorted(set(found))
-    assert all(b - a == period for a, b in zip(nominals, nominals[1:], strict=False))
-    for one, other in zip(found, found[1:], strict=False):
+    assert all(b - a == period for a, b in pairwise(nominals))
+    for one, other in pairwise(found):
         assert {jittered_next(trigger, jitter, "job", at) for at in range(one, other)} == {other}
     if found:
         expected = [at for at in jittered(trigger, jitter, "job", found[0] - 1, 2000) if at <= found[0] + until][-1]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from calendar import monthrange
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from gsched.instants import from_ms, to_ms
 
-UTC = timezone.utc
 MINUTE = timedelta(minutes=1)
 
 

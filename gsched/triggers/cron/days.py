@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from calendar import isleap, monthrange
 from collections.abc import Sequence
 from datetime import date
@@ -52,27 +52,25 @@ class DayRule(NamedTuple):
 class Days:
     """Finds the next day that a rule admits. What it worked out about a kind of year serves all years of that kind."""
 
-    __slots__ = ("_by_kind", "_rule")
+    __slots__ = ("_by_kind", "_by_year", "_rule")
 
     def __init__(self, rule: DayRule) -> None:
         self._rule = rule
         self._by_kind: dict[int, Sequence[int]] = {}
+        self._by_year: dict[int, Sequence[int]] = {}
 
     def next(self, day: int) -> int | None:
         """The first admitted day that is not before `day`, or None."""
         if day > LAST_DAY:
             return None
-        day = max(day, 0)
-        year = date.fromordinal(day + EPOCH_DAY).year
-        years = self._rule.years
-        place = bisect_left(years, year)
-        if place < len(years) and years[place] == year:
-            start, days = _new_year(year), self._in(year)
-            index = bisect_left(days, day - start)
-            if index < len(days):
-                return start + days[index]
-            place += 1
-        return self._first_from(place)
+        year, start = _year_of(day) if day > 0 else (1970, 0)
+        days = self._by_year.get(year)
+        if days is None:
+            days = self._by_year[year] = self._in(year) if year in self._rule.years else ()
+        index = bisect_left(days, day - start)
+        if index < len(days):
+            return start + days[index]
+        return self._first_from(bisect_right(self._rule.years, year))
 
     def _first_from(self, place: int) -> int | None:
         for year in islice(self._rule.years, place, None):
@@ -106,6 +104,13 @@ def days_of(rule: DayRule) -> Days:
 
 def _consecutive(days: list[int]) -> bool:
     return bool(days) and days[-1] - days[0] == len(days) - 1
+
+
+@lru_cache(maxsize=4096)
+def _year_of(day: int) -> tuple[int, int]:
+    """The year of a day, and its 1 January."""
+    year = date.fromordinal(day + EPOCH_DAY).year
+    return year, _new_year(year)
 
 
 def _new_year(year: int) -> int:

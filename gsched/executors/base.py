@@ -166,9 +166,10 @@ class BaseExecutor(ABC):
         run.owner.run_started(run)
 
     def _interruption(self, run: Run) -> Interruption:
-        if run.interruption is None:
-            run.interruption = Interruption(run, self._clock, self._throw, self._give_up)
-        return run.interruption
+        interruption: Interruption | None = run.interruption
+        if interruption is None:
+            interruption = run.interruption = Interruption(run, self._clock, self._throw, self._give_up)
+        return interruption
 
     def _give_up(self, run: Run) -> None:
         self.abandoned += 1

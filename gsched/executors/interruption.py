@@ -24,7 +24,7 @@ class Interruption:
     :param give_up: abandons a run
     """
 
-    __slots__ = ("_run", "_clock", "_throw", "_give_up", "_timer", "_outcome", "_error", "_step")
+    __slots__ = ("_run", "_clock", "_throw", "_give_up", "_timer", "_outcome", "_error")
 
     def __init__(
         self, run: Run, clock: Clock, throw: Callable[[Run, BaseException], None], give_up: Callable[[Run], None]
@@ -38,8 +38,9 @@ class Interruption:
         self._error: BaseException | None = None
 
     def begin_after(self, timeout_seconds: float) -> None:
-        """Stop the run as timed out unless it ends before."""
-        self._timer = self._clock.call_later(timeout_seconds, self.begin, Outcome.TIMED_OUT)
+        """Stop the run as timed out unless it ends, or is told to stop, before."""
+        if self._outcome is None:
+            self._timer = self._clock.call_later(timeout_seconds, self.begin, Outcome.TIMED_OUT)
 
     def begin(self, outcome: Outcome) -> None:
         """Stop the run as timed out or cancelled; nothing happens if it is being stopped already."""

@@ -1,0 +1,302 @@
+"""The process executor: for CPU-bound functions, in processes that know nothing of gevent."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import gevent
+from gevent import GreenletExit, get_hub, monkey
+from gevent.lock import BoundedSemaphore
+
+from gsched.clock import Clock
+from gsched.errors import ConfigurationError, GschedError, RunTimedOut, WorkerDiedError
+from gsched.executors import process_worker
+from gsched.executors.base import BaseExecutor, refuse_pool_kwargs, succeeded
+from gsched.executors.process_worker import PREPARE, RAISED, RUN, STOP, Failure, Order, frame, read_frame
+from gsched.run import Outcome, Result, Run
+
+_START_SECONDS = 60.0  # for a new worker to import the main module
+_END_SECONDS = 2.0  # for a worker to end once its socket is closed
+_LOOK_SECONDS = 0.005  # between two looks at a worker that ends
+
+_COMMAND = (
+    "import sys; fd = int(sys.argv[1]); sys.path[:] = sys.argv[2:]; "
+    "from gsched.executors.process_worker import main; main(fd)"
+)
+
+
+class RemoteError(GschedError):
+    """An exception of a worker process that could not be sent back as it was; the message describes it."""
+
+
+class RemoteTraceback(Exception):
+    """The cause of an exception from a worker process: its traceback there, as text."""
+
+
+class ProcessPoolExecutor(BaseExecutor):
+    """Executes runs in processes of its own, which are started on demand and used again.
+
+    - Functions, arguments and results travel by pickle; a function that has a reference ("module:name") by that.
+    - Workers import the program's main module: what starts a scheduler there must be under
+      `if __name__ == "__main__":`, or start() raises ConfigurationError in the worker.
+    - current_run() has the run's own fields in a worker; of the job only `id`, `name` and `timeout_seconds`.
+    - A run that is to stop gets RunTimedOut or RunCancelled raised inside; its process is killed a second later.
+    - A worker that ends during a run fails it with WorkerDiedError. Workers end with their parent, however it ends.
+
+    :param max_workers: processes
+    :param max_waiting: runs that may wait for a process on top of these
+    :param pool_kwargs: only for compatibility with APScheduler, None or empty
+    """
+
+    _size_setting = "max_workers"
+
+    def __init__(
+        self, max_workers: int = 5, max_waiting: int = 100_000, pool_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
+        refuse_pool_kwargs(pool_kwargs)
+        super().__init__(max_workers, max_waiting)
+        self._open = False
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+        self._given_up: set[Run] = set()
+
+    def start(self, clock: Clock) -> None:
+        if process_worker.preparing:
+            raise ConfigurationError(
+                "a worker process imported the main module, which starts a scheduler; put that under "
+                "if __name__ == '__main__':"
+            )
+        if monkey.is_module_patched("subprocess") and not get_hub().loop.default:
+            raise ConfigurationError("under monkey-patching, processes can only be started from the main thread")
+        super().start(clock)
+        self._open = True
+
+    def shutdown(self) -> None:
+        """End all workers and wait until they have ended, two seconds at most for each that is idle."""
+        self._open = False
+        idle, self._idle = self._idle, []
+        for worker in self._busy:
+            worker.kill()
+        for worker in idle:
+            worker.close()
+        for worker in [*idle, *self._busy]:
+            worker.end()
+
+    def _begin(self, run: Run) -> None:
+        gevent.spawn(self._execute, run)
+
+    def _throw(self, run: Run, error: BaseException) -> None:
+        if run.worker is None:  # its greenlet is just starting, and will see that the run was cancelled
+            return
+        if isinstance(error, GreenletExit):
+            run.worker.kill()
+        else:
+            run.worker.stop(run.job.timeout_seconds if isinstance(error, RunTimedOut) else None)
+
+    def _abandon(self, run: Run) -> None:
+        self._given_up.add(run)
+
+    def _execute(self, run: Run) -> None:
+        try:
+            result = Result(Outcome.CANCELLED) if run.cancelled else self._run_in_worker(run)
+        except BaseException as error:
+            result = Result(Outcome.FAILED, error=error)
+        if run in self._given_up:
+            self._given_up.remove(run)
+        else:
+            run.finished_ms = self._clock.now_ms()
+            self._finish(run, result)
+
+    def _run_in_worker(self, run: Run) -> Result:
+        worker = run.worker = self._worker()
+        self._busy.add(worker)
+        try:
+            worker.get_ready()
+            if run.cancelled:
+                return Result(Outcome.CANCELLED)
+            self._started(run)
+            return worker.execute(run)
+        finally:
+            self._busy.discard(worker)
+            if worker.failed or not self._open:
+                worker.end()
+            else:
+                self._idle.append(worker)
+
+    def _worker(self) -> _Worker:
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive():
+                return worker
+            worker.close()
+        return _Worker()
+
+
+class _Worker:
+    """A worker process as its parent sees it. Used by one greenlet at a time, but for `stop` and `kill`."""
+
+    def __init__(self) -> None:
+        self.failed = False  # of no more use
+        self._ready = False
+        self._number = 0  # of the run in progress
+        self._sending = BoundedSemaphore()  # a frame goes out in one piece
+        self._socket, self._process = _start_process()
+
+    def get_ready(self) -> None:
+        """Wait until a new worker has imported the main module. Raises what the import raised, or WorkerDiedError."""
+        if self._ready:
+            return
+        self.failed = True
+        too_slow = WorkerDiedError(f"the worker process took longer than {_START_SECONDS:g} s to start")
+        with gevent.Timeout(_START_SECONDS, too_slow):
+            result = self._ask(PREPARE, _main_module())
+        if result.error is not None:
+            raise result.error
+        self.failed = False
+        self._ready = True
+
+    def execute(self, run: Run) -> Result:
+        """Have `run` executed. Raises WorkerDiedError, or PicklingError for arguments that cannot be sent."""
+        order = _pickled_order(run)
+        self._number += 1
+        return self._ask(RUN, order)
+
+    def _ask(self, kind: str, payload: bytes) -> Result:
+        try:
+            self._send(kind, payload)
+        except OSError:
+            raise self._died() from None
+        answer = read_frame(self._socket.recv)
+        if answer is None:
+            raise self._died()
+        return _error_of(answer[2]) if answer[0] == RAISED else _value_of(answer[2])
+
+    def _send(self, kind: str, payload: bytes) -> None:
+        message = frame(kind, self._number, payload)
+        with self._sending:
+            self._socket.sendall(message)
+
+    def _died(self) -> WorkerDiedError:
+        self.failed = True
+        self.end()
+        return WorkerDiedError(f"the worker process {self._process.pid} {_how_it_ended(self._process.returncode)}")
+
+    def stop(self, timeout_seconds: float | None) -> None:
+        """Have RunTimedOut raised inside the run in progress, or RunCancelled if `timeout_seconds` is None."""
+        if self._ready:
+            gevent.spawn(self._send_stop, frame(STOP, self._number, pickle.dumps(timeout_seconds)))
+        else:
+            self.kill()
+
+    def _send_stop(self, message: bytes) -> None:
+        try:
+            with self._sending:
+                self._socket.sendall(message)
+        except OSError:
+            pass  # it died, as the greenlet of the run will find out
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """Have the process end: it sees that its parent has gone."""
+        self._socket.close()
+
+    def end(self) -> None:
+        """Close, and wait until the process has ended; kill it if that takes long."""
+        self.close()
+        for _ in range(2):
+            for _ in range(int(_END_SECONDS / _LOOK_SECONDS)):
+                if not self.is_alive():
+                    return
+                gevent.sleep(_LOOK_SECONDS)
+            self.kill()
+
+
+def _start_process() -> tuple[Any, Any]:
+    """A new worker process, and the socket that leads to it."""
+    from multiprocessing.spawn import get_executable
+
+    from gevent.socket import socketpair  # late, for programs that monkey-patch after they imported gsched
+
+    ours, theirs = socketpair()
+    fd = theirs.fileno()
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
+    path = [entry or os.getcwd() for entry in sys.path]
+    command = [os.fsdecode(get_executable()), *flags, "-c", _COMMAND, str(fd), *path]
+    try:
+        # Under monkey-patching this is gevent's Popen, which gets along with gevent's handling of SIGCHLD.
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[fd])
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return ours, process
+
+
+def _main_module() -> bytes:
+    """What a worker needs to import the main module, in the words of multiprocessing.spawn.prepare."""
+    main = sys.modules["__main__"]
+    facts: dict[str, Any] = {"name": "gsched-worker", "sys_argv": sys.argv}
+    spec, path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:
+        facts["init_main_from_name"] = spec.name
+    elif path is not None:
+        facts["init_main_from_path"] = os.path.abspath(path)
+    return pickle.dumps(facts)
+
+
+def _pickled_order(run: Run) -> bytes:
+    job = run.job
+    assert job.func is not None
+    order = Order(
+        job.func_ref or job.func, job.args, dict(job.kwargs), job.id, job.name, job.timeout_seconds,
+        run.scheduled_ms, run.started_ms, run.fence, run.attempt, run.request,
+    )  # fmt: skip
+    try:
+        return pickle.dumps(tuple(order), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        raise pickle.PicklingError(
+            f"the job's function or arguments cannot be sent to a worker process: {error}"
+        ) from error
+
+
+def _value_of(payload: bytes) -> Result:
+    try:
+        return succeeded(pickle.loads(payload))
+    except Exception as error:
+        unloadable = pickle.UnpicklingError(f"the result cannot be loaded from its pickle: {error!r}")
+        unloadable.__cause__ = error
+        return Result(Outcome.FAILED, error=unloadable)
+
+
+def _error_of(payload: bytes) -> Result:
+    failure = Failure(*pickle.loads(payload))
+    error: Any = None
+    if failure.pickled is not None:
+        try:
+            error = pickle.loads(failure.pickled)
+        except Exception:  # its __init__ wants other arguments than it passed on
+            pass
+    if not isinstance(error, BaseException):
+        error = RemoteError(failure.description)
+    error.__cause__ = RemoteTraceback(f"in the worker process:\n{failure.traceback}")
+    return Result(Outcome.FAILED, error=error)
+
+
+def _how_it_ended(returncode: int | None) -> str:
+    if returncode is None:
+        return "cannot be ended"
+    if returncode < 0:
+        return f"was ended by signal {-returncode} ({signal.strsignal(-returncode)})"
+    return f"exited with status {returncode}"

@@ -1,0 +1,237 @@
+"""A worker process of the process executor: a plain loop that executes one run after the other.
+
+It shares one socket with its parent. A frame is a length (8 bytes, network order) and a pickled (kind, number,
+payload); the number tells the runs of a worker apart. The payload is a pickle of its own, so that what it holds can
+fail to be loaded without breaking the conversation. These pickles never come from anywhere but the other end.
+
+The parent sends PREPARE once, RUN, and STOP while a run executes; the worker answers READY, RETURNED or RAISED.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import struct
+import sys
+import traceback
+from _thread import get_ident, start_new_thread
+from collections.abc import Callable
+from contextvars import Context
+from functools import partial
+from queue import SimpleQueue
+from time import sleep
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from gsched.errors import RunCancelled, RunInterrupted, RunTimedOut
+from gsched.funcref import resolve
+from gsched.run import Run, enter_run
+
+PREPARE, RUN, STOP = "prepare", "run", "stop"
+READY, RETURNED, RAISED = "ready", "returned", "raised"
+
+_HEADER = struct.Struct("!Q")
+_CHUNK = 1 << 20  # bytes
+_GRACE_SECONDS = 1.0  # for `finally` blocks once the parent has gone
+
+preparing = False  # whether this is a worker that imports the parent's main module
+
+
+class Order(NamedTuple):
+    """What the parent wants executed, and what the run tells about itself."""
+
+    func: Callable[..., Any] | str  # a reference where the job has one
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    job_id: str
+    job_name: str
+    timeout_seconds: float | None
+    scheduled_ms: int
+    started_ms: int | None
+    fence: int
+    attempt: int
+    request: str | None
+
+
+class Failure(NamedTuple):
+    """An exception as it travels to the parent."""
+
+    pickled: bytes | None  # None if that could not be done
+    description: str
+    traceback: str
+
+
+def frame(kind: str, number: int, payload: bytes = b"") -> bytes:
+    """What goes over the socket."""
+    message = pickle.dumps((kind, number, payload), pickle.HIGHEST_PROTOCOL)
+    return _HEADER.pack(len(message)) + message
+
+
+def read_frame(receive: Callable[[int], bytes]) -> tuple[str, int, bytes] | None:
+    """The next (kind, number, payload), or None when the other end has gone.
+
+    :param receive: reads up to so many bytes, like a socket's recv
+    """
+    try:
+        header = _read(receive, _HEADER.size)
+        message: tuple[str, int, bytes] = pickle.loads(_read(receive, _HEADER.unpack(header)[0]))
+    except (EOFError, OSError):
+        return None
+    return message
+
+
+def _read(receive: Callable[[int], bytes], size: int) -> bytearray:
+    whole = bytearray()
+    while len(whole) < size:
+        chunk = receive(min(size - len(whole), _CHUNK))
+        if not chunk:
+            raise EOFError
+        whole += chunk
+    return whole
+
+
+def main(fd: int) -> None:
+    """Serve the parent at the other end of the socket `fd` until it has gone."""
+    os.set_blocking(fd, True)
+    _Worker(fd).serve()
+
+
+class _Worker:
+    """One thread listens, for the main thread is busy with the run while orders to stop arrive.
+
+    What it needs of the standard library is imported before the main module of the parent, which may monkey-patch.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._inbox: SimpleQueue[tuple[str, int, bytes] | None] = SimpleQueue()
+        self._main_thread = get_ident()
+        self._number = 0  # of the latest run
+        self._run: Run | None = None  # while its function is being called
+        self._to_stop: tuple[int, RunInterrupted] | None = None
+
+    def serve(self) -> None:
+        signal.signal(signal.SIGINT, _ignore)  # Ctrl-C goes to all processes of a terminal: the parent decides
+        signal.signal(signal.SIGTERM, self._interrupt)
+        start_new_thread(self._listen, ())
+        try:
+            while (message := self._inbox.get()) is not None:
+                self._send(self._answer(*message))
+        except OSError:
+            return  # the parent has gone
+
+    def _send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view[:_CHUNK]) :]
+
+    def _answer(self, kind: str, number: int, payload: bytes) -> bytes:
+        try:
+            if kind == PREPARE:
+                _prepare(pickle.loads(payload))
+                return frame(READY, number)
+            value = Context().run(self._execute, number, payload)
+            return frame(RETURNED, number, _pickled_result(value))
+        except BaseException as error:  # SystemExit and the like end the run, never the worker
+            return frame(RAISED, number, pickle.dumps(_failure(error)))
+
+    def _execute(self, number: int, payload: bytes) -> Any:
+        order = _loaded_order(payload)
+        func = resolve(order.func) if isinstance(order.func, str) else order.func
+        run = _run_of(order)
+        enter_run(run)
+        signal.signal(signal.SIGTERM, self._interrupt)  # an earlier run may have put its own there
+        try:
+            self._number, self._run = number, run
+            return func(*order.args, **order.kwargs)
+        finally:
+            self._run = None
+
+    # -- being told to stop -----------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        while (message := read_frame(partial(os.read, self._fd))) is not None:
+            kind, number, payload = message
+            if kind == STOP:
+                self._stop(number, pickle.loads(payload))
+            else:
+                self._inbox.put(message)
+        self._leave()
+
+    def _leave(self) -> None:
+        """The parent has gone: nobody waits for the result."""
+        self._inbox.put(None)
+        self._stop(self._number, None)
+        sleep(_GRACE_SECONDS)
+        os._exit(1)
+
+    def _stop(self, number: int, timeout_seconds: float | None) -> None:
+        """Raise inside run `number`: a signal also ends a blocking call, which nothing else can."""
+        error = RunCancelled("cancelled") if timeout_seconds is None else RunTimedOut(timeout_seconds)
+        self._to_stop = (number, error)
+        signal.pthread_kill(self._main_thread, signal.SIGTERM)
+
+    def _interrupt(self, *_: Any) -> None:
+        """The signal's handler. One that was sent by others, or comes too late for its run, means nothing."""
+        to_stop, self._to_stop = self._to_stop, None
+        if to_stop is None or self._run is None or to_stop[0] != self._number:
+            return
+        self._run.cancelled = True
+        gevent = sys.modules.get("gevent")
+        if gevent is None or gevent.getcurrent().parent is None:
+            raise to_stop[1]
+        # The run waits in gevent, and the signal hit its hub or some other greenlet.
+        hub = gevent.get_hub()
+        hub.loop.run_callback(hub.parent.throw, to_stop[1])
+
+
+def _ignore(*_: Any) -> None:
+    """Unlike SIG_IGN, a handler is not inherited by programs that a run starts."""
+
+
+def _prepare(main_module: dict[str, Any]) -> None:
+    """Become like the parent: its arguments, directory and main module, whose functions jobs may name."""
+    global preparing
+    from multiprocessing import spawn
+
+    preparing = True
+    try:
+        spawn.prepare(main_module)
+    finally:
+        preparing = False
+
+
+def _loaded_order(payload: bytes) -> Order:
+    try:
+        return Order(*pickle.loads(payload))
+    except Exception as error:
+        raise pickle.UnpicklingError(
+            f"the job's function or arguments cannot be loaded in a worker process: {error!r}"
+        ) from error
+
+
+def _run_of(order: Order) -> Run:
+    """What current_run() gives here: the run without its scheduler, its job reduced to what the order tells."""
+    job: Any = SimpleNamespace(id=order.job_id, name=order.job_name, timeout_seconds=order.timeout_seconds)
+    owner: Any = None
+    run = Run(job, order.scheduled_ms, owner, fence=order.fence, attempt=order.attempt, request=order.request)
+    run.started_ms = order.started_ms
+    return run
+
+
+def _pickled_result(value: Any) -> bytes:
+    try:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        kind = type(value).__qualname__
+        raise pickle.PicklingError(f"the result, a {kind}, cannot be sent by pickle: {error}") from error
+
+
+def _failure(error: BaseException) -> tuple[Any, ...]:
+    try:
+        pickled = pickle.dumps(error)
+    except Exception:
+        pickled = None
+    description = "".join(traceback.format_exception_only(type(error), error)).strip()
+    return tuple(Failure(pickled, description, "".join(traceback.format_exception(error))))

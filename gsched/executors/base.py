@@ -110,11 +110,18 @@ class BaseExecutor(ABC):
         """Raise `error` inside the run, where that is possible. Called in gevent's Hub."""
 
     def _abandon(self, run: Run) -> None:
-        """The run would not stop: replace its worker, which must not call `_finish` for it any more."""
+        """The run would not stop, and is about to be reported as ended: replace its worker."""
 
     def _finish(self, run: Run, result: Result) -> None:
-        """The worker is free: take the run off the books, tell its owner, let the next one begin."""
-        self._executing.discard(run)
+        """The worker is free: take the run off the books, tell its owner, let the next one begin.
+
+        Of a run that was given up before, the owner has heard already.
+        """
+        if run not in self._executing:
+            return
+        self._executing.remove(run)
+        if run.finished_ms is None:  # else its thread noted it
+            run.finished_ms = self._clock.now_ms()
         if run.interruption is not None:
             result = run.interruption.conclude(result)
         run.owner.run_finished(run, result)
@@ -173,7 +180,7 @@ class BaseExecutor(ABC):
 
     def _give_up(self, run: Run) -> None:
         self.abandoned += 1
-        run.finished_ms = self._clock.now_ms()
+        run.cancelled = True
         self._abandon(run)
         self._finish(run, Result(Outcome.FAILED, reason="abandoned"))
 

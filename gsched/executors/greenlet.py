@@ -46,7 +46,8 @@ class GreenletPoolExecutor(BaseExecutor):
             run.worker.throw(error)
 
     def _abandon(self, run: Run) -> None:
-        run.worker.abandoned = run.worker.retired = True
+        if run.worker is not None:
+            run.worker.retired = True
 
     def forget(self, worker: _Worker) -> None:
         """The parked worker was killed by somebody else."""
@@ -59,8 +60,7 @@ class GreenletPoolExecutor(BaseExecutor):
         result = Result(Outcome.CANCELLED) if run.cancelled else self._call(worker, run)
         if not worker.retired:
             self._idle.append(worker)
-        if not worker.abandoned:
-            self._finish(run, result)
+        self._finish(run, result)
 
     def _call(self, worker: _Worker, run: Run) -> Result:
         enter_run(run)
@@ -69,15 +69,12 @@ class GreenletPoolExecutor(BaseExecutor):
         try:
             func = job.func
             assert func is not None
-            result = succeeded(func(*job.args, **job.kwargs) if job.kwargs else func(*job.args))
+            return succeeded(func(*job.args, **job.kwargs) if job.kwargs else func(*job.args))
         except GreenletExit as error:
             worker.retired = True  # whoever killed it may wait for its end
-            result = Result(Outcome.CANCELLED, error=error, reason="killed")
+            return Result(Outcome.CANCELLED, error=error, reason="killed")
         except BaseException as error:  # SystemExit and the like end the run, never the program
-            result = Result(Outcome.FAILED, error=error)
-        if not worker.abandoned:
-            run.finished_ms = self._clock.now_ms()
-        return result
+            return Result(Outcome.FAILED, error=error)
 
 
 class _Worker(gevent.Greenlet):  # type: ignore[misc]
@@ -86,7 +83,6 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
     def __init__(self, pool: GreenletPoolExecutor, run: Run) -> None:
         super().__init__()
         self.assigned: Run | None = run
-        self.abandoned = False  # its run was reported as ended already
         self.retired = False  # it ends after its run
         self._pool = pool
 

@@ -24,7 +24,7 @@ class Interruption:
     :param give_up: abandons a run
     """
 
-    __slots__ = ("_run", "_clock", "_throw", "_give_up", "_timer", "_outcome", "_error")
+    __slots__ = ("_clock", "_error", "_give_up", "_outcome", "_run", "_throw", "_timer")
 
     def __init__(
         self, run: Run, clock: Clock, throw: Callable[[Run, BaseException], None], give_up: Callable[[Run], None]

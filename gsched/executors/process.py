@@ -64,7 +64,6 @@ class ProcessPoolExecutor(BaseExecutor):
         self._open = False
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
-        self._given_up: set[Run] = set()
 
     def start(self, clock: Clock) -> None:
         if process_worker.preparing:
@@ -88,6 +87,11 @@ class ProcessPoolExecutor(BaseExecutor):
         for worker in [*idle, *self._busy]:
             worker.end()
 
+    def forked(self) -> None:
+        super().forked()
+        for worker in [*self._idle, *self._busy]:
+            worker.disown()
+
     def _begin(self, run: Run) -> None:
         gevent.spawn(self._execute, run)
 
@@ -100,18 +104,15 @@ class ProcessPoolExecutor(BaseExecutor):
             run.worker.stop(run.job.timeout_seconds if isinstance(error, RunTimedOut) else None)
 
     def _abandon(self, run: Run) -> None:
-        self._given_up.add(run)
+        if run.worker is not None:
+            run.worker.kill()
 
     def _execute(self, run: Run) -> None:
         try:
             result = Result(Outcome.CANCELLED) if run.cancelled else self._run_in_worker(run)
         except BaseException as error:
             result = Result(Outcome.FAILED, error=error)
-        if run in self._given_up:
-            self._given_up.remove(run)
-        else:
-            run.finished_ms = self._clock.now_ms()
-            self._finish(run, result)
+        self._finish(run, result)
 
     def _run_in_worker(self, run: Run) -> Result:
         worker = run.worker = self._worker()
@@ -146,6 +147,7 @@ class _Worker:
         self._ready = False
         self._number = 0  # of the run in progress
         self._sending = BoundedSemaphore()  # a frame goes out in one piece
+        self._owned = True  # False in a forked copy of the parent
         self._socket, self._process = _start_process()
 
     def get_ready(self) -> None:
@@ -202,10 +204,19 @@ class _Worker:
             pass  # it died, as the greenlet of the run will find out
 
     def kill(self) -> None:
-        self._process.kill()
+        if self._owned:
+            self._process.kill()
 
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        return self._owned and self._process.poll() is None
+
+    def disown(self) -> None:
+        """Let go in a forked copy, which would keep the process from seeing its parent's end, or take its answers."""
+        self._owned = False
+        if self._socket.fileno() >= 0:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, self._socket.fileno(), inheritable=False)  # close() would meddle with the event loop
+            os.close(nothing)
 
     def close(self) -> None:
         """Have the process end: it sees that its parent has gone."""

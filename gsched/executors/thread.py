@@ -34,7 +34,6 @@ class ThreadPoolExecutor(BaseExecutor):
         refuse_pool_kwargs(pool_kwargs)
         super().__init__(max_workers, max_waiting)
         self._pool: Any = None
-        self._given_up: set[Run] = set()
 
     def start(self, clock: Clock) -> None:
         super().start(clock)
@@ -71,17 +70,15 @@ class ThreadPoolExecutor(BaseExecutor):
             result = succeeded(job.func(*job.args, **job.kwargs))
         except BaseException as error:  # SystemExit and the like end the run, never the thread
             result = Result(Outcome.FAILED, error=error)
-        if run not in self._given_up:
+        if run.finished_ms is None:  # else it was abandoned
             run.finished_ms = self._clock.now_ms()
         return result
 
     def _ended(self, run: Run, result: Result) -> None:
-        if run in self._given_up:
-            self._given_up.remove(run)
-            run.worker.maxsize -= 1
-        else:
+        if run in self._executing:
             self._finish(run, result)
+        else:  # it was abandoned
+            run.worker.maxsize -= 1
 
     def _abandon(self, run: Run) -> None:
-        self._given_up.add(run)
         run.worker.maxsize += 1

@@ -20,7 +20,7 @@ class JobHandle:
     :ivar definition: the frozen Job
     """
 
-    __slots__ = ("definition", "_scheduler")
+    __slots__ = ("_scheduler", "definition")
 
     def __init__(self, scheduler: JobVerbs, definition: Job) -> None:
         self._scheduler = scheduler
@@ -140,7 +140,7 @@ class JobHandle:
     def state(self) -> str:
         """"parked", "running", "paused" or "scheduled"."""
         state = self.definition.state
-        return "running" if state != "parked" and self._scheduler.running(self.id, self.jobstore) else state
+        return "running" if state != "parked" and self._scheduler.running_count(self.id, self.jobstore) else state
 
     def __str__(self) -> str:
         due = self.next_run_time

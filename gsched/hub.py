@@ -116,7 +116,7 @@ class Hub:
         for executor in self._executors.values():
             executor.forked()
 
-    def running(self, job_id: str, alias: str) -> int:
+    def running_count(self, job_id: str, alias: str) -> int:
         """How many runs of a job are in progress or wait for a worker."""
         lane = self._lanes.get(alias)
         entry = lane.entries.get(job_id) if lane else None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gsched.errors import ConfigurationError
 
-UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last instant a datetime can hold
 _MILLISECOND = timedelta(milliseconds=1)
@@ -105,7 +104,8 @@ def as_instant(value: datetime | date | str | float, tz: tzinfo, what: str = "da
 
 def _shown_by_a_clock(value: datetime) -> datetime:
     early, late = sorted(value.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
-    if early == late or value.astimezone(UTC).astimezone(value.tzinfo).replace(tzinfo=None) == value.replace(tzinfo=None):
+    there_and_back = value.astimezone(UTC).astimezone(value.tzinfo)
+    if early == late or there_and_back.replace(tzinfo=None) == value.replace(tzinfo=None):
         return value
     offset = early.astimezone(value.tzinfo).utcoffset()
     while late - early > _MILLISECOND:

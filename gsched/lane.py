@@ -19,7 +19,7 @@ class Entry:
     :ivar running: its runs that are in progress or wait for a worker
     """
 
-    __slots__ = ("job", "lane", "fence", "due", "held", "parked", "live", "running")
+    __slots__ = ("due", "fence", "held", "job", "lane", "live", "parked", "running")
 
     def __init__(self, job: Job, lane: Lane) -> None:
         self.job = job

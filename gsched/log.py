@@ -18,7 +18,11 @@ _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 _RUNS = sum(code for code, kind in CATALOGUE.items() if kind.name.startswith("run."))
 _QUIET_RUNS = sum(code for code, kind in CATALOGUE.items() if kind.name.startswith("run.") and kind.level == "debug")
-_MASKS: Final = {"all": events.EVENT_ALL, "failures": events.EVENT_ALL & ~_QUIET_RUNS, "none": events.EVENT_ALL & ~_RUNS}
+_MASKS: Final = {
+    "all": events.EVENT_ALL,
+    "failures": events.EVENT_ALL & ~_QUIET_RUNS,
+    "none": events.EVENT_ALL & ~_RUNS,
+}
 
 logging.getLogger("gsched").addHandler(logging.NullHandler())
 

@@ -142,7 +142,7 @@ class Parts:
         made = _part("jobstore", {"type": jobstore, **options} if isinstance(jobstore, str) else jobstore, STORES)
         made.bind(alias, self._clock, self._allowed)
         waiting = self._stores[alias].find(JobQuery()) if alias in self._implicit else ()
-        made.add(list(waiting), replace=False, keep_schedule=lambda job: True)
+        made.add(list(waiting), replace=False)
         self._implicit.discard(alias)
         self._stores[alias] = made
         if self._hub is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from contextvars import ContextVar
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gsched.job import Job
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """What became of a due instant; every instant has exactly one."""
 
     SUCCEEDED = "succeeded"
@@ -30,13 +30,11 @@ class Outcome(str, Enum):
     COALESCED = "coalesced"  # a later instant ran for it
     LOST = "lost"  # its node died while it was in progress
 
-    __str__ = str.__str__
-
 
 class Result:
     """How a run ended: the outcome and what came with it."""
 
-    __slots__ = ("outcome", "value", "error", "reason")
+    __slots__ = ("error", "outcome", "reason", "value")
 
     def __init__(
         self, outcome: Outcome, value: Any = None, error: BaseException | None = None, reason: str | None = None
@@ -80,8 +78,18 @@ class Run:
     """
 
     __slots__ = (
-        "job", "scheduled_ms", "attempt", "fence", "request", "started_ms", "finished_ms", "cancelled", "worker",
-        "interruption", "owner", "entry",
+        "attempt",
+        "cancelled",
+        "entry",
+        "fence",
+        "finished_ms",
+        "interruption",
+        "job",
+        "owner",
+        "request",
+        "scheduled_ms",
+        "started_ms",
+        "worker",
     )  # fmt: skip
 
     def __init__(

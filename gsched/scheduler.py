@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import gevent
 
@@ -18,6 +18,8 @@ from gsched.stores import MemoryJobStore
 from gsched.threads import HomeThread
 from gsched.verbs import JobVerbs
 from gsched.watchdog import Watchdog
+
+T = TypeVar("T")
 
 STATE_STOPPED = 0
 STATE_RUNNING = 1
@@ -115,7 +117,7 @@ class GeventScheduler(JobVerbs):
         :return: the runs that were cut, cancelled before their end
         :raises SchedulerNotRunningError: if it does not run
         """
-        return self._at_home(self._shutdown, wait, timeout)  # type: ignore[no-any-return]
+        return self._at_home(self._shutdown, wait, timeout)
 
     def _shutdown(self, wait: bool, timeout: float | None) -> list[Run]:
         hub = self._require_running()
@@ -181,7 +183,7 @@ class GeventScheduler(JobVerbs):
 
     # -- threads and forks --------------------------------------------------------------------------------------
 
-    def _at_home(self, verb: Callable[..., Any], *args: Any) -> Any:
+    def _at_home(self, verb: Callable[..., T], *args: Any) -> T:
         if self._is_copy:
             raise ForkedError
         return verb(*args) if self._home is None else self._home.call(verb, *args)

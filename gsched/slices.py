@@ -13,7 +13,7 @@ _LOOK_EVERY = 16  # steps between two looks at the clock
 class Slice:
     """Paces a loop: call `breathe` once a step; it yields when the slice is used up."""
 
-    __slots__ = ("_steps", "_end")
+    __slots__ = ("_end", "_steps")
 
     def __init__(self) -> None:
         self.restart()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Any, TextIO, TypeVar
 
 from gsched import events
 from gsched.building import JobBuilder, check_executor, make_trigger, with_next_run_time
-from gsched.errors import ConfigurationError, FuncRefError, GschedError, InvalidJobError, JobNotFoundError
+from gsched.errors import GschedError, InvalidJobError, JobNotFoundError
 from gsched.events import JobEvent, SchedulerEvent
 from gsched.handle import JobHandle
+from gsched.hub import Hub
 from gsched.job import (
     UNDEFINED,
     Job,
@@ -30,6 +31,7 @@ from gsched.stores import JobQuery
 from gsched.triggers import BaseTrigger
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 BATCH = 1000  # jobs per round trip of add_jobs
 
 
@@ -90,14 +92,15 @@ class JobVerbs(Parts):
         :raises InvalidTriggerError: if the trigger is wrong
         :raises JobIdConflictError: if the id is taken
         """
-        definition = dict(
-            func=func, trigger=trigger, args=args, kwargs=kwargs, id=id, name=name, next_run_time=next_run_time,
-            jobstore=jobstore, executor=executor, misfire_grace_time=misfire_grace_time, coalesce=coalesce,
-            max_instances=max_instances, timeout=timeout, tags=tags, metadata=metadata, recover=recover,
-        )  # fmt: skip
+        definition = {
+            "func": func, "trigger": trigger, "args": args, "kwargs": kwargs, "id": id, "name": name,
+            "next_run_time": next_run_time, "jobstore": jobstore, "executor": executor,
+            "misfire_grace_time": misfire_grace_time, "coalesce": coalesce, "max_instances": max_instances,
+            "timeout": timeout, "tags": tags, "metadata": metadata, "recover": recover,
+        }  # fmt: skip
         job = self._builder().build({**definition, **trigger_args})
-        keeps = isinstance(next_run_time, Undefined)
-        return self._at_home(self._store_jobs, [job], jobstore, replace_existing, lambda job: keeps)[0]
+        timed = () if isinstance(next_run_time, Undefined) else (job.id,)
+        return self._at_home(self._store_jobs, [job], jobstore, replace_existing, timed)[0]
 
     def add_jobs(
         self,
@@ -119,9 +122,9 @@ class JobVerbs(Parts):
         """
         builder, added, remaining = self._builder(), 0, iter(definitions)
         while batch := list(islice(remaining, BATCH)):
-            explicit = {one.get("id") for one in batch if "next_run_time" in one}
             jobs = [self._build_one(builder, added + number, one, jobstore) for number, one in enumerate(batch)]
-            self._at_home(self._store_jobs, jobs, jobstore, replace_existing, lambda job: job.id not in explicit)
+            timed = {job.id for job, one in zip(jobs, batch, strict=True) if "next_run_time" in one}
+            self._at_home(self._store_jobs, jobs, jobstore, replace_existing, timed)
             added += len(batch)
             if progress is not None:
                 progress(added)
@@ -149,13 +152,13 @@ class JobVerbs(Parts):
             raise InvalidJobError(f"job {position} ({identity!r}): {error}") from error
 
     def _store_jobs(
-        self, jobs: list[Job], jobstore: str, replace: bool, keep_schedule: Callable[[Job], bool]
+        self, jobs: list[Job], jobstore: str, replace: bool, timed: Collection[str]
     ) -> list[JobHandle]:
         """Store checked jobs, all or none."""
         if self._hub is not None:
             for job in jobs:
                 check_executor(job, self._executors)
-        stored = self._store_for_adding(jobstore).add(jobs, replace, keep_schedule)
+        stored = self._store_for_adding(jobstore).add(jobs, replace, timed)
         for job in stored:
             self._bus.emit(JobEvent(events.EVENT_JOB_ADDED, job))
         return [JobHandle(self, job) for job in stored]
@@ -317,9 +320,9 @@ class JobVerbs(Parts):
             if not jobs:
                 print("    No scheduled jobs", file=out)
 
-    def running(self, job_id: str, jobstore: str = "default") -> int:
+    def running_count(self, job_id: str, jobstore: str = "default") -> int:
         """How many runs of a job are in progress in this process."""
-        return 0 if self._hub is None else self._hub.running(job_id, jobstore)
+        return 0 if self._hub is None else self._hub.running_count(job_id, jobstore)
 
     def is_pending(self, jobstore: str) -> bool:
         """Whether jobs of this store wait for the store to be added, or for start."""
@@ -387,10 +390,10 @@ class JobVerbs(Parts):
                 continue
         raise JobNotFoundError(job_id)
 
-    def _at_home(self, verb: Callable[..., Any], *args: Any) -> Any:
+    def _at_home(self, verb: Callable[..., T], *args: Any) -> T:
         """Call `verb` in the scheduler's thread."""
         raise NotImplementedError
 
-    def _require_running(self) -> None:
+    def _require_running(self) -> Hub:
         """Raise SchedulerNotRunningError unless the scheduler runs."""
         raise NotImplementedError

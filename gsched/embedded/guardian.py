@@ -75,7 +75,7 @@ def start(command: list[str]) -> subprocess.Popen[bytes]:
         if libc is not None:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
-    return subprocess.Popen(command, pass_fds=[SERVER_LOCK], preexec_fn=prepare)  # noqa: PLW1509 - no threads here
+    return subprocess.Popen(command, pass_fds=[SERVER_LOCK], preexec_fn=prepare)
 
 
 def no_user_left(users: int) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 from gsched.clock import Clock
 from gsched.errors import InvalidJobError
@@ -52,7 +52,7 @@ class RunRequested(NamedTuple):
     at: int
 
 
-Message = Union[Admitted, Changed, Dropped, Claimed, RunRequested]
+Message = Admitted | Changed | Dropped | Claimed | RunRequested
 
 STATES = ("scheduled", "paused", "parked")
 
@@ -114,13 +114,13 @@ class BaseJobStore(ABC):
     # -- definitions ------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def add(self, jobs: Sequence[Job], replace: bool, keep_schedule: Callable[[Job], bool]) -> list[Job]:
+    def add(self, jobs: Sequence[Job], replace: bool, timed: Collection[str] = ()) -> list[Job]:
         """Store new jobs, all or none, and give them as stored.
 
         A job whose trigger has ended does not keep its id from a new one.
 
         :param replace: replace jobs with the same ids (see `gsched.job.replacement`)
-        :param keep_schedule: whether a job may keep the schedule of the one that it replaces
+        :param timed: ids of those whose next run time the user set: they do not keep that of the job they replace
         :raises JobIdConflictError: if an id is taken and `replace` is false
         """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 
 from gsched.errors import JobIdConflictError, JobNotFoundError
@@ -39,7 +39,7 @@ class MemoryJobStore(BaseJobStore):
     def stop(self) -> None:
         self._post = None
 
-    def add(self, jobs: Sequence[Job], replace: bool, keep_schedule: Callable[[Job], bool]) -> list[Job]:
+    def add(self, jobs: Sequence[Job], replace: bool, timed: Collection[str] = ()) -> list[Job]:
         now = self.clock.now_ms()
         if not replace:
             seen: set[str] = set()
@@ -48,12 +48,12 @@ class MemoryJobStore(BaseJobStore):
                 if job.id in seen or (old is not None and not old.has_ended(now)):
                     raise JobIdConflictError(job.id)
                 seen.add(job.id)
-        return [self._put(job, keep_schedule) for job in jobs]
+        return [self._put(job, job.id not in timed) for job in jobs]
 
-    def _put(self, job: Job, keep_schedule: Callable[[Job], bool]) -> Job:
+    def _put(self, job: Job, keep_schedule: bool) -> Job:
         old = self._jobs.get(job.id)
         if old is not None:
-            job = replacement(old, job, keep_schedule=keep_schedule(job))
+            job = replacement(old, job, keep_schedule=keep_schedule)
         self._jobs[job.id] = job
         if old is None or reschedules(old, job):
             self._announce(job)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any, ClassVar
 
 from gsched.errors import InvalidTriggerError
-from gsched.instants import UTC, from_ms, to_ms
+from gsched.instants import from_ms, to_ms
 
 
 class BaseTrigger(ABC):

@@ -9,8 +9,8 @@ from gsched.errors import InvalidTriggerError
 from gsched.instants import timezone_name
 from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, whole, zone
 from gsched.triggers.base import FrozenTrigger
-from gsched.triggers.calendar_steps import EPOCH_DAY, LAST_DAY, Steps
-from gsched.triggers.zones import DAY, instant_of, stretch_at
+from gsched.triggers.calendar_steps import Steps
+from gsched.triggers.zones import DAY, EPOCH_DAY, LAST_DAY, instant_of, stretch_at
 
 _LONGEST = 10_000 * 366  # more than there are days in a datetime's range
 
@@ -19,9 +19,9 @@ class CalendarIntervalTrigger(FrozenTrigger):
     """Due at one time of day, every so many calendar days, counted from its start date.
 
     From one date to the next, years and months are added first while the day of the month stays; dates that do not
-    exist (31 April, 29 February) are passed over by adding again. Then weeks and days are added. So a monthly trigger that
-    starts on the 31st runs in seven months of a year, as in APScheduler. A time that does not exist on its day runs once,
-    at the first instant after the gap; one that exists twice runs the first time.
+    exist (31 April, 29 February) are passed over by adding again. Then weeks and days are added. So a monthly trigger
+    that starts on the 31st runs in seven months of a year, as in APScheduler. A time that does not exist on its day
+    runs once, at the first instant after the gap; one that exists twice runs the first time.
 
     :param years, months, weeks, days: the distance, whole numbers; at least one day together
     :param hour, minute, second: the time of day
@@ -113,8 +113,8 @@ class CalendarIntervalTrigger(FrozenTrigger):
 
     def next_ms(self, after: int) -> int | None:
         """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
-        # A time in a gap runs on the next day if the gap ends there: begin to look a day early.
-        day = self._steps.next(max(self._local_day(after) - 1, self._start or 0))
+        # What is due on an earlier day is past, however clocks changed: the clock has shown a later day since.
+        day = self._steps.next(max(self._local_day(after), self._start or 0))
         while day is not None and day <= (LAST_DAY if self._end is None else self._end):
             due = self._due_on(day)
             if due > after:

@@ -7,8 +7,8 @@ from datetime import date
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
-LAST_DAY: Final = date(9999, 12, 31).toordinal() - EPOCH_DAY
+from gsched.triggers.zones import EPOCH_DAY, LAST_DAY
+
 _LAST_MONTH: Final = 9999 * 12 + 11
 
 

@@ -97,9 +97,9 @@ class AndTrigger(CombiningTrigger):
     """Due when all of its members are due at the same millisecond; over when one of them is.
 
     Intervals among the members are solved by arithmetic. For the others each in turn moves to its first instant not
-    before the latest one seen, until they agree. Members that disagree `MAX_ATTEMPTS` times in a row (daily ones: for 13
-    years) are taken never to meet. A cron member has whole seconds, so that an interval whose phase has milliseconds
-    never meets it.
+    before the latest one seen, until they agree. Members that disagree `MAX_ATTEMPTS` times in a row
+    (two daily ones: for seven years) are taken never to meet. A cron member has whole seconds, so that an interval
+    whose phase has milliseconds never meets it.
     """
 
     __slots__ = ("_solved",)

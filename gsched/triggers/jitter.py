@@ -1,8 +1,10 @@
 """Jitter: a delay that is a pure function of the job and the nominal time.
 
-A run at the nominal time n is delayed by 0 to `jitter_ms`, as in APScheduler 3.11, but the delay is a hash of the job's key and
-n: every node computes the same, it never accumulates, and the mean period stays exact. Each delay is cut so that the
-run stays before the next nominal time; so runs keep their order and number even where the jitter exceeds the period.
+A run at the nominal time n is delayed by 0 to `jitter_ms`, as in APScheduler 3.11, but the delay is a hash of the job's
+key and n: every node computes the same, it never accumulates, and the mean period stays exact. Each delay is cut so
+that the run stays before the next nominal time; so runs keep their order and number even where the jitter exceeds the
+period.
+A trigger's start and end bound the nominal times: the last run may be delayed past the end.
 """
 
 from __future__ import annotations

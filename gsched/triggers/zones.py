@@ -5,7 +5,7 @@ A *wall* second is what a clock on the wall shows, counted as if it were UTC: wa
 
 from __future__ import annotations
 
-from datetime import timedelta, tzinfo
+from datetime import date, timedelta, tzinfo
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,6 +13,8 @@ from typing import NamedTuple
 from gsched.instants import EPOCH
 
 DAY = 86_400
+EPOCH_DAY = EPOCH.toordinal()
+LAST_DAY = date.max.toordinal() - EPOCH_DAY  # counted from 1970-01-01
 LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 _BLOCK_BITS = 22  # 48 days: a job that runs daily looks at one block, a cold block costs some 25 us

@@ -79,6 +79,16 @@ def test_days_are_found(fields, expected):
     assert [time[:10] for time in wall_times(CronTrigger(**fields, timezone="UTC"), "2026-11-22", 3)] == expected
 
 
+def test_iso_weeks_are_those_of_the_calendar_in_every_kind_of_year():
+    for week in (1, 52, 53):
+        at, found = 0, []
+        trigger = CronTrigger(week=week, hour=0, timezone="UTC")
+        while (at := trigger.next_ms(at)) < 400 * 366 * 86_400_000:
+            found.append(at // 86_400_000)
+        epoch = datetime(1970, 1, 1)
+        assert found == [n for n in range(1, 400 * 366) if (epoch + timedelta(days=n)).isocalendar()[1] == week]
+
+
 def test_fields_left_of_the_last_given_one_are_free_and_those_right_of_it_at_their_minimum():
     assert wall_times(CronTrigger(minute=5, timezone="UTC"), "2026-11-22", 2) == [
         "2026-11-22 00:05:00 +0000",
@@ -119,7 +129,7 @@ def test_start_and_end_are_inclusive():
 
 
 def test_an_end_before_the_start_is_refused():
-    with pytest.raises(InvalidTriggerError, match="end_date 2026-01-01 .* is before start_date 2026-01-02"):
+    with pytest.raises(InvalidTriggerError, match=r"end_date 2026-01-01 .* is before start_date 2026-01-02"):
         CronTrigger(hour=1, start_date="2026-01-02", end_date="2026-01-01", timezone="UTC")
 
 

@@ -1,6 +1,6 @@
 """Cron and clock changes: the bugs of others, then all zones against trying every minute."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -125,6 +125,34 @@ def test_bounds_in_the_repeated_hour_compare_as_instants():
     assert instants(CronTrigger(**every_ten, start_date=second), *window)[0] == second.astimezone(UTC)
     assert instants(CronTrigger(**every_ten, end_date=first), *window)[-1] == first.astimezone(UTC)
     assert CronTrigger(**every_ten, start_date=first) != CronTrigger(**every_ten, start_date=second)
+
+
+class SetBackAt(tzinfo):
+    """Two hours east of UTC, one hour from `change` (seconds since the epoch) on."""
+
+    def __init__(self, change):
+        self.change = datetime.fromtimestamp(change, UTC).replace(tzinfo=None)
+
+    def fromutc(self, moment):
+        late = moment.replace(tzinfo=None) >= self.change
+        return (moment + timedelta(hours=1 if late else 2)).replace(fold=late)
+
+    def utcoffset(self, moment):
+        shown = moment.replace(tzinfo=None) - self.change
+        late = shown >= timedelta(hours=2) or (shown >= timedelta(hours=1) and moment.fold)
+        return timedelta(hours=1 if late else 2)
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 20, 40, 60])
+def test_a_repeated_hour_is_recognised_wherever_the_table_of_offsets_is_cut(minutes):
+    cut = 426 << 22
+    change = cut - minutes * 60
+    shown = datetime.fromtimestamp(change, UTC) + timedelta(hours=1, minutes=30)
+    schedule = CronTrigger(hour=shown.hour, minute=shown.minute, second=shown.second)._schedule
+    zone = SetBackAt(change)
+    assert schedule.next_instant(zone, change - 3600) == change - 1800
+    for asked in range(change - 1799, change + 7200, 600):
+        assert schedule.next_instant(zone, asked) > change + 80_000
 
 
 SPECS = [

@@ -152,6 +152,12 @@ def test_ten_days_late_costs_one_division():
     assert calls == 0
 
 
+def test_the_last_instant_is_never_before_the_start():
+    trigger = IntervalTrigger(seconds=10, start_date="1970-01-01 00:01:00", timezone="UTC")
+    assert trigger.last_ms(5, 55_000) == 5
+    assert trigger.last_ms(5, 65_000) == 60_000
+
+
 def test_it_is_immutable_and_small():
     trigger = IntervalTrigger(seconds=10, timezone="UTC")
     for name in ("timezone", "interval", "_period", "jitter_ms", "other"):

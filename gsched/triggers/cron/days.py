@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from datetime import date
 from functools import cache, lru_cache
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from gsched.triggers.cron.fields import LAST
-
-EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
-LAST_DAY: Final = date(9999, 12, 31).toordinal() - EPOCH_DAY
+from gsched.triggers.zones import EPOCH_DAY, LAST_DAY
 
 
 class DayRule(NamedTuple):

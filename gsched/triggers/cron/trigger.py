@@ -24,8 +24,8 @@ class CronTrigger(BoundedTrigger):
     """Due whenever the clock on the wall fits all fields.
 
     Each field takes a number or text, by APScheduler 3's grammar: `*`, `*/a`, `a`, `a-b`, `a-b/c`, `a/c` and comma
-    lists of these; names for months and weekdays (`may`, `mon-fri`); for `day` also `last`, `2nd fri`, `last sun`. Of the
-    fields that are not given, those less significant than the least significant one given are at their minimum,
+    lists of these; names for months and weekdays (`may`, `mon-fri`); for `day` also `last`, `2nd fri`, `last sun`. Of
+    the fields that are not given, those less significant than the least significant one given are at their minimum,
     the others `*`. With both `day` and `day_of_week` given, a day must fit both (unlike a crontab line).
 
     When clocks change: a time that does not exist runs once, at the first instant after the gap, unless every hour is
@@ -106,7 +106,7 @@ class CronTrigger(BoundedTrigger):
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> BaseTrigger:
-        """The trigger that `fields()` describes: the constructor's arguments, or those of from_crontab with `crontab`."""
+        """The trigger that `fields()` describes: arguments of the constructor, or with `crontab` of from_crontab."""
         if "crontab" not in fields:
             return super().from_fields(fields)
         arguments = dict(fields)

@@ -19,6 +19,9 @@ class Timer(Protocol):
 class Clock(Protocol):
     """Tells the time and calls back when some has passed. Tests hand in `gsched.testing.ManualClock`."""
 
+    longest_sleep: float
+    """Seconds after which a sleeper should look at the wall clock again, which may have jumped."""
+
     def now_ms(self) -> int:
         """Wall-clock time in milliseconds since the epoch; it may jump."""
 
@@ -31,6 +34,8 @@ class Clock(Protocol):
 
 class SystemClock:
     """The machine's clocks and gevent's event loop."""
+
+    longest_sleep = 1.0
 
     def now_ms(self) -> int:
         return int(time.time() * 1000)

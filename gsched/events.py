@@ -226,7 +226,7 @@ class JobExecutionEvent(JobEvent):
             "run_id": run.id,
             "attempt": run.attempt,
             "scheduled_at": _iso(run.scheduled_at),
-            "duration": run.duration,
+            "duration": run.duration if self.result else None,
             "lateness": run.lateness,
             "reason": self.reason,
             "error_type": type(error).__name__ if error else None,
@@ -299,6 +299,10 @@ class EventBus:
         delivery = self._delivery
         if delivery is not None and delivery is not gevent.getcurrent():
             delivery.join(timeout_seconds)
+
+    def at_rest(self) -> bool:
+        """Whether everything emitted so far is delivered."""
+        return self._delivery is None
 
     def _deliver(self) -> None:
         pace = Slice()

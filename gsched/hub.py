@@ -26,7 +26,6 @@ from gsched.slices import Slice, give_way
 from gsched.stores.base import Admitted, BaseJobStore, Changed, Claimed, Dropped, Message, RunRequested
 from gsched.threads import thread_ident
 
-MAX_SLEEP_SECONDS = 1.0  # so that a jump of the wall clock is noticed soon
 CLOCK_JUMP_MS = 500
 SUMMARY_SECONDS = 60.0
 
@@ -52,6 +51,7 @@ class Hub:
         self._serving = False
         self._stopping = False
         self.in_progress = 0  # runs that were submitted and have not been settled
+        self.asleep = False  # waiting for the clock or a wake-up
         self.figures = Figures()
         self.ticked = 0.0  # monotonic time of the last turn, for health checks
 
@@ -100,6 +100,10 @@ class Hub:
         self._serving = False
         for lane in self._lanes.values():
             lane.store.stop()
+
+    def at_rest(self) -> bool:
+        """Whether everything that can happen now has happened, but for what runs in progress wait for."""
+        return self.asleep and not self._wakeup.is_set() and not any(e.starting for e in self._executors.values())
 
     def join_runs(self, timeout_seconds: float | None) -> bool:
         """Wait until nothing is in progress, at most so long; whether that is so."""
@@ -152,7 +156,7 @@ class Hub:
         if self._ended or self._inbox or self._stopping:
             give_way()
             return
-        seconds = MAX_SLEEP_SECONDS
+        seconds = self._clock.longest_sleep
         due = min(filter(None, (lane.next_due() for lane in self._lanes.values())), default=None)
         if due is not None and self._serving:
             # now_ms is rounded down, so this wakes in the millisecond of the due time and not before it.
@@ -161,7 +165,9 @@ class Hub:
             give_way()
             return
         timer = self._clock.call_later(seconds, self._wakeup.set)
+        self.asleep = True
         self._wakeup.wait()
+        self.asleep = False
         timer.cancel()
 
     def _read_inbox(self, pace: Slice) -> None:

@@ -181,6 +181,14 @@ class GeventScheduler(JobVerbs):
             return STATE_STOPPED
         return STATE_PAUSED if self._paused else STATE_RUNNING
 
+    def wake(self) -> None:
+        """Look now at what is due; needed only after the clock was set by hand. Raises SchedulerNotRunningError."""
+        self._require_running().wake()
+
+    def at_rest(self) -> bool:
+        """Whether all that can happen now has happened, but for what runs in progress wait for: for tests."""
+        return (self._hub is None or self._hub.at_rest()) and self._bus.at_rest()
+
     # -- threads and forks --------------------------------------------------------------------------------------
 
     def _at_home(self, verb: Callable[..., T], *args: Any) -> T:

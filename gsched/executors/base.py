@@ -63,6 +63,11 @@ class BaseExecutor(ABC):
         """Runs that wait for a worker."""
         return len(self._queue)
 
+    @property
+    def starting(self) -> bool:
+        """Whether waiting runs are just being given to free workers."""
+        return self._draining
+
     def runs(self) -> list[Run]:
         """Runs that execute or wait, in no particular order."""
         return [*self._executing, *self._queue]

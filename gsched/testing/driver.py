@@ -1,0 +1,97 @@
+"""Drives a scheduler by hand: moves its clock, lets what is due happen, and keeps the events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import gevent
+
+from gsched.events import CATALOGUE, EVENT_ALL, EVENT_JOB_STARTED, EVENT_JOB_SUBMITTED, SchedulerEvent
+from gsched.scheduler import GeventScheduler
+from gsched.slices import give_way
+from gsched.testing.manual_clock import ManualClock
+
+_QUIET_TURNS = 4  # of the event loop, until a run that can go on without the clock has gone on
+_OUTCOMES = tuple(
+    code
+    for code, kind in CATALOGUE.items()
+    if kind.name.startswith("run.") and code not in (EVENT_JOB_STARTED, EVENT_JOB_SUBMITTED)
+)
+
+
+class Driver:
+    """Starts a scheduler, moves its clock and records its events; shuts it down at the end of the `with` block.
+
+    :param scheduler: a scheduler that was made with `clock`
+    :param mask: which events to keep in `events`
+    """
+
+    def __init__(self, scheduler: GeventScheduler, clock: ManualClock, mask: int = EVENT_ALL) -> None:
+        self.scheduler = scheduler
+        self.clock = clock
+        self.events: list[Any] = []
+        scheduler.add_listener(self._record, mask)
+
+    def __enter__(self) -> Driver:
+        if not self.scheduler.running:
+            self.scheduler.start()
+        self.settle()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self.scheduler.running:
+            self.scheduler.shutdown(wait=False)
+
+    def _record(self, event: SchedulerEvent) -> None:
+        self.events.append(event)
+
+    def advance(self, **duration: float) -> None:
+        """Move the clock by a duration, given as timedelta's arguments, through every instant at which something is due.
+
+        Runs that wait for nothing but the clock and each other have ended when it returns.
+        """
+        remaining = round(timedelta(**duration) / timedelta(milliseconds=1))
+        self.settle()
+        while (moved := self.clock.step(remaining)) is not None:
+            remaining -= moved
+            self.settle()
+        self.clock.skip(remaining)
+        self.settle()
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock forward or back, and let the scheduler notice."""
+        self.clock.jump(seconds)
+        self.scheduler.wake()
+        self.settle()
+
+    def settle(self) -> None:
+        """Let everything happen that can happen without the clock moving."""
+        quiet = 0
+        while quiet < _QUIET_TURNS:
+            give_way()
+            quiet = quiet + 1 if self.scheduler.at_rest() else 0
+
+    def wait_for(self, condition: Callable[[], object], timeout_seconds: float = 10.0) -> None:
+        """Let real time pass until `condition()` is true: for runs in threads and processes, and for real I/O.
+
+        Raises TimeoutError with what happened so far.
+        """
+        with gevent.Timeout(timeout_seconds, False):
+            while not condition():
+                gevent.sleep(0.002)
+            return
+        raise TimeoutError(f"{condition!r} did not come true; events: {self.names()}")
+
+    def names(self, prefix: str = "run.") -> list[str]:
+        """The names of the recorded events that begin so; of those about runs, only the outcomes."""
+        return [
+            event.name
+            for event in self.events
+            if event.name.startswith(prefix) and (prefix != "run." or event.code in _OUTCOMES)
+        ]
+
+    def of(self, code: int) -> list[Any]:
+        """The recorded events with this code."""
+        return [event for event in self.events if event.code == code]

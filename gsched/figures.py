@@ -8,8 +8,8 @@ from typing import Any, Final
 from gsched.planning import Span
 from gsched.run import Outcome, Result, Run
 
-# Upper bounds in seconds; a last bucket takes the rest. Fine where the scheduler's own lateness lies.
-BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+# Upper bounds in milliseconds; a last bucket takes the rest. Fine where the scheduler's own lateness lies.
+BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000)
 
 
 class Histogram:
@@ -19,11 +19,11 @@ class Histogram:
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS) + 1)
-        self.total = 0.0
+        self.total = 0
 
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.total += seconds
+    def add(self, milliseconds: int) -> None:
+        self.counts[bisect_left(BUCKETS, milliseconds)] += 1
+        self.total += milliseconds
 
     def percentile(self, share: float) -> float | None:
         """The upper bound in seconds of the bucket in which this share (0-1) is reached; None if nothing was counted.
@@ -37,8 +37,8 @@ class Histogram:
         for bound, count in zip((*BUCKETS, BUCKETS[-1]), self.counts):
             reached += count
             if reached >= wanted:
-                return bound
-        return BUCKETS[-1]
+                break
+        return bound / 1000
 
 
 class Figures:
@@ -62,9 +62,9 @@ class Figures:
         started, finished = run.started_ms, run.finished_ms
         if started is None or finished is None:
             return
-        self.lateness.add((started - run.scheduled_ms) / 1000)
         duration = finished - started
-        self.duration.add(duration / 1000)
+        self.lateness.add(started - run.scheduled_ms)
+        self.duration.add(duration)
         if duration > self._slowest_ms:
             self._slowest, self._slowest_ms = run, duration
 

@@ -30,6 +30,8 @@ class Outcome(StrEnum):
     COALESCED = "coalesced"  # a later instant ran for it
     LOST = "lost"  # its node died while it was in progress
 
+    __hash__ = str.__hash__  # Enum's own is a Python function, and outcomes are looked up for every run
+
 
 class Result:
     """How a run ended: the outcome and what came with it."""

@@ -1,0 +1,32 @@
+# `make` alone explains itself.
+.PHONY: help setup demo test style types check load clean
+
+PYTHON = .venv/bin/python
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+
+demo:  ## set up what is missing, then poll 5,000 HTTP endpoints for half a minute
+	@scripts/setup embedded
+	$(PYTHON) examples/mass_polling.py --seconds 30
+
+test:  ## set up what is missing, then run all tests
+	@scripts/setup
+	$(PYTHON) -m pytest
+
+style:  ## the style of all Python files
+	@scripts/setup
+	@$(PYTHON) -m ruff check -q .
+
+types:  ## mypy, strict, on the package
+	@scripts/setup
+	@$(PYTHON) -m mypy --no-error-summary
+
+check: test style types  ## all of these
+
+load:  ## measure the promises beside peers and raw primitives (takes a while)
+	@scripts/setup
+	$(PYTHON) -m load_tests
+
+clean:  ## remove what these made
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -42,6 +42,8 @@ class Timetable(Generic[EntryT]):
         if bucket is None:
             self._entries[due] = [entry]
             heappush(self._times, due)
+            if self._current and due < self._current_due:
+                self._put_current_back()
         else:
             bucket.append(entry)
 
@@ -67,6 +69,8 @@ class Timetable(Generic[EntryT]):
         Entries of one time come in the order in which they were added.
         """
         while True:
+            if self._current and self._current_due > until:  # time went back meanwhile
+                return None
             while self._current:
                 entry = self._current.pop()
                 if entry.due == self._current_due:
@@ -84,6 +88,14 @@ class Timetable(Generic[EntryT]):
         buckets = [(self._current_due, self._current[::-1]), *self._entries.items()]
         # An entry that left its time and came back is in the list twice.
         return iter(dict.fromkeys(entry for due, bucket in buckets for entry in bucket if entry.due == due))
+
+    def _put_current_back(self) -> None:
+        """What was added last comes before the rest of the time that is being served."""
+        later = self._entries.get(self._current_due)
+        if later is None:
+            heappush(self._times, self._current_due)
+        self._entries[self._current_due] = [*reversed(self._current), *(later or ())]
+        self._current = []
 
     def _rebuild(self) -> None:
         kept: dict[int, list[EntryT]] = {}

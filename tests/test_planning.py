@@ -1,0 +1,224 @@
+"""Planning: one table of decisions, and properties that hold for every job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gsched.job import Job
+from gsched.planning import Plan, Span, plan
+from gsched.run import Outcome
+from gsched.triggers import BaseTrigger, DateTrigger, IntervalTrigger
+
+SECOND = 1000
+WEEK = 7 * 86_400 * SECOND
+
+
+def job_of(trigger: BaseTrigger, **options: Any) -> Job:
+    return Job(id="job", func=print, trigger=trigger, **options)
+
+
+def every(seconds: float, end: float | None = None, **options: Any) -> Job:
+    """A job due at 0, seconds, 2 * seconds ... (since the epoch) until `end`."""
+    return job_of(IntervalTrigger(seconds=seconds, end_date=end, timezone="UTC"), **options)
+
+
+def missed(first: int, end: int) -> Span:
+    return Span(Outcome.MISSED, first, end)
+
+
+def skipped(first: int, end: int) -> Span:
+    return Span(Outcome.SKIPPED, first, end, "max_instances")
+
+
+def coalesced(first: int, end: int) -> Span:
+    return Span(Outcome.COALESCED, first, end)
+
+
+EACH = {"coalesce": False}
+GRACE = {"misfire_grace_ms": 5000}
+
+TABLE = [
+    # what, job options, due, now, running -> starts, spans, next_due, waits          (the job is due every 10 s)
+    ("one on time", {}, 10_000, 10_000, 0, (10_000,), (), 20_000, False),
+    ("one late", {}, 10_000, 19_999, 0, (10_000,), (), 20_000, False),
+    ("one, at its limit of instances", {}, 10_000, 10_000, 1, (), (skipped(10_000, 10_001),), 20_000, False),
+    ("one, below its limit", {"max_instances": 2}, 10_000, 10_000, 1, (10_000,), (), 20_000, False),
+    ("one, over a limit that was lowered", {"max_instances": 2}, 10_000, 10_000, 5, (),
+     (skipped(10_000, 10_001),), 20_000, False),
+    ("one, exactly as late as allowed", GRACE, 10_000, 15_000, 0, (10_000,), (), 20_000, False),
+    ("one, too late by a millisecond", GRACE, 10_000, 15_001, 0, (), (missed(10_000, 10_001),), 20_000, False),
+    ("one, too late, at its limit", GRACE, 10_000, 15_001, 1, (), (missed(10_000, 10_001),), 20_000, False),
+    ("two, coalesced", {}, 10_000, 20_000, 0, (20_000,), (coalesced(10_000, 20_000),), 30_000, False),
+    ("many, coalesced", {}, 10_000, 55_000, 0, (50_000,), (coalesced(10_000, 50_000),), 60_000, False),
+    ("many, coalesced, at the limit", {}, 10_000, 55_000, 1, (), (skipped(10_000, 55_001),), 60_000, False),
+    ("many, the last in time", GRACE, 10_000, 51_000, 0, (50_000,), (missed(10_000, 46_000),), 60_000, False),
+    ("many, none in time", GRACE, 10_000, 56_000, 0, (), (missed(10_000, 51_000),), 60_000, False),
+    ("many, some in time", {"misfire_grace_ms": 25_000}, 10_000, 51_000, 0, (50_000,),
+     (missed(10_000, 26_000), coalesced(30_000, 50_000)), 60_000, False),
+    ("many, some in time, at the limit", {"misfire_grace_ms": 25_000}, 10_000, 51_000, 1, (),
+     (missed(10_000, 26_000), skipped(30_000, 51_001)), 60_000, False),
+    ("each, room for all", EACH | {"max_instances": 5}, 10_000, 30_000, 0, (10_000, 20_000, 30_000), (), 40_000, False),
+    ("each, room for two", EACH | {"max_instances": 2}, 10_000, 40_000, 0, (10_000, 20_000), (), 30_000, True),
+    ("each, room for exactly all", EACH | {"max_instances": 2}, 10_000, 20_000, 0, (10_000, 20_000), (), 30_000, False),
+    ("each, no room: a backlog waits", EACH, 10_000, 30_000, 1, (), (), 10_000, True),
+    ("each, one alone comes at the limit", EACH, 10_000, 10_000, 1, (), (skipped(10_000, 10_001),), 20_000, False),
+    ("each, some in time", EACH | {"misfire_grace_ms": 25_000, "max_instances": 9}, 10_000, 51_000, 1,
+     (30_000, 40_000, 50_000), (missed(10_000, 26_000),), 60_000, False),
+    ("each, the backlog's first are missed", EACH | {"misfire_grace_ms": 25_000}, 10_000, 51_000, 0, (30_000,),
+     (missed(10_000, 26_000),), 40_000, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "due", "now", "running", "starts", "spans", "next_due", "waits"),
+    [row[1:] for row in TABLE],
+    ids=[row[0].replace(" ", "-") for row in TABLE],
+)
+def test_it_decides(options, due, now, running, starts, spans, next_due, waits):
+    found = plan(every(10, **options), due, now, running)
+
+    assert [span.outcome for span in found.spans] == [span.outcome for span in spans]
+    # A span holds the instants in it; that it ends a little before or after the last of them means nothing.
+    assert [instants(every(10), s.first, s.end) for s in found.spans] == [
+        instants(every(10), s.first, s.end) for s in spans
+    ]
+    assert [span.reason for span in found.spans] == [span.reason for span in spans]
+    assert (found.starts, found.next_due, found.waits) == (starts, next_due, waits)
+
+
+def instants(job: Job, first: int, end: int) -> list[int]:
+    found, instant = [], first
+    while instant is not None and instant < end:
+        found.append(instant)
+        instant = job.next_ms(instant)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("now", "running", "options", "expected"),
+    [
+        (20_000, 0, {}, Plan((20_000,), (), None)),
+        (90_000, 0, {}, Plan((20_000,), (), None)),
+        (20_000, 1, {}, Plan((), (skipped(20_000, 20_001),), None)),
+        (90_000, 0, GRACE, Plan((), (missed(20_000, 85_000),), None)),
+    ],
+    ids=["on time", "late", "at the limit", "too late"],
+)
+def test_the_last_instant_of_a_trigger_is_decided_like_any_other(now, running, options, expected):
+    assert plan(every(10, end=20, **options), 20_000, now, running) == expected
+
+
+def test_a_backlog_with_the_end_of_the_trigger_in_it_ends_there():
+    assert plan(every(10, end=30), 10_000, WEEK, 0) == Plan((30_000,), (coalesced(10_000, 30_000),), None)
+    assert plan(every(10, end=30, **EACH, max_instances=9), 10_000, WEEK, 0).next_due is None
+
+
+def test_an_instant_that_the_user_chose_need_not_be_one_of_the_triggers():
+    assert plan(every(10), 12_345, 12_345, 0) == Plan((12_345,), (), 20_000)
+    found = plan(every(10), 12_345, 35_000, 0)
+    assert (found.starts, found.spans) == ((30_000,), (coalesced(12_345, 30_000),))
+
+
+def test_a_date_long_past_runs_once():
+    job = job_of(DateTrigger(1.0, "UTC"))
+    assert plan(job, 1000, WEEK, 0) == Plan((1000,), (), None)
+
+
+def test_what_misfires_is_never_reported_as_coalesced_too():
+    found = plan(every(10, misfire_grace_ms=15_000), 10_000, 100_000, 0)
+    assert [(s.outcome, instants(every(10), s.first, s.end)) for s in found.spans] == [
+        (Outcome.MISSED, [10_000, 20_000, 30_000, 40_000, 50_000, 60_000, 70_000, 80_000]),
+        (Outcome.COALESCED, [90_000]),
+    ]
+    assert found.starts == (100_000,)
+
+
+# -- properties -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    job: Job
+    due: int
+    now: int
+    running: int
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    seconds = draw(st.sampled_from([0.001, 0.5, 1, 7, 60]))
+    period = round(seconds * 1000)
+    due = draw(st.integers(0, 20)) * period
+    now = due + draw(st.integers(0, 30)) * period + draw(st.integers(0, period - 1))
+    end = draw(st.none() | st.integers(0, 40).map(lambda n: (due + n * period) / 1000))
+    job = job_of(
+        IntervalTrigger(seconds=seconds, end_date=end, jitter=draw(st.sampled_from([None, seconds / 2])),
+                        timezone="UTC"),
+        coalesce=draw(st.booleans()),
+        max_instances=draw(st.integers(1, 5)),
+        misfire_grace_ms=draw(st.none() | st.integers(1, 35 * period)),
+    )  # fmt: skip
+    first = due if job.trigger.jitter_ms == 0 else job.next_ms(due - 1)
+    return Case(job, first if first is not None else due, max(now, first or due), draw(st.integers(0, 6)))
+
+
+@settings(max_examples=400, deadline=None)
+@given(cases())
+def test_every_due_instant_is_decided_once_and_the_next_one_is_right(case):
+    found = plan(case.job, case.due, case.now, case.running)
+
+    decided = list(found.starts)
+    for span in found.spans:
+        decided += instants(case.job, span.first, span.end)
+    due = instants(case.job, case.due, case.now + 1)
+    if found.waits:
+        assert found.next_due in due
+        due = [instant for instant in due if instant < found.next_due]
+    else:
+        assert found.next_due == case.job.next_ms(due[-1])
+    assert sorted(decided) == due
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases())
+def test_it_never_starts_more_than_allowed_nor_anything_too_late(case):
+    found = plan(case.job, case.due, case.now, case.running)
+
+    assert len(found.starts) + case.running <= max(case.job.max_instances, case.running)
+    assert list(found.starts) == sorted(found.starts)
+    assert all(instant <= case.now for instant in found.starts)
+    grace = case.job.misfire_grace_ms
+    assert grace is None or all(case.now - instant <= grace for instant in found.starts)
+    assert not case.job.coalesce or len(found.starts) <= 1
+    assert not found.waits or not case.job.coalesce
+
+
+class CountingTrigger(IntervalTrigger):
+    """Counts the questions it is asked."""
+
+    __slots__ = ("asked",)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def next_ms(self, after: int) -> int | None:
+        self.asked = getattr(self, "asked", 0) + 1
+        return super().next_ms(after)
+
+
+@pytest.mark.parametrize("jitter", [None, 0.4])
+@pytest.mark.parametrize("grace", [None, 3 * SECOND, WEEK // 2])
+@pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.parametrize("running", [0, 1])
+def test_a_week_late_every_second_costs_a_few_calculations(jitter, grace, coalesce, running):
+    trigger = CountingTrigger(seconds=1, jitter=jitter, timezone="UTC")
+    job = job_of(trigger, misfire_grace_ms=grace, coalesce=coalesce)
+
+    plan(job, job.next_ms(0), WEEK, running)
+
+    assert 0 < trigger.asked < 200

@@ -4,7 +4,8 @@ It shares one socket with its parent. A frame is a length (8 bytes, network orde
 payload); the number tells the runs of a worker apart. The payload is a pickle of its own, so that what it holds can
 fail to be loaded without breaking the conversation. These pickles never come from anywhere but the other end.
 
-The parent sends PREPARE once, RUN, and STOP while a run executes; the worker answers READY, RETURNED or RAISED.
+The parent sends PREPARE once, RUN, and STOP while a run executes; the worker answers the first two by RETURNED or
+RAISED.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from gsched.funcref import resolve
 from gsched.run import Run, enter_run
 
 PREPARE, RUN, STOP = "prepare", "run", "stop"
-READY, RETURNED, RAISED = "ready", "returned", "raised"
+RETURNED, RAISED = "returned", "raised"
 
 _HEADER = struct.Struct("!Q")
 _CHUNK = 1 << 20  # bytes
@@ -130,8 +131,9 @@ class _Worker:
         try:
             if kind == PREPARE:
                 _prepare(pickle.loads(payload))
-                return frame(READY, number)
-            value = Context().run(self._execute, number, payload)
+                value = None
+            else:
+                value = Context().run(self._execute, number, payload)
             return frame(RETURNED, number, _pickled_result(value))
         except BaseException as error:  # SystemExit and the like end the run, never the worker
             return frame(RAISED, number, pickle.dumps(_failure(error)))
@@ -144,6 +146,7 @@ class _Worker:
         signal.signal(signal.SIGTERM, self._interrupt)  # an earlier run may have put its own there
         try:
             self._number, self._run = number, run
+            self._interrupt()  # the order to stop may have come before
             return func(*order.args, **order.kwargs)
         finally:
             self._run = None
@@ -174,9 +177,10 @@ class _Worker:
 
     def _interrupt(self, *_: Any) -> None:
         """The signal's handler. One that was sent by others, or comes too late for its run, means nothing."""
-        to_stop, self._to_stop = self._to_stop, None
+        to_stop = self._to_stop
         if to_stop is None or self._run is None or to_stop[0] != self._number:
             return
+        self._to_stop = None
         self._run.cancelled = True
         gevent = sys.modules.get("gevent")
         if gevent is None or gevent.getcurrent().parent is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import accumulate
 from typing import Any, Final
 
 from gsched.planning import Span
@@ -33,12 +34,9 @@ class Histogram:
         wanted = share * sum(self.counts)
         if not wanted:
             return None
-        reached = 0
-        for bound, count in zip((*BUCKETS, BUCKETS[-1]), self.counts):
-            reached += count
-            if reached >= wanted:
-                break
-        return bound / 1000
+        reached = accumulate(self.counts)
+        bucket = next(number for number, count in enumerate(reached) if count >= wanted)
+        return BUCKETS[min(bucket, len(BUCKETS) - 1)] / 1000
 
 
 class Figures:

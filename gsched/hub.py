@@ -6,7 +6,8 @@ wake -> read the inbox -> settle what has ended -> take what is due and claimed 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import gevent
@@ -23,7 +24,19 @@ from gsched.lane import Entry, Lane
 from gsched.planning import Span, plan
 from gsched.run import Outcome, Result, Run
 from gsched.slices import Slice, give_way
-from gsched.stores.base import Admitted, BaseJobStore, Changed, Claimed, Dropped, Message, RunRequested
+from gsched.stores.base import (
+    ALWAYS,
+    Admitted,
+    BaseJobStore,
+    Changed,
+    Claimed,
+    ClockOffset,
+    Dropped,
+    Lost,
+    Message,
+    Recovered,
+    RunRequested,
+)
 from gsched.threads import thread_ident
 
 CLOCK_JUMP_MS = 500
@@ -48,7 +61,9 @@ class Hub:
         self._wakeup = Event()
         self._idle = Event()
         self._idle.set()
-        self._serving = False
+        self._served = Event()
+        self._paused = False
+        self._finishing = False  # nothing more is claimed
         self._stopping = False
         self.in_progress = 0  # runs that were submitted and have not been settled
         self.asleep = False  # waiting for the clock or a wake-up
@@ -61,7 +76,7 @@ class Hub:
         """Start the hub greenlet and give it."""
         self._thread = thread_ident()
         self._loop = get_hub().loop
-        self._serving = not paused
+        self._paused = paused
         self._offset = self._clock_offset()
         self._next_summary = self._clock.monotonic() + SUMMARY_SECONDS
         self.ticked = self._clock.monotonic()
@@ -80,7 +95,7 @@ class Hub:
     def add_store(self, alias: str, store: BaseJobStore) -> None:
         """Run the jobs of `store`."""
         lane = self._lanes[alias] = Lane(alias, store)
-        store.start(lambda message: self._do(self._handle, lane, message), self._bus.emit)
+        store.start(_StoreSide(self, lane), self._paused)
 
     def remove_store(self, alias: str) -> None:
         """Run nothing more of the store `alias`."""
@@ -88,18 +103,24 @@ class Hub:
         lane.store.stop()
 
     def pause(self) -> None:
-        """Start no runs until `resume`; what falls due meanwhile is late then."""
-        self._serving = False
+        """Claim nothing until `resume`; what falls due meanwhile is late then."""
+        self._paused = True
+        for lane in self._lanes.values():
+            lane.store.pause()
 
     def resume(self) -> None:
-        self._serving = True
-        self.wake()
+        """Claim again."""
+        self._paused = False
+        for lane in self._lanes.values():
+            lane.store.resume()
 
     def stop_serving(self) -> None:
-        """Claim and start nothing any more; what is in progress goes on."""
-        self._serving = False
+        """Claim nothing any more, and wait until what was claimed is submitted; what is in progress goes on."""
         for lane in self._lanes.values():
             lane.store.stop()
+        self._finishing = True
+        self.wake()
+        self._served.wait()
 
     def at_rest(self) -> bool:
         """Whether everything that can happen now has happened, but for what runs in progress wait for."""
@@ -116,7 +137,8 @@ class Hub:
 
     def forked(self) -> None:
         """This is a forked copy of the process: end here, touching nothing."""
-        self._serving, self._stopping = False, True
+        self._stopping = True
+        self._served.set()
         for executor in self._executors.values():
             executor.forked()
 
@@ -146,8 +168,7 @@ class Hub:
             self._read_inbox(pace)
             self._settle_ended(pace)
             self._check_clock()
-            if self._serving:
-                self._serve(pace)
+            self._serve(pace)
             self._summarize()
             self._sleep()
 
@@ -156,11 +177,7 @@ class Hub:
         if self._ended or self._inbox or self._stopping:
             give_way()
             return
-        seconds = self._clock.longest_sleep
-        due = min(filter(None, (lane.next_due() for lane in self._lanes.values())), default=None)
-        if due is not None and self._serving:
-            # now_ms is rounded down, so this wakes in the millisecond of the due time and not before it.
-            seconds = min(seconds, (due - self._clock.now_ms()) / 1000)
+        seconds = min([self._clock.longest_sleep, *map(self._seconds_to_go, self._lanes.values())])
         if seconds <= 0:
             give_way()
             return
@@ -170,6 +187,13 @@ class Hub:
         self.asleep = False
         timer.cancel()
 
+    def _seconds_to_go(self, lane: Lane) -> float:
+        due = lane.next_due()
+        if due is None and self._finishing and lane.claimed < ALWAYS:
+            due = lane.claimed
+        # Times are rounded down, so that one wakes in the millisecond of the due time and not before it.
+        return self._clock.longest_sleep if due is None else (due - lane.now(self._clock)) / 1000
+
     def _read_inbox(self, pace: Slice) -> None:
         while self._inbox:
             self._inbox.popleft()()
@@ -178,63 +202,85 @@ class Hub:
     def _serve(self, pace: Slice) -> None:
         """Run what is due and claimed."""
         for lane in list(self._lanes.values()):
-            now = self._clock.now_ms()
-            while self._serving and (taken := lane.timetable.pop(min(now, lane.claimed))) is not None:
-                self._decide(*taken, now)
+            until = min(lane.now(self._clock), lane.claimed)
+            while not self._stopping and (taken := lane.timetable.pop(until)) is not None:
+                self._decide(*taken, until)
                 if pace.breathe():
                     self._read_inbox(pace)
                     self._settle_ended(pace)
-                    now = self._clock.now_ms()
+                    until = min(lane.now(self._clock), lane.claimed)
+        if self._finishing and all(lane.served(lane.now(self._clock)) for lane in self._lanes.values()):
+            self._served.set()
 
     # -- messages -------------------------------------------------------------------------------------------------
 
     def _handle(self, lane: Lane, message: Message) -> None:
         match message:
-            case Admitted(job, due, fence):
-                entry = lane.admit(job, due, fence)
+            case Admitted(job, due, fence, recovered):
+                entry = lane.admit(job, due, fence, recovered)
                 if due is None and not entry.running:
                     self._end(entry)
             case Changed(job):
                 lane.change(job)
-            case Dropped(job_id):
-                lane.drop(job_id)
-            case Claimed(until):
-                lane.claimed = until
+            case Dropped(job_id, until):
+                lane.drop(job_id, until)
+            case Lost(job, span):
+                self._settle_span(lane, job, span)
+            case Recovered(job, scheduled, attempt, fence):
+                self._run_once(lane, job, scheduled, attempt=attempt, fence=fence)
+            case Claimed(until, horizon):
+                lane.claimed, lane.horizon = until, horizon
+            case ClockOffset(milliseconds):
+                lane.offset = milliseconds
             case RunRequested(job, request, at):
-                self._run_requested(lane.entry(job), job, request, at)
+                self._run_once(lane, job, at, request=request)
 
-    def _run_requested(self, entry: Entry, job: Job, request: str, at: int) -> None:
-        if entry.running >= job.max_instances:
-            self._settle_span(entry, Span(Outcome.SKIPPED, at, at + 1, "max_instances"))
-            entry.lane.forget_if_idle(entry)
-        elif job.executor not in self._executors:
-            self._settle_span(entry, Span(Outcome.SKIPPED, at, at + 1, f"unknown executor {job.executor!r}"))
+    def _run_once(self, lane: Lane, job: Job, instant: int, **options: Any) -> None:
+        """Run a job outside its schedule."""
+        entry = lane.entry(job)
+        problem = "max_instances" if entry.running >= job.max_instances else None
+        if job.executor not in self._executors:
+            problem = f"unknown executor {job.executor!r}"
+        if problem is None:
+            self._submit(entry, Run(job, instant, self, entry, **{"fence": entry.fence, **options}))
         else:
-            self._submit(entry, Run(job, at, self, entry, entry.fence, request=request))
+            self._settle_span(lane, job, Span(Outcome.SKIPPED, instant, instant + 1, problem))
+            lane.forget_if_idle(entry)
 
     # -- due jobs -------------------------------------------------------------------------------------------------
 
-    def _decide(self, entry: Entry, due: int, now: int) -> None:
-        """Settle what becomes of the instants of a job from `due` until now."""
-        job = entry.job
+    def _decide(self, entry: Entry, due: int, until: int) -> None:
+        """Settle what becomes of the instants of a job from `due` until `until`, which is now or what is claimed."""
+        job, lane = entry.job, entry.lane
         if job.executor not in self._executors:
             self._park(entry, due, f"unknown executor {job.executor!r}")
             return
         try:
-            starts, spans, next_due, waits = plan(job, due, now, entry.running)
+            starts, spans, next_due, waits = plan(job, due, min(until, entry.until), entry.running)
         except Exception as error:  # a user's trigger may raise anything
             self._park(entry, due, f"its trigger raised {error!r}")
             return
         for span in spans:
-            self._settle_span(entry, span)
+            self._settle_span(lane, job, span)
         for instant in starts:
-            self._submit(entry, Run(job, instant, self, entry, entry.fence))
-        if waits:
-            entry.held = next_due
-        elif next_due is not None:
-            entry.lane.timetable.add(entry, next_due)
-        elif not entry.running:
-            self._end(entry)
+            attempt = 1 if instant > entry.recovered else 2
+            self._submit(entry, Run(job, instant, self, entry, entry.fence, attempt))
+        self._schedule_next(entry, next_due, waits)
+
+    def _schedule_next(self, entry: Entry, next_due: int | None, waits: bool) -> None:
+        lane = entry.lane
+        if next_due is None:
+            if not entry.running:
+                self._end(entry)
+        elif next_due > entry.until:
+            lane.let_go(entry)
+        elif waits:
+            lane.hold(entry, next_due, parked=False)
+        elif next_due > lane.horizon:
+            self._tell_store(lane.store.defer, entry.job, next_due)
+            lane.let_go(entry)
+        else:
+            lane.timetable.add(entry, next_due)
 
     def _submit(self, entry: Entry, run: Run) -> None:
         entry.running += 1
@@ -247,19 +293,17 @@ class Hub:
 
     def _park(self, entry: Entry, due: int, reason: str) -> None:
         """Keep a job that cannot be run, and say so."""
-        entry.held, entry.parked = due, True
+        entry.lane.hold(entry, due, parked=True)
         self._tell_store(entry.lane.store.park, entry.job, reason)
         self._bus.emit(JobEvent(events.EVENT_JOB_PARKED, entry.job, reason=reason))
 
     def _heal(self, executor: str) -> None:
         """The executor is there now: what was parked for want of it is due again, late."""
         for lane in self._lanes.values():
-            for entry in lane.entries.values():
-                if entry.parked and entry.job.executor == executor and entry.held is not None:
-                    lane.timetable.add(entry, entry.held)
-                    entry.held, entry.parked = None, False
-                    self._tell_store(lane.store.park, entry.job, None)
-                    self._bus.emit(JobEvent(events.EVENT_JOB_HEALED, entry.job))
+            for entry in lane.parked_for(executor):
+                lane.go_on(entry)
+                self._tell_store(lane.store.park, entry.job, None)
+                self._bus.emit(JobEvent(events.EVENT_JOB_HEALED, entry.job))
 
     def _end(self, entry: Entry) -> None:
         """The trigger has ended and the last run is settled."""
@@ -296,19 +340,18 @@ class Hub:
             self._bus.emit(JobExecutionEvent(code, run, result))
         if entry.held is not None:
             if not entry.parked:
-                entry.lane.timetable.add(entry, entry.held)
-                entry.held = None
+                entry.lane.go_on(entry)
         elif entry.due is None and not entry.running:
             self._end(entry) if entry.live else entry.lane.forget_if_idle(entry)
         if not self.in_progress:
             self._idle.set()
 
-    def _settle_span(self, entry: Entry, span: Span) -> None:
-        self._tell_store(entry.lane.store.settle_span, entry.job, span)
+    def _settle_span(self, lane: Lane, job: Job, span: Span) -> None:
+        self._tell_store(lane.store.settle_span, job, span)
         self.figures.count_span(span)
         code = events.code_of(span.outcome, span.reason)
         if self._bus.mask & code:
-            self._bus.emit(JobSubmissionEvent(code, entry.job, span))
+            self._bus.emit(JobSubmissionEvent(code, job, span))
 
     def _tell_store(self, tell: Callable[..., None], *said: Any) -> None:
         try:
@@ -336,3 +379,25 @@ class Hub:
             self._next_summary = now + SUMMARY_SECONDS
             said = self.figures.summary()
             self._bus.emit(SchedulerEvent(events.EVENT_SUMMARY, running=self.in_progress, **said))
+
+
+class _StoreSide:
+    """What a store sees of the hub."""
+
+    def __init__(self, hub: Hub, lane: Lane) -> None:
+        self._hub = hub
+        self._lane = lane
+
+    def post(self, message: Message) -> None:
+        self._hub._do(self._hub._handle, self._lane, message)
+
+    def emit(self, event: SchedulerEvent) -> None:
+        self._hub._bus.emit(event)
+
+    def unfinished(self) -> Iterator[Run]:
+        executing = (run for executor in self._hub._executors.values() for run in executor.runs())
+        ended = (run for run, _ in self._hub._ended)
+        return (run for run in chain(executing, ended) if run.job.jobstore == self._lane.alias)
+
+    def next_due(self) -> int | None:
+        return self._lane.first_undecided()

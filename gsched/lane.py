@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gsched.clock import Clock
 from gsched.job import Job
-from gsched.stores.base import BaseJobStore
+from gsched.stores.base import ALWAYS, BaseJobStore
 from gsched.timetable import Timetable
 
 NOTHING_CLAIMED = -1
@@ -13,19 +14,23 @@ class Entry:
     """One job as the hub sees it.
 
     :ivar due: when it is due, None while it is not in the timetable (the timetable keeps this)
+    :ivar until: it is due up to then only; later instants are another node's
     :ivar held: an instant that is due already and waits, for a run to end or for the job to be healed
+    :ivar recovered: instants up to then may have run before, on a node that died
     :ivar parked: whether it is held because it cannot be run
     :ivar live: whether its store lets this scheduler run it
     :ivar running: its runs that are in progress or wait for a worker
     """
 
-    __slots__ = ("due", "fence", "held", "job", "lane", "live", "parked", "running")
+    __slots__ = ("due", "fence", "held", "job", "lane", "live", "parked", "recovered", "running", "until")
 
     def __init__(self, job: Job, lane: Lane) -> None:
         self.job = job
         self.lane = lane
         self.fence = 0
         self.due: int | None = None
+        self.until = ALWAYS
+        self.recovered = -1
         self.held: int | None = None
         self.parked = False
         self.live = False
@@ -41,13 +46,17 @@ class Lane:
         self.entries: dict[str, Entry] = {}
         self.timetable: Timetable[Entry] = Timetable()
         self.claimed = NOTHING_CLAIMED
+        self.horizon = ALWAYS  # what is due later, the store keeps
+        self.offset = 0  # milliseconds by which the store's time is ahead of the clock
+        self._held: set[Entry] = set()
 
-    def admit(self, job: Job, due: int | None, fence: int) -> Entry:
+    def admit(self, job: Job, due: int | None, fence: int, recovered: int) -> Entry:
         """From now on `job` is due at `due`, whatever was known of it before."""
         entry = self.entry(job)
         self.timetable.remove(entry)
-        entry.job, entry.fence = job, fence
-        entry.live, entry.held, entry.parked = True, None, False
+        self._release(entry)
+        entry.job, entry.fence, entry.recovered = job, fence, recovered
+        entry.live, entry.until = True, ALWAYS
         if due is not None:
             self.timetable.add(entry, due)
         return entry
@@ -65,20 +74,63 @@ class Lane:
         if entry is not None:
             entry.job = job
 
-    def drop(self, job_id: str) -> None:
-        """The job is not due here any more."""
+    def drop(self, job_id: str, until: int) -> None:
+        """The job is not due here any more after `until`."""
         entry = self.entries.get(job_id)
-        if entry is not None:
-            self.timetable.remove(entry)
-            entry.live, entry.held = False, None
-            self.forget_if_idle(entry)
+        if entry is None:
+            return
+        entry.until = until
+        first = entry.due if entry.held is None else entry.held
+        if first is None or first > until:
+            self.let_go(entry)
+
+    def let_go(self, entry: Entry) -> None:
+        """Nothing of the entry is due here any more; runs in progress go on."""
+        self.timetable.remove(entry)
+        self._release(entry)
+        entry.live = False
+        self.forget_if_idle(entry)
+
+    def hold(self, entry: Entry, due: int, parked: bool) -> None:
+        """The entry's instant `due` waits: for a run of the job to end, or parked until the job can be run."""
+        entry.held, entry.parked = due, parked
+        self._held.add(entry)
+
+    def go_on(self, entry: Entry) -> None:
+        """What held the entry is over: it is due at once."""
+        due = entry.held
+        self._release(entry)
+        if due is not None:
+            self.timetable.add(entry, due)
+
+    def _release(self, entry: Entry) -> None:
+        entry.held, entry.parked = None, False
+        self._held.discard(entry)
+
+    def parked_for(self, executor: str) -> list[Entry]:
+        """The entries that are parked and name this executor."""
+        return [entry for entry in self._held if entry.parked and entry.job.executor == executor]
+
+    def first_undecided(self) -> int | None:
+        """The earliest instant that is not decided, claimed or not."""
+        known = [entry.held for entry in self._held if entry.held is not None]
+        due = self.timetable.next_due()
+        return min(known if due is None else [due, *known], default=None)
 
     def forget_if_idle(self, entry: Entry) -> None:
         """Let go of an entry that is neither due here nor in progress."""
         if not entry.live and not entry.running and self.entries.get(entry.job.id) is entry:
             del self.entries[entry.job.id]
 
+    def now(self, clock: Clock) -> int:
+        """The store's time, ms."""
+        return clock.now_ms() + self.offset
+
     def next_due(self) -> int | None:
-        """When something that is claimed is due next, or None."""
+        """When something that is claimed is due next, in the store's time, or None."""
         due = self.timetable.next_due()
         return due if due is not None and due <= self.claimed else None
+
+    def served(self, now: int) -> bool:
+        """Whether all that was claimed is decided, and nothing of it is still to come."""
+        return now >= self.claimed and self.next_due() is None

@@ -124,7 +124,6 @@ class GeventScheduler(JobVerbs):
         if self._stopping:
             raise SchedulerNotRunningError
         self._stopping = True
-        hub.stop_serving()
         if inside_run_of(hub):
             gevent.spawn(self._finish, hub, wait, timeout)
             return []
@@ -132,6 +131,7 @@ class GeventScheduler(JobVerbs):
 
     def _finish(self, hub: Hub, wait: bool, timeout: float | None) -> list[Run]:
         cut: list[Run] = []
+        hub.stop_serving()
         if not hub.join_runs(timeout if wait else 0):
             cut = self.get_running()
             self._cut(hub)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gsched.clock import Clock
 from gsched.errors import InvalidJobError
@@ -19,11 +19,15 @@ ALWAYS = 1 << 62  # claimed until the end of time
 
 
 class Admitted(NamedTuple):
-    """This scheduler runs `job` from now on; `due` (ms) is its first undecided instant, None if none comes."""
+    """This scheduler runs `job` from now on; `due` (ms) is its first undecided instant, None if none comes.
+
+    Instants up to `recovered` (ms) may have run before on a node that died: they are second attempts.
+    """
 
     job: Job
     due: int | None
     fence: int = 0
+    recovered: int = -1
 
 
 class Changed(NamedTuple):
@@ -33,15 +37,42 @@ class Changed(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """The job is no longer due here: removed, paused, or another node's. Runs in progress go on."""
+    """The job is due here only up to `until` (ms), if at all: removed, paused, or another node's from then on.
+
+    Runs in progress go on.
+    """
 
     job_id: str
+    until: int = -1
+
+
+class Lost(NamedTuple):
+    """Instants were in progress on a node that died, and are not to run again."""
+
+    job: Job
+    span: Span
+
+
+class Recovered(NamedTuple):
+    """A run was in progress on a node that died, and is to run again."""
+
+    job: Job
+    scheduled: int
+    attempt: int
+    fence: int
 
 
 class Claimed(NamedTuple):
-    """Whatever is due up to `until` (ms) may be run."""
+    """Whatever is due up to `until` (ms) may be run; what is due after `horizon` (ms) the store keeps for itself."""
 
     until: int
+    horizon: int = ALWAYS
+
+
+class ClockOffset(NamedTuple):
+    """The store's time is `milliseconds` ahead of the scheduler's clock, and counts."""
+
+    milliseconds: int
 
 
 class RunRequested(NamedTuple):
@@ -52,7 +83,7 @@ class RunRequested(NamedTuple):
     at: int
 
 
-Message = Admitted | Changed | Dropped | Claimed | RunRequested
+Message = Admitted | Changed | Dropped | Lost | Recovered | Claimed | ClockOffset | RunRequested
 
 STATES = ("scheduled", "paused", "parked")
 
@@ -84,12 +115,28 @@ class JobQuery:
             raise InvalidJobError(f"state: expected one of {', '.join(STATES)}, got {self.state!r}")
 
 
+class HubSide(Protocol):
+    """What a store sees of the hub."""
+
+    def post(self, message: Message) -> None:
+        """Hand the hub a message; it is handled in order, soon."""
+
+    def emit(self, event: SchedulerEvent) -> None:
+        """Publish an event about the store itself."""
+
+    def unfinished(self) -> Iterable[Run]:
+        """The runs of this store's jobs that have been submitted and not settled."""
+
+    def next_due(self) -> int | None:
+        """The earliest instant (ms) of this store's jobs that is not decided."""
+
+
 class BaseJobStore(ABC):
     """Keeps jobs, and says which of them this scheduler may run, and until when.
 
     - The methods under "definitions" may be called from any greenlet of the scheduler's thread, also before `start`
       and after `stop`; they may wait for a database. Each works whole or not at all.
-    - What they change reaches the hub as messages, in order, through the `post` given to `start`. A store posts
+    - What they change reaches the hub as messages, in order, through the `HubSide` given to `start`. A store posts
       `Admitted` for every job that is to be run here, and `Claimed` before anything of it may be run.
     - The methods under "what became of it" are called by the hub, for every due instant once; they never wait.
     """
@@ -101,12 +148,23 @@ class BaseJobStore(ABC):
         self.allowed = allowed
 
     @abstractmethod
-    def start(self, post: Callable[[Message], None], emit: Callable[[SchedulerEvent], None]) -> None:
-        """Begin to run jobs here: post messages from now on, emit events about the store itself."""
+    def start(self, hub: HubSide, paused: bool) -> None:
+        """Begin to run jobs here: post messages from now on; claim nothing yet if `paused`."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Claim nothing until `resume`, and say so with `Claimed`."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Claim again; what fell due meanwhile is late."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Claim nothing any more; what is in progress still comes back through `settle`."""
+        """Claim nothing any more, and say with `Claimed` until when this scheduler still answers.
+
+        What is in progress still comes back through `settle`.
+        """
 
     def close(self) -> None:
         """Everything has come back: write what is left and let go of all resources."""
@@ -158,6 +216,9 @@ class BaseJobStore(ABC):
 
     def settle_span(self, job: Job, span: Span) -> None:
         """Due instants have ended without a run."""
+
+    def defer(self, job: Job, due: int) -> None:
+        """The job, due next at `due` (ms), beyond the horizon, is back with the store."""
 
     @abstractmethod
     def end(self, job: Job) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 
 from gsched.errors import JobIdConflictError, JobNotFoundError
-from gsched.events import EVENT_JOB_REMOVED, JobEvent, SchedulerEvent
+from gsched.events import EVENT_JOB_REMOVED, JobEvent
 from gsched.job import Job, replacement
 from gsched.stores.base import (
     ALWAYS,
@@ -15,6 +15,7 @@ from gsched.stores.base import (
     Changed,
     Claimed,
     Dropped,
+    HubSide,
     JobQuery,
     Message,
     RunRequested,
@@ -27,17 +28,30 @@ class MemoryJobStore(BaseJobStore):
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._post: Callable[[Message], None] | None = None
-        self._emit: Callable[[SchedulerEvent], None] | None = None
+        self._hub: HubSide | None = None
 
-    def start(self, post: Callable[[Message], None], emit: Callable[[SchedulerEvent], None]) -> None:
-        self._post, self._emit = post, emit
-        post(Claimed(ALWAYS))
+    def start(self, hub: HubSide, paused: bool) -> None:
+        self._hub = hub
+        self._paused = True
+        if not paused:
+            self.resume()
         for job in self._jobs.values():
             self._announce(job)
 
+    def pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._tell(Claimed(self.clock.now_ms()))
+
+    def resume(self) -> None:
+        self._paused = False
+        self._tell(Claimed(ALWAYS))
+
     def stop(self) -> None:
-        self._post = None
+        self.pause()
+
+    def close(self) -> None:
+        self._hub = None
 
     def add(self, jobs: Sequence[Job], replace: bool, timed: Collection[str] = ()) -> list[Job]:
         now = self.clock.now_ms()
@@ -104,8 +118,8 @@ class MemoryJobStore(BaseJobStore):
         stored = self._jobs.get(job.id)
         if stored is not None and stored.rev == job.rev:
             del self._jobs[job.id]
-            if self._emit is not None:
-                self._emit(JobEvent(EVENT_JOB_REMOVED, job, reason="trigger_ended"))
+            if self._hub is not None:
+                self._hub.emit(JobEvent(EVENT_JOB_REMOVED, job, reason="trigger_ended"))
 
     def park(self, job: Job, reason: str | None) -> None:
         stored = self._jobs.get(job.id)
@@ -116,5 +130,5 @@ class MemoryJobStore(BaseJobStore):
         self._tell(Dropped(job.id) if job.paused else Admitted(job, job.next_run_ms))
 
     def _tell(self, message: Message) -> None:
-        if self._post is not None:
-            self._post(message)
+        if self._hub is not None:
+            self._hub.post(message)

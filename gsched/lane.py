@@ -16,13 +16,12 @@ class Entry:
     :ivar due: when it is due, None while it is not in the timetable (the timetable keeps this)
     :ivar until: it is due up to then only; later instants are another node's
     :ivar held: an instant that is due already and waits, for a run to end or for the job to be healed
-    :ivar recovered: instants up to then may have run before, on a node that died
     :ivar parked: whether it is held because it cannot be run
     :ivar live: whether its store lets this scheduler run it
     :ivar running: its runs that are in progress or wait for a worker
     """
 
-    __slots__ = ("due", "fence", "held", "job", "lane", "live", "parked", "recovered", "running", "until")
+    __slots__ = ("due", "fence", "held", "job", "lane", "live", "parked", "running", "until")
 
     def __init__(self, job: Job, lane: Lane) -> None:
         self.job = job
@@ -30,7 +29,6 @@ class Entry:
         self.fence = 0
         self.due: int | None = None
         self.until = ALWAYS
-        self.recovered = -1
         self.held: int | None = None
         self.parked = False
         self.live = False
@@ -46,16 +44,17 @@ class Lane:
         self.entries: dict[str, Entry] = {}
         self.timetable: Timetable[Entry] = Timetable()
         self.claimed = NOTHING_CLAIMED
+        self.expires = 0.0  # monotonic time after which others may have taken over what is claimed
         self.horizon = ALWAYS  # what is due later, the store keeps
         self.offset = 0  # milliseconds by which the store's time is ahead of the clock
         self._held: set[Entry] = set()
 
-    def admit(self, job: Job, due: int | None, fence: int, recovered: int) -> Entry:
+    def admit(self, job: Job, due: int | None, fence: int) -> Entry:
         """From now on `job` is due at `due`, whatever was known of it before."""
         entry = self.entry(job)
         self.timetable.remove(entry)
         self._release(entry)
-        entry.job, entry.fence, entry.recovered = job, fence, recovered
+        entry.job, entry.fence = job, fence
         entry.live, entry.until = True, ALWAYS
         if due is not None:
             self.timetable.add(entry, due)
@@ -126,11 +125,15 @@ class Lane:
         """The store's time, ms."""
         return clock.now_ms() + self.offset
 
-    def next_due(self) -> int | None:
-        """When something that is claimed is due next, in the store's time, or None."""
-        due = self.timetable.next_due()
-        return due if due is not None and due <= self.claimed else None
+    def may_run_until(self, clock: Clock) -> int:
+        """What is due up to then, in the store's time, may be run now."""
+        return min(self.now(clock), self.claimed) if clock.monotonic() < self.expires else NOTHING_CLAIMED
 
-    def served(self, now: int) -> bool:
+    def next_due(self, clock: Clock) -> int | None:
+        """When something that may be run is due next, in the store's time, or None."""
+        due = self.timetable.next_due()
+        return due if due is not None and due <= self.claimed and clock.monotonic() < self.expires else None
+
+    def served(self, clock: Clock) -> bool:
         """Whether all that was claimed is decided, and nothing of it is still to come."""
-        return now >= self.claimed and self.next_due() is None
+        return self.next_due(clock) is None and (self.now(clock) >= self.claimed or clock.monotonic() >= self.expires)

@@ -88,6 +88,7 @@ class Run:
         "interruption",
         "job",
         "owner",
+        "recorded",
         "request",
         "scheduled_ms",
         "started_ms",
@@ -114,6 +115,7 @@ class Run:
         self.started_ms: int | None = None
         self.finished_ms: int | None = None
         self.cancelled = False  # read by the job itself: it was asked to stop
+        self.recorded = False  # its store has written it down while it is in progress
         self.worker: Any = None  # the executor's own
         self.interruption: Any = None  # the executor's own
 

@@ -19,15 +19,11 @@ ALWAYS = 1 << 62  # claimed until the end of time
 
 
 class Admitted(NamedTuple):
-    """This scheduler runs `job` from now on; `due` (ms) is its first undecided instant, None if none comes.
-
-    Instants up to `recovered` (ms) may have run before on a node that died: they are second attempts.
-    """
+    """This scheduler runs `job` from now on; `due` (ms) is its first undecided instant, None if none comes."""
 
     job: Job
     due: int | None
     fence: int = 0
-    recovered: int = -1
 
 
 class Changed(NamedTuple):
@@ -60,13 +56,18 @@ class Recovered(NamedTuple):
     scheduled: int
     attempt: int
     fence: int
+    request: str | None = None
 
 
 class Claimed(NamedTuple):
-    """Whatever is due up to `until` (ms) may be run; what is due after `horizon` (ms) the store keeps for itself."""
+    """Whatever is due up to `until` (ms) may be run, as long as the clock's monotonic time is before `expires`.
+
+    What is due after `horizon` (ms) the store keeps for itself.
+    """
 
     until: int
     horizon: int = ALWAYS
+    expires: float = float("inf")
 
 
 class ClockOffset(NamedTuple):
@@ -129,6 +130,12 @@ class HubSide(Protocol):
 
     def next_due(self) -> int | None:
         """The earliest instant (ms) of this store's jobs that is not decided."""
+
+    def due(self, job_id: str) -> int | None:
+        """The first instant (ms) of the job that is not decided."""
+
+    def unread(self) -> bool:
+        """Whether messages were posted that the hub has not handled."""
 
 
 class BaseJobStore(ABC):

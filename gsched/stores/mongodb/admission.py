@@ -1,0 +1,135 @@
+"""Admission: letting the watermark cover jobs that were added or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+
+from gsched.errors import StoreError
+from gsched.events import EVENT_JOB_HEALED, EVENT_JOB_PARKED, JobEvent
+from gsched.job import Job
+from gsched.stores.base import Admitted, Changed, Dropped, HubSide, RunRequested
+from gsched.stores.mongodb.cluster import Cluster, JobRecord
+from gsched.stores.mongodb.slots import first_after
+from gsched.stores.mongodb.tenure import Tenure
+
+BATCH = 500  # jobs per transaction
+
+
+class Admission:
+    """Looks at jobs that changed, and sees to it that the hub runs them as they are now, for one tenure."""
+
+    def __init__(self, cluster: Cluster, tenure: Tenure, hub: HubSide) -> None:
+        self._cluster = cluster
+        self._tenure = tenure
+        self._hub = hub
+        self._changed: dict[str, None] = {}  # ids, in the order in which they came
+        self._attempted: dict[str, tuple[int, int | None]] = {}  # admissions that may have happened: revision, first due
+
+    @property
+    def unsure(self) -> bool:
+        """Whether admissions may have happened of which the hub does not know: the watermark must not advance then."""
+        return bool(self._attempted)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to look at."""
+        return bool(self._changed)
+
+    def look_at(self, job_ids: Iterable[str]) -> None:
+        """These jobs may have changed."""
+        self._changed.update(dict.fromkeys(job_ids))
+
+    def work(self) -> None:
+        """Look at some of the jobs that may have changed."""
+        ids = list(islice(self._changed, BATCH))
+        if not ids:
+            return
+        records = self._cluster.read_jobs(ids)
+        for job_id in ids:
+            self._changed.pop(job_id, None)
+        try:
+            self._handle(ids, records)
+        except StoreError:
+            self.look_at(ids)
+            raise
+
+    def _handle(self, ids: Sequence[str], records: Mapping[str, JobRecord]) -> None:
+        waiting: list[JobRecord] = []
+        for job_id in ids:
+            record = records.get(job_id)
+            if record is None or not self._may_run(record):
+                self._drop(job_id)
+            elif record.slot in self._tenure.slots:
+                if self._handle_one(record):
+                    waiting.append(record)
+        self._admit(waiting)
+
+    def _may_run(self, record: JobRecord) -> bool:
+        if record.job.parked != record.was_parked and record.slot in self._tenure.slots:
+            self._cluster.park(record.job.id, record.job.rev, record.job.parked)
+            self._hub.emit(parked_event(record.job))
+        return not record.job.paused and record.job.parked is None
+
+    def _drop(self, job_id: str) -> None:
+        self._attempted.pop(job_id, None)
+        if self._tenure.forget(job_id):
+            self._hub.post(Dropped(job_id))
+
+    def _handle_one(self, record: JobRecord) -> bool:
+        """See to a job of ours; whether it is to be admitted."""
+        job, due = record.job, record.job.next_run_ms
+        for request, at in record.requests:
+            if self._cluster.take_request(job.id, request):
+                self._hub.post(RunRequested(job, request, at))
+        if not record.admitted:
+            self._drop(job.id)  # whatever it was before is over
+            return due is None or due <= self._tenure.horizon
+        revision, first = self._attempted.pop(job.id, (None, None))
+        if revision == job.rev:
+            self._announce(record, first)
+        elif self._tenure.revision(job.id) is None:
+            self._announce_if_near(record)
+        elif self._tenure.revision(job.id) != job.rev:
+            self._tenure.know(record)
+            self._hub.post(Changed(job))
+        return False
+
+    def _announce_if_near(self, record: JobRecord) -> None:
+        """An admitted job that the hub does not have: it was beyond the horizon."""
+        due = first_after(record, self._tenure.slots[record.slot].taken_at)
+        if due is None or due <= self._tenure.horizon:
+            self._announce(record, due)
+
+    def _announce(self, record: JobRecord, due: int | None) -> None:
+        self._tenure.know(record)
+        self._hub.post(Admitted(record.job, due, self._tenure.slots[record.slot].fence))
+
+    def _admit(self, records: list[JobRecord]) -> None:
+        """Admit all in one transaction; where one of them changed meanwhile, one by one."""
+        if not records:
+            return
+        for record in records:
+            self._attempted[record.job.id] = (record.job.rev, record.job.next_run_ms)
+        claimed = self._tenure.watermark
+        if self._cluster.admit(self._tenure.node, records, claimed):
+            for record in records:
+                self._note_late(record, claimed)
+                del self._attempted[record.job.id]
+                self._announce(record, record.job.next_run_ms)
+        elif len(records) == 1:
+            self.look_at([records[0].job.id])
+        else:
+            for record in records:
+                self._admit([record])
+
+    def _note_late(self, record: JobRecord, claimed: int) -> None:
+        if record.job.next_run_ms is not None and record.job.next_run_ms <= claimed:
+            self._tenure.late[record.job.id] = (record.job.rev, claimed)
+
+
+def parked_event(job: Job) -> JobEvent:
+    """What there is to say of a job that was just found to be parked, or healed."""
+    if job.parked is None:
+        return JobEvent(EVENT_JOB_HEALED, job)
+    return JobEvent(EVENT_JOB_PARKED, job, reason=job.parked)

@@ -1,0 +1,155 @@
+"""What the ownership protocol asks of a database: few operations, each atomic.
+
+MongoDB answers them in production, an in-memory stand-in with seeded faults in the simulation. All times are
+milliseconds since the epoch, in the database server's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from gsched.errors import GschedError
+from gsched.job import Job
+
+SLOTS = 256
+
+
+class FencedError(GschedError):
+    """Others declared this node dead: whatever it owned belongs to them now."""
+
+
+class NodeRecord(NamedTuple):
+    """One node, alive or dead. `beat` changes while it lives; `draining` nodes give their slots away."""
+
+    id: str
+    alive: bool
+    watermark: int
+    acked: int
+    beat: int
+    draining: bool = False
+
+
+class SlotRecord(NamedTuple):
+    """One slot as its taker finds it: what fell due up to `watermark` was claimed, and up to `acked` has ended."""
+
+    number: int
+    fence: int
+    watermark: int
+    acked: int
+
+
+class JobRecord(NamedTuple):
+    """A job with what the protocol keeps of it.
+
+    :ivar job: the job; `job.parked` says why it cannot be run, as found out just now
+    :ivar late_until: its instants from the stored next run time to then were late when it was admitted, and are not
+        known to have ended
+    :ivar requests: runs on request: (name, time asked for)
+    :ivar was_parked: the reason that the database has
+    """
+
+    job: Job
+    slot: int
+    admitted: bool
+    late_until: int = -1
+    requests: tuple[tuple[str, int], ...] = ()
+    was_parked: str | None = None
+
+
+class RunRecord(NamedTuple):
+    """A run that is written down while it is in progress."""
+
+    job_id: str
+    slot: int
+    scheduled: int
+    attempt: int = 1
+    request: str | None = None
+
+
+class Cluster(Protocol):
+    """The database as the protocol sees it.
+
+    Each method is one atomic step, or a sequence in which each document changes atomically. Any may raise StoreError; a
+    write may have happened all the same. The methods are safe to call again then: what they do, they do once.
+    """
+
+    exclusive: bool
+    """Whether only one node may own anything, because this database has no transactions."""
+
+    def join(self, node: str, watermark: int) -> None:
+        """Enter a new node, alive."""
+
+    def advance(self, node: str, watermark: int, acked: int, draining: bool) -> bool:
+        """Beat, and set the node's watermark, if it is alive; False if it is not."""
+
+    def leave(self, node: str) -> None:
+        """The node has finished: dead, with everything up to its watermark ended."""
+
+    def nodes(self) -> Sequence[NodeRecord]:
+        """All nodes that are known."""
+
+    def bury(self, node: str, beat: int) -> bool:
+        """Declare a node dead if it is alive and its beat is still this one; whether it is dead now."""
+
+    def free_slots_of(self, dead: NodeRecord) -> None:
+        """Take its slots from a dead node, leaving its final watermark and acked in those that were attached.
+
+        In a slot that is still open from an earlier time, acked is that time.
+        """
+
+    def free_slots(self, node: str) -> Collection[int]:
+        """The slots without an owner, and those that the node owns and has not attached."""
+
+    def take_slots(self, node: str, numbers: Collection[int]) -> Sequence[SlotRecord]:
+        """Make the node the owner of those that are free; all of these numbers that it owns and has not attached."""
+
+    def attach_slots(self, node: str, numbers: Collection[int], watermark: int) -> Collection[int]:
+        """Let the slots follow the node's watermark, from at least `watermark` on; those that the node owns so.
+
+        They are open from their own watermark until `close_slots`: what fell due since then is run late.
+        """
+
+    def close_slots(self, node: str, numbers: Collection[int]) -> None:
+        """What was late when the slots were attached has ended."""
+
+    def release_slots(self, node: str, numbers: Collection[int], watermark: int) -> None:
+        """Give slots up that the node owns; everything in them up to `watermark` was claimed."""
+
+    def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
+        """The jobs of these slots that are not paused and whose stored next run time is not after `until`, in batches."""
+
+    def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
+        """The ids of jobs in these slots whose stored next run time lies in (after, until]."""
+
+    def revisions(self, numbers: Collection[int], until: int) -> Mapping[str, int]:
+        """Of the jobs that `jobs_in` gives, id and revision."""
+
+    def read_jobs(self, ids: Collection[str]) -> Mapping[str, JobRecord]:
+        """These jobs as they are now; those that do not exist are left out."""
+
+    def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
+        """Mark jobs as covered by the node's watermark `claimed`, and those that are due by then as late: all of them,
+        if the node is alive and all have still this revision and are not admitted; else none, and False.
+
+        :raises FencedError: if the node is dead
+        """
+
+    def take_request(self, job_id: str, request: str) -> bool:
+        """Remove a requested run from the job; whether it was still there."""
+
+    def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
+        """Write down runs that are in progress on the node."""
+
+    def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
+        """The runs of jobs in these slots that nodes which are dead now wrote down as in progress."""
+
+    def lose_runs(self, runs: Sequence[RunRecord]) -> None:
+        """Mark runs that were written down as lost."""
+
+    def write_back(self, due: Mapping[str, tuple[int, int]]) -> None:
+        """Store later next run times: id -> (revision, time), where the revision is still this one. Nothing of the
+        job before that time is late any more."""
+
+    def park(self, job_id: str, rev: int, reason: str | None) -> None:
+        """Note why a job cannot be run, or that it can."""

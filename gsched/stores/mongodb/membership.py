@@ -1,0 +1,48 @@
+"""Who is alive, and who should own which slot."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+
+from gsched.clock import Clock
+from gsched.stores.mongodb.cluster import SLOTS, NodeRecord
+
+
+class Membership:
+    """Watches the other nodes' beats by this machine's own elapsed time: no two clocks are ever compared.
+
+    :param ttl_seconds: a node whose beat has not changed for so long is taken for dead
+    """
+
+    def __init__(self, clock: Clock, ttl_seconds: float) -> None:
+        self._clock = clock
+        self._ttl = ttl_seconds
+        self._beats: dict[str, tuple[int, float]] = {}  # node -> its beat, and when we saw it first
+
+    def silent(self, nodes: Sequence[NodeRecord], me: str) -> list[NodeRecord]:
+        """The other nodes that count as alive but have not beaten for the TTL."""
+        now = self._clock.monotonic()
+        seen = {node.id: self._beats.get(node.id) for node in nodes if node.alive and node.id != me}
+        beats = {node.id: node.beat for node in nodes}
+        self._beats = {
+            known: last if last is not None and last[0] == beats[known] else (beats[known], now)
+            for known, last in seen.items()
+        }
+        return [node for node in nodes if node.id in self._beats and now - self._beats[node.id][1] > self._ttl]
+
+
+def wanted_slots(me: str, alive: Collection[str], exclusive: bool) -> set[int]:
+    """The slots that `me` should own among the nodes that are alive.
+
+    Rendezvous hashing: each slot goes to the node that scores highest for it, so that a node that comes or goes moves
+    only its own share. An exclusive cluster gives everything to the first node in order of ids, which begin with
+    their time of birth.
+    """
+    if exclusive:
+        return set(range(SLOTS)) if me == min(alive, default=me) else set()
+    return {slot for slot in range(SLOTS) if me == max(alive, key=lambda node: _score(node, slot), default=me)}
+
+
+def _score(node: str, slot: int) -> bytes:
+    return blake2b(f"{slot}:{node}".encode(), digest_size=8).digest()

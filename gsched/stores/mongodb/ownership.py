@@ -1,0 +1,373 @@
+"""Ownership: which jobs this node may run, and until when. The claim protocol.
+
+Everything happens in one greenlet, in sequence:
+
+    settle what an error left open -> advance the watermark -> admit what changed -> see who lives, take and release slots
+
+What it achieved reaches the hub as messages in that order. The hub runs what is due up to the smaller of now and the
+watermark, so that no database call is ever in the way of a run.
+
+Advancing the node's watermark, in one small write conditional on the node being alive, claims every occurrence in its
+attached slots up to that time. The same write is the heartbeat and the fence. It runs ahead of the clock, so that
+nothing has to wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import random
+
+from gevent.event import Event
+
+from gsched.clock import Clock
+from gsched.errors import StoreError
+from gsched.events import (
+    EVENT_NODE_DIED,
+    EVENT_NODE_FENCED,
+    EVENT_NODE_JOINED,
+    EVENT_NODE_LEFT,
+    EVENT_STORE_CONNECTED,
+    EVENT_STORE_DISCONNECTED,
+    SchedulerEvent,
+)
+from gsched.run import Run
+from gsched.stores.base import ALWAYS, Claimed, Dropped, HubSide
+from gsched.stores.mongodb.admission import Admission
+from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, RunRecord
+from gsched.stores.mongodb.membership import Membership, wanted_slots
+from gsched.stores.mongodb.slots import Slots
+from gsched.stores.mongodb.tenure import Tenure, slot_of
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often, how far ahead, how long: all in seconds."""
+
+    tick: float = 0.1  # between two advances of the watermark
+    ahead: float = 0.25  # how far the watermark runs before the clock
+    membership: float = 0.5  # between two looks at the other nodes
+    ttl: float = 10.0  # a node that is silent for so long is dead
+    horizon: float = 300.0  # jobs due later stay in the database
+    rescan: float = 20.0  # between two polls for changes that the feed may have missed
+    long_run: float = 3.0  # a run in progress for so long is written down
+    longest_retry: float = 2.0  # between two attempts while the database does not answer
+
+
+class Ownership:
+    """One node's part in the protocol, over all of its incarnations.
+
+    :param name: makes the id of a new incarnation; ids must differ, and grow with time
+    :param now: the database server's time, ms
+    """
+
+    def __init__(
+        self, cluster: Cluster, clock: Clock, hub: HubSide, name: Callable[[], str], now: Callable[[], int], pace: Pace
+    ) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._hub = hub
+        self._name = name
+        self._now = now
+        self._pace = pace
+        self._wakeup = Event()
+        self._tenure: Tenure | None = None
+        self._early: dict[str, None] = {}  # ids that changed before there was a tenure
+        self._deferred: dict[str, tuple[int, int]] = {}  # next run times to write back: revision and time
+        self._rescan_wanted = False
+        self._paused = False
+        self._stopping = False  # hand over
+        self._ended = False
+        self._connected = True
+        self._failures = 0
+        self._next = dict.fromkeys(("tick", "membership", "rescan", "horizon"), 0.0)
+
+    # -- called by the store, from any greenlet -------------------------------------------------------------------
+
+    @property
+    def tenure(self) -> Tenure | None:
+        """What this node owns now."""
+        return self._tenure
+
+    def look_at(self, job_ids: Iterable[str]) -> None:
+        """These jobs may have changed."""
+        if self._tenure is None:
+            self._early.update(dict.fromkeys(job_ids))
+        else:
+            self._admission.look_at(job_ids)
+        self._wakeup.set()
+
+    def rescan(self) -> None:
+        """Any job may have changed."""
+        self._rescan_wanted = True
+        self._wakeup.set()
+
+    def pause(self, paused: bool) -> None:
+        """Claim nothing while paused."""
+        self._paused = paused
+        self._wakeup.set()
+
+    def stop(self) -> None:
+        """Claim nothing any more and give the slots away; go on beating until `end`."""
+        self._stopping = True
+        self._wakeup.set()
+
+    def end(self) -> None:
+        """All runs have ended: leave."""
+        self._ended = True
+        self._wakeup.set()
+
+    def defer(self, job_id: str, rev: int, due: int) -> None:
+        """The hub gave a job back that is due next beyond the horizon."""
+        self._deferred[job_id] = (rev, due)
+        if self._tenure is not None:
+            self._tenure.forget(job_id)
+
+    def forget(self, job_id: str) -> None:
+        """The hub has the job no more, because its trigger has ended."""
+        self._deferred.pop(job_id, None)
+        if self._tenure is not None:
+            self._tenure.forget(job_id)
+
+    # -- the ownership greenlet ------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Take part until `end`."""
+        while not self._ended:
+            self._wakeup.clear()
+            try:
+                self._turn()
+                self._report_success()
+            except FencedError:
+                self._start_over()
+            except StoreError as error:
+                self._report_failure(error)
+            self._wait()
+        self._leave()
+
+    def _turn(self) -> None:
+        if self._tenure is None:
+            self._join()
+        self._slots.settle()
+        if self._admission.unsure:
+            self._admission.work()
+        self._advance_if_due()
+        if self._stopping:
+            if self._tenure is not None and self._tenure.slots:
+                self._slots.release(list(self._tenure.slots))
+            return
+        self._admission.work()
+        if self._is_time("membership", self._pace.membership):
+            self._close_what_was_late()
+            self._tend_membership()
+        if self._is_time("horizon", self._pace.horizon / 3):
+            self._move_horizon()
+        if self._rescan_wanted or self._is_time("rescan", self._pace.rescan):
+            self._look_for_changes()
+
+    def _wait(self) -> None:
+        if self._ended or (self._tenure is not None and self._admission.pending and not self._failures):
+            return
+        seconds = self._next["tick"] - self._clock.monotonic()
+        if self._failures:
+            seconds = min(self._pace.tick * 2**self._failures, self._pace.longest_retry) * (0.5 + random() / 2)
+        timer = self._clock.call_later(seconds, self._wakeup.set)
+        self._wakeup.wait()
+        timer.cancel()
+
+    def _is_time(self, what: str, every: float) -> bool:
+        now = self._clock.monotonic()
+        if now < self._next[what]:
+            return False
+        self._next[what] = now + every
+        return True
+
+    # -- one incarnation ---------------------------------------------------------------------------------------------
+
+    def _join(self) -> None:
+        tenure = Tenure(self._name(), self._now(), self._now() + round(self._pace.horizon * 1000))
+        self._cluster.join(tenure.node, tenure.watermark)
+        self._tenure = tenure
+        self._membership = Membership(self._clock, self._pace.ttl)
+        self._admission = Admission(self._cluster, tenure, self._hub)
+        self._slots = Slots(self._cluster, tenure, self._hub, self._advance_if_due, self._admission.look_at)
+        self._admission.look_at(self._early)
+        self._early = {}
+        self._dead: set[str] = set()
+        self._acked = tenure.watermark
+        self._next = dict.fromkeys(self._next, 0.0)
+        self._next["horizon"] = self._clock.monotonic() + self._pace.horizon / 3
+        self._next["rescan"] = self._clock.monotonic() + self._pace.rescan
+        self._hub.emit(SchedulerEvent(EVENT_NODE_JOINED, node=tenure.node))
+
+    def _start_over(self) -> None:
+        """Others took us for dead: whatever we owned is theirs. Join as a new node."""
+        tenure, self._tenure = self._tenure, None
+        if tenure is not None:
+            self._hub.emit(SchedulerEvent(EVENT_NODE_FENCED, node=tenure.node))
+            for job_id in tenure.known():
+                self._hub.post(Dropped(job_id))
+
+    def _leave(self) -> None:
+        if self._tenure is None:
+            return
+        try:
+            self._slots.settle()
+            self._cluster.leave(self._tenure.node)
+        except (StoreError, FencedError):
+            return  # then the others will find out by themselves
+        self._hub.emit(SchedulerEvent(EVENT_NODE_LEFT, node=self._tenure.node))
+
+    # -- the claim -----------------------------------------------------------------------------------------------------
+
+    def _advance_if_due(self) -> None:
+        if not self._is_time("tick", self._pace.tick):
+            return
+        tenure = self._tenure
+        assert tenure is not None
+        self._write_down_long_runs(tenure)
+        target = tenure.watermark
+        if not self._paused and not self._stopping:
+            # Never beyond the horizon: jobs behind it are not looked at, but would count as claimed.
+            target = max(target, min(self._now() + round(self._pace.ahead * 1000), tenure.horizon))
+        acked = self._ended_until(tenure)
+        # From before the write: nobody can have found us silent for the TTL earlier than that.
+        expires = self._clock.monotonic() + self._pace.ttl
+        if not self._cluster.advance(tenure.node, target, acked, self._stopping):
+            raise FencedError
+        tenure.watermark, self._acked = target, acked
+        self._hub.post(Claimed(target, tenure.horizon, expires))
+
+    def _ended_until(self, tenure: Tenure) -> int:
+        """Up to when everything has ended, but for the runs that are written down."""
+        if self._hub.unread():
+            return self._acked
+        open_instants = [run.scheduled_ms for run in self._hub.unfinished() if not run.recorded]
+        next_due = self._hub.next_due()
+        if next_due is not None:
+            open_instants.append(next_due)
+        # Instants before acked were late when they were claimed; their jobs or slots remember that.
+        return min((instant - 1 for instant in open_instants if instant > self._acked), default=tenure.watermark)
+
+    def _write_down_long_runs(self, tenure: Tenure) -> None:
+        """Runs that take long get a record of their own, lest they hold back what is known to have ended."""
+        before = self._now() - round(self._pace.long_run * 1000)
+        runs = [run for run in self._hub.unfinished() if not run.recorded and _stands_alone(run, before)]
+        if runs:
+            self._cluster.record_runs(tenure.node, [_record(run) for run in runs])
+            for run in runs:
+                run.recorded = True
+
+    def _close_what_was_late(self) -> None:
+        """Note in the database that instants which were late when they were claimed have ended."""
+        tenure = self._tenure
+        assert tenure is not None
+        if self._hub.unread():
+            return
+        open_instants = [run.scheduled_ms for run in self._hub.unfinished() if not run.recorded]
+        next_due = self._hub.next_due()
+        self._slots.close(min([*open_instants, ALWAYS if next_due is None else next_due]) - 1)
+        busy = {run.job.id for run in self._hub.unfinished()}
+        ended = {}
+        for job_id, (rev, until) in tenure.late.items():
+            due = self._hub.due(job_id)
+            if job_id not in busy and (due is None or due > until):
+                ended[job_id] = (rev, until + 1 if due is None else due)
+        if ended:
+            self._cluster.write_back(ended)
+            for job_id in ended:
+                del tenure.late[job_id]
+
+    # -- who owns what ---------------------------------------------------------------------------------------------------
+
+    def _tend_membership(self) -> None:
+        tenure = self._tenure
+        assert tenure is not None
+        nodes = self._cluster.nodes()
+        if not any(node.id == tenure.node and node.alive for node in nodes):
+            raise FencedError
+        for node in self._membership.silent(nodes, tenure.node):
+            if self._cluster.bury(node.id, node.beat):
+                self._hub.emit(SchedulerEvent(EVENT_NODE_DIED, node=node.id))
+        nodes = self._cluster.nodes()
+        dead = [node for node in nodes if not node.alive]
+        for node in dead:
+            self._advance_if_due()
+            self._cluster.free_slots_of(node)
+        self._rebalance(tenure, [node for node in nodes if node.alive and not node.draining], dead)
+
+    def _rebalance(self, tenure: Tenure, alive: list[NodeRecord], dead: list[NodeRecord]) -> None:
+        names = {node.id for node in dead}
+        wanted = wanted_slots(tenure.node, {node.id for node in alive}, self._cluster.exclusive)
+        surplus = tenure.slots.keys() - wanted
+        if surplus:
+            self._slots.release(surplus)
+        missing = wanted - tenure.slots.keys()
+        if missing:
+            self._slots.take(missing & set(self._cluster.free_slots(tenure.node)), names)
+        if names - self._dead:
+            self._slots.take_over_runs(list(tenure.slots), names - self._dead)
+        self._dead = names
+
+    # -- the net under the feed, and the horizon --------------------------------------------------------------------------
+
+    def _look_for_changes(self) -> None:
+        tenure = self._tenure
+        assert tenure is not None
+        self._rescan_wanted = False
+        for numbers in _portions(tenure.slots):
+            self._advance_if_due()
+            stored = self._cluster.revisions(numbers, tenure.horizon)
+            known = {job_id: rev for job_id, rev in tenure.known().items() if slot_of(job_id) in numbers}
+            self._admission.look_at(job_id for job_id, rev in stored.items() if known.get(job_id) != rev)
+            self._admission.look_at(known.keys() - stored.keys())
+
+    def _move_horizon(self) -> None:
+        tenure = self._tenure
+        assert tenure is not None
+        self._write_back(tenure)
+        before, tenure.horizon = tenure.horizon, self._now() + round(self._pace.horizon * 1000)
+        for numbers in _portions(tenure.slots):
+            self._advance_if_due()
+            self._admission.look_at(self._cluster.due_between(numbers, before, tenure.horizon))
+
+    def _write_back(self, tenure: Tenure) -> None:
+        """Store the next run times of jobs that the hub gave back, so that the next look at the horizon finds them."""
+        deferred, self._deferred = self._deferred, {}
+        try:
+            self._cluster.write_back(deferred)
+        except StoreError:
+            self._deferred = {**deferred, **self._deferred}
+            raise
+
+    # -- what people hear ----------------------------------------------------------------------------------------------------
+
+    def _report_success(self) -> None:
+        self._failures = 0
+        if not self._connected:
+            self._connected = True
+            self._hub.emit(SchedulerEvent(EVENT_STORE_CONNECTED))
+
+    def _report_failure(self, error: StoreError) -> None:
+        self._failures = min(self._failures + 1, 10)
+        if self._connected:
+            self._connected = False
+            self._hub.emit(
+                SchedulerEvent(
+                    EVENT_STORE_DISCONNECTED, error_type=type(error).__name__, error_message=str(error)
+                )
+            )
+
+
+def _stands_alone(run: Run, before: int) -> bool:
+    """Whether the watermark says nothing of this run, or it was due before `before`."""
+    return run.attempt > 1 or run.request is not None or run.scheduled_ms < before
+
+
+def _record(run: Run) -> RunRecord:
+    return RunRecord(run.job.id, slot_of(run.job.id), run.scheduled_ms, run.attempt, run.request)
+
+
+def _portions(slots: Iterable[int]) -> Iterable[list[int]]:
+    numbers = sorted(slots)
+    return (numbers[start : start + 32] for start in range(0, len(numbers), 32))

@@ -88,3 +88,23 @@ class RunTimedOut(RunInterrupted):
 
 class RunCancelled(RunInterrupted):
     """The run was cancelled: by cancel_run(), or because the scheduler shuts down."""
+
+
+class StoreError(GschedError):
+    """The job store's database refused an operation; its message says why."""
+
+
+class StoreUnreachableError(StoreError):
+    """The job store's database did not answer in time, has no primary, or the connection broke.
+
+    What was being written may have been written: look with get_job, or add again with replace_existing=True. Check the
+    address, the network and that the server runs; nothing else is needed, the next call tries again.
+    """
+
+
+class StoreAccessError(StoreError):
+    """The job store's database does not let this user in, or not do this. It needs readWrite on the database."""
+
+
+class StoreConflictError(StoreError):
+    """Others kept changing the same jobs while they were being changed here; try again."""

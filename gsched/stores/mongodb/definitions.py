@@ -1,0 +1,123 @@
+"""The definitions of jobs: added, found, changed and removed, each by conditional writes that any process may make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from bson import ObjectId
+
+from gsched.clock import Clock
+from gsched.errors import JobNotFoundError, StoreConflictError
+from gsched.funcref import AllowedFunctions
+from gsched.instants import from_ms
+from gsched.job import Job
+from gsched.stores.base import JobQuery, reschedules
+from gsched.stores.mongodb.adding import Adding
+from gsched.stores.mongodb.connection import Connection, Document, translate_errors
+from gsched.stores.mongodb.documents import JobReader, changing_fields, decoded
+from gsched.stores.mongodb.listing import list_jobs
+
+BATCH: Final = 1000  # documents per round trip
+ATTEMPTS: Final = 50  # each that fails means that somebody else's write came first
+
+
+class MongoDefinitions:
+    """The part of the store that works in any process, whether its scheduler runs or not."""
+
+    alias: str
+    clock: Clock
+    allowed: AllowedFunctions
+    _connection: Connection
+
+    @translate_errors()
+    def add(self, jobs: Sequence[Job], replace: bool, timed: Collection[str] = ()) -> list[Job]:
+        """See BaseJobStore.
+
+        Arguments that cannot be stored and ids that are taken are found before anything is written. If others add the
+        same ids at the same moment, what this call has added is removed again; they may have seen it. If the
+        connection breaks for good, or others change the jobs that are being replaced, a part may be stored.
+        """
+        self._connection.prepare()
+        adding = Adding(self._connection.jobs(), self._reader, self.clock.now_ms(), replace, timed)
+        return adding.add(jobs)
+
+    def get(self, job_id: str) -> Job:
+        return self._reader().read(self._document(job_id))
+
+    def find(self, query: JobQuery) -> Iterable[Job]:
+        """See BaseJobStore; of more than `listing.EXACT` jobs the order is that of stored times, which may be past."""
+        return list_jobs(self._connection.jobs(), self._reader(), query, self.clock.now_ms())
+
+    @translate_errors()
+    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        for _ in range(ATTEMPTS):
+            document = self._document(job_id)
+            old = self._reader().read(document)
+            new = change(old).evolve(rev=old.rev + 1)
+            if old.parked is not None:  # it is read again below: whatever was wrong may be mended
+                new = new.evolve(parked=None)
+            if new.func is not None and new.func_ref is not None and new.func is not old.func:
+                self.allowed.register(new.func_ref, new.func)
+            fields = changing_fields(old, new, self.clock.now_ms(), reschedules(old, new))
+            as_read = {"_id": document["_id"], "rev": document.get("rev")}
+            if self._connection.jobs().update_one(as_read, {"$set": fields}).matched_count:
+                return new if old.parked is None else self._reader().read({**document, **decoded(fields)})
+        raise StoreConflictError(f"job {job_id!r}: others kept changing it; try again")
+
+    @translate_errors()
+    def remove(self, job_id: str) -> Job:
+        document = self._connection.jobs().find_one_and_delete(named(job_id))
+        if document is None:
+            raise JobNotFoundError(job_id)
+        return self._reader().read(document)
+
+    @translate_errors()
+    def remove_all(self) -> int:
+        """See BaseJobStore. What others add meanwhile stays; an error leaves a part of the jobs."""
+        jobs, removed = self._connection.jobs(), 0
+        ids = (document["_id"] for document in jobs.find({}, ["_id"], batch_size=BATCH))
+        for batch in batches(ids):
+            removed += jobs.delete_many({"_id": {"$in": batch}}).deleted_count
+        return removed
+
+    @translate_errors()
+    def request_run(self, job: Job, request: str) -> None:
+        wanted = {"id": request, "at": from_ms(self.clock.now_ms())}
+        updated = self._connection.jobs().update_one(
+            named(job.id), {"$push": {"requests": wanted}, "$inc": {"rev": 1}}
+        )
+        if not updated.matched_count:
+            raise JobNotFoundError(job.id)
+
+    @translate_errors()
+    def _delete_ended(self, job: Job) -> bool:
+        """Delete a job whose trigger has ended, if it is still this revision; whether it was."""
+        return self._connection.jobs().delete_one({"_id": job.id, "rev": job.rev}).deleted_count > 0
+
+    @translate_errors()
+    def _mark_parked(self, job: Job, reason: str | None) -> None:
+        """Note why a job cannot be run, if it is still this revision. Not an API write: `rev` stays."""
+        self._connection.jobs().update_one({"_id": job.id, "rev": job.rev}, {"$set": {"parked": reason}})
+
+    @translate_errors()
+    def _document(self, job_id: str) -> Document:
+        document = self._connection.jobs().find_one(named(job_id))
+        if document is None:
+            raise JobNotFoundError(job_id)
+        return document
+
+    def _reader(self) -> JobReader:
+        return JobReader(self.allowed, self.alias)
+
+
+def named(job_id: str) -> Document:
+    """The filter for a job; documents that people inserted by hand may have an ObjectId as their id."""
+    return {"_id": {"$in": [job_id, ObjectId(job_id)]}} if ObjectId.is_valid(job_id) else {"_id": job_id}
+
+
+def batches(ids: Iterable[Any]) -> Iterator[list[Any]]:
+    remaining = iter(ids)
+    while batch := list(islice(remaining, BATCH)):
+        yield batch

@@ -1,0 +1,73 @@
+"""Lists of jobs: filtered, ordered and paged by the server as far as it can."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+from gsched.job import Job
+from gsched.stores.base import ALWAYS, JobQuery
+from gsched.stores.mongodb.connection import Document, Jobs, translate_errors
+from gsched.stores.mongodb.documents import JobReader
+
+EXACT: Final = 2000  # so many jobs are read whole and ordered by when they are truly due
+BATCH: Final = 1000  # documents per round trip: what the driver decodes at one go holds up everybody else
+ORDER: Final = [("paused", 1), ("next_run_time", 1), ("_id", 1)]
+
+
+def list_jobs(jobs: Jobs, reader: JobReader, query: JobQuery, now: int) -> Iterable[Job]:
+    """The jobs that match.
+
+    `next_run_time` in a document is a lower bound, the true one follows from the trigger. Up to EXACT jobs are ordered
+    by the latter; a longer list is streamed in the order of the index: those that are not paused by the stored time,
+    then those that are.
+    """
+    wanted = _filter(query)
+    with translate_errors():
+        many = jobs.count_documents(wanted, limit=EXACT + 1) > EXACT
+    if many:
+        return _streamed(jobs, reader, query, wanted)
+    found = [job for job in _read(jobs, reader, wanted) if query.matches(job)]
+    due = {job.id: job.next_due_ms(now) or ALWAYS for job in found}
+    found.sort(key=lambda job: (due[job.id], job.id))
+    return _page(found, query)
+
+
+def _streamed(jobs: Jobs, reader: JobReader, query: JobQuery, wanted: Document) -> Iterator[Job]:
+    if query.state is None:
+        return _read(jobs, reader, wanted, query.skip, query.limit)
+    return _page((job for job in _read(jobs, reader, wanted) if query.matches(job)), query)
+
+
+def _page(found: Iterable[Job], query: JobQuery) -> Iterator[Job]:
+    return islice(found, query.skip, None if query.limit is None else query.skip + query.limit)
+
+
+def _read(
+    jobs: Jobs, reader: JobReader, wanted: Document, skip: int = 0, limit: int | None = None
+) -> Iterator[Job]:
+    if limit == 0:  # which means "all" to MongoDB
+        return
+    with translate_errors():
+        for document in jobs.find(wanted, sort=ORDER, skip=skip, limit=limit or 0, batch_size=BATCH):
+            yield reader.read(document)
+
+
+def _filter(query: JobQuery) -> Document:
+    """What the server can tell; it may let pass more than matches.
+
+    Which jobs are parked it cannot: a function that is missing here may be there in another process.
+    """
+    wanted: Document = {}
+    if query.tag is not None:
+        wanted["tags"] = query.tag
+    if query.text is not None:
+        has_text = {"$regex": re.escape(query.text), "$options": "i"}
+        wanted["$or"] = [{"_id": has_text}, {"name": has_text}]
+    if query.state == "paused":
+        wanted["paused"] = True
+    elif query.state == "scheduled":
+        wanted |= {"paused": {"$ne": True}, "parked": None}
+    return wanted

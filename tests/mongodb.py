@@ -1,0 +1,65 @@
+"""A MongoDB for tests: one private mongod per session, a fresh database per test.
+
+Import the fixtures that a test module needs: `from mongodb import database, uri`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+from gsched.embedded import EmbeddedMongo, EmbeddedMongoError, find_mongod, open_embedded
+
+
+@cache  # not a session fixture: one that is imported into several modules would be made for each of them
+def mongod() -> EmbeddedMongo:
+    """The session's mongod, started when it is first needed."""
+    directory = tempfile.mkdtemp(prefix="gsched-")
+    server = open_embedded(directory)
+    owner = os.getpid()
+
+    def stop() -> None:
+        if os.getpid() == owner:  # not in forked children
+            server.close()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    atexit.register(stop)
+    return server
+
+
+@cache
+def client() -> Any:
+    """A plain client, for looking at what is stored."""
+    from pymongo import MongoClient
+
+    made: Any = MongoClient(mongod().uri, tz_aware=True)
+    atexit.register(made.close)
+    return made
+
+
+@pytest.fixture
+def uri() -> str:
+    """The address of the session's MongoDB. Without one, tests are skipped at home, and fail on CI."""
+    try:
+        find_mongod()
+    except EmbeddedMongoError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no mongod: {error}")
+    return mongod().uri
+
+
+@pytest.fixture
+def database(uri: str) -> Iterator[Any]:
+    """A database of the test's own (PyMongo's object; `.name` for a store), dropped afterwards."""
+    made = client()[f"test_{uuid.uuid4().hex[:12]}"]
+    yield made
+    made.client.drop_database(made.name)

@@ -30,12 +30,12 @@ from gsched.stores.base import (
     BaseJobStore,
     Changed,
     Claimed,
-    ClockOffset,
     Dropped,
     Lost,
     Message,
     Recovered,
     RunRequested,
+    StoreTime,
 )
 from gsched.threads import thread_ident
 
@@ -230,8 +230,8 @@ class Hub:
                 self._run_once(lane, job, scheduled, attempt=attempt, fence=fence, request=request)
             case Claimed(until, horizon, expires):
                 lane.claimed, lane.horizon, lane.expires = until, horizon, expires
-            case ClockOffset(milliseconds):
-                lane.offset = milliseconds
+            case StoreTime(base):
+                lane.time_base = base
             case RunRequested(job, request, at):
                 self._run_once(lane, job, at, request=request)
 
@@ -282,6 +282,7 @@ class Hub:
             lane.timetable.add(entry, next_due)
 
     def _submit(self, entry: Entry, run: Run) -> None:
+        run.clock_offset = entry.lane.offset(self._clock)
         entry.running += 1
         self.in_progress += 1
         self._idle.clear()

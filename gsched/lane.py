@@ -46,7 +46,7 @@ class Lane:
         self.claimed = NOTHING_CLAIMED
         self.expires = 0.0  # monotonic time after which others may have taken over what is claimed
         self.horizon = ALWAYS  # what is due later, the store keeps
-        self.offset = 0  # milliseconds by which the store's time is ahead of the clock
+        self.time_base: int | None = None  # the store's time less the monotonic one, ms; None: it is the clock's
         self._held: set[Entry] = set()
 
     def admit(self, job: Job, due: int | None, fence: int) -> Entry:
@@ -122,8 +122,12 @@ class Lane:
             del self.entries[entry.job.id]
 
     def now(self, clock: Clock) -> int:
-        """The store's time, ms."""
-        return clock.now_ms() + self.offset
+        """The store's time, ms. One that is not the clock's does not jump when somebody sets this machine's clock."""
+        return clock.now_ms() if self.time_base is None else self.time_base + int(clock.monotonic() * 1000)
+
+    def offset(self, clock: Clock) -> int:
+        """By how many milliseconds the store's time is ahead of the clock."""
+        return 0 if self.time_base is None else self.now(clock) - clock.now_ms()
 
     def may_run_until(self, clock: Clock) -> int:
         """What is due up to then, in the store's time, may be run now."""

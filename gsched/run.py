@@ -82,6 +82,7 @@ class Run:
     __slots__ = (
         "attempt",
         "cancelled",
+        "clock_offset",
         "entry",
         "fence",
         "finished_ms",
@@ -115,6 +116,7 @@ class Run:
         self.started_ms: int | None = None
         self.finished_ms: int | None = None
         self.cancelled = False  # read by the job itself: it was asked to stop
+        self.clock_offset = 0  # by how many ms the time that scheduled it is ahead of this machine's clock
         self.recorded = False  # its store has written it down while it is in progress
         self.worker: Any = None  # the executor's own
         self.interruption: Any = None  # the executor's own

@@ -126,7 +126,7 @@ class BaseExecutor(ABC):
             return
         self._executing.remove(run)
         if run.finished_ms is None:  # else its thread noted it
-            run.finished_ms = self._clock.now_ms()
+            run.finished_ms = self._clock.now_ms() + run.clock_offset
         if run.interruption is not None:
             result = run.interruption.conclude(result)
         run.owner.run_finished(run, result)
@@ -162,7 +162,7 @@ class BaseExecutor(ABC):
 
     def _too_late(self, run: Run) -> bool:
         grace = run.job.misfire_grace_ms
-        if grace is None or self._clock.now_ms() - run.scheduled_ms <= grace:
+        if grace is None or self._clock.now_ms() + run.clock_offset - run.scheduled_ms <= grace:
             return False
         run.owner.run_finished(run, Result(Outcome.MISSED, reason="waited"))
         return True
@@ -172,7 +172,7 @@ class BaseExecutor(ABC):
     def _started(self, run: Run) -> None:
         """Note that `run` begins now, and watch over its timeout."""
         if run.started_ms is None:  # else its thread noted it
-            run.started_ms = self._clock.now_ms()
+            run.started_ms = self._clock.now_ms() + run.clock_offset
         if run.job.timeout_seconds is not None:
             self._interruption(run).begin_after(run.job.timeout_seconds)
         run.owner.run_started(run)

@@ -70,10 +70,10 @@ class Claimed(NamedTuple):
     expires: float = float("inf")
 
 
-class ClockOffset(NamedTuple):
-    """The store's time is `milliseconds` ahead of the scheduler's clock, and counts."""
+class StoreTime(NamedTuple):
+    """The store has a time of its own, which counts: `base` (ms) plus the clock's monotonic time."""
 
-    milliseconds: int
+    base: int
 
 
 class RunRequested(NamedTuple):
@@ -84,7 +84,7 @@ class RunRequested(NamedTuple):
     at: int
 
 
-Message = Admitted | Changed | Dropped | Lost | Recovered | Claimed | ClockOffset | RunRequested
+Message = Admitted | Changed | Dropped | Lost | Recovered | Claimed | StoreTime | RunRequested
 
 STATES = ("scheduled", "paused", "parked")
 

@@ -77,6 +77,12 @@ class Cluster(Protocol):
     exclusive: bool
     """Whether only one node may own anything, because this database has no transactions."""
 
+    def prepare(self) -> None:
+        """Make what the protocol needs, unless it is there."""
+
+    def time(self) -> int:
+        """The database server's time, ms."""
+
     def join(self, node: str, watermark: int) -> None:
         """Enter a new node, alive."""
 

@@ -23,6 +23,7 @@ from gevent.event import Event
 from gsched.clock import Clock
 from gsched.errors import StoreError
 from gsched.events import (
+    EVENT_CLOCK_SKEWED,
     EVENT_NODE_DIED,
     EVENT_NODE_FENCED,
     EVENT_NODE_JOINED,
@@ -32,12 +33,15 @@ from gsched.events import (
     SchedulerEvent,
 )
 from gsched.run import Run
-from gsched.stores.base import ALWAYS, Claimed, Dropped, HubSide
+from gsched.stores.base import ALWAYS, Claimed, Dropped, HubSide, StoreTime
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, RunRecord
 from gsched.stores.mongodb.membership import Membership, wanted_slots
 from gsched.stores.mongodb.slots import Slots
 from gsched.stores.mongodb.tenure import Tenure, slot_of
+
+
+MOST_SKEW_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,36 +55,37 @@ class Pace:
     horizon: float = 300.0  # jobs due later stay in the database
     rescan: float = 20.0  # between two polls for changes that the feed may have missed
     long_run: float = 3.0  # a run in progress for so long is written down
+    clock: float = 10.0  # between two looks at the server's clock
     longest_retry: float = 2.0  # between two attempts while the database does not answer
 
 
 class Ownership:
     """One node's part in the protocol, over all of its incarnations.
 
-    :param name: makes the id of a new incarnation; ids must differ, and grow with time
-    :param now: the database server's time, ms
+    :param name: makes the id of a new incarnation from the time, ms; ids must differ, and grow with time
     """
 
     def __init__(
-        self, cluster: Cluster, clock: Clock, hub: HubSide, name: Callable[[], str], now: Callable[[], int], pace: Pace
+        self, cluster: Cluster, clock: Clock, hub: HubSide, name: Callable[[int], str], pace: Pace
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._hub = hub
         self._name = name
-        self._now = now
+        self._time_base: int | None = None  # the server's time less our monotonic one, ms
         self._pace = pace
         self._wakeup = Event()
         self._tenure: Tenure | None = None
         self._early: dict[str, None] = {}  # ids that changed before there was a tenure
         self._deferred: dict[str, tuple[int, int]] = {}  # next run times to write back: revision and time
         self._rescan_wanted = False
+        self._skewed = False
         self._paused = False
         self._stopping = False  # hand over
         self._ended = False
         self._connected = True
         self._failures = 0
-        self._next = dict.fromkeys(("tick", "membership", "rescan", "horizon"), 0.0)
+        self._next = dict.fromkeys(("tick", "membership", "rescan", "horizon", "clock"), 0.0)
 
     # -- called by the store, from any greenlet -------------------------------------------------------------------
 
@@ -146,6 +151,8 @@ class Ownership:
         self._leave()
 
     def _turn(self) -> None:
+        if self._time_base is None or self._is_time("clock", self._pace.clock):
+            self._measure_time()
         if self._tenure is None:
             self._join()
         self._slots.settle()
@@ -182,10 +189,30 @@ class Ownership:
         self._next[what] = now + every
         return True
 
+    # -- the server's time ---------------------------------------------------------------------------------------------
+
+    def _measure_time(self) -> None:
+        """Time in a cluster is the server's. We count on from it by elapsed time, which nobody can set."""
+        before = self._clock.monotonic()
+        server = self._cluster.time()
+        after = self._clock.monotonic()
+        self._time_base = server - round((before + after) / 2 * 1000)
+        self._hub.post(StoreTime(self._time_base))
+        skew = (self._clock.now_ms() - self._now()) / 1000
+        if abs(skew) > MOST_SKEW_SECONDS and not self._skewed:
+            self._hub.emit(SchedulerEvent(EVENT_CLOCK_SKEWED, seconds=round(skew, 3), reference="the database server"))
+        self._skewed = abs(skew) > MOST_SKEW_SECONDS
+
+    def _now(self) -> int:
+        assert self._time_base is not None
+        return self._time_base + int(self._clock.monotonic() * 1000)
+
     # -- one incarnation ---------------------------------------------------------------------------------------------
 
     def _join(self) -> None:
-        tenure = Tenure(self._name(), self._now(), self._now() + round(self._pace.horizon * 1000))
+        now = self._now()
+        tenure = Tenure(self._name(now), now, now + round(self._pace.horizon * 1000))
+        self._cluster.prepare()
         self._cluster.join(tenure.node, tenure.watermark)
         self._tenure = tenure
         self._membership = Membership(self._clock, self._pace.ttl)

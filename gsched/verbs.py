@@ -12,6 +12,7 @@ from gsched import events
 from gsched.building import JobBuilder, check_executor, make_trigger, with_jitter, with_next_run_time
 from gsched.errors import GschedError, InvalidJobError, JobNotFoundError
 from gsched.events import JobEvent, SchedulerEvent
+from gsched.exchange import Target, read_jobs, write_jobs
 from gsched.handle import JobHandle
 from gsched.hub import Hub
 from gsched.job import (
@@ -373,6 +374,41 @@ class JobVerbs(Parts):
         return sum(
             executor.cancel(run) for executor in self._executors.values() for run in executor.runs() if wanted(run)
         )
+
+    # -- export and import --------------------------------------------------------------------------------------
+
+    def export_jobs(self, outfile: Target, jobstore: str | None = None) -> int:
+        """Write jobs as JSON, with their next run times, pauses and phases, whole or not at all.
+
+        :param outfile: a path or an open text file
+        :param jobstore: only those of this store; default: of all stores
+        :return: how many jobs were written
+        :raises InvalidJobError: for a job that JSON cannot express: its function is a lambda or a closure, or an
+            argument has a type that neither JSON nor `gsched.exchange` knows
+        """
+        return self._at_home(self._export, outfile, jobstore)
+
+    def _export(self, outfile: Target, jobstore: str | None) -> int:
+        stores = [self._stores[alias] for alias in self._aliases(jobstore)]
+        return write_jobs((job for store in stores for job in store.find(JobQuery())), outfile)
+
+    def import_jobs(self, infile: Target, jobstore: str = "default", replace_existing: bool = False) -> int:
+        """Add the jobs that `export_jobs` wrote; all of them are checked before the first is added.
+
+        Their functions must be in the scheduler's `modules`, or ones that the program has used itself.
+
+        :param infile: a path or an open text file
+        :param jobstore: alias of the store to add them to
+        :param replace_existing: replace jobs with the same ids
+        :return: how many jobs were added
+        :raises InvalidJobError: naming a job that cannot be understood, and the reason
+        :raises JobIdConflictError: if an id is taken
+        """
+        return self._at_home(self._import, infile, jobstore, replace_existing)
+
+    def _import(self, infile: Target, jobstore: str, replace: bool) -> int:
+        jobs = read_jobs(infile, self._allowed, jobstore, self.now_ms())
+        return len(self._store_jobs(jobs, jobstore, replace, {job.id for job in jobs}))
 
     # -- where jobs are -----------------------------------------------------------------------------------------
 

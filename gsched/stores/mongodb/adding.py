@@ -105,7 +105,9 @@ class Adding:
             problems = error.details["writeErrors"]
             failed = {problem["index"] for problem in problems}
             self._note_inserted([job for index, job in enumerate(jobs) if index not in failed])
-            if not problems or any(problem["code"] != _DUPLICATE_KEY for problem in problems):
+            if not problems:  # written, but not confirmed by a majority: that may still come
+                raise
+            if any(problem["code"] != _DUPLICATE_KEY for problem in problems):
                 self._undo()
                 raise
 

@@ -1,0 +1,248 @@
+"""Jobs as JSON text: {"version": 1, "jobs": [...]}, with jobs as in `gsched.document`, one a line.
+
+JSON has fewer types than arguments may have. The others are written with a tag:
+
+    {"$date": "2026-01-01T00:00:00.000+00:00"}  datetime; without an offset if it has no time zone
+    {"$day": "2026-01-01"}  date                {"$seconds": 1.5}  timedelta
+    {"$bytes": "AAE="}  bytes, in base64        {"$uuid": "..."}  UUID
+    {"$decimal": "0.10"}  Decimal               {"$float": "nan"}  nan, inf, -inf
+    {"$tuple": [...]}, {"$set": [...]}          {"$dict": [[key, value], ...]}  keys that are no text, or begin with $
+
+A job's next run time and the dates of the triggers that come with gsched are plain text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from math import isfinite
+from typing import IO, Any, Final, TypeAlias
+
+from gsched.document import DocumentReader, job_document
+from gsched.errors import InvalidJobError, InvalidTriggerError
+from gsched.funcref import AllowedFunctions
+from gsched.job import Job
+from gsched.slices import Slice
+from gsched.triggers.registry import trigger_class
+
+VERSION: Final = 1
+Target: TypeAlias = str | os.PathLike[str] | IO[str]
+
+_TAGGED: Final[Mapping[type, tuple[str, Callable[[Any], Any]]]] = {
+    datetime: ("$date", datetime.isoformat),
+    date: ("$day", date.isoformat),
+    timedelta: ("$seconds", timedelta.total_seconds),
+    bytes: ("$bytes", lambda value: b64encode(value).decode()),
+    uuid.UUID: ("$uuid", str),
+    Decimal: ("$decimal", str),
+}
+_UNTAGGED: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "$date": datetime.fromisoformat,
+    "$day": date.fromisoformat,
+    "$seconds": lambda value: timedelta(seconds=value),
+    "$bytes": lambda value: b64decode(value, validate=True),
+    "$uuid": uuid.UUID,
+    "$decimal": Decimal,
+    "$float": float,
+    "$tuple": lambda value: tuple(map(from_json, value)),
+    "$set": lambda value: set(map(from_json, value)),
+    "$dict": lambda value: {from_json(key): from_json(each) for key, each in value},
+}
+
+
+# -- values -----------------------------------------------------------------------------------------------------
+
+
+def to_json(value: Any) -> Any:
+    """The value in JSON's types. Raises TypeError, naming the place and the type, for one that has no form there."""
+    kind = type(value)
+    if value is None or kind in (str, int, bool):
+        return value
+    if kind is float:
+        return value if isfinite(value) else {"$float": repr(value)}
+    if kind in _TAGGED:
+        tag, write = _TAGGED[kind]
+        return {tag: write(value)}
+    if kind is dict:
+        return _dict_to_json(value)
+    if kind in (list, tuple, set):
+        items = [_part(to_json, f"[{position}]", each) for position, each in enumerate(value)]
+        return items if kind is list else {f"${kind.__name__}": items}
+    raise TypeError(f": a {kind.__qualname__} has no form in JSON")
+
+
+def _dict_to_json(value: dict[Any, Any]) -> Any:
+    if all(type(key) is str and not key.startswith("$") for key in value):
+        return {key: _part(to_json, f"[{key!r}]", each) for key, each in value.items()}
+    return {"$dict": [[to_json(key), _part(to_json, f"[{key!r}]", each)] for key, each in value.items()]}
+
+
+def _part(convert: Callable[[Any], Any], where: str, value: Any) -> Any:
+    try:
+        return convert(value)
+    except TypeError as error:
+        raise TypeError(f"{where}{error}") from None
+
+
+def from_json(value: Any) -> Any:
+    """The value that `to_json` wrote. Raises ValueError or TypeError for a tag that is unknown or wrong."""
+    if isinstance(value, list):
+        return [from_json(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        (tag, content), *_ = value.items()
+        if tag.startswith("$"):
+            if tag not in _UNTAGGED:
+                raise ValueError(f"the tag {tag!r} is unknown")
+            return _UNTAGGED[tag](content)
+    return {key: from_json(each) for key, each in value.items()}
+
+
+# -- writing ----------------------------------------------------------------------------------------------------
+
+
+def write_jobs(jobs: Iterable[Job], outfile: Target) -> int:
+    """Write the jobs to a path or an open text file, whole or not at all; how many there were.
+
+    Raises InvalidJobError, naming the job, for one that cannot be expressed.
+    """
+    count, pace = 0, Slice()
+    with _appearing_whole(outfile) as out:
+        out.write(f'{{"version": {VERSION}, "jobs": [')
+        for job in jobs:
+            out.write(",\n" if count else "\n")
+            out.write(_line(job))
+            count += 1
+            pace.breathe()
+        out.write("\n]}\n")
+    return count
+
+
+def _line(job: Job) -> str:
+    document = job_document(job)
+    try:
+        document["trigger"] = _trigger_to_json(document["trigger"])
+        if document["next_run_time"] is not None:
+            document["next_run_time"] = _text(document["next_run_time"])
+        for what in ("args", "kwargs", "metadata"):
+            document[what] = _part(to_json, what, document[what])
+        return json.dumps(document, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidJobError(f"job {job.id!r} cannot be exported: {error}") from error
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat(timespec="milliseconds")
+
+
+def _trigger_to_json(fields: Any) -> Any:
+    """Our own types read dates as text, which is nicer to edit; what plugins read is not known."""
+    if not isinstance(fields, Mapping) or not _is_ours(fields.get("type")):
+        return _part(to_json, "trigger", fields)
+    written: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, datetime):
+            written[name] = _text(value)
+        elif name == "triggers":
+            written[name] = [_trigger_to_json(member) for member in value]
+        else:
+            written[name] = to_json(value)
+    return written
+
+
+def _is_ours(kind: Any) -> bool:
+    try:
+        return trigger_class(kind).__module__.startswith("gsched.triggers.")
+    except InvalidTriggerError:
+        return False
+
+
+@contextmanager
+def _appearing_whole(outfile: Target) -> Iterator[IO[str]]:
+    """A file to write to, whose content reaches `outfile` when all of it has been written."""
+    if isinstance(outfile, (str, os.PathLike)) and _may_be_replaced(outfile):
+        path = os.path.realpath(outfile)
+        part = f"{path}.{uuid.uuid4().hex}.part"
+        try:
+            with open(part, "x", encoding="utf-8") as out:
+                yield out
+            os.replace(part, path)
+        finally:
+            if os.path.exists(part):
+                os.unlink(part)
+        return
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
+        yield out
+        out.seek(0)
+        if isinstance(outfile, (str, os.PathLike)):
+            with open(outfile, "w", encoding="utf-8") as device:
+                shutil.copyfileobj(out, device)
+        else:
+            shutil.copyfileobj(out, outfile)
+
+
+def _may_be_replaced(path: str | os.PathLike[str]) -> bool:
+    """Not if it is there and no ordinary file, such as /dev/stdout."""
+    return not os.path.exists(path) or os.path.isfile(path)
+
+
+# -- reading ----------------------------------------------------------------------------------------------------
+
+
+def read_jobs(infile: Target, allowed: AllowedFunctions, jobstore: str, now: int) -> list[Job]:
+    """The jobs in a path or an open text file, all of them understood.
+
+    A job without the key "next_run_time" begins at `now` (ms), like one that is added.
+
+    Raises InvalidJobError, naming the job and the reason, for the first that cannot be understood.
+    """
+    reader, pace = DocumentReader(allowed, jobstore), Slice()
+    jobs = []
+    for position, document in enumerate(_documents(infile)):
+        jobs.append(_read_one(reader, position, document, now))
+        pace.breathe()
+    return jobs
+
+
+def _documents(infile: Target) -> list[Any]:
+    try:
+        if isinstance(infile, (str, os.PathLike)):
+            with open(infile, encoding="utf-8") as file:
+                content = json.load(file)
+        else:
+            content = json.load(infile)
+    except (ValueError, RecursionError) as error:
+        raise InvalidJobError(f"the import is not JSON: {error}") from error
+    if not isinstance(content, dict) or content.get("version") != VERSION or not isinstance(content.get("jobs"), list):
+        raise InvalidJobError('the import is not {"version": 1, "jobs": [...]}, as export_jobs writes it')
+    jobs: list[Any] = content["jobs"]
+    return jobs
+
+
+def _read_one(reader: DocumentReader, position: int, document: Any, now: int) -> Job:
+    if not isinstance(document, dict):
+        raise InvalidJobError(f"job {position} of the import: expected an object, got {document!r}")
+    where = f"job {position} of the import ({document.get('id')!r})"
+    try:
+        plain = {key: from_json(value) for key, value in document.items()}
+        due = plain.setdefault("next_run_time", None)
+        if isinstance(due, str):
+            plain["next_run_time"] = datetime.fromisoformat(due)
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise InvalidJobError(f"{where}: {error}") from error
+    job = reader.read(plain)
+    if job.parked is not None:
+        raise InvalidJobError(f"{where}: {job.parked}")
+    if "next_run_time" not in document:
+        trigger, first = job.trigger.begun(now)
+        job = job.evolve(trigger=trigger, next_run_ms=first)
+    return job.evolve(rev=1)

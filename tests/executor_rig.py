@@ -22,6 +22,8 @@ NEVER = DateTrigger("2100-01-01T00:00:00Z")
 class ManualClock:
     """Time stands still until `advance`."""
 
+    longest_sleep = 1.0
+
     def __init__(self) -> None:
         self._now = 1_000_000.0
         self._timers: list[_ManualTimer] = []
@@ -150,8 +152,13 @@ class Rig:
 
 @contextmanager
 def rig_of(executor: BaseExecutor) -> Iterator[Rig]:
-    rig = Rig(executor)
+    """A rig for `executor`. Nothing may go wrong in gevent's Hub meanwhile, where errors are only printed."""
+    errors: list[Any] = []
+    hub = gevent.get_hub()
+    before, hub.handle_error = hub.handle_error, lambda *error: errors.append(error)
     try:
-        yield rig
+        yield Rig(executor)
     finally:
         executor.shutdown()
+        hub.handle_error = before
+    assert not errors

@@ -50,7 +50,7 @@ def badly() -> LoadsBadly:
 
 def describe() -> dict[str, Any]:
     run = current_run()
-    run.log.debug("a logger is there")
+    run.log.bind(a="logger is there")
     names = ("id", "job_id", "scheduled_at", "started_at", "attempt", "fence", "cancelled")
     return {name: getattr(run, name) for name in names}
 

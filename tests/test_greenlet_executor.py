@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -336,7 +336,7 @@ def test_except_exception_does_not_swallow_the_end(narrow: Rig) -> None:
     assert narrow.outcome(run) is Outcome.CANCELLED
 
 
-def begin_and(rig: Rig, act: Any) -> Run:
+def begin_and(rig: Rig, act: Callable[[Run], object]) -> Run:
     """A run whose worker has not come to it yet when `act(run)` is called, in gevent's Hub."""
     begin = rig.executor._begin
 

@@ -212,7 +212,9 @@ def test_a_worker_that_is_killed_fails_its_run_and_is_replaced(rig: Rig, begun: 
 def test_a_worker_that_died_while_idle_costs_no_run(rig: Rig) -> None:
     pid = pid_of(rig)
     os.kill(pid, signal.SIGKILL)
-    wait_for_end(pid)
+    with gevent.Timeout(WAIT_SECONDS):
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            gevent.sleep(0.001)
     assert pid_of(rig) != pid
     assert pid not in children()
 

@@ -198,6 +198,7 @@ def test_a_run_that_does_not_stop_is_abandoned_and_its_thread_replaced(narrow: R
     assert narrow.finish(lambda: "next").value == "next"
     assert (pool.maxsize, narrow.executor.abandoned) == (2, 1)
 
+    narrow.clock.advance(1)
     go.set()
     with gevent.Timeout(WAIT_SECONDS):
         while pool.size > 1:

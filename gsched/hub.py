@@ -189,7 +189,7 @@ class Hub:
 
     def _seconds_to_go(self, lane: Lane) -> float:
         due = lane.next_due(self._clock)
-        if due is None and self._finishing and lane.claimed < ALWAYS:
+        if due is None and self._finishing and not self._served.is_set() and lane.claimed < ALWAYS:
             due = lane.claimed
         # Times are rounded down, so that one wakes in the millisecond of the due time and not before it.
         return self._clock.longest_sleep if due is None else (due - lane.now(self._clock)) / 1000

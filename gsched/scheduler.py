@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import gevent
+from gevent.event import Event
 
 from gsched import events, runtime
 from gsched.errors import ConfigurationError, ForkedError, SchedulerAlreadyRunningError, SchedulerNotRunningError
@@ -56,6 +57,7 @@ class GeventScheduler(JobVerbs):
         self._stopping = False
         self._paused = False
         self._is_copy = False  # in a forked child
+        self._finished = Event()
         super().__init__(gconfig or {}, prefix, options)
 
     # -- lifecycle ----------------------------------------------------------------------------------------------
@@ -82,6 +84,7 @@ class GeventScheduler(JobVerbs):
     def _start_parts(self, paused: bool) -> gevent.Greenlet:
         self._home = HomeThread()
         self._stopping = False
+        self._finished.clear()
         hub = Hub(self._clock, self._bus)
         self._greenlet = hub.start(paused)
         for alias, executor in self._executors.items():
@@ -101,11 +104,11 @@ class GeventScheduler(JobVerbs):
 
     def run_forever(self) -> None:
         """Start, and wait until the scheduler is shut down; Ctrl-C shuts it down."""
-        greenlet = self.start()
+        self.start()
         try:
-            greenlet.join()
+            self._finished.wait()
         except KeyboardInterrupt:
-            self.shutdown()
+            self.shutdown() if self.running else self._finished.wait()
 
     def shutdown(self, wait: bool = True, timeout: float | None = None) -> list[Run]:
         """Stop: claim nothing any more, wait for what is in progress, cancel the rest.
@@ -117,14 +120,15 @@ class GeventScheduler(JobVerbs):
         :return: the runs that were cut, cancelled before their end
         :raises SchedulerNotRunningError: if it does not run
         """
-        return self._at_home(self._shutdown, wait, timeout)
+        inside = self._hub is not None and inside_run_of(self._hub)  # asked here: at home it is another context
+        return self._at_home(self._shutdown, wait, timeout, inside)
 
-    def _shutdown(self, wait: bool, timeout: float | None) -> list[Run]:
+    def _shutdown(self, wait: bool, timeout: float | None, inside: bool) -> list[Run]:
         hub = self._require_running()
         if self._stopping:
             raise SchedulerNotRunningError
         self._stopping = True
-        if inside_run_of(hub):
+        if inside:
             gevent.spawn(self._finish, hub, wait, timeout)
             return []
         return self._finish(hub, wait, timeout)
@@ -147,6 +151,7 @@ class GeventScheduler(JobVerbs):
         self._hub = None
         self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_SHUTDOWN, cut=len(cut)))
         self._bus.flush(FLUSH_SECONDS)
+        self._finished.set()
         return cut
 
     def _cut(self, hub: Hub) -> None:

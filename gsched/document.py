@@ -167,7 +167,10 @@ class DocumentReader:
         if isinstance(job_id, str) and job_id:
             return job_id
         problems.append(f"{self._id_key}: expected a text that is not empty")
-        return str(job_id)[:LONGEST_REASON]
+        try:
+            return str(job_id)[:LONGEST_REASON]
+        except Exception:  # hostile values
+            return f"<{type(job_id).__name__}>"
 
     def _function(self, ref: Any, problems: list[str]) -> tuple[str | None, Callable[..., Any] | None]:
         if not isinstance(ref, str):
@@ -216,6 +219,10 @@ def _text(key: str, value: Any) -> str:
     return value if type(value) is str and value else checked_text(key, value)
 
 
+def _name(key: str, value: Any) -> str:
+    return value if value == "" else _text(key, value)
+
+
 def _args(key: str, value: Any) -> tuple[Any, ...]:
     if type(value) is list or isinstance(value, (list, tuple)):
         return tuple(value)
@@ -254,7 +261,7 @@ _Readers: TypeAlias = Mapping[str, tuple[str, Callable[[str, Any], Any]]]
 
 # How each key of a document is read, and the job's field that it sets. What is not there has the field's default.
 _OWN: Final[_Readers] = {
-    "name": ("name", _text),
+    "name": ("name", _name),
     "args": ("args", _args),
     "kwargs": ("kwargs", _kwargs),
     "tags": ("tags", _tags),

@@ -94,14 +94,14 @@ class Connection:
                 raise errors.ConfigurationError(f"mongodb: {what}: expected a name, got {name!r}")
         self._given = _checked_client(client)
         self._arguments: Document = {**address, **options} if uri is None else {"host": uri, **options}
-        self._database, self._collection = database, collection
+        self._database, self.name = database, collection
         self._given_in = self._made_in = os.getpid()
         self._made: dict[str, MongoClient[Document]] = {}
         self._is_prepared = False
 
     def jobs(self) -> Jobs:
         """The collection of the jobs, for bulk work."""
-        return self._in_database(self._bulk_client())[self._collection]
+        return self._in_database(self._bulk_client())[self.name]
 
     def control(self) -> Database[Document]:
         """The database, by the client that only does what must be on time."""

@@ -14,6 +14,7 @@ nothing has to wait for it.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import random
@@ -30,6 +31,7 @@ from gsched.events import (
     EVENT_NODE_LEFT,
     EVENT_STORE_CONNECTED,
     EVENT_STORE_DISCONNECTED,
+    EVENT_STORE_FAILED,
     SchedulerEvent,
 )
 from gsched.run import Run
@@ -40,8 +42,8 @@ from gsched.stores.mongodb.membership import Membership, wanted_slots
 from gsched.stores.mongodb.slots import Slots
 from gsched.stores.mongodb.tenure import Tenure, slot_of
 
-
 MOST_SKEW_SECONDS = 0.5
+SLOW_ANSWER_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,9 @@ class Ownership:
                 self._start_over()
             except StoreError as error:
                 self._report_failure(error)
+            except Exception as error:  # a trigger that raises, a document beyond belief: the others must go on
+                self._report_failure(error)
+                self._hub.emit(SchedulerEvent(EVENT_STORE_FAILED, traceback=traceback.format_exc()))
             self._wait()
         self._leave()
 
@@ -196,6 +201,8 @@ class Ownership:
         before = self._clock.monotonic()
         server = self._cluster.time()
         after = self._clock.monotonic()
+        if self._time_base is not None and after - before > SLOW_ANSWER_SECONDS:
+            return  # half of that could be an error
         self._time_base = server - round((before + after) / 2 * 1000)
         self._hub.post(StoreTime(self._time_base))
         skew = (self._clock.now_ms() - self._now()) / 1000
@@ -375,7 +382,7 @@ class Ownership:
             self._connected = True
             self._hub.emit(SchedulerEvent(EVENT_STORE_CONNECTED))
 
-    def _report_failure(self, error: StoreError) -> None:
+    def _report_failure(self, error: Exception) -> None:
         self._failures = min(self._failures + 1, 10)
         if self._connected:
             self._connected = False

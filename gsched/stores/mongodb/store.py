@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
+import gevent
+from gevent.monkey import is_module_patched
+
 from gsched.clock import Clock
-from gsched.errors import FuncRefError
+from gsched.document import DocumentReader
+from gsched.durations import as_seconds
+from gsched.errors import ConfigurationError, FuncRefError
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
+from gsched.planning import Span
+from gsched.run import Result, Run
+from gsched.runtime import PATCH_REMEDY
 from gsched.stores.base import BaseJobStore, HubSide
+from gsched.stores.mongodb.aftermath import Aftermath
+from gsched.stores.mongodb.changes import ChangeFeed
 from gsched.stores.mongodb.connection import Connection
 from gsched.stores.mongodb.definitions import MongoDefinitions
+from gsched.stores.mongodb.mongo_cluster import MongoCluster
+from gsched.stores.mongodb.ownership import Ownership, Pace
+
+CLOSE_SECONDS = 10.0  # how long close waits for what the driver is doing
 
 
 class MongoDBJobStore(MongoDefinitions, BaseJobStore):
@@ -28,6 +46,9 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
     :param database: in which database the collections are
     :param collection: name of the collection of jobs
     :param modules: modules in which stored function references may be resolved, beside those that the scheduler allows
+    :param history_keep: how long the history of runs is kept: seconds, a timedelta or "14d"
+    :param history_successes: which runs that succeeded the history has: "none", "all", or n for every n-th; all else
+        that became of due instants it has always
     :param client_options: options for PyMongo's MongoClient
     :raises ConfigurationError: if an argument cannot be right
     """
@@ -42,11 +63,17 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
         modules: Iterable[str] = (),
         host: Any = None,
         port: int | None = None,
+        history_keep: float | timedelta | str = "14d",
+        history_successes: str | int = "none",
         **client_options: Any,
     ) -> None:
         given = {"host": host, "port": port}
         address = {name: value for name, value in given.items() if value is not None}
         self._modules = [modules] if isinstance(modules, str) else list(modules)
+        self._pace = Pace()
+        self._keep_history = timedelta(seconds=as_seconds(history_keep, "history_keep"))
+        self._successes = _sampling(history_successes)
+        self._greenlets: list[gevent.Greenlet] = []
         self._connection = Connection(
             uri=uri, client=client, database=database, collection=collection, address=address, options=client_options
         )
@@ -55,25 +82,68 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
         super().bind(alias, clock, _Widened(allowed, self._modules) if self._modules else allowed)
 
     def start(self, hub: HubSide, paused: bool) -> None:
-        raise NotImplementedError("jobs in MongoDB can be defined, but not run yet")
+        if not is_module_patched("socket"):
+            raise ConfigurationError(f"jobs in MongoDB can only be run where gevent has patched socket: {PATCH_REMEDY}")
+        cluster = MongoCluster(self._connection, lambda: DocumentReader(self.allowed, self.alias, id_key="_id"))
+        self._ownership = Ownership(cluster, self.clock, hub, _node_name, self._pace)
+        self._ownership.pause(paused)
+        self._feed = ChangeFeed(self._connection, self._ownership, hub.emit)
+        self._aftermath = Aftermath(
+            self._connection, self.clock, hub.emit, keep=self._keep_history, successes=self._successes
+        )
+        self._greenlets = [gevent.spawn(part.run) for part in (self._ownership, self._feed, self._aftermath)]
 
     def pause(self) -> None:
-        """Nothing is claimed."""
+        self._ownership.pause(True)
 
     def resume(self) -> None:
-        """Nothing is claimed."""
+        self._ownership.pause(False)
 
     def stop(self) -> None:
-        """Nothing is claimed."""
+        self._ownership.stop()
 
     def close(self) -> None:
+        if self._greenlets:
+            self._ownership.end()
+            self._feed.stop()
+            self._aftermath.stop()
+            # None is ever killed: it may be inside the driver. Whatever hangs ends by the driver's own limits.
+            gevent.joinall(self._greenlets, timeout=CLOSE_SECONDS)
+            self._greenlets = []
         self._connection.close()
 
+    def settle(self, run: Run, result: Result) -> None:
+        self._aftermath.settle(run, result, self._node())
+
+    def settle_span(self, job: Job, span: Span) -> None:
+        self._aftermath.settle_span(job, span, self._node())
+
+    def defer(self, job: Job, due: int) -> None:
+        self._ownership.defer(job.id, job.rev, due)
+
     def end(self, job: Job) -> None:
-        self._delete_ended(job)
+        self._ownership.forget(job.id)
+        self._aftermath.end(job)
 
     def park(self, job: Job, reason: str | None) -> None:
-        self._mark_parked(job, reason)
+        self._aftermath.park(job, reason)
+
+    def _node(self) -> str | None:
+        tenure = self._ownership.tenure
+        return None if tenure is None else tenure.node
+
+
+def _node_name(now: int) -> str:
+    """Begins with the time, so that names are in order of birth."""
+    return f"{now:013}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def _sampling(successes: str | int) -> int:
+    if successes in ("none", "all"):
+        return int(successes == "all")
+    if isinstance(successes, bool) or not isinstance(successes, int) or successes < 1:
+        raise ConfigurationError(f"history_successes: expected 'none', 'all' or a whole number, got {successes!r}")
+    return successes
 
 
 class _Widened(AllowedFunctions):

@@ -1,0 +1,117 @@
+"""The change feed: which jobs other processes have changed, heard of within milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from random import random
+from typing import Any, Final, Protocol
+
+import gevent
+from pymongo import errors as driver
+from pymongo.read_concern import ReadConcern
+
+from gsched.events import EVENT_FEED_LOST, EVENT_FEED_OPENED, EVENT_FEED_UNSUPPORTED, SchedulerEvent
+from gsched.stores.mongodb.connection import Connection
+
+_AWAIT_MS: Final = 500  # how long one look waits for news: also how long stopping may take
+_RETRY_SECONDS: Final = (0.1, 5.0)  # the first and the longest wait before the stream is opened again
+_POLL_SECONDS: Final = 2.0  # where there are no change streams
+_ASK_AGAIN_SECONDS: Final = 60.0  # where change streams are not to be had: they may come
+_UNSUPPORTED_CODES: Final = frozenset({40573, 40324, 13, 8000, 115})  # standalone, unknown stage, no privilege
+
+# Only what the API writes changes `rev`; what owners note down in their jobs is no news.
+_PIPELINE: Final[list[dict[str, Any]]] = [
+    {
+        "$match": {
+            "$or": [
+                {"operationType": {"$ne": "update"}},
+                {"updateDescription.updatedFields.rev": {"$exists": True}},
+            ]
+        }
+    },
+    {"$project": {"operationType": 1, "documentKey": 1}},
+]
+
+
+class Audience(Protocol):
+    """Who wants to know."""
+
+    def look_at(self, job_ids: Iterable[str]) -> None:
+        """These jobs may have changed."""
+
+    def rescan(self) -> None:
+        """Any job may have changed."""
+
+
+class ChangeFeed:
+    """Reads one change stream in a greenlet of its own.
+
+    It only says which jobs to look at again. No resume token is kept: after any doubt the stream is opened anew from now
+    on, and everything is looked at. Where there are no change streams (a standalone server, a user without the
+    privilege) it says so once, and has the audience look at everything every few seconds.
+    """
+
+    def __init__(self, connection: Connection, audience: Audience, emit: Callable[[SchedulerEvent], None]) -> None:
+        self._connection = connection
+        self._audience = audience
+        self._emit = emit
+        self._stopping = False
+        self._unsupported = False
+        self._failures = 0
+
+    def run(self) -> None:
+        """Listen until `stop`."""
+        while not self._stopping:
+            try:
+                self._listen()
+                self._lost("the stream was closed by the server")
+            except driver.OperationFailure as error:
+                if error.code in _UNSUPPORTED_CODES:
+                    self._go_without(error)
+                else:
+                    self._lost(str(error))
+            except driver.PyMongoError as error:
+                self._lost(str(error))
+
+    def stop(self) -> None:
+        """Listen no more; never by killing the greenlet, which may be inside the driver."""
+        self._stopping = True
+
+    def _listen(self) -> None:
+        jobs = self._connection.control().get_collection(self._connection.name, read_concern=ReadConcern("majority"))
+        with jobs.watch(_PIPELINE, max_await_time_ms=_AWAIT_MS) as stream:
+            self._audience.rescan()  # after the stream is open: what was written before is found by looking
+            self._failures, self._unsupported = 0, False
+            self._emit(SchedulerEvent(EVENT_FEED_OPENED))
+            while not self._stopping and stream.alive:
+                change = stream.try_next()
+                if change is not None:
+                    self._tell(change)
+
+    def _tell(self, change: dict[str, Any]) -> None:
+        if "documentKey" in change:
+            self._audience.look_at([change["documentKey"]["_id"]])
+        else:
+            self._audience.rescan()  # the collection was dropped or renamed
+
+    def _lost(self, reason: str) -> None:
+        if self._stopping:
+            return
+        if not self._failures:
+            self._emit(SchedulerEvent(EVENT_FEED_LOST, reason=reason))
+        self._failures += 1
+        shortest, longest = _RETRY_SECONDS
+        self._pause(min(shortest * 2**self._failures, longest) * (0.5 + random() / 2))
+
+    def _go_without(self, error: driver.OperationFailure) -> None:
+        if not self._unsupported:
+            self._unsupported = True
+            self._emit(SchedulerEvent(EVENT_FEED_UNSUPPORTED, reason=str(error)))
+        for _ in range(round(_ASK_AGAIN_SECONDS / _POLL_SECONDS)):
+            self._audience.rescan()
+            self._pause(_POLL_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        while seconds > 0 and not self._stopping:
+            gevent.sleep(min(seconds, _AWAIT_MS / 1000))
+            seconds -= _AWAIT_MS / 1000

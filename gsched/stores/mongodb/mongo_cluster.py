@@ -1,0 +1,380 @@
+"""The claim protocol's operations on MongoDB.
+
+Beside the jobs collection, say `jobs`, there are `jobs.nodes` (one document for each incarnation of a scheduler),
+`jobs.slots` (256 documents) and `jobs.runs` (runs in progress that are written down, and the history).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final
+
+from bson.datetime_ms import DatetimeMS
+from pymongo import UpdateOne
+from pymongo import errors as driver
+from pymongo.client_session import ClientSession
+from pymongo.read_concern import ReadConcern
+
+from gsched.document import DocumentReader
+from gsched.instants import from_ms, to_ms
+from gsched.run import run_id
+from gsched.slices import Slice
+from gsched.stores.mongodb.cluster import SLOTS, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.connection import Connection, Document, translate_errors
+from gsched.stores.mongodb.documents import CODEC
+
+_FETCH: Final = 250  # documents per batch: decoding one must not hold up the hub
+_KEEP_DEAD_SECONDS: Final = 86_400
+_NEVER: Final = from_ms(0)
+
+
+class MongoCluster:
+    """One process's access to the shared documents, on the connections that are only for what must be on time.
+
+    :param reader: makes a reader for a batch of job documents
+    """
+
+    def __init__(self, connection: Connection, reader: Callable[[], DocumentReader]) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._is_prepared = False
+        self.exclusive = False
+
+    # -- preparation ------------------------------------------------------------------------------------------------
+
+    @translate_errors()
+    def prepare(self) -> None:
+        if self._is_prepared:
+            return
+        self._connection.prepare()
+        hello = self._hello()
+        self.exclusive = "setName" not in hello and hello.get("msg") != "isdbgrid"
+        self._nodes.create_index("ended_at", expireAfterSeconds=_KEEP_DEAD_SECONDS, name="ended_at")
+        self._runs.create_index([("state", 1), ("slot", 1)], name="in_progress")
+        new = {"owner": None, "epoch": 0, "watermark": _NEVER, "acked": _NEVER, "attached": False, "open_from": None}
+        known = {slot["_id"] for slot in self._slots.find({}, ["_id"])}
+        missing = [UpdateOne({"_id": n}, {"$setOnInsert": new}, upsert=True) for n in range(SLOTS) if n not in known]
+        if missing:
+            self._slots.bulk_write(missing, ordered=False)
+        self._is_prepared = True
+
+    def _hello(self) -> Document:
+        return self._connection.control().command("hello", codec_options=CODEC)
+
+    @property
+    def _jobs(self) -> Any:
+        return self._connection.control()[self._connection.name]
+
+    @property
+    def _nodes(self) -> Any:
+        return self._jobs.nodes
+
+    @property
+    def _slots(self) -> Any:
+        return self._jobs.slots
+
+    @property
+    def _runs(self) -> Any:
+        return self._jobs.runs
+
+    @translate_errors()
+    def time(self) -> int:
+        return to_ms(self._hello()["localTime"])
+
+    # -- nodes --------------------------------------------------------------------------------------------------------
+
+    @translate_errors()
+    def join(self, node: str, watermark: int) -> None:
+        self._nodes.insert_one(
+            {
+                "_id": node,
+                "state": "alive",
+                "watermark": from_ms(watermark),
+                "acked": from_ms(watermark),
+                "beat": 0,
+                "draining": False,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "started_at": from_ms(watermark),
+            }
+        )
+
+    @translate_errors()
+    def advance(self, node: str, watermark: int, acked: int, draining: bool) -> bool:
+        fields = {"watermark": from_ms(watermark), "acked": from_ms(acked), "draining": draining}
+        claim = self._nodes.update_one(_alive(node), {"$set": fields, "$inc": {"beat": 1}})
+        return bool(claim.matched_count)
+
+    @translate_errors()
+    def leave(self, node: str) -> None:
+        self._nodes.update_one(_alive(node), [{"$set": {"state": "dead", "acked": "$watermark", "ended_at": "$$NOW"}}])
+
+    @translate_errors()
+    def nodes(self) -> Sequence[NodeRecord]:
+        # What a majority has is final: a dead node's watermark read so can never be rolled back.
+        confirmed = self._nodes.with_options(read_concern=ReadConcern("majority"))
+        return [_node_record(document) for document in confirmed.find()]
+
+    @translate_errors()
+    def bury(self, node: str, beat: int) -> bool:
+        dead = {"$set": {"state": "dead"}, "$currentDate": {"ended_at": True}}
+        return bool(self._nodes.update_one({**_alive(node), "beat": beat}, dead).modified_count)
+
+    # -- slots --------------------------------------------------------------------------------------------------------
+
+    @translate_errors()
+    def free_slots_of(self, dead: NodeRecord) -> None:
+        if self._slots.find_one({"owner": dead.id}, ["_id"]) is None:
+            return
+        acked = from_ms(dead.acked)
+        ended = {"$min": [acked, {"$ifNull": ["$open_from", acked]}]}
+        self._slots.update_many({"owner": dead.id}, [_free(from_ms(dead.watermark), ended)])
+
+    @translate_errors()
+    def free_slots(self, node: str) -> Collection[int]:
+        ours = {"$or": [{"owner": None}, {"owner": node, "attached": False}]}
+        return [slot["_id"] for slot in self._slots.find(ours, ["_id"])]
+
+    @translate_errors()
+    def take_slots(self, node: str, numbers: Collection[int]) -> Sequence[SlotRecord]:
+        wanted = {"_id": {"$in": list(numbers)}}
+        take = {"$set": {"owner": node, "attached": False}, "$inc": {"epoch": 1}}
+        self._slots.update_many({**wanted, "owner": None}, take)
+        return [_slot_record(slot) for slot in self._slots.find({**wanted, "owner": node, "attached": False})]
+
+    @translate_errors()
+    def attach_slots(self, node: str, numbers: Collection[int], watermark: int) -> Collection[int]:
+        ours = {"_id": {"$in": list(numbers)}, "owner": node}
+        follow = {
+            "attached": True,
+            "open_from": "$watermark",
+            "watermark": {"$max": ["$watermark", from_ms(watermark)]},
+        }
+        self._slots.update_many({**ours, "attached": False}, [{"$set": follow}])
+        return {slot["_id"] for slot in self._slots.find({**ours, "attached": True}, ["_id"])}
+
+    @translate_errors()
+    def close_slots(self, node: str, numbers: Collection[int]) -> None:
+        self._slots.update_many({"_id": {"$in": list(numbers)}, "owner": node}, {"$set": {"open_from": None}})
+
+    @translate_errors()
+    def release_slots(self, node: str, numbers: Collection[int], watermark: int) -> None:
+        until = from_ms(watermark)
+        self._slots.update_many({"_id": {"$in": list(numbers)}, "owner": node}, [_free(until, until)])
+
+    # -- jobs ---------------------------------------------------------------------------------------------------------
+
+    def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
+        with translate_errors():
+            found = iter(self._jobs.find(_in_slots(numbers, until), batch_size=_FETCH))
+        reader, pace = self._reader(), Slice()
+        while True:
+            with translate_errors():
+                batch = list(islice(found, _FETCH))
+            if not batch:
+                return
+            records = []
+            for document in batch:
+                records.append(_job_record(document, reader))
+                pace.breathe()
+            yield records
+
+    @translate_errors()
+    def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
+        due = {"$gt": from_ms(after), "$lte": from_ms(until)}
+        return [job["_id"] for job in self._jobs.find({"slot": {"$in": list(numbers)}, "next_run_time": due}, ["_id"])]
+
+    @translate_errors()
+    def revisions(self, numbers: Collection[int], until: int) -> Mapping[str, int]:
+        return {job["_id"]: job.get("rev") for job in self._jobs.find(_in_slots(numbers, until), ["rev"])}
+
+    @translate_errors()
+    def read_jobs(self, ids: Collection[str]) -> Mapping[str, JobRecord]:
+        reader = self._reader()
+        return {job["_id"]: _job_record(job, reader) for job in self._jobs.find({"_id": {"$in": list(ids)}})}
+
+    @translate_errors()
+    def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
+        if self.exclusive:
+            if self._nodes.find_one(_alive(node), ["_id"]) is None:
+                raise FencedError
+            return self._mark_admitted(jobs, claimed, None) == len(jobs)
+        with self._connection.control().client.start_session() as session:
+            try:
+                return self._admit_in_transaction(node, jobs, claimed, session)
+            except driver.OperationFailure as error:
+                if session.in_transaction:
+                    session.abort_transaction()
+                if error.has_error_label("TransientTransactionError"):
+                    return False  # somebody changed one of these jobs at this moment: look at them one by one
+                raise
+
+    def _admit_in_transaction(
+        self, node: str, jobs: Sequence[JobRecord], claimed: int, session: ClientSession
+    ) -> bool:
+        session.start_transaction(write_concern=self._jobs.write_concern)
+        if not self._nodes.update_one(_alive(node), {"$inc": {"admissions": 1}}, session=session).matched_count:
+            session.abort_transaction()
+            raise FencedError
+        if self._mark_admitted(jobs, claimed, session) < len(jobs):
+            session.abort_transaction()
+            return False
+        session.commit_transaction()
+        return True
+
+    def _mark_admitted(self, jobs: Sequence[JobRecord], claimed: int, session: ClientSession | None) -> int:
+        """Mark those that are as given; how many these were. One update for each revision, late or not."""
+        groups: dict[tuple[int, bool], list[str]] = {}
+        for record in jobs:
+            due = record.job.next_run_ms
+            groups.setdefault((record.job.rev, due is not None and due <= claimed), []).append(record.job.id)
+        marked = 0
+        for (rev, late), ids in groups.items():
+            fields = {"admitted": True, "late_until": from_ms(claimed) if late else None}
+            as_given = {"_id": {"$in": ids}, "rev": rev, "admitted": False}
+            marked += self._jobs.update_many(as_given, {"$set": fields}, session=session).matched_count
+        return marked
+
+    @translate_errors()
+    def take_request(self, job_id: str, request: str) -> bool:
+        taken = self._jobs.update_one({"_id": job_id, "requests.id": request}, {"$pull": {"requests": {"id": request}}})
+        return bool(taken.modified_count)
+
+    @translate_errors()
+    def write_back(self, due: Mapping[str, tuple[int, int]]) -> None:
+        later = [
+            UpdateOne(
+                {"_id": job_id, "rev": rev, "admitted": True},
+                {"$set": {"next_run_time": from_ms(instant), "late_until": None}},
+            )
+            for job_id, (rev, instant) in due.items()
+        ]
+        for start in range(0, len(later), _FETCH):
+            self._jobs.bulk_write(later[start : start + _FETCH], ordered=False)
+
+    @translate_errors()
+    def park(self, job_id: str, rev: int, reason: str | None) -> None:
+        self._jobs.update_one({"_id": job_id, "rev": rev}, {"$set": {"parked": reason}})
+
+    # -- runs in progress that are written down -----------------------------------------------------------------------
+
+    @translate_errors()
+    def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
+        if runs:
+            self._runs.bulk_write([_recording(node, run) for run in runs], ordered=False)
+
+    @translate_errors()
+    def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
+        theirs = {"state": "running", "slot": {"$in": list(numbers)}, "node": {"$in": list(dead)}}
+        return [_run_record(document) for document in self._runs.find(theirs)]
+
+    @translate_errors()
+    def lose_runs(self, runs: Sequence[RunRecord]) -> None:
+        if runs:
+            lost = {"_id": {"$in": [_key(run) for run in runs]}, "state": "running"}
+            self._runs.update_many(lost, {"$set": {"state": "ended", "outcome": "lost"}})
+
+
+# -- documents and records --------------------------------------------------------------------------------------------
+
+
+def _alive(node: str) -> Document:
+    return {"_id": node, "state": "alive"}
+
+
+def _free(watermark: datetime, acked: Any) -> Document:
+    """The update that takes a slot from its owner. One that was not attached is as it was before it was taken."""
+    return {
+        "$set": {
+            "owner": None,
+            "attached": False,
+            "open_from": None,
+            "watermark": {"$cond": ["$attached", {"$max": ["$watermark", watermark]}, "$watermark"]},
+            "acked": {"$cond": ["$attached", acked, "$acked"]},
+        }
+    }
+
+
+def _in_slots(numbers: Collection[int], until: int) -> Document:
+    # Not "$lte": what has no time, or a strange one, is to be looked at too.
+    return {
+        "slot": {"$in": list(numbers)},
+        "paused": {"$ne": True},
+        "next_run_time": {"$not": {"$gt": from_ms(until)}},
+    }
+
+
+def _node_record(document: Document) -> NodeRecord:
+    return NodeRecord(
+        document["_id"],
+        document["state"] == "alive",
+        to_ms(document["watermark"]),
+        to_ms(document["acked"]),
+        document["beat"],
+        document.get("draining", False),
+    )
+
+
+def _slot_record(document: Document) -> SlotRecord:
+    return SlotRecord(document["_id"], document["epoch"], to_ms(document["watermark"]), to_ms(document["acked"]))
+
+
+def _job_record(document: Document, reader: DocumentReader) -> JobRecord:
+    parked, requests = document.get("parked"), document.get("requests")
+    return JobRecord(
+        reader.read(document),
+        document["slot"],
+        document.get("admitted") is True,
+        _ms(document.get("late_until"), -1),
+        tuple(_requests(requests) if isinstance(requests, list) else ()),
+        None if parked is None else str(parked),
+    )
+
+
+def _requests(requests: list[Any]) -> Iterator[tuple[str, int]]:
+    for request in requests:
+        if isinstance(request, dict) and isinstance(request.get("id"), str):
+            yield request["id"], _ms(request.get("at"), 0)
+
+
+def _ms(value: Any, otherwise: int) -> int:
+    """The ms of a date from a document that anybody may have written."""
+    if isinstance(value, datetime):
+        return to_ms(value if value.tzinfo else value.replace(tzinfo=UTC))
+    return int(value) if isinstance(value, DatetimeMS) else otherwise
+
+
+def _key(run: RunRecord) -> str:
+    return run_key(run_id(run.job_id, run.scheduled, run.request), run.attempt)
+
+
+def run_key(run: str, attempt: int) -> str:
+    """The id of the document of an attempt at a run."""
+    return f"{run}#{attempt}"
+
+
+def _recording(node: str, run: RunRecord) -> UpdateOne:
+    fields = {
+        "state": "running",
+        "node": node,
+        "slot": run.slot,
+        "job_id": run.job_id,
+        "scheduled_at": from_ms(run.scheduled),
+        "attempt": run.attempt,
+        "request": run.request,
+    }
+    return UpdateOne({"_id": _key(run)}, {"$setOnInsert": fields}, upsert=True)
+
+
+def _run_record(document: Document) -> RunRecord:
+    return RunRecord(
+        document["job_id"],
+        document["slot"],
+        to_ms(document["scheduled_at"]),
+        document.get("attempt", 1),
+        document.get("request"),
+    )

@@ -11,12 +11,14 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import gevent
+from gevent import get_hub
 
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome, Result, Run, run_id
 from gsched.slices import Slice
+from gsched.threads import thread_ident
 
 
 class EventKind(NamedTuple):
@@ -262,8 +264,9 @@ Listener = Callable[[Any], object]
 class EventBus:
     """Delivers events to listeners, in the order in which things happened, in a greenlet of its own.
 
-    A slow listener delays other listeners, never a run; one that raises is reported and the others still hear. At
-    most `limit` events wait; what comes on top is counted and reported as one event.
+    Events may be emitted in any thread; they are delivered in the one that called `attach`, and wait until then. A
+    slow listener delays other listeners, never a run; one that raises is reported and the others still hear. At most
+    `limit` events wait; what comes on top is counted and reported as one event.
     """
 
     def __init__(self, limit: int = 100_000) -> None:
@@ -275,6 +278,13 @@ class EventBus:
         self._listeners: list[tuple[Listener, int]] = []
         self._queue: deque[SchedulerEvent] = deque()
         self._delivery: gevent.Greenlet | None = None
+        self._thread: int | None = None  # the one that delivers
+
+    def attach(self) -> None:
+        """Deliver in the calling thread from now on."""
+        if self._thread != thread_ident():
+            self._thread, self._loop, self._delivery = thread_ident(), get_hub().loop, None
+        self._ensure_delivery()
 
     def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
         """Call `callback(event)` for each event whose code is in `mask`."""
@@ -300,7 +310,14 @@ class EventBus:
             self._unreported_drops += 1
             return
         self._queue.append(event)
-        if self._delivery is None:
+        if self._delivery is None and self._thread is not None:
+            if thread_ident() == self._thread:
+                self._delivery = gevent.spawn(self._deliver)
+            else:
+                self._loop.run_callback_threadsafe(self._ensure_delivery)
+
+    def _ensure_delivery(self) -> None:
+        if self._queue and self._delivery is None:
             self._delivery = gevent.spawn(self._deliver)
 
     def flush(self, timeout_seconds: float) -> None:
@@ -311,7 +328,7 @@ class EventBus:
 
     def at_rest(self) -> bool:
         """Whether everything emitted so far is delivered."""
-        return self._delivery is None
+        return self._delivery is None and not (self._queue and self._thread is not None)
 
     def _deliver(self) -> None:
         pace = Slice()
@@ -341,7 +358,7 @@ class EventBus:
                 SchedulerEvent(
                     EVENT_LISTENER_FAILED,
                     listener=getattr(callback, "__qualname__", repr(callback)),
-                    event=event.name,
+                    event_name=event.name,
                     error_type=type(error).__name__,
                     error_message=str(error),
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
 from difflib import get_close_matches
 from importlib import import_module
@@ -12,13 +12,13 @@ from typing import Any, Final, TypeVar
 from gsched import events
 from gsched.clock import Clock, SystemClock
 from gsched.durations import as_seconds
-from gsched.errors import ConfigurationError, SchedulerAlreadyRunningError
+from gsched.errors import ConfigurationError, InvalidJobError, SchedulerAlreadyRunningError
 from gsched.events import EVENT_ALL, EventBus, Listener, SchedulerEvent
 from gsched.executors import BaseExecutor
 from gsched.funcref import AllowedFunctions
 from gsched.hub import Hub
 from gsched.instants import as_timezone
-from gsched.job import checked_options
+from gsched.job import Job, checked_options
 from gsched.log import RUN_EVENTS, LogSink
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
 
@@ -36,7 +36,7 @@ SETTINGS: Final = (
     "jobstores", "executors", "job_defaults", "timezone", "clock", "name", "modules", "run_events", "blocked_hub_after"
 )  # fmt: skip
 
-PartT = TypeVar("PartT")
+T = TypeVar("T")
 
 
 class Parts:
@@ -47,7 +47,8 @@ class Parts:
         self._bus = EventBus()
         self._executors: dict[str, BaseExecutor] = {}
         self._stores: dict[str, BaseJobStore] = {}
-        self._implicit: set[str] = set()  # aliases of stores that nobody has added yet
+        # Stores that nobody has added yet: which of their jobs replace others, and whether with a next run time.
+        self._implicit: dict[str, dict[str, bool]] = {}
         self._log_sink: LogSink | None = None
         self._set_up(_merged(settings, prefix, options))
 
@@ -72,7 +73,7 @@ class Parts:
                 raise ConfigurationError(_unknown("setting", setting, SETTINGS))
         executors = {a: _part("executor", v, EXECUTORS) for a, v in _table("executors", settings).items()}
         stores = {a: _part("jobstore", v, STORES) for a, v in _table("jobstores", settings).items()}
-        defaults = checked_options(_typed_defaults(_table("job_defaults", settings)))
+        defaults = _defaults(_table("job_defaults", settings))
         timezone = as_timezone(settings.get("timezone"))
         run_events = settings.get("run_events", "failures")
         if run_events not in RUN_EVENTS:
@@ -83,7 +84,7 @@ class Parts:
         self._clock: Clock = settings.get("clock") or SystemClock()
         self._job_defaults = defaults
         self._allowed = AllowedFunctions(_modules(settings.get("modules", ())))
-        self._executors, self._stores, self._implicit = {}, {}, set()
+        self._executors, self._stores, self._implicit = {}, {}, {}
         self._listen_for_log(run_events)
         for alias, executor in executors.items():
             self.add_executor(executor, alias)
@@ -105,12 +106,16 @@ class Parts:
         :param options: arguments for that type
         :raises ConfigurationError: if the alias is taken or the executor cannot be made
         """
+        made = _part("executor", {"type": executor, **options} if isinstance(executor, str) else executor, EXECUTORS)
+        self._at_home(self._add_executor, made, alias)
+
+    def _add_executor(self, made: BaseExecutor, alias: str) -> None:
         if alias in self._executors:
             raise ConfigurationError(f"executor: the alias {alias!r} is taken")
-        made = _part("executor", {"type": executor, **options} if isinstance(executor, str) else executor, EXECUTORS)
-        self._executors[alias] = made
         if self._hub is not None:
             made.start(self._clock)
+        self._executors[alias] = made
+        if self._hub is not None:
             self._hub.add_executor(alias, made)
         self._bus.emit(SchedulerEvent(events.EVENT_EXECUTOR_ADDED, alias))
 
@@ -120,6 +125,9 @@ class Parts:
         :param shutdown: let go of its workers too; runs in progress end first
         :raises ConfigurationError: if there is no such executor
         """
+        self._at_home(self._remove_executor, alias, shutdown)
+
+    def _remove_executor(self, alias: str, shutdown: bool) -> None:
         try:
             executor = self._executors.pop(alias)
         except KeyError:
@@ -127,7 +135,7 @@ class Parts:
         if self._hub is not None:
             self._hub.remove_executor(alias)
         if shutdown:
-            executor.shutdown()
+            self._let_go(executor.shutdown)
         self._bus.emit(SchedulerEvent(events.EVENT_EXECUTOR_REMOVED, alias))
 
     def add_jobstore(self, jobstore: BaseJobStore | str, alias: str = "default", **options: Any) -> None:
@@ -137,17 +145,26 @@ class Parts:
         :param options: arguments for that type
         :raises ConfigurationError: if the alias is taken or the store cannot be made
         """
+        made = _part("jobstore", {"type": jobstore, **options} if isinstance(jobstore, str) else jobstore, STORES)
+        self._at_home(self._add_jobstore, made, alias)
+
+    def _add_jobstore(self, made: BaseJobStore, alias: str) -> None:
         if alias in self._stores and alias not in self._implicit:
             raise ConfigurationError(f"jobstore: the alias {alias!r} is taken")
-        made = _part("jobstore", {"type": jobstore, **options} if isinstance(jobstore, str) else jobstore, STORES)
         made.bind(alias, self._clock, self._allowed)
-        waiting = self._stores[alias].find(JobQuery()) if alias in self._implicit else ()
-        made.add(list(waiting), replace=False)
-        self._implicit.discard(alias)
-        self._stores[alias] = made
+        if alias in self._implicit:
+            self._hand_over(list(self._stores[alias].find(JobQuery())), self._implicit[alias], made)
+            del self._implicit[alias]
         if self._hub is not None:
             self._hub.add_store(alias, made)
+        self._stores[alias] = made
         self._bus.emit(SchedulerEvent(events.EVENT_JOBSTORE_ADDED, alias))
+
+    def _hand_over(self, jobs: list[Job], replacing: Mapping[str, bool], store: BaseJobStore) -> None:
+        """Put jobs that waited for their store into it, as they would have been put at once."""
+        store.add([job for job in jobs if job.id not in replacing], replace=False)
+        timed = {job_id for job_id, was_timed in replacing.items() if was_timed}
+        store.add([job for job in jobs if job.id in replacing], replace=True, timed=timed)
 
     def remove_jobstore(self, alias: str, shutdown: bool = True) -> None:
         """Remove a job store from this scheduler; its jobs stay in it.
@@ -155,12 +172,16 @@ class Parts:
         :param shutdown: let go of its resources too
         :raises ConfigurationError: if there is no such store
         """
+        self._at_home(self._remove_jobstore, alias, shutdown)
+
+    def _remove_jobstore(self, alias: str, shutdown: bool) -> None:
         store = self._store(alias)
         del self._stores[alias]
+        self._implicit.pop(alias, None)
         if self._hub is not None:
             self._hub.remove_store(alias)
         if shutdown:
-            store.close()
+            self._let_go(store.close)
         self._bus.emit(SchedulerEvent(events.EVENT_JOBSTORE_REMOVED, alias))
 
     def _store(self, alias: str) -> BaseJobStore:
@@ -174,7 +195,7 @@ class Parts:
         if alias not in self._stores and self._hub is None:
             self._stores[alias] = MemoryJobStore()
             self._stores[alias].bind(alias, self._clock, self._allowed)
-            self._implicit.add(alias)
+            self._implicit[alias] = {}
         return self._store(alias)
 
     # -- listeners ----------------------------------------------------------------------------------------------
@@ -193,6 +214,20 @@ class Parts:
     def remove_listener(self, callback: Listener) -> None:
         """Stop calling `callback`; nothing happens if it does not listen."""
         self._bus.remove_listener(callback)
+
+    # -- what a scheduler adds ----------------------------------------------------------------------------------
+
+    def _at_home(self, verb: Callable[..., T], *args: Any) -> T:
+        """Call `verb` in the scheduler's thread."""
+        raise NotImplementedError
+
+    def _let_go(self, close: Callable[[], None]) -> None:
+        """Close a part. One that raises is reported and keeps nobody else from being closed."""
+        try:
+            close()
+        except Exception as error:
+            said = {"error_type": type(error).__name__, "error_message": str(error)}
+            self._bus.emit(SchedulerEvent(events.EVENT_STORE_FAILED, **said))
 
 
 def _merged(gconfig: Mapping[str, Any], prefix: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,6 +284,13 @@ def _part_class(kind: str, name: Any, builtin: Mapping[str, str]) -> Any:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"{kind} type {name!r} cannot be loaded: {error}") from error
+
+
+def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return checked_options(_typed_defaults(options))
+    except InvalidJobError as error:
+        raise ConfigurationError(f"job_defaults: {error}") from None
 
 
 def _typed_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:

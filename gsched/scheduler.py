@@ -70,11 +70,14 @@ class GeventScheduler(JobVerbs):
         :raises SchedulerAlreadyRunningError: if it runs already
         :raises ConfigurationError: if jobs were added to a store that was not
         """
+        if self._is_copy:
+            raise ForkedError
         if self._hub is not None:
             raise SchedulerAlreadyRunningError
-        self._implicit.discard("default")
-        if self._implicit:
-            raise ConfigurationError(f"jobs were added to a jobstore that was not: {', '.join(sorted(self._implicit))}")
+        missing = sorted(self._implicit.keys() - {"default"})
+        if missing:
+            raise ConfigurationError(f"jobs were added to a jobstore that was not: {', '.join(missing)}")
+        self._implicit.clear()
         if "default" not in self._stores:
             self.add_jobstore(MemoryJobStore())
         if "default" not in self._executors:
@@ -83,17 +86,20 @@ class GeventScheduler(JobVerbs):
 
     def _start_parts(self, paused: bool) -> gevent.Greenlet:
         self._home = HomeThread()
-        self._stopping = False
+        self._stopping, self._paused = False, paused
         self._finished.clear()
-        hub = Hub(self._clock, self._bus)
+        self._bus.attach()
+        hub = self._hub = Hub(self._clock, self._bus)
         self._greenlet = hub.start(paused)
-        for alias, executor in self._executors.items():
-            executor.start(self._clock)
-            hub.add_executor(alias, executor)
-        for alias, store in self._stores.items():
-            hub.add_store(alias, store)
-        self._hub = hub
-        self._paused = paused
+        try:
+            for alias, executor in self._executors.items():
+                executor.start(self._clock)
+                hub.add_executor(alias, executor)
+            for alias, store in self._stores.items():
+                hub.add_store(alias, store)
+        except BaseException:
+            self._stop_parts(hub)
+            raise
         runtime.watch_forks(self)
         self._watchdog = Watchdog(self.blocked_hub_after, self._bus.emit)
         self._watchdog.start()
@@ -125,8 +131,6 @@ class GeventScheduler(JobVerbs):
 
     def _shutdown(self, wait: bool, timeout: float | None, inside: bool) -> list[Run]:
         hub = self._require_running()
-        if self._stopping:
-            raise SchedulerNotRunningError
         self._stopping = True
         if inside:
             gevent.spawn(self._finish, hub, wait, timeout)
@@ -139,20 +143,23 @@ class GeventScheduler(JobVerbs):
         if not hub.join_runs(timeout if wait else 0):
             cut = self.get_running()
             self._cut(hub)
-        hub.stop()
-        if self._greenlet is not None and self._greenlet is not gevent.getcurrent():
-            self._greenlet.join()
-        for executor in self._executors.values():
-            executor.shutdown()
-        for store in self._stores.values():
-            store.close()
         self._watchdog.stop()
         runtime.forget_forks(self)
-        self._hub = None
+        self._stop_parts(hub)
         self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_SHUTDOWN, cut=len(cut)))
         self._bus.flush(FLUSH_SECONDS)
         self._finished.set()
         return cut
+
+    def _stop_parts(self, hub: Hub) -> None:
+        hub.stop()
+        if self._greenlet is not None and self._greenlet is not gevent.getcurrent():
+            self._greenlet.join()
+        for executor in self._executors.values():
+            self._let_go(executor.shutdown)
+        for store in self._stores.values():
+            self._let_go(store.close)
+        self._hub = self._home = None
 
     def _cut(self, hub: Hub) -> None:
         """Cancel what is in progress, and wait until the last step of that, which succeeds always."""
@@ -164,12 +171,18 @@ class GeventScheduler(JobVerbs):
 
     def pause(self) -> None:
         """Start no runs until `resume`; what falls due meanwhile is late then. Raises SchedulerNotRunningError."""
+        self._at_home(self._pause)
+
+    def _pause(self) -> None:
         self._require_running().pause()
         self._paused = True
         self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_PAUSED))
 
     def resume(self) -> None:
         """Go on after `pause`. Raises SchedulerNotRunningError."""
+        self._at_home(self._resume)
+
+    def _resume(self) -> None:
         self._require_running().resume()
         self._paused = False
         self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_RESUMED))
@@ -202,8 +215,8 @@ class GeventScheduler(JobVerbs):
         return verb(*args) if self._home is None else self._home.call(verb, *args)
 
     def _require_running(self) -> Hub:
-        if self._hub is None:
-            raise SchedulerNotRunningError
+        if self._hub is None or self._stopping:
+            raise ForkedError if self._is_copy else SchedulerNotRunningError
         return self._hub
 
     def forked(self) -> None:

@@ -217,11 +217,10 @@ class Hub:
     def _handle(self, lane: Lane, message: Message) -> None:
         match message:
             case Admitted(job, due, fence):
-                entry = lane.admit(job, due, fence)
-                if due is None and not entry.running:
-                    self._end(entry)
+                self._admit(lane, job, due, fence)
             case Changed(job):
                 lane.change(job)
+                self._try_again(lane, job.id)
             case Dropped(job_id, until):
                 lane.drop(job_id, until)
             case Lost(job, span):
@@ -234,6 +233,20 @@ class Hub:
                 lane.time_base = base
             case RunRequested(job, request, at):
                 self._run_once(lane, job, at, request=request)
+
+    def _admit(self, lane: Lane, job: Job, due: int | None, fence: int) -> None:
+        known = lane.entries.get(job.id)
+        if known is not None and known.parked:
+            self._bus.emit(JobEvent(events.EVENT_JOB_HEALED, job))
+        entry = lane.admit(job, due, fence)
+        if due is None:
+            self._exhaust(entry)
+
+    def _try_again(self, lane: Lane, job_id: str) -> None:
+        """The job was changed: what parked it may be gone, else it is parked again."""
+        entry = lane.entries.get(job_id)
+        if entry is not None and entry.parked:
+            self._unpark(entry)
 
     def _run_once(self, lane: Lane, job: Job, instant: int, **options: Any) -> None:
         """Run a job outside its schedule."""
@@ -269,8 +282,7 @@ class Hub:
     def _schedule_next(self, entry: Entry, next_due: int | None, waits: bool) -> None:
         lane = entry.lane
         if next_due is None:
-            if not entry.running:
-                self._end(entry)
+            self._exhaust(entry)
         elif next_due > entry.until:
             lane.let_go(entry)
         elif waits:
@@ -289,7 +301,10 @@ class Hub:
         if self._bus.mask & events.EVENT_JOB_SUBMITTED:
             span = Span(Outcome.SUCCEEDED, run.scheduled_ms, run.scheduled_ms + 1)
             self._bus.emit(JobSubmissionEvent(events.EVENT_JOB_SUBMITTED, run.job, span))
-        self._executors[run.job.executor].submit(run)
+        try:
+            self._executors[run.job.executor].submit(run)
+        except Exception as error:  # an executor of the user's own may raise anything
+            self.run_finished(run, Result(Outcome.FAILED, error=error))
 
     def _park(self, entry: Entry, due: int, reason: str) -> None:
         """Keep a job that cannot be run, and say so."""
@@ -301,9 +316,18 @@ class Hub:
         """The executor is there now: what was parked for want of it is due again, late."""
         for lane in self._lanes.values():
             for entry in lane.parked_for(executor):
-                lane.go_on(entry)
-                self._tell_store(lane.store.park, entry.job, None)
-                self._bus.emit(JobEvent(events.EVENT_JOB_HEALED, entry.job))
+                self._unpark(entry)
+
+    def _unpark(self, entry: Entry) -> None:
+        entry.lane.go_on(entry)
+        self._tell_store(entry.lane.store.park, entry.job, None)
+        self._bus.emit(JobEvent(events.EVENT_JOB_HEALED, entry.job))
+
+    def _exhaust(self, entry: Entry) -> None:
+        """The trigger has ended; the job goes when its last run is settled."""
+        self._tell_store(entry.lane.store.exhaust, entry.job)
+        if not entry.running:
+            self._end(entry)
 
     def _end(self, entry: Entry) -> None:
         """The trigger has ended and the last run is settled."""

@@ -29,7 +29,7 @@ from gsched.job import (
 from gsched.parts import Parts
 from gsched.run import Run
 from gsched.stores import JobQuery
-from gsched.triggers import BaseTrigger
+from gsched.triggers import BaseTrigger, DateTrigger
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -160,6 +160,8 @@ class JobVerbs(Parts):
             for job in jobs:
                 check_executor(job, self._executors)
         stored = self._store_for_adding(jobstore).add(jobs, replace, timed)
+        if jobstore in self._implicit and replace:
+            self._implicit[jobstore] |= {job.id: job.id in timed for job in stored}
         for job in stored:
             self._bus.emit(JobEvent(events.EVENT_JOB_ADDED, job))
         return [JobHandle(self, job) for job in stored]
@@ -167,7 +169,7 @@ class JobVerbs(Parts):
     # -- changing -----------------------------------------------------------------------------------------------
 
     def modify_job(self, job_id: str, jobstore: str | None = None, **changes: Any) -> JobHandle:
-        """Change a job. What is in progress goes on as it is.
+        """Change a job. What is in progress goes on as it is; a parked job is tried again.
 
         :param changes: any of add_job's arguments but `id`, `jobstore` and trigger arguments. `next_run_time` makes it
             due then, and re-anchors an interval; None pauses it
@@ -192,7 +194,10 @@ class JobVerbs(Parts):
         return self._change(events.EVENT_JOB_PAUSED, job_id, jobstore, lambda job: job.evolve(paused=True))
 
     def resume_job(self, job_id: str, jobstore: str | None = None) -> JobHandle:
-        """Let a paused job be due again, from now on; a date that passed meanwhile is late. Raises JobNotFoundError."""
+        """Let a paused job be due again, from now on; a date that passed meanwhile is late.
+
+        A job whose trigger ended meanwhile is removed. Raises JobNotFoundError.
+        """
         return self._change(events.EVENT_JOB_RESUMED, job_id, jobstore, self._resumed)
 
     def _change(
@@ -240,8 +245,11 @@ class JobVerbs(Parts):
     def _resumed(self, job: Job) -> Job:
         if not job.paused:
             return job
-        due = job.next_ms(self.now_ms())
-        return job.evolve(paused=False, next_run_ms=job.next_run_ms if due is None else due)
+        resumed = job.evolve(paused=False, parked=None)
+        due = resumed.next_due_ms(self.now_ms())
+        if due is None and isinstance(job.trigger, DateTrigger):
+            return resumed
+        return resumed.evolve(next_run_ms=due)
 
     # -- removing -----------------------------------------------------------------------------------------------
 
@@ -425,10 +433,6 @@ class JobVerbs(Parts):
             except JobNotFoundError:
                 continue
         raise JobNotFoundError(job_id)
-
-    def _at_home(self, verb: Callable[..., T], *args: Any) -> T:
-        """Call `verb` in the scheduler's thread."""
-        raise NotImplementedError
 
     def _require_running(self) -> Hub:
         """Raise SchedulerNotRunningError unless the scheduler runs."""

@@ -227,6 +227,9 @@ class BaseJobStore(ABC):
     def defer(self, job: Job, due: int) -> None:
         """The job, due next at `due` (ms), beyond the horizon, is back with the store."""
 
+    def exhaust(self, job: Job) -> None:
+        """The last instant of the job's trigger is decided: a new job may have the id. Runs may be in progress."""
+
     @abstractmethod
     def end(self, job: Job) -> None:
         """The job's trigger has ended and nothing of it is in progress: remove it, if it is still this revision."""
@@ -238,9 +241,9 @@ class BaseJobStore(ABC):
 
 def reschedules(old: Job, new: Job) -> bool:
     """Whether a change concerns when the job is due, not only what it does."""
-    return (
-        old.trigger is not new.trigger
-        or old.next_run_ms != new.next_run_ms
-        or old.paused != new.paused
-        or old.parked != new.parked
-    )
+    return not same_instants(old, new) or old.paused != new.paused or old.parked != new.parked
+
+
+def same_instants(old: Job, new: Job) -> bool:
+    """Whether two states of a job are due at the same times."""
+    return old.trigger is new.trigger and old.next_run_ms == new.next_run_ms

@@ -19,7 +19,7 @@ from gsched.stores.base import (
     JobQuery,
     Message,
     RunRequested,
-    reschedules,
+    same_instants,
 )
 
 
@@ -28,15 +28,19 @@ class MemoryJobStore(BaseJobStore):
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
+        self._exhausted: set[str] = set()  # ids of jobs whose last instant is decided
+        self._undecided: dict[str, int] = {}  # how far jobs had come when they were last run here
         self._hub: HubSide | None = None
 
     def start(self, hub: HubSide, paused: bool) -> None:
+        self._note_progress()
         self._hub = hub
         self._paused = True
         if not paused:
             self.resume()
         for job in self._jobs.values():
             self._announce(job)
+        self._undecided.clear()
 
     def pause(self) -> None:
         if not self._paused:
@@ -51,15 +55,21 @@ class MemoryJobStore(BaseJobStore):
         self.pause()
 
     def close(self) -> None:
+        self._note_progress()
         self._hub = None
 
+    def _note_progress(self) -> None:
+        """Nothing runs here any more: note what is decided, so that it is not repeated after the next start."""
+        if self._hub is not None:
+            due = {job_id: self._hub.due(job_id) for job_id in self._jobs}
+            self._undecided |= {job_id: instant for job_id, instant in due.items() if instant is not None}
+            self._jobs = {i: job if job.parked is None else job.evolve(parked=None) for i, job in self._jobs.items()}
+
     def add(self, jobs: Sequence[Job], replace: bool, timed: Collection[str] = ()) -> list[Job]:
-        now = self.clock.now_ms()
         if not replace:
             seen: set[str] = set()
             for job in jobs:
-                old = self._jobs.get(job.id)
-                if job.id in seen or (old is not None and not old.has_ended(now)):
+                if job.id in seen or (job.id in self._jobs and job.id not in self._exhausted):
                     raise JobIdConflictError(job.id)
                 seen.add(job.id)
         return [self._put(job, job.id not in timed) for job in jobs]
@@ -68,12 +78,23 @@ class MemoryJobStore(BaseJobStore):
         old = self._jobs.get(job.id)
         if old is not None:
             job = replacement(old, job, keep_schedule=keep_schedule)
-        self._jobs[job.id] = job
-        if old is None or reschedules(old, job):
-            self._announce(job)
+        return self._keep(old, job)
+
+    def _keep(self, old: Job | None, new: Job) -> Job:
+        """Store a job where `old` was, and tell the hub what that means."""
+        self._jobs[new.id] = new
+        if old is None or not same_instants(old, new):
+            self._forget_progress(new.id)
+            self._announce(new)
+        elif old.paused != new.paused:
+            self._announce(new)
         else:
-            self._tell(Changed(job))
-        return job
+            self._tell(Changed(new))
+        return new
+
+    def _forget_progress(self, job_id: str) -> None:
+        self._exhausted.discard(job_id)
+        self._undecided.pop(job_id, None)
 
     def get(self, job_id: str) -> Job:
         try:
@@ -91,22 +112,19 @@ class MemoryJobStore(BaseJobStore):
 
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         old = self.get(job_id)
-        new = change(old).evolve(rev=old.rev + 1)
-        self._jobs[job_id] = new
-        if reschedules(old, new):
-            self._announce(new)
-        else:
-            self._tell(Changed(new))
-        return new
+        # Not parked: whatever was wrong may be mended.
+        return self._keep(old, change(old).evolve(rev=old.rev + 1, parked=None))
 
     def remove(self, job_id: str) -> Job:
         job = self.get(job_id)
         del self._jobs[job_id]
+        self._forget_progress(job_id)
         self._tell(Dropped(job_id))
         return job
 
     def remove_all(self) -> int:
         removed, self._jobs = self._jobs, {}
+        self._exhausted, self._undecided = set(), {}
         for job_id in removed:
             self._tell(Dropped(job_id))
         return len(removed)
@@ -114,20 +132,31 @@ class MemoryJobStore(BaseJobStore):
     def request_run(self, job: Job, request: str) -> None:
         self._tell(RunRequested(job, request, self.clock.now_ms()))
 
+    def exhaust(self, job: Job) -> None:
+        stored = self._jobs.get(job.id)
+        if stored is not None and same_instants(stored, job):
+            self._exhausted.add(job.id)
+
     def end(self, job: Job) -> None:
         stored = self._jobs.get(job.id)
-        if stored is not None and stored.rev == job.rev:
+        if stored is not None and same_instants(stored, job) and not stored.paused:
             del self._jobs[job.id]
+            self._forget_progress(job.id)
             if self._hub is not None:
                 self._hub.emit(JobEvent(EVENT_JOB_REMOVED, job, reason="trigger_ended"))
 
     def park(self, job: Job, reason: str | None) -> None:
         stored = self._jobs.get(job.id)
-        if stored is not None and stored.rev == job.rev:
+        if stored is not None and same_instants(stored, job):
             self._jobs[job.id] = stored.evolve(parked=reason)
 
     def _announce(self, job: Job) -> None:
-        self._tell(Dropped(job.id) if job.paused else Admitted(job, job.next_run_ms))
+        if job.paused:
+            self._tell(Dropped(job.id))
+        elif job.id in self._exhausted:
+            self._tell(Admitted(job, None))
+        else:
+            self._tell(Admitted(job, self._undecided.get(job.id, job.next_run_ms)))
 
     def _tell(self, message: Message) -> None:
         if self._hub is not None:

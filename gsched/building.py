@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import Any, Final
 
-from gsched.errors import InvalidJobError, InvalidTriggerError
+from gsched.errors import ConfigurationError, InvalidJobError, InvalidTriggerError
 from gsched.funcref import AllowedFunctions
 from gsched.instants import as_instant, timezone_name, to_ms
 from gsched.job import (
@@ -126,7 +126,10 @@ def with_next_run_time(job: Job, next_run_time: Any, timezone: tzinfo) -> Job:
         return job
     if next_run_time is None:
         return job.evolve(paused=True)
-    due = to_ms(as_instant(next_run_time, timezone, "next_run_time"))
+    try:
+        due = to_ms(as_instant(next_run_time, timezone, "next_run_time"))
+    except ConfigurationError as error:
+        raise InvalidJobError(str(error)) from None
     return job.evolve(trigger=_anchored(job.trigger, due), next_run_ms=due, paused=False)
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from gsched.durations import as_ms, as_seconds
-from gsched.errors import InvalidJobError
+from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.funcref import ref_of, resolve
 from gsched.instants import from_ms
 from gsched.triggers import BaseTrigger
@@ -77,9 +77,14 @@ class Job:
         return trigger.last_ms(first, until)
 
     def next_due_ms(self, now: int) -> int | None:
-        """The next due instant as seen at `now`: the stored bound if it is still to come, else by the trigger."""
-        if self.paused or self.next_run_ms is None or self.next_run_ms > now:
-            return None if self.paused else self.next_run_ms
+        """The next due instant as seen at `now`: the stored bound if it is still to come, else by the trigger.
+
+        None while the job is paused or parked.
+        """
+        if self.paused or self.parked is not None:
+            return None
+        if self.next_run_ms is None or self.next_run_ms > now:
+            return self.next_run_ms
         return self.next_ms(now)
 
     def has_ended(self, now: int) -> bool:
@@ -228,7 +233,10 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
             name, check = OPTIONS[option]
         except KeyError:
             raise InvalidJobError(unknown_option(option, [*OPTIONS, "id", "name", "args", "kwargs"])) from None
-        fields[name] = check(option, value)
+        try:
+            fields[name] = check(option, value)
+        except ConfigurationError as error:
+            raise InvalidJobError(str(error)) from None
     return fields
 
 

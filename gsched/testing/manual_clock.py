@@ -8,6 +8,8 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
+from gevent import get_hub
+
 from gsched.clock import Timer
 from gsched.instants import as_instant, from_ms, to_ms
 
@@ -35,7 +37,8 @@ class ManualClock:
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
         timer = _ManualTimer(callback, args)
         due = self._monotonic_ms + max(seconds, 0.0) * 1000
-        heappush(self._timers, (due, next(self._order), timer))
+        if due < float("inf"):  # else it never goes off
+            heappush(self._timers, (due, next(self._order), timer))
         return timer
 
     @property
@@ -44,7 +47,7 @@ class ManualClock:
         return from_ms(self._now_ms)
 
     def step(self, milliseconds: int) -> int | None:
-        """Move to the next timer if it comes within `milliseconds`, and let it go off.
+        """Move to the next timer if it comes within `milliseconds`; it goes off when the event loop turns next.
 
         :return: by how many milliseconds the clock moved, or None if no timer came; then it did not move
         """
@@ -58,7 +61,8 @@ class ManualClock:
                 return None
             heappop(self._timers)
             self.skip(moved)
-            timer.callback(*timer.args)
+            # In gevent's Hub, as real timers: it may switch to a greenlet that does not switch back.
+            get_hub().loop.run_callback(timer.go_off)
             return moved
         return None
 
@@ -80,3 +84,7 @@ class _ManualTimer:
 
     def cancel(self) -> None:
         self.cancelled = True
+
+    def go_off(self) -> None:
+        if not self.cancelled:
+            self.callback(*self.args)

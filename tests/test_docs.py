@@ -1,0 +1,31 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import re
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+import gsched
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_catalogue_of_events_is_generated_from_the_code() -> None:
+    script = SourceFileLoader("generate_docs", str(ROOT / "scripts" / "generate-docs")).load_module()
+    assert (ROOT / "docs" / "events.md").read_text() == script.events_page(), "run scripts/generate-docs"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text())]
+    assert links
+    assert not [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()]
+
+
+def test_names_imported_in_the_documentation_exist() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    lines = [line for page in pages for line in re.findall(r"^from gsched import (.+)$", page.read_text(), re.M)]
+    names = {name.strip() for line in lines for name in line.split(",")}
+    assert names
+    assert not [name for name in names if not hasattr(gsched, name)]

@@ -1,6 +1,6 @@
 """A MongoDB for tests: one private mongod per session, a fresh database per test.
 
-Import the fixtures that a test module needs: `from mongodb import database, uri`.
+A test module that needs it says `pytest_plugins = ["mongodb"]`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from gsched.embedded import EmbeddedMongo, EmbeddedMongoError, find_mongod, open_embedded
 
 
-@cache  # not a session fixture: one that is imported into several modules would be made for each of them
+@cache
 def mongod() -> EmbeddedMongo:
     """The session's mongod, started when it is first needed."""
     directory = tempfile.mkdtemp(prefix="gsched-")
@@ -40,7 +40,7 @@ def client() -> Any:
     """A plain client, for looking at what is stored."""
     from pymongo import MongoClient
 
-    made: Any = MongoClient(mongod().uri, tz_aware=True)
+    made: Any = MongoClient(mongod().uri, tz_aware=True, datetime_conversion="DATETIME_AUTO")
     atexit.register(made.close)
     return made
 

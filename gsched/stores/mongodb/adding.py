@@ -84,10 +84,15 @@ class Adding:
         if not self._replace:
             reader = self._reader()
             for job_id, document in found.items():
-                if not reader.read(document).has_ended(self._now):
+                if not self._has_ended(document, reader):
                     self._undo()
                     raise JobIdConflictError(job_id)
         return found
+
+    def _has_ended(self, document: Document, reader: JobReader) -> bool:
+        """Whether nothing is due any more. What nobody has claimed yet is late, and not over."""
+        job = reader.read(document)
+        return job.has_ended(self._now) and (document.get("admitted") is True or job.next_run_ms is None)
 
     def _undo(self) -> None:
         """Somebody else has added one of the ids meanwhile: remove what was added here, if nobody has touched it."""

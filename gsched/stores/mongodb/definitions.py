@@ -92,16 +92,6 @@ class MongoDefinitions:
             raise JobNotFoundError(job.id)
 
     @translate_errors()
-    def _delete_ended(self, job: Job) -> bool:
-        """Delete a job whose trigger has ended, if it is still this revision; whether it was."""
-        return self._connection.jobs().delete_one({"_id": job.id, "rev": job.rev}).deleted_count > 0
-
-    @translate_errors()
-    def _mark_parked(self, job: Job, reason: str | None) -> None:
-        """Note why a job cannot be run, if it is still this revision. Not an API write: `rev` stays."""
-        self._connection.jobs().update_one({"_id": job.id, "rev": job.rev}, {"$set": {"parked": reason}})
-
-    @translate_errors()
     def _document(self, job_id: str) -> Document:
         document = self._connection.jobs().find_one(named(job_id))
         if document is None:

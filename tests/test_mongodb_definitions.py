@@ -1,0 +1,773 @@
+"""Definitions of jobs in MongoDB, without a scheduler that runs; where it makes sense beside the memory store."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import bson
+import pytest
+
+from gsched import GeventScheduler, InvalidJobError, JobIdConflictError, JobNotFoundError, MemoryJobStore
+from gsched.errors import ConfigurationError, StoreAccessError, StoreConflictError, StoreError, StoreUnreachableError
+from gsched.funcref import AllowedFunctions
+from gsched.job import Job
+from gsched.stores import JobQuery, MongoDBJobStore
+from gsched.stores.mongodb import adding, listing
+from gsched.stores.mongodb.connection import INDEXES, translated
+from gsched.stores.mongodb.documents import SLOTS, slot_of
+from gsched.testing import ManualClock
+from gsched.triggers import DateTrigger, IntervalTrigger
+
+pytest_plugins = ["mongodb"]
+
+HERE = __name__
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+NOON_MS = int(NOON.timestamp() * 1000)
+
+
+def poll(*args, **kwargs):
+    return args, kwargs
+
+
+def other(*args):
+    pass
+
+
+class Site:
+    """A database and the stores of any number of processes on it."""
+
+    def __init__(self, uri, database):
+        self.uri, self.database, self.jobs = uri, database, database["jobs"]
+        self.clock = ManualClock(NOON)
+        self.made = []
+
+    def store(self, modules=(HERE,), **options):
+        made = MongoDBJobStore(self.uri, database=self.database.name, **options)
+        made.bind("default", self.clock, AllowedFunctions(modules))
+        self.made.append(made)
+        return made
+
+    def scheduler(self, **options):
+        settings = {"clock": self.clock, "timezone": "UTC", "modules": [HERE], **options}
+        return GeventScheduler(jobstores={"default": self.store()}, **settings)
+
+    def one(self, job_id="a"):
+        return self.jobs.find_one({"_id": job_id})
+
+    def put(self, **changes):
+        """Store a document by hand."""
+        document = {
+            "_id": "a", "name": "a", "func": f"{HERE}:poll", "args": [], "kwargs": {}, "slot": 1, "rev": 1,
+            "trigger": {"type": "interval", "hours": 1, "timezone": "UTC"}, "next_run_time": NOON,
+        }  # fmt: skip
+        self.jobs.insert_one({**document, **changes})
+
+
+@pytest.fixture
+def site(uri, database):
+    made = Site(uri, database)
+    yield made
+    for store in made.made:
+        store.close()
+
+
+@pytest.fixture
+def store(site):
+    return site.store()
+
+
+@pytest.fixture(params=["memory", "mongodb"])
+def any_store(request):
+    if request.param == "mongodb":
+        return request.getfixturevalue("site").store()
+    made = MemoryJobStore()
+    made.bind("default", ManualClock(NOON), AllowedFunctions())
+    return made
+
+
+def job(job_id="a", trigger=None, **fields):
+    trigger, due = (trigger or IntervalTrigger(hours=1, timezone="UTC")).begun(NOON_MS)
+    defaults = {"func": poll, "func_ref": f"{HERE}:poll", "trigger": trigger, "next_run_ms": due, "name": "poll"}
+    return Job(id=job_id, **{**defaults, **fields})
+
+
+def ended(job_id="a", **fields):
+    return job(job_id, DateTrigger("2026-01-01T00:00:00Z"), **fields)
+
+
+def add(store, *jobs, replace=False, **options):
+    return store.add(list(jobs), replace, **options)
+
+
+def ids(store, **query):
+    return [found.id for found in store.find(JobQuery(**query))]
+
+
+# -- the contract, on both stores -------------------------------------------------------------------------------------
+
+
+def test_a_job_comes_back_as_it_was_added(any_store):
+    full = job(
+        args=(1, "two", 3.5, None, b"\x00", {"k": [1]}), kwargs={"x": 1}, name="n", misfire_grace_ms=1500,
+        coalesce=False, max_instances=7, timeout_seconds=2.5, recover=True, tags=("t", "u"), metadata={"m": {"n": 1}}, executor="e",
+    )  # fmt: skip
+    assert add(any_store, full) == [full]
+    found = any_store.get("a")
+    assert found == full
+    assert (found.func, type(found.args), found.tags) == (poll, tuple, ("t", "u"))
+
+
+def test_unknown_ids_are_not_found(any_store):
+    for verb in (any_store.get, any_store.remove, lambda job_id: any_store.change(job_id, lambda job: job)):
+        with pytest.raises(JobNotFoundError):
+            verb("nobody")
+
+
+def test_a_taken_id_is_refused_and_nothing_is_added(any_store):
+    add(any_store, job("b"))
+    with pytest.raises(JobIdConflictError, match="'b'"):
+        add(any_store, job("a"), job("b", name="new"), job("c"))
+    assert ids(any_store) == ["b"]
+    assert any_store.get("b").name == "poll"
+
+
+def test_the_same_id_twice_is_refused(any_store):
+    with pytest.raises(JobIdConflictError):
+        add(any_store, job("a"), job("a"))
+    assert ids(any_store) == []
+
+
+def test_a_job_that_is_late_holds_its_id(any_store):
+    add(any_store, ended())
+    with pytest.raises(JobIdConflictError):
+        add(any_store, job())
+
+
+def test_replacing_with_the_same_trigger_keeps_phase_and_pause(any_store):
+    trigger = IntervalTrigger(hours=1, timezone="UTC")
+    (first,) = add(any_store, job(trigger=trigger, paused=True))
+    later = trigger.begun(NOON_MS + 60_000)
+    add(any_store, job(name="new").evolve(trigger=later[0], next_run_ms=later[1]), job("b"), replace=True)
+    found = any_store.get("a")
+    assert (found.name, found.paused) == ("new", True)
+    assert (found.next_run_ms, found.trigger) == (first.next_run_ms, first.trigger)
+    assert (found.rev, any_store.get("b").rev) == (2, 1)
+
+
+def test_replacing_with_another_trigger_begins_anew(any_store):
+    add(any_store, job(paused=True))
+    new = job(trigger=IntervalTrigger(hours=2, timezone="UTC"))
+    add(any_store, new, replace=True)
+    assert any_store.get("a") == new.evolve(rev=2)
+
+
+def test_a_next_run_time_that_the_user_set_wins(any_store):
+    add(any_store, job())
+    add(any_store, job(next_run_ms=NOON_MS + 5), replace=True, timed=("a",))
+    assert any_store.get("a").next_run_ms == NOON_MS + 5
+
+
+def test_the_last_of_several_replacements_stays(any_store):
+    stored = add(any_store, job(name="first"), job("b"), job(name="second"), replace=True)
+    assert [each.name for each in stored] == ["first", "poll", "second"]
+    assert any_store.get("a").name == "second"
+
+
+def test_a_change_is_stored_and_returned(any_store):
+    add(any_store, job())
+    fields = {"args": (5,), "tags": ("x",), "func": other, "func_ref": f"{HERE}:other"}
+    changed = any_store.change("a", lambda found: found.evolve(**fields))
+    assert changed == any_store.get("a")
+    assert (changed.args, changed.tags, changed.func, changed.rev) == ((5,), ("x",), other, 2)
+
+
+def test_a_change_that_raises_changes_nothing(any_store):
+    add(any_store, job())
+
+    def refuse(found):
+        raise InvalidJobError("no")
+
+    with pytest.raises(InvalidJobError):
+        any_store.change("a", refuse)
+    assert any_store.get("a") == job()
+
+
+def test_removing_gives_the_job(any_store):
+    add(any_store, job("a"), job("b"), job("c"))
+    assert any_store.remove("b") == job("b")
+    assert any_store.remove_all() == 2
+    assert any_store.remove_all() == 0
+    assert ids(any_store) == []
+
+
+def test_jobs_are_listed_by_when_they_are_due(any_store):
+    add(
+        any_store,
+        ended("over"),
+        job("paused", paused=True, next_run_ms=NOON_MS + 1),
+        job("late", next_run_ms=NOON_MS + 3_000),
+        job("b", next_run_ms=NOON_MS + 2_000),
+        job("a", next_run_ms=NOON_MS + 2_000),
+        job("passed", IntervalTrigger(hours=1, start_date="2020-01-01T00:30:00Z"), next_run_ms=NOON_MS - 86_400_000),
+    )
+    assert ids(any_store) == ["a", "b", "late", "passed", "over", "paused"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"tag": "web"}, ["a", "b"]),
+        ({"tag": "we"}, []),
+        ({"text": "NIGHT"}, ["c"]),
+        ({"text": "a"}, ["a"]),
+        ({"text": ".*"}, []),
+        ({"text": "(x"}, ["d"]),
+        ({"state": "paused"}, ["d"]),
+        ({"state": "scheduled"}, ["a", "b", "c"]),
+        ({"state": "parked"}, []),
+        ({"state": "scheduled", "tag": "web", "skip": 1}, ["b"]),
+        ({"skip": 1, "limit": 2}, ["b", "c"]),
+        ({"limit": 0}, []),
+        ({"skip": 9}, []),
+    ],
+)
+@pytest.mark.parametrize("exact", [True, False], ids=["few", "many"])
+def test_lists_are_filtered_and_paged(any_store, monkeypatch, query, found, exact):
+    if not exact:
+        monkeypatch.setattr(listing, "EXACT", 0)
+    add(
+        any_store,
+        job("a", tags=("web",), next_run_ms=NOON_MS + 1),
+        job("b", tags=("hot", "web"), next_run_ms=NOON_MS + 2),
+        job("c", name="Nightly", next_run_ms=NOON_MS + 3),
+        job("d", name="(x)", paused=True, next_run_ms=NOON_MS),
+    )
+    assert ids(any_store, **query) == found
+
+
+def test_batches_of_any_size(any_store, monkeypatch):
+    monkeypatch.setattr(adding, "BATCH", 10)
+    jobs = [job(f"{number:02}") for number in range(25)]
+    assert add(any_store, *jobs) == jobs
+    assert add(any_store, *jobs, replace=True) == [each.evolve(rev=2) for each in jobs]
+    with pytest.raises(JobIdConflictError):
+        add(any_store, *[job(f"new {number}") for number in range(24)], jobs[-1])
+    assert ids(any_store) == [f"{number:02}" for number in range(25)]
+
+
+# -- documents ----------------------------------------------------------------------------------------------------
+
+
+def test_a_document_is_what_the_module_says(site):
+    site.scheduler().add_job(
+        poll, "interval", seconds=10, args=[1, ("x", "y")], kwargs={"k": "v"}, id="a", misfire_grace_time=30,
+        timeout=90, tags=["web"], metadata={"owner": "me"},
+    )  # fmt: skip
+    document = site.one()
+    assert document == {
+        "_id": "a",
+        "name": "poll",
+        "func": f"{HERE}:poll",
+        "args": [1, ["x", "y"]],
+        "kwargs": {"k": "v"},
+        "trigger": {"type": "interval", "seconds": 10, "timezone": "UTC", "anchor": NOON},
+        "executor": "default",
+        "misfire_grace_time": 30,
+        "coalesce": True,
+        "max_instances": 1,
+        "timeout": 90,
+        "recover": False,
+        "tags": ["web"],
+        "metadata": {"owner": "me"},
+        "next_run_time": NOON + timedelta(seconds=10),
+        "paused": False,
+        "rev": 1,
+        "slot": slot_of("a"),
+        "admitted": False,
+        "requests": [],
+        "parked": None,
+        "created_at": NOON,
+        "updated_at": NOON,
+    }
+    assert list(document)[:4] == ["_id", "name", "func", "args"]
+    assert 0 <= document["slot"] < SLOTS
+
+
+def test_slots_are_the_same_in_every_version():
+    assert [slot_of(job_id) for job_id in ("a", "b", "c", "ü")] == [67, 249, 111, 213]
+
+
+def admit(site):
+    site.jobs.update_many({}, {"$set": {"admitted": True}})
+
+
+@pytest.mark.parametrize(
+    ("change", "admitted"),
+    [
+        ({"args": (1,)}, True),
+        ({"name": "x", "tags": ("t",), "executor": "e"}, True),
+        ({"trigger": IntervalTrigger(hours=2)}, False),
+        ({"next_run_ms": 5}, False),
+        ({"paused": True}, False),
+    ],
+)
+def test_what_concerns_when_a_job_is_due_must_be_admitted_again(site, store, change, admitted):
+    add(store, job())
+    admit(site)
+    store.change("a", lambda found: found.evolve(**change))
+    assert (site.one()["admitted"], site.one()["rev"]) == (admitted, 2)
+
+
+def test_replacing_with_the_same_trigger_needs_no_admission(site, store):
+    add(store, job("a"), job("b"))
+    admit(site)
+    add(store, job("a"), job("b", IntervalTrigger(hours=2)), replace=True)
+    assert (site.one("a")["admitted"], site.one("b")["admitted"]) == (True, False)
+
+
+def test_a_job_that_has_ended_does_not_hold_its_id(site, store):
+    add(store, ended())
+    admit(site)
+    add(store, job(name="new"))
+    assert (store.get("a").name, store.get("a").rev) == ("new", 2)
+
+
+def test_a_paused_job_that_will_not_be_due_holds_its_id(site, store):
+    add(store, ended(paused=True))
+    admit(site)
+    with pytest.raises(JobIdConflictError):
+        add(store, job())
+
+
+def test_a_job_that_takes_the_place_of_an_ended_one_keeps_nothing_of_it(site, store):
+    add(store, ended(next_run_ms=5))
+    admit(site)
+    add(store, ended())
+    assert (site.one()["admitted"], store.get("a").next_run_ms) == (False, ended().next_run_ms)
+
+
+def test_fields_of_others_survive(site, store):
+    add(store, job())
+    site.jobs.update_one({"_id": "a"}, {"$set": {"colour": "red", "requests": [{"id": "r", "at": NOON}]}})
+    store.change("a", lambda found: found.evolve(name="x"))
+    add(store, job(name="y"), replace=True)
+    document = site.one()
+    assert (document["colour"], document["requests"], document["name"]) == ("red", [{"id": "r", "at": NOON}], "y")
+
+
+def test_only_what_changed_is_written(site, store):
+    add(store, job())
+    site.jobs.update_one({"_id": "a"}, {"$set": {"max_instances": 9}})  # by somebody, without a new revision
+    site.clock.skip(1000)
+    store.change("a", lambda found: found.evolve(name="x"))
+    document = site.one()
+    assert (document["max_instances"], document["name"]) == (9, "x")
+    assert (document["created_at"], document["updated_at"]) == (NOON, NOON + timedelta(seconds=1))
+
+
+def test_a_run_request_is_noted(site, store):
+    add(store, job())
+    store.request_run(job(), "r1")
+    assert (site.one()["requests"], site.one()["rev"]) == ([{"id": "r1", "at": NOON}], 2)
+    with pytest.raises(JobNotFoundError):
+        store.request_run(job("gone"), "r2")
+
+
+def test_a_job_that_its_owner_parked_is_listed_so(site, store):
+    add(store, job("a"), job("b"))
+    site.jobs.update_one({"_id": "a"}, {"$set": {"parked": "no executor"}})
+    assert (store.get("a").parked, store.get("a").func) == ("no executor", poll)
+    assert (ids(store, state="parked"), ids(store, state="scheduled")) == (["a"], ["b"])
+
+
+def test_what_its_owner_parked_gets_another_chance_after_a_change(site, store):
+    add(store, job())
+    site.jobs.update_one({"_id": "a"}, {"$set": {"parked": "no executor", "admitted": True}})
+    assert store.change("a", lambda found: found.evolve(executor="other")).parked is None
+    assert (site.one()["parked"], site.one()["admitted"]) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        ({"args": (1, object())}, r"args\[1\]: a object"),
+        ({"kwargs": {"x": {1, 2}}}, r"kwargs\['x'\]: a set"),
+        ({"args": (1 << 64,)}, r"args\[0\]: a int"),
+        ({"args": ({1: 2},)}, r"args\[0\]: a dict"),
+        ({"args": ([{"at": datetime(2026, 1, 1)}],)}, r"args\[0\]\[0\]\['at'\]: .* no time zone"),
+        ({"metadata": {"x": 1j}}, r"metadata\['x'\]: a complex"),
+        ({"args": ("\ud800",)}, r"args\[0\]: a str"),
+        ({"args": ("x" * (17 << 20),)}, "too large"),
+        ({"func": lambda: None, "func_ref": None}, "top level of a module"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_stored_is_named_at_the_call(store, arguments, where):
+    with pytest.raises(InvalidJobError, match=rf"(?s)job 'bad'.*{where}"):
+        add(store, job("good"), job("bad", **arguments))
+    assert ids(store) == []
+    add(store, job("bad"))
+    with pytest.raises(InvalidJobError, match=rf"(?s)job 'bad'.*{where}"):
+        store.change("bad", lambda found: found.evolve(**arguments))
+    assert store.get("bad") == job("bad")
+
+
+def test_arguments_that_are_nested_too_deeply_are_refused(store):
+    value = []
+    for _ in range(200):
+        value = [value]
+    with pytest.raises(InvalidJobError, match="nested too deeply"):
+        add(store, job(args=(value,)))
+
+
+def test_uuids_and_dates_come_back(store):
+    args = (uuid.UUID(int=5), datetime(2026, 1, 1, 5, 6, 7, 89_000, tzinfo=UTC))
+    add(store, job(args=args))
+    assert store.get("a").args == args
+
+
+# -- what others put there ----------------------------------------------------------------------------------------
+
+
+def nested(depth):
+    value = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"func": "os:system", "args": ["true"]}, "outside the modules"),
+        ({"func": f"{HERE}:os.system", "args": ["true"]}, "outside the modules"),
+        ({"func": f"{HERE}:gone"}, "has no 'gone'"),
+        ({"func": 7}, "func"),
+        ({"trigger": nested(80)}, "trigger"),
+        ({"trigger": {"type": "or", "triggers": nested(80)}}, "trigger"),
+        ({"trigger": None}, "trigger"),
+        ({"trigger": {"type": "interval", "hours": 0}}, "at least 1 ms"),
+        ({"next_run_time": "tomorrow"}, "next_run_time"),
+        ({"next_run_time": bson.datetime_ms.DatetimeMS(1 << 60)}, "next_run_time"),
+        ({"rev": "first"}, "rev"),
+        ({"rev": 1.5}, "rev"),
+        ({"args": {"a": 1}}, "args"),
+        ({"kwargs": {"func": 1}, "func": f"{HERE}:other"}, "does not accept"),
+        ({"max_instances": 1 << 70 >> 10}, None),
+        ({"tags": [1, 2]}, "tags"),
+        ({"paused": "no"}, "paused"),
+        ({"parked": {"a": 1}}, "{'a': 1}"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_garbage_is_parked_and_listed_and_kept(site, store, wrong, reason):
+    site.put(**wrong)
+    before = site.one()
+    site.put(_id="good")
+    assert set(ids(store)) == {"a", "good"}
+    if reason is not None:
+        assert reason in store.get("a").parked
+        assert ids(store, state="parked") == ["a"]
+        assert ids(store, state="scheduled") == ["good"]
+        with pytest.raises(JobIdConflictError):
+            add(store, job())
+    assert site.one() == before
+    assert store.remove("a").id == "a"
+
+
+def test_a_document_that_is_no_job_at_all(site, store):
+    inserted = site.jobs.insert_one({"hello": "world"}).inserted_id
+    (found,) = store.find(JobQuery())
+    assert (found.id, found.state) == (str(inserted), "parked")
+    store.remove(str(inserted))
+    assert ids(store) == []
+
+
+def test_a_parked_job_is_mended_by_a_change(site, store):
+    site.put(func="os:system", colour="red")
+    mended = store.change("a", lambda found: found.evolve(func=poll, func_ref=f"{HERE}:poll"))
+    assert (mended.parked, mended.func) == (None, poll)
+    assert (store.get("a").parked, site.one()["admitted"], site.one()["colour"]) == (None, False, "red")
+
+
+def test_a_change_that_does_not_mend_leaves_it_parked(site, store):
+    site.put(func="os:system")
+    assert "outside" in store.change("a", lambda found: found.evolve(name="x")).parked
+    assert (site.one()["func"], site.one()["name"]) == ("os:system", "x")
+
+
+def test_a_parked_job_is_mended_by_a_replacement(site, store):
+    site.put(trigger={"type": "sunrise"}, rev="first", max_instances="many")
+    add(store, job(), replace=True)
+    assert (store.get("a").parked, store.get("a").max_instances) == (None, 1)
+
+
+def test_a_job_heals_when_its_code_returns(site):
+    site.put()
+    assert "outside the modules" in site.store(modules=()).get("a").parked
+    assert site.store(modules=()).allowed is not None
+    assert site.store().get("a").parked is None
+
+
+def test_the_store_may_name_modules_of_its_own(site):
+    site.put()
+    made = site.store(modules=())
+    wider = MongoDBJobStore(site.uri, database=site.database.name, modules=[HERE])
+    wider.bind("default", site.clock, made.allowed)
+    site.made.append(wider)
+    assert (made.get("a").func, wider.get("a").func) == (None, poll)
+
+
+def test_a_function_that_the_program_uses_may_be_called_though_its_module_is_not_named(site):
+    store = site.store(modules=())
+    add(store, job())
+    store.change("a", lambda found: found.evolve(func=other, func_ref=f"{HERE}:other"))
+    assert store.get("a").func is other
+
+
+# -- several processes --------------------------------------------------------------------------------------------
+
+
+def test_a_change_meets_another_and_both_stay(site, store):
+    add(store, job())
+    theirs = site.store()
+    calls = []
+
+    def change(found):
+        if not calls:
+            theirs.change("a", lambda found: found.evolve(name="theirs"))
+        calls.append(found.rev)
+        return found.evolve(tags=("ours",))
+
+    changed = store.change("a", change)
+    assert (changed.name, changed.tags, changed.rev, calls) == ("theirs", ("ours",), 3, [1, 2])
+
+
+def test_a_change_that_always_comes_too_late_ends_with_an_error(site, store):
+    add(store, job())
+
+    def change(found):
+        site.jobs.update_one({"_id": "a"}, {"$inc": {"rev": 1}})
+        return found
+
+    with pytest.raises(StoreConflictError, match="'a'"):
+        store.change("a", change)
+
+
+def test_a_job_removed_while_it_is_changed_is_not_found(site, store):
+    add(store, job())
+
+    def change(found):
+        site.jobs.delete_one({"_id": "a"})
+        return found
+
+    with pytest.raises(JobNotFoundError):
+        store.change("a", change)
+
+
+class Meddling:
+    """A collection in which somebody else acts right before our first write of one kind."""
+
+    def __init__(self, collection, verb, act):
+        self._collection, self._verb, self._act = collection, verb, act
+
+    def __getattr__(self, name):
+        if name == self._verb and self._act is not None:
+            act, self._act = self._act, None
+            act()
+        return getattr(self._collection, name)
+
+
+def meddle(monkeypatch, store, verb, act):
+    meddling = Meddling(store._connection.jobs(), verb, act)
+    monkeypatch.setattr(store._connection, "jobs", lambda: meddling)
+
+
+def test_ids_that_others_add_at_the_same_moment_are_refused_as_a_whole(site, store, monkeypatch):
+    meddle(monkeypatch, store, "insert_many", lambda: add(site.store(), job("b", name="theirs")))
+    with pytest.raises(JobIdConflictError, match="'b'"):
+        add(store, job("a"), job("b"), job("c"))
+    assert [(document["_id"], document["name"]) for document in site.jobs.find()] == [("b", "theirs")]
+
+
+def test_ids_that_others_add_at_the_same_moment_are_replaced(site, store, monkeypatch):
+    meddle(monkeypatch, store, "insert_many", lambda: add(site.store(), job("b", name="theirs", tags=("t",))))
+    stored = add(store, job("a"), job("b"), replace=True)
+    assert [(each.id, each.rev) for each in stored] == [("a", 1), ("b", 2)]
+    assert [(store.get(each).name, store.get(each).rev) for each in "ab"] == [("poll", 1), ("poll", 2)]
+
+
+def test_a_replacement_meets_a_change_and_is_decided_anew(site, store, monkeypatch):
+    add(store, job("a"), job("b"))
+    meddle(monkeypatch, store, "bulk_write", lambda: site.store().change("a", lambda found: found.evolve(paused=True)))
+    stored = add(store, job("a", name="new"), job("b", name="new"), replace=True)
+    assert [(each.id, each.rev, each.paused) for each in stored] == [("a", 3, True), ("b", 2, False)]
+    assert stored == [store.get("a"), store.get("b")]
+
+
+def test_many_processes_may_prepare_at_once(site):
+    program = (
+        "import sys; from gsched.stores import MongoDBJobStore; from gsched.clock import SystemClock;"
+        "from gsched.funcref import AllowedFunctions; store = MongoDBJobStore(sys.argv[1], database=sys.argv[2]);"
+        "store.bind('default', SystemClock(), AllowedFunctions()); print(store.add([], False)); store.close()"
+    )
+    command = [sys.executable, "-c", program, site.uri, site.database.name]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(4)]
+    assert [(each.communicate(timeout=60)[0], each.returncode) for each in started] == [("[]\n", 0)] * 4
+    assert {index.document["name"] for index in INDEXES} <= set(site.jobs.index_information())
+
+
+def test_definitions_work_in_a_forked_child(site, store):
+    add(store, job())
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            changed = store.change("a", lambda found: found.evolve(name="from the child"))
+            os.write(writing, changed.name.encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as told:
+        assert told.read() == "from the child"
+    os.waitpid(child, 0)
+    assert store.get("a").name == "from the child"
+
+
+# -- verbs --------------------------------------------------------------------------------------------------------
+
+
+def test_the_verbs_work_without_start(site):
+    scheduler = site.scheduler()
+    handle = scheduler.add_job(poll, "interval", minutes=10, id="a")
+    handle.pause()
+    assert scheduler.get_job("a").state == "paused"
+    handle.resume()
+    handle.modify(max_instances=3, func=other, args=[])
+    handle.reschedule("cron", hour=5)
+    assert handle.definition == site.scheduler().get_job("a").definition
+    hourly = {"func": poll, "trigger": "interval", "hours": 1}
+    assert scheduler.add_jobs({"id": f"j{number}", **hourly} for number in range(1500)) == 1500
+    assert len(scheduler.get_jobs(text="j1")) == 611
+    handle.remove()
+    assert scheduler.remove_all_jobs() == 1500
+
+
+def test_the_store_is_made_by_name(site):
+    table = {"type": "mongodb", "host": site.uri, "database": site.database.name, "collection": "others"}
+    scheduler = GeventScheduler({"apscheduler.jobstores.default": table}, clock=site.clock)
+    scheduler.add_job(poll, "interval", hours=1, id="a")
+    assert site.database["others"].find_one({"_id": "a"})["func"] == f"{HERE}:poll"
+    scheduler.remove_jobstore("default")
+
+
+def test_jobs_that_waited_for_their_store_move_into_it(site):
+    scheduler = GeventScheduler(clock=site.clock, modules=[HERE])
+    scheduler.add_job(poll, "interval", hours=1, id="a", jobstore="durable")
+    scheduler.add_jobstore(site.store(), "durable")
+    assert site.one()["rev"] == 1
+
+
+# -- the server ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"uri": "mongodb://a", "host": "b"},
+        {"uri": "mongodb://a", "port": 1},
+        {"client": object()},
+        {"client": "no_module:client"},
+        {"database": ""},
+        {"collection": None},
+    ],
+    ids=str,
+)
+def test_arguments_that_cannot_be_right_are_refused(arguments):
+    with pytest.raises(ConfigurationError, match="mongodb"):
+        MongoDBJobStore(**arguments)
+
+
+def test_a_client_excludes_other_ways(site):
+    for more in ({"uri": site.uri}, {"host": "a"}, {"maxPoolSize": 5}):
+        with pytest.raises(ConfigurationError):
+            MongoDBJobStore(client=site.database.client, **more)
+
+
+@pytest.mark.parametrize("arguments", [{"uri": "nonsense://"}, {"uri": "mongodb://a", "no_such_option": 1}], ids=str)
+def test_addresses_and_options_that_the_driver_refuses(arguments):
+    store = MongoDBJobStore(**arguments)
+    store.bind("default", ManualClock(NOON), AllowedFunctions())
+    with pytest.raises(ConfigurationError, match="mongodb"):
+        store.get("a")
+
+
+def test_a_given_client_is_used_and_stays_open(site):
+    store = MongoDBJobStore(client=site.database.client, database=site.database.name)
+    store.bind("default", site.clock, AllowedFunctions([HERE]))
+    add(store, job())
+    assert store._connection.jobs().database.client is site.database.client
+    control = store._connection.control()
+    assert control.client is not site.database.client
+    assert control["jobs"].find_one({"_id": "a"}) is not None
+    store.close()
+    assert site.one() is not None
+
+
+def test_writes_wait_for_a_majority_whatever_the_address_says(site):
+    store = MongoDBJobStore(f"{site.uri}&w=1&readPreference=secondary", database=site.database.name)
+    jobs = store._connection.jobs()
+    assert jobs.write_concern.document["w"] == "majority"
+    assert jobs.read_preference.name == "Primary"
+    store.close()
+
+
+def test_the_users_limits_win():
+    made = MongoDBJobStore("mongodb://localhost/?serverSelectionTimeoutMS=77", sockettimeoutms=88)
+    limits = made._connection.jobs().database.client.options.server_selection_timeout
+    assert limits == 0.077
+    assert made._connection.jobs().database.client.options.pool_options.socket_timeout == 0.088
+    assert made._connection.control().client.options.pool_options.max_pool_size == 4
+    made.close()
+
+
+def test_a_dead_server_is_an_error_of_ours_within_a_bounded_time():
+    store = MongoDBJobStore("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200")
+    store.bind("default", ManualClock(NOON), AllowedFunctions([HERE]))
+    verbs = [
+        lambda: add(store, job()), lambda: store.get("a"), lambda: list(store.find(JobQuery())),
+        lambda: store.remove("a"), lambda: store.change("a", lambda found: found), store.remove_all,
+        lambda: store.request_run(job(), "r"),
+    ]  # fmt: skip
+    for verb in verbs:
+        with pytest.raises(StoreUnreachableError, match="next call tries again"):
+            verb()
+    store.close()
+
+
+def test_errors_of_the_driver_become_ours():
+    from pymongo import errors as driver
+
+    assert type(translated(driver.NetworkTimeout("x"))) is StoreUnreachableError
+    assert type(translated(driver.NotPrimaryError("x"))) is StoreUnreachableError
+    assert type(translated(driver.WTimeoutError("x", 64, {}))) is StoreUnreachableError
+    assert type(translated(driver.OperationFailure("x", 13))) is StoreAccessError
+    assert type(translated(driver.OperationFailure("x", 9))) is StoreError
+    unconfirmed, refused = {"writeConcernErrors": [{}]}, {"writeErrors": [{}], "writeConcernErrors": []}
+    assert type(translated(driver.BulkWriteError(unconfirmed))) is StoreUnreachableError
+    assert type(translated(driver.BulkWriteError(refused))) is StoreError
+
+
+def test_a_search_that_cannot_be_asked_is_an_error_of_ours(store):
+    with pytest.raises(StoreError):
+        ids(store, text="a\x00b")
+
+
+def test_importing_the_stores_does_not_import_the_driver():
+    program = "import sys, gsched.stores; print('pymongo' in sys.modules, 'bson' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False False\n"

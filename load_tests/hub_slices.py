@@ -43,15 +43,16 @@ def measure(quick: bool) -> Results:
     waiting = fresh(__file__, "alone_io", quick)
     serving = [fresh(__file__, "serving", quick) for _ in range(1 if quick else 2)]
     raw = fresh(__file__, "raw", quick)
-    held = median(one["burst"]["cpu_max"] for one in alone)
+    held = [one["burst"]["cpu_max"] for one in alone]
     one = serving[-1]
     chart = {name: one.pop(f"{name}_all") for name in ("calm", "burst")}
     for other in serving[:-1]:
         other.pop("calm_all"), other.pop("burst_all")
     return Results(
         [
-            promise(f"{jobs:,} no-ops due at once: longest hold of the loop, CPU", held, at_most=10, unit="ms"),
-            promise("the same by the wall clock", median(one["burst"]["wall_max"] for one in alone), unit="ms"),
+            promise(f"{jobs:,} no-ops due at once: longest hold of the loop, CPU", max(held), at_most=10, unit="ms"),
+            promise("its median over the bursts, for information", median(held), unit="ms"),
+            promise("the same by the wall clock", max(one["burst"]["wall_max"] for one in alone), unit="ms"),
             promise("the same, jobs of 50 ms I/O, CPU", waiting["burst"]["cpu_max"], unit="ms"),
             promise("10,000 greenlets that sleep 50 ms, CPU", raw["burst"]["cpu_max"], unit="ms"),
             promise("a web request meanwhile: p99", one["burst"]["p99"], unit="ms"),
@@ -155,11 +156,13 @@ def client(port: int) -> None:
     over = threading.Event()
 
     def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
         while not over.is_set():
+            # A connection each: on one that is kept, delayed acknowledgements add 40 ms to every answer.
+            connection = http.client.HTTPConnection("127.0.0.1", port)
             sent, began = time.time(), time.perf_counter()
             connection.request("GET", "/")
             connection.getresponse().read()
+            connection.close()
             requests.append((sent, (time.perf_counter() - began) * 1000))
             time.sleep(0.003)
 

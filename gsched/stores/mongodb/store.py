@@ -49,6 +49,8 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
     :param history_keep: how long the history of runs is kept: seconds, a timedelta or "14d"
     :param history_successes: which runs that succeeded the history has: "none", "all", or n for every n-th; all else
         that became of due instants it has always
+    :param node_ttl: after so many seconds of silence a node is dead to the others, and its jobs are theirs; the same in
+        all processes. Well below the default of ten seconds, a busy machine or a slow database looks like a death
     :param client_options: options for PyMongo's MongoClient
     :raises ConfigurationError: if an argument cannot be right
     """
@@ -65,12 +67,13 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
         port: int | None = None,
         history_keep: float | timedelta | str = "14d",
         history_successes: str | int = "none",
+        node_ttl: float | timedelta | str = 10.0,
         **client_options: Any,
     ) -> None:
         given = {"host": host, "port": port}
         address = {name: value for name, value in given.items() if value is not None}
         self._modules = [modules] if isinstance(modules, str) else list(modules)
-        self._pace = Pace()
+        self._pace = Pace(ttl=as_seconds(node_ttl, "node_ttl"))
         self._keep_history = timedelta(seconds=as_seconds(history_keep, "history_keep"))
         self._successes = _sampling(history_successes)
         self._greenlets: list[gevent.Greenlet] = []

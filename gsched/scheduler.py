@@ -112,9 +112,14 @@ class GeventScheduler(JobVerbs):
         """Start, and wait until the scheduler is shut down; Ctrl-C shuts it down."""
         self.start()
         try:
-            self._finished.wait()
+            with runtime.on_interrupt(self._interrupted):
+                self._finished.wait()
         except KeyboardInterrupt:
             self.shutdown() if self.running else self._finished.wait()
+
+    def _interrupted(self) -> None:
+        if self.running:
+            self.shutdown()
 
     def shutdown(self, wait: bool = True, timeout: float | None = None) -> list[Run]:
         """Stop: claim nothing any more, wait for what is in progress, cancel the rest.

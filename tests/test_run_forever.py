@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -31,3 +33,14 @@ def test_waiting_for_the_last_run_at_shutdown_costs_no_cpu_time() -> None:
     with gevent.Timeout(20):
         scheduler.run_forever()
     assert time.process_time() - began < 0.3
+
+
+def test_ctrl_c_ends_the_scheduler_also_while_a_job_has_the_hub() -> None:
+    scheduler = GeventScheduler(blocked_hub_after=None)
+    scheduler.add_job(os.kill, args=[os.getpid(), signal.SIGINT])
+    scheduler.add_job(time.time, "interval", seconds=1)
+    before = signal.getsignal(signal.SIGINT)
+    with gevent.Timeout(20):
+        scheduler.run_forever()
+    assert not scheduler.running
+    assert signal.getsignal(signal.SIGINT) is before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -59,6 +60,17 @@ class GeventScheduler(JobVerbs):
         self._is_copy = False  # in a forked child
         self._finished = Event()
         super().__init__(gconfig or {}, prefix, options)
+
+    @classmethod
+    def embedded(cls, path: str | os.PathLike[str], **options: Any) -> GeventScheduler:
+        """A scheduler that keeps its jobs in a private MongoDB in the directory `path`: see `MongoDBJobStore.embedded`.
+
+        :param options: settings by name, without `jobstores`
+        :raises EmbeddedMongoError: if there is no mongod, or it cannot be started
+        """
+        from gsched.stores import MongoDBJobStore  # with it comes PyMongo
+
+        return cls(jobstores={"default": MongoDBJobStore.embedded(path)}, **options)
 
     # -- lifecycle ----------------------------------------------------------------------------------------------
 

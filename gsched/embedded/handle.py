@@ -35,10 +35,17 @@ class EmbeddedMongo:
 
     def __init__(self, path: str | os.PathLike[str], *, timeout_seconds: float = 60.0) -> None:
         self.path = Path(path).expanduser().resolve()
+        self._timeout = timeout_seconds
         self._share: int | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Take a share again after `close`; nothing happens while there is one. Raises EmbeddedMongoError."""
+        if self._share is not None:
+            return
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._open(Deadline(timeout_seconds, f"mongod in {self.path} was not ready (see mongod.log there)"))
+            self._open(Deadline(self._timeout, f"mongod in {self.path} was not ready (see mongod.log there)"))
         except OSError as error:
             raise EmbeddedMongoError(f"the data directory {self.path} cannot be used: {error}") from error
 

@@ -15,6 +15,7 @@ from gevent.monkey import is_module_patched
 from gsched.clock import Clock
 from gsched.document import DocumentReader
 from gsched.durations import as_seconds
+from gsched.embedded import EmbeddedMongo, open_embedded
 from gsched.errors import ConfigurationError, FuncRefError
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
@@ -77,9 +78,23 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
         self._keep_history = timedelta(seconds=as_seconds(history_keep, "history_keep"))
         self._successes = _sampling(history_successes)
         self._greenlets: list[gevent.Greenlet] = []
+        self._mongo: EmbeddedMongo | None = None
         self._connection = Connection(
             uri=uri, client=client, database=database, collection=collection, address=address, options=client_options
         )
+
+    @classmethod
+    def embedded(cls, path: str | os.PathLike[str], **options: Any) -> MongoDBJobStore:
+        """A store in a private MongoDB, for people who have none: see `gsched.embedded`.
+
+        :param path: a directory for its data; processes that name the same one share it
+        :param options: further arguments of the store
+        :raises EmbeddedMongoError: if there is no mongod, or it cannot be started; the message says what to install
+        """
+        mongo = open_embedded(path)
+        store = cls(mongo.uri, **options)
+        store._mongo = mongo
+        return store
 
     def bind(self, alias: str, clock: Clock, allowed: AllowedFunctions) -> None:
         super().bind(alias, clock, _Widened(allowed, self._modules) if self._modules else allowed)
@@ -87,6 +102,8 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
     def start(self, hub: HubSide, paused: bool) -> None:
         if not is_module_patched("socket"):
             raise ConfigurationError(f"jobs in MongoDB can only be run where gevent has patched socket: {PATCH_REMEDY}")
+        if self._mongo is not None:
+            self._mongo.open()  # after a shutdown
         cluster = MongoCluster(self._connection, lambda: DocumentReader(self.allowed, self.alias, id_key="_id"))
         self._ownership = Ownership(cluster, self.clock, hub, _node_name, self._pace)
         self._ownership.pause(paused)
@@ -114,6 +131,8 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
             gevent.joinall(self._greenlets, timeout=CLOSE_SECONDS)
             self._greenlets = []
         self._connection.close()
+        if self._mongo is not None:
+            self._mongo.close()
 
     def settle(self, run: Run, result: Result) -> None:
         self._aftermath.settle(run, result, self._node())

@@ -363,7 +363,7 @@ class Hub:
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))
         if entry.held is not None:
-            if not entry.parked:
+            if not entry.parked and not self._finishing:
                 entry.lane.go_on(entry)
         elif entry.due is None and not entry.running:
             self._end(entry) if entry.live else entry.lane.forget_if_idle(entry)

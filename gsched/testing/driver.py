@@ -8,7 +8,14 @@ from typing import Any
 
 import gevent
 
-from gsched.events import CATALOGUE, EVENT_ALL, EVENT_JOB_STARTED, EVENT_JOB_SUBMITTED, SchedulerEvent
+from gsched.events import (
+    CATALOGUE,
+    EVENT_ALL,
+    EVENT_JOB_INTERRUPTED,
+    EVENT_JOB_STARTED,
+    EVENT_JOB_SUBMITTED,
+    SchedulerEvent,
+)
 from gsched.scheduler import GeventScheduler
 from gsched.slices import give_way
 from gsched.testing.manual_clock import ManualClock
@@ -17,7 +24,7 @@ _QUIET_TURNS = 4  # of the event loop, until a run that can go on without the cl
 _OUTCOMES = tuple(
     code
     for code, kind in CATALOGUE.items()
-    if kind.name.startswith("run.") and code not in (EVENT_JOB_STARTED, EVENT_JOB_SUBMITTED)
+    if kind.name.startswith("run.") and code not in (EVENT_JOB_STARTED, EVENT_JOB_SUBMITTED, EVENT_JOB_INTERRUPTED)
 )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 from gsched.errors import FuncRefError, GschedError, InvalidJobError
 from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms, to_ms
-from gsched.job import NOTHING, OPTIONS, CallChecker, Job, checked_kwargs, checked_text, name_of
+from gsched.job import NOTHING, OPTIONS, CallChecker, Job, checked_text, name_of
 from gsched.triggers import BaseTrigger
 from gsched.triggers.registry import trigger_fields, trigger_from_fields
 
@@ -230,7 +230,10 @@ def _args(key: str, value: Any) -> tuple[Any, ...]:
 
 
 def _kwargs(key: str, value: Any) -> Mapping[str, Any]:
-    return checked_kwargs(value) if value else _mapping(key, value)
+    for name in (mapping := _mapping(key, value)):
+        if type(name) is not str:
+            raise InvalidJobError(f"{key}: expected text keys, got {name!r}")
+    return mapping
 
 
 def _mapping(key: str, value: Any) -> Mapping[str, Any]:
@@ -287,21 +290,24 @@ def _trigger(fields: Any, problems: list[str]) -> BaseTrigger:
         anchor = fields.get("anchor") if type(fields) is dict and fields.get("type") == "interval" else None
         if isinstance(anchor, datetime) and anchor.tzinfo is not None:
             # Intervals of jobs that were added one by one differ in their anchors only.
-            return _shared_trigger({**fields, "anchor": None}).anchored(to_ms(anchor))
+            return _shared_trigger({**fields, "anchor": None}, to_ms(anchor))
         return _shared_trigger(fields)
     except Exception as error:  # a plugin's type, or hostile values, may raise anything
         problems.append(_reason("trigger", error))
         return UnreadableTrigger(fields)
 
 
-def _shared_trigger(fields: Any) -> BaseTrigger:
+def _shared_trigger(fields: Any, anchor: int | None = None) -> BaseTrigger:
     key = _frozen(fields)
-    trigger = _triggers.get(key)
+    trigger = _triggers.get((key, anchor))
     if trigger is None:
-        trigger = trigger_from_fields(fields)
+        if anchor is None:
+            trigger = trigger_from_fields(fields)
+        else:
+            trigger = (_triggers.get((key, None)) or _shared_trigger(fields)).anchored(anchor)
         if len(_triggers) >= _MOST_SEEN:
             _triggers.clear()
-        _triggers[key] = trigger
+        _triggers[key, anchor] = trigger
     return trigger
 
 
@@ -310,8 +316,10 @@ def _frozen(value: Any) -> Any:
     kind = type(value)
     if kind is dict and _PLAIN.issuperset(kinds := tuple(map(type, value.values()))):
         return (*value.items(), kinds)
-    if isinstance(value, Mapping):
+    if kind in _PLAIN:
+        return (kind, value)
+    if kind is dict or isinstance(value, Mapping):
         return (dict, *value, *map(_frozen, value.values()))
-    if isinstance(value, (list, tuple)):
+    if kind is list or isinstance(value, tuple):
         return (list, *map(_frozen, value))
     return (kind, value.isoformat() if isinstance(value, datetime) else value)

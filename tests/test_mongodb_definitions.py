@@ -113,7 +113,8 @@ def ids(store, **query):
 def test_a_job_comes_back_as_it_was_added(any_store):
     full = job(
         args=(1, "two", 3.5, None, b"\x00", {"k": [1]}), kwargs={"x": 1}, name="n", misfire_grace_ms=1500,
-        coalesce=False, max_instances=7, timeout_seconds=2.5, recover=True, tags=("t", "u"), metadata={"m": {"n": 1}}, executor="e",
+        coalesce=False, max_instances=7, timeout_seconds=2.5, recover=True, tags=("t", "u"),
+        metadata={"m": {"n": 1}}, executor="e",
     )  # fmt: skip
     assert add(any_store, full) == [full]
     found = any_store.get("a")
@@ -621,7 +622,12 @@ def test_many_processes_may_prepare_at_once(site):
     assert {index.document["name"] for index in INDEXES} <= set(site.jobs.index_information())
 
 
-def test_definitions_work_in_a_forked_child(site, store):
+@pytest.mark.parametrize("given", [True, False], ids=["with a client that was given", "with clients of its own"])
+def test_definitions_work_in_a_forked_child(site, given):
+    store = site.store()
+    if given:
+        store = MongoDBJobStore(client=site.database.client, database=site.database.name)
+        store.bind("default", site.clock, AllowedFunctions([HERE]))
     add(store, job())
     reading, writing = os.pipe()
     child = os.fork()

@@ -1,0 +1,195 @@
+"""The checker: whether every instant at which a job was due had exactly one outcome, whatever happened to the nodes.
+
+What is compared: the triggers' arithmetic, the lines that runs wrote outside the database, the history in the database,
+and the events. A run that ended and is reported as lost all the same is what a crash cannot tell apart: it is counted,
+and must be no older than the time for which a crash leaves things uncertain.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gsched.instants import from_ms, to_ms
+from gsched.job import Job
+
+UNCERTAIN_SECONDS = 5.0  # runs shorter than 3 s hold back what is known to have ended; and a margin for busy machines
+SPAN_EVENTS = frozenset({"run.missed", "run.skipped", "run.coalesced", "run.lost"})
+
+Line = dict[str, Any]
+
+
+class Lines:
+    """A file of JSON lines that others append to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read: list[Line] = []
+        self._position = 0
+
+    def all(self) -> list[Line]:
+        """All lines so far."""
+        if self.path.exists():
+            with open(self.path, "rb") as file:
+                file.seek(self._position)
+                for line in file:
+                    if line.endswith(b"\n"):
+                        self._position += len(line)
+                        self._read.append(json.loads(line))
+        return self._read
+
+    def named(self, name: str) -> list[Line]:
+        """Events of this name."""
+        return [line for line in self.all() if line["name"] == name]
+
+
+@dataclass
+class Verdict:
+    """What the checker found.
+
+    :ivar counts: instants, and how many of them ended in which way
+    :ivar problems: each instant that is wrong, in words
+    :ivar lateness: seconds, of all first attempts
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    lateness: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Told:
+    """All that is told of one instant of a job."""
+
+    started: list[int] = field(default_factory=list)  # attempts
+    ended: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    spans: set[tuple[str, int, int]] = field(default_factory=set)  # outcome, first, end: by events or history
+    in_history: bool = False
+
+
+def check(
+    jobs: Iterable[Job],
+    until: int,
+    runs: Sequence[Line],
+    events: Sequence[Line],
+    history: Sequence[Mapping[str, Any]],
+    crashes: Sequence[float],
+) -> Verdict:
+    """Compare what was due up to `until` (ms) with what was told of it.
+
+    :param jobs: with intervals since their start_date, which nobody has changed
+    :param crashes: when nodes were killed or stopped in mid-air (seconds)
+    """
+    verdict = Verdict()
+    told: dict[str, dict[int, Told]] = defaultdict(lambda: defaultdict(Told))
+    for line in runs:
+        if line["request"] is None:
+            about = told[line["job"]][line["at"]]
+            (about.started if line["what"] == "start" else about.ended).append(line["attempt"])
+            about.times.append(line["time"])
+    spans = _spans(events, history)
+    for job in jobs:
+        due = list(_due(job, until))
+        stray = sorted(instant for instant in told[job.id].keys() - set(due) if instant <= until)
+        verdict.problems += [f"{job.id} {_show(instant)} ran and was never due" for instant in stray]
+        covering = iter(sorted(spans[job.id], key=lambda span: span[1]))
+        open_spans: list[tuple[str, int, int, bool]] = []
+        upcoming = next(covering, None)
+        for instant in due:
+            while upcoming is not None and upcoming[1] <= instant:
+                open_spans.append(upcoming)
+                upcoming = next(covering, None)
+            open_spans = [span for span in open_spans if instant < span[2]]
+            about = told[job.id][instant]
+            about.spans = {span[:3] for span in open_spans}
+            about.in_history = any(span[3] for span in open_spans)
+            _judge(job, instant, about, crashes, verdict)
+    return verdict
+
+
+def _due(job: Job, until: int) -> Iterator[int]:
+    instant = job.next_ms(0)
+    while instant is not None and instant <= until:
+        yield instant
+        instant = job.next_ms(instant)
+
+
+def _spans(
+    events: Sequence[Line], history: Sequence[Mapping[str, Any]]
+) -> dict[str, list[tuple[str, int, int, bool]]]:
+    """What ended without a run: outcome, first, end, and whether the history has it."""
+    found: dict[str, dict[tuple[str, int, int], bool]] = defaultdict(dict)
+    for said in events:
+        if said["name"] in SPAN_EVENTS and "first" in said:
+            found[said["job_id"]].setdefault((said["outcome"], said["first"], said["end"]), False)
+    for document in history:
+        outcome = document.get("outcome")
+        if outcome in ("lost", "missed", "skipped", "coalesced"):
+            first = to_ms(document["scheduled_at"])
+            end = to_ms(document["until"]) if "until" in document else first + 1
+            found[document["job_id"]][(outcome, first, end)] = True
+    spans: dict[str, list[tuple[str, int, int, bool]]] = defaultdict(list)
+    for job_id, theirs in found.items():
+        spans[job_id] = [(*span, written) for span, written in theirs.items()]
+    return spans
+
+
+def _judge(job: Job, instant: int, about: Told, crashes: Sequence[float], verdict: Verdict) -> None:
+    """Count the instant, or say what is wrong with it."""
+    counts = verdict.counts
+    counts["instants"] += 1
+    outcomes = {outcome for outcome, _, _ in about.spans}
+    problems: list[str] = []
+    if len(about.started) != len(set(about.started)) or (len(about.started) > 1 and not job.recover):
+        counts["doubled"] += 1
+        problems.append(f"started {len(about.started)} times, attempts {about.started}")
+    if len(outcomes - {"lost"}) > 1 or (outcomes - {"lost"} and about.started and not job.recover):
+        counts["two_outcomes"] += 1
+        problems.append(f"has several outcomes: {outcomes}, attempts {about.started}")
+    if outcomes and not about.in_history:
+        counts["not_in_history"] += 1
+    if about.started:
+        _judge_run(job, instant, about, outcomes, crashes, verdict, problems)
+    elif outcomes:
+        counts[sorted(outcomes)[0]] += 1
+    else:
+        counts["missing"] += 1
+        problems.append("has no outcome")
+    verdict.problems += [f"{job.id} {_show(instant)} {problem}" for problem in problems]
+
+
+def _judge_run(
+    job: Job,
+    instant: int,
+    about: Told,
+    outcomes: set[str],
+    crashes: Sequence[float],
+    verdict: Verdict,
+    problems: list[str],
+) -> None:
+    counts = verdict.counts
+    counts["run"] += 1
+    if 1 in about.started:
+        verdict.lateness.append(min(about.times) - instant / 1000)
+    if max(about.started) > 1:
+        counts["recovered"] += 1
+    if max(about.started) in about.ended:
+        if "lost" in outcomes:
+            counts["uncertain"] += 1
+            began = max(about.times)
+            if not any(began - 1.0 <= crash <= began + UNCERTAIN_SECONDS for crash in crashes):
+                problems.append(f"ended, and was reported as lost, but no node crashed soon after: {about}")
+    elif "lost" in outcomes:
+        counts["lost"] += 1
+    else:
+        counts["silent"] += 1
+        problems.append(f"was cut without a word: {about}")
+
+
+def _show(instant: int) -> str:
+    return from_ms(instant).isoformat(timespec="milliseconds")

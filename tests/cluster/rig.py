@@ -1,0 +1,436 @@
+"""Real processes for tests: MongoDB servers and nodes that are started, killed, stopped and continued."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from cluster.checker import Lines, Verdict, check
+from gsched import GeventScheduler
+from gsched.embedded import find_mongod
+from gsched.stores import JobQuery, MongoDBJobStore
+from gsched.stores.mongodb.tenure import slot_of
+
+HERE = Path(__file__).parent
+PR_SET_PDEATHSIG = 1
+LONGEST_SECONDS = 30.0  # a bound for waits that should be short
+POLL_SECONDS = 0.02
+REPLICA_SET = "rs"
+
+
+def wait_until(
+    condition: Callable[[], Any], what: str | Callable[[], object], seconds: float = LONGEST_SECONDS
+) -> Any:
+    """Wait for `condition` to give something true, and give it. Fails after `seconds`, saying what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s for: {what() if callable(what) else what}")
+        time.sleep(POLL_SECONDS)
+    return value
+
+
+class Process:
+    """A child process that ends with this one."""
+
+    def __init__(self, command: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
+        libc = ctypes.CDLL(None)
+        with open(log, "ab") as out:
+            self.popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **(environment or {})},
+                preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+            )
+
+    def signal(self, number: int) -> float:
+        """Send a signal; when (monotonic time is not comparable with what others write down)."""
+        now = time.time()
+        self.popen.send_signal(number)
+        return now
+
+    def kill(self) -> float:
+        """kill -9; when."""
+        now = self.signal(signal.SIGKILL)
+        self.popen.wait()
+        return now
+
+    def freeze(self) -> float:
+        """Stop it in mid-air, as a suspended machine or a debugger does."""
+        return self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> float:
+        return self.signal(signal.SIGCONT)
+
+    def alive(self) -> bool:
+        return self.popen.poll() is None
+
+    def end(self, seconds: float = 20.0) -> None:
+        """Ask it to end, and wait; kill it if it does not."""
+        if self.alive():
+            self.popen.terminate()
+            self.thaw()
+        try:
+            self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"did not end within {seconds} s: {self.popen.args}") from None
+
+
+# -- MongoDB ----------------------------------------------------------------------------------------------------------
+
+
+class Mongod(Process):
+    """A MongoDB server on a loopback port.
+
+    :param options: more of mongod's options
+    """
+
+    def __init__(self, directory: Path, *options: str, port: int | None = None) -> None:
+        self.directory, self.options = directory, options
+        self.port = port or free_port()
+        (directory / "db").mkdir(parents=True, exist_ok=True)
+        super().__init__(self._command(), directory / "mongod.log")
+
+    def _command(self) -> list[str]:
+        return [
+            str(find_mongod()),
+            *("--dbpath", str(self.directory / "db"), "--port", str(self.port), "--bind_ip", "127.0.0.1"),
+            *("--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--quiet"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *("--setParameter", "enableTestCommands=1"),
+            *self.options,
+        ]
+
+    def start_again(self) -> None:
+        """After it was killed: on the same data and port."""
+        super().__init__(self._command(), self.directory / "mongod.log")
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def uri(self) -> str:
+        """Of this server alone."""
+        return f"mongodb://{self.address}/?directConnection=true"
+
+    def client(self, **options: Any) -> Any:
+        return MongoClient(self.uri, tz_aware=True, datetime_conversion="DATETIME_AUTO", **options)
+
+    def wait_until_up(self) -> None:
+        """Until it answers."""
+        with self.client(serverSelectionTimeoutMS=200) as client:
+            wait_until(lambda: self._answers(client), lambda: f"mongod to answer; its log: {self.log_tail()}")
+
+    def _answers(self, client: Any) -> bool:
+        assert self.alive(), f"mongod ended: {self.log_tail()}"
+        try:
+            return bool(client.admin.command("ping"))
+        except PyMongoError:
+            return False
+
+    def log_tail(self) -> str:
+        return (self.directory / "mongod.log").read_text(errors="replace")[-2000:]
+
+
+class ReplicaSet:
+    """MongoDB servers that replicate each other, with a short election timeout."""
+
+    def __init__(self, directory: Path, members: int = 1, *options: str, ready: bool = True) -> None:
+        self.members = [
+            Mongod(directory / f"member{n}", "--replSet", REPLICA_SET, "--oplogSize", "64", *options)
+            for n in range(members)
+        ]
+        if ready:
+            self.wait_until_ready()
+
+    @property
+    def uri(self) -> str:
+        if len(self.members) == 1:
+            return self.members[0].uri
+        return f"mongodb://{','.join(each.address for each in self.members)}/?replicaSet={REPLICA_SET}"
+
+    def client(self, **options: Any) -> Any:
+        return MongoClient(self.uri, tz_aware=True, datetime_conversion="DATETIME_AUTO", **options)
+
+    def wait_until_ready(self) -> None:
+        """Until it has been initiated and has a primary."""
+        for each in self.members:
+            each.wait_until_up()
+        members = [{"_id": n, "host": each.address} for n, each in enumerate(self.members)]
+        settings = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
+        with self.members[0].client() as client:
+            client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members, "settings": settings})
+        wait_until(self.primary, "a primary")
+
+    def primary(self) -> Mongod | None:
+        """The member that is primary now."""
+        for each in self.members:
+            if each.alive():
+                with each.client(serverSelectionTimeoutMS=200, socketTimeoutMS=1000) as client:
+                    try:
+                        if client.admin.command("hello").get("isWritablePrimary"):
+                            return each
+                    except PyMongoError:
+                        pass
+        return None
+
+    def step_down(self) -> None:
+        """Have the primary give up, and another one take over."""
+        primary = wait_until(self.primary, "a primary")
+        with primary.client() as client:
+            client.admin.command({"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 3})
+
+    def end(self) -> None:
+        end_all(self.members)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def end_all(processes: list[Any]) -> None:
+    """Tests that are over need no clean end."""
+    for each in processes:
+        if each.alive():
+            each.kill()
+
+
+# -- nodes ------------------------------------------------------------------------------------------------------------
+
+
+class Node(Process):
+    """A process that runs the node program."""
+
+    def __init__(self, name: str, directory: Path, settings: dict[str, Any]) -> None:
+        self.name = name
+        self.log = directory / f"{name}.log"
+        super().__init__([sys.executable, str(HERE / "node.py"), json.dumps({"name": name, **settings})], self.log)
+
+    def arm(self) -> None:
+        """Let it crash where it was told to."""
+        self.signal(signal.SIGUSR1)
+
+
+class Cluster:
+    """Nodes that share the jobs of one database, and what they wrote down.
+
+    :param uri: of the database server
+    :param node_ttl: short, so that tests are
+    :param options: of the replica set's client here, which adds and looks at jobs without running any
+    """
+
+    def __init__(self, uri: str, directory: Path, *, node_ttl: float = 2.0, **options: Any) -> None:
+        self.uri, self.directory, self.node_ttl = uri, directory, node_ttl
+        self.database = f"cluster_{uuid.uuid4().hex[:8]}"
+        self.nodes: dict[str, Node] = {}
+        self.ended: dict[str, list[float]] = {}  # when a node was killed or stopped in mid-air
+        self.runs = Lines(directory / "runs.jsonl")
+        self.events = Lines(directory / "events.jsonl")
+        self.client = MongoClient(uri, tz_aware=True, datetime_conversion="DATETIME_AUTO", **options)
+        self.store = MongoDBJobStore(uri, database=self.database)
+        self.scheduler = GeventScheduler(jobstores={"default": self.store}, timezone="UTC")
+
+    # -- nodes ----------------------------------------------------------------------------------------------------
+
+    def start(self, name: str, **settings: Any) -> Node:
+        """Start a node; it joins soon."""
+        told = self.settings(**settings)
+        self.nodes[name] = Node(name, self.directory, told)
+        return self.nodes[name]
+
+    def settings(self, **settings: Any) -> dict[str, Any]:
+        """What a node is told, but for its name."""
+        return {
+            "uri": self.uri,
+            "database": self.database,
+            "runs": str(self.runs.path),
+            "events": str(self.events.path),
+            "node_ttl": self.node_ttl,
+            **settings,
+        }
+
+    def start_and_wait(self, *names: str, **settings: Any) -> list[Node]:
+        """Start nodes, and wait until they have divided the slots among all that are alive."""
+        nodes = [self.start(name, **settings) for name in names]
+        self.wait_until_balanced()
+        return nodes
+
+    def wait_until_balanced(self) -> None:
+        """Until every living node owns slots, and nobody else does."""
+        wait_until(
+            self._is_balanced, lambda: f"{self._living()} to own slots, but {self._owners()}\n{self.problems_said()}"
+        )
+
+    def _is_balanced(self) -> bool:
+        assert all(node.alive() for node in self.nodes.values() if node.name not in self.ended), self.problems_said()
+        owners = self._owners()
+        return set(owners) == self._living() and len(self._slots()) == 256
+
+    def _living(self) -> set[str]:
+        return {node.name for node in self.nodes.values() if node.alive()}
+
+    def _slots(self) -> dict[int, str]:
+        slots = self.client[self.database]["jobs.slots"].find({"attached": True})
+        return {slot["_id"]: slot["owner"] for slot in slots}
+
+    def _owners(self) -> set[str]:
+        """Names of nodes (not their ids) that own slots."""
+        names = {said["node"]: said["node_name"] for said in self.events.all() if said["name"] == "node.joined"}
+        return {names.get(owner, owner) for owner in self._slots().values()}
+
+    def jobs_of(self, name: str, jobs: list[str]) -> list[str]:
+        """Those of the jobs that the node owns now."""
+        ids = {said["node"] for said in self.events.named("node.joined") if said["node_name"] == name}
+        slots = self._slots()
+        return [job for job in jobs if slots.get(slot_of(job)) in ids]
+
+    def kill(self, name: str) -> float:
+        """kill -9 a node; when."""
+        when = self.nodes[name].kill()
+        self.ended.setdefault(name, []).append(when)
+        return when
+
+    def note_crash(self, name: str) -> float:
+        """The node has been told to crash: wait until it has; about when."""
+        self.nodes[name].popen.wait(LONGEST_SECONDS)
+        self.ended.setdefault(name, []).append(time.time())
+        return time.time()
+
+    def freeze(self, name: str) -> float:
+        when = self.nodes[name].freeze()
+        self.ended.setdefault(name, []).append(when)
+        return when
+
+    def stop(self, *names: str) -> float:
+        """End nodes cleanly, all if none is named; when they were told to."""
+        nodes = [self.nodes[name] for name in names or self._living()]
+        when = time.time()
+        for node in nodes:
+            node.signal(signal.SIGTERM)
+        for node in nodes:
+            node.end()
+        return when
+
+    def close(self) -> None:
+        """Whatever happened: nothing is left."""
+        end_all(list(self.nodes.values()))
+        self.store.close()
+        self.client.close()
+
+    # -- jobs -----------------------------------------------------------------------------------------------------
+
+    def add_ticks(self, count: int, seconds: float = 0.5, **options: Any) -> list[str]:
+        """Add jobs that recur every so often from one second from now, out of step with each other."""
+        start = (int(time.time()) + 1) * 1000
+        ids = [f"{options.get('name', 'tick')}-{n}" for n in range(count)]
+        self.scheduler.add_jobs(
+            {
+                "func": "cluster.jobs:tick",
+                "trigger": "interval",
+                "seconds": seconds,
+                "start_date": datetime.fromtimestamp((start + n * 37 % round(seconds * 1000)) / 1000, UTC),
+                "id": job_id,
+                **options,
+            }
+            for n, job_id in enumerate(ids)
+        )
+        return ids
+
+    def starts(self, job: str | None = None, since: float = 0.0, **wanted: Any) -> list[dict[str, Any]]:
+        """What has been started: the lines about it."""
+        return [
+            line
+            for line in self.runs.all()
+            if line["what"] == "start" and line["time"] >= since and job in (None, line["job"])
+            and all(line[key] == value for key, value in wanted.items())
+        ]  # fmt: skip
+
+    def wait_for_event(self, name: str, since: float = 0.0, seconds: float = LONGEST_SECONDS, **wanted: Any) -> Any:
+        """The first such event that happened after `since`."""
+        found = partial(self.first_event, name, since, **wanted)
+        return wait_until(found, lambda: f"{name} {wanted}\n{self.problems_said()}", seconds)
+
+    def first_event(self, name: str, since: float = 0.0, **wanted: Any) -> Any:
+        for said in self.events.named(name):
+            if said["time"] >= since and all(said.get(key) == value for key, value in wanted.items()):
+                return said
+        return None
+
+    def wait_until_all_run(self, jobs: list[str], after: float, seconds: float = LONGEST_SECONDS) -> float:
+        """Wait until each of the jobs has started an instant that was due after `after`; when the last of these began."""
+        def first_starts() -> dict[str, float]:
+            first: dict[str, float] = {}
+            for line in self.starts():
+                if line["at"] > after * 1000 and line["request"] is None:
+                    first.setdefault(line["job"], line["time"])
+            return first
+
+        wait_until(
+            lambda: first_starts().keys() >= set(jobs),
+            lambda: f"runs of {sorted(set(jobs) - first_starts().keys())}\n{self.problems_said()}",
+            seconds,
+        )
+        found = first_starts()
+        return max(found[job] for job in jobs)
+
+    # -- the verdict ----------------------------------------------------------------------------------------------
+
+    def check(self, until: float) -> Verdict:
+        """Whether every instant up to `until` had one outcome. To be called when all nodes have ended."""
+        jobs = list(self.store.find(JobQuery()))
+        history = list(self.client[self.database]["jobs.runs"].find({"request": None}))
+        crashes = [when for times in self.ended.values() for when in times]
+        return check(jobs, round(until * 1000), self.runs.all(), self.events.all(), history, crashes)
+
+    def stop_and_check(self) -> Verdict:
+        """End all nodes cleanly, and assert that every instant until then had one outcome."""
+        verdict = self.check(self.stop())
+        assert not verdict.problems, "\n".join(verdict.problems[:20]) + "\n" + self.problems_said()
+        return verdict
+
+    def problems_said(self) -> str:
+        """The end of what the nodes said, for a test that fails."""
+        said = [f"{line['time']:.3f} {line['node_name']} {line['name']} {brief(line)}" for line in self.events.all()]
+        logs = [f"{n.name}: {n.log.read_text(errors='replace')[-1500:]}" for n in self.nodes.values() if n.log.exists()]
+        return "\n".join([*said[-40:], *logs])
+
+
+def brief(line: dict[str, Any]) -> str:
+    """An event in a line of moderate length."""
+    rest = {key: value for key, value in line.items() if key not in ("time", "node_name", "name")}
+    return str(rest)[:300]
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory for servers and files."""
+    directory = Path(tempfile.mkdtemp(prefix="gsched-cluster-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

@@ -614,11 +614,11 @@ def test_many_processes_may_prepare_at_once(site):
     program = (
         "import sys; from gsched.stores import MongoDBJobStore; from gsched.clock import SystemClock;"
         "from gsched.funcref import AllowedFunctions; store = MongoDBJobStore(sys.argv[1], database=sys.argv[2]);"
-        "store.bind('default', SystemClock(), AllowedFunctions()); print(store.add([], False)); store.close()"
+        "store.bind('default', SystemClock(), AllowedFunctions()); print(store._connection.prepare()); store.close()"
     )
     command = [sys.executable, "-c", program, site.uri, site.database.name]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(4)]
-    assert [(each.communicate(timeout=60)[0], each.returncode) for each in started] == [("[]\n", 0)] * 4
+    assert [(each.communicate(timeout=60)[0], each.returncode) for each in started] == [("None\n", 0)] * 4
     assert {index.document["name"] for index in INDEXES} <= set(site.jobs.index_information())
 
 
@@ -753,6 +753,12 @@ def test_a_dead_server_is_an_error_of_ours_within_a_bounded_time():
         with pytest.raises(StoreUnreachableError, match="next call tries again"):
             verb()
     store.close()
+
+
+def test_making_a_scheduler_does_not_connect():
+    store = MongoDBJobStore("mongodb://127.0.0.1:9/")
+    GeventScheduler(jobstores={"default": store}).remove_jobstore("default")
+    assert store._connection._made == {}
 
 
 def test_errors_of_the_driver_become_ours():

@@ -39,6 +39,8 @@ class MongoDefinitions:
         same ids at the same moment, what this call has added is removed again; they may have seen it. If the
         connection breaks for good, or others change the jobs that are being replaced, a part may be stored.
         """
+        if not jobs:  # a scheduler that is being made adds none, and must not connect yet
+            return []
         self._connection.prepare()
         adding = Adding(self._connection.jobs(), self._reader, self.clock.now_ms(), replace, timed)
         return adding.add(jobs)

@@ -32,6 +32,16 @@ class LoadsBadly:
         return (os.path.join, (1,))
 
 
+class SlowToLoad:
+    """Is loaded when somebody writes into a fifo."""
+
+    def __init__(self, fifo: str) -> None:
+        self._fifo = fifo
+
+    def __reduce__(self) -> Any:
+        return (echo, (self._fifo,))
+
+
 def add(a: int, b: int = 0) -> int:
     return a + b
 

@@ -15,8 +15,9 @@ from gevent.event import Event
 
 from gsched.errors import ConfigurationError, RunCancelled, RunTimedOut
 from gsched.executors import GreenletPoolExecutor
+from gsched.executors.interruption import Interruption
 from gsched.job import Job
-from gsched.run import Outcome, Run, current_run
+from gsched.run import Outcome, Result, Run, current_run
 
 seen: ContextVar[str] = ContextVar("seen", default="nothing")
 
@@ -319,6 +320,15 @@ def test_a_cancelled_run_does_not_time_out(narrow: Rig) -> None:
     narrow.step("raise", after=0)
     narrow.step("kill", after=1)
     assert narrow.outcome(run) is Outcome.CANCELLED
+    assert narrow.clock.pending() == 0
+
+
+def test_a_run_told_to_stop_before_its_start_was_noticed_is_not_watched_again(narrow: Rig) -> None:
+    """Threads begin on their own, so that the cancellation may come first."""
+    interruption = Interruption(narrow.run_of(int), narrow.clock, lambda *_: None, lambda *_: None)
+    interruption.begin(Outcome.CANCELLED)
+    interruption.begin_after(5.0)
+    interruption.conclude(Result(Outcome.SUCCEEDED))
     assert narrow.clock.pending() == 0
 
 

@@ -339,11 +339,11 @@ def test_a_late_order_to_stop_does_not_hit_the_next_run(rig: Rig, begun: Path) -
     assert rig.result(after).value == "undisturbed"
 
 
-def test_an_order_to_stop_that_overtakes_the_function_is_kept(rig: Rig, tmp_path: Path) -> None:
-    """Raised in the run as soon as its function could begin, however long that takes."""
-    run = rig.begin(jobs.block_for_ever, os.devnull, str(tmp_path / "cleaned"))
+def test_an_order_to_stop_that_overtakes_the_function_is_kept(rig: Rig, begun: Path) -> None:
+    run = rig.begin(jobs.block_for_ever, os.devnull, jobs.SlowToLoad(str(begun)))
     rig.executor.cancel(run)
     rig.step("raise", after=0)
+    told(begun, os.devnull)
     assert rig.outcome(run) is Outcome.CANCELLED
     assert rig.steps == ["raise"]
 
@@ -356,6 +356,17 @@ def test_a_run_can_be_cancelled_while_its_worker_starts() -> None:
         rig.step("raise", after=0)
         assert rig.outcome(run) is Outcome.CANCELLED
         assert rig.started == []
+
+
+def test_a_run_cancelled_just_before_its_worker_is_ready_is_not_sent() -> None:
+    with rig_of(ProcessPoolExecutor(1)) as rig:
+        run = rig.submit(jobs.add, 1)
+        gevent.idle()
+        assert rig.executor.cancel(run)
+        result = rig.result(run)
+        assert (result.outcome, result.value) == (Outcome.CANCELLED, None)
+        assert rig.started == []
+        assert rig.clock.pending() == 0
 
 
 # -- whole programs -------------------------------------------------------------------------------------------
@@ -441,6 +452,18 @@ if __name__ == "__main__":
 UNGUARDED = """
 with rig_of(ProcessPoolExecutor(1)) as rig:
     print(rig.finish(jobs.add, 1).error)
+print("children:", open(f"/proc/self/task/{os.getpid()}/children").read())
+"""
+
+NEVER_READY = """
+if __name__ != "__main__":
+    time.sleep(1_000_000)
+with rig_of(ProcessPoolExecutor(1)) as rig:
+    run = rig.submit(jobs.add, 1)
+    gevent.sleep(0.1)
+    rig.executor.cancel(run)
+    rig.step("raise", after=0)
+    print(rig.outcome(run))
 """
 
 
@@ -499,7 +522,13 @@ def test_a_run_that_waits_in_gevent_is_told_inside(tmp_path: Path, patched: str)
 
 
 def test_a_main_module_without_a_guard_is_told_so(tmp_path: Path) -> None:
-    assert "if __name__ == '__main__'" in output_of(program(tmp_path, UNGUARDED), "unpatched")
+    told, children = output_of(program(tmp_path, UNGUARDED), "unpatched").splitlines()
+    assert "if __name__ == '__main__'" in told
+    assert children == "children: "
+
+
+def test_a_run_can_be_cancelled_while_a_main_module_hangs(tmp_path: Path) -> None:
+    assert output_of(program(tmp_path, NEVER_READY), "unpatched") == "cancelled\n"
 
 
 # -- settings -------------------------------------------------------------------------------------------------

@@ -77,14 +77,13 @@ class ProcessPoolExecutor(BaseExecutor):
         self._open = True
 
     def shutdown(self) -> None:
-        """End all workers and wait until they have ended, two seconds at most for each that is idle."""
+        """Have all workers end, and wait until they have, which takes those that execute a second at most."""
         self._open = False
-        idle, self._idle = self._idle, []
-        for worker in self._busy:
-            worker.kill()
-        for worker in idle:
+        workers = [*self._idle, *self._busy]
+        self._idle.clear()
+        for worker in workers:
             worker.close()
-        for worker in [*idle, *self._busy]:
+        for worker in workers:
             worker.end()
 
     def forked(self) -> None:

@@ -74,7 +74,7 @@ class Watchdog:
 
 
 def _describe(frame: FrameType) -> dict[str, Any]:
-    stack = "".join(traceback.format_stack(frame, limit=-_STACK_FRAMES))
+    stack = "".join(traceback.format_stack(frame, limit=_STACK_FRAMES))
     outer: FrameType | None = frame
     while outer is not None and outer.f_code is not GreenletPoolExecutor.execute.__code__:
         outer = outer.f_back

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from datetime import datetime, timedelta
 
 import gevent
 import pytest
+from programs import run_program
 
 from gsched import (
     EVENT_JOB_EXECUTED,
@@ -403,26 +399,6 @@ def test_a_start_that_fails_leaves_nothing_half_done(make_bench, part):
 
 
 # -- in a process of its own ----------------------------------------------------------------------------------------
-
-
-def run_program(program, *, interrupt_after=None, timeout=30):
-    """Run a Python program; its output, the error output and the exit code. SIGINT comes after a line of output."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", textwrap.dedent(program)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "TZ": "UTC"},
-    )  # fmt: skip
-    out = ""
-    try:
-        if interrupt_after is not None:
-            while interrupt_after not in out:
-                line = process.stdout.readline()
-                assert line, process.stderr.read()
-                out += line
-            process.send_signal(signal.SIGINT)
-        rest, error = process.communicate(timeout=timeout)
-    finally:
-        process.kill()
-    return out + rest, error, process.returncode
 
 
 FOREVER = """

@@ -1,0 +1,414 @@
+"""Faults: whatever jobs, triggers, listeners, stores and executors do, the scheduler goes on and says what happened."""
+
+from __future__ import annotations
+
+import time
+
+import gevent
+import pytest
+from gevent import GreenletExit
+
+from gsched import (
+    EVENT_HUB_BLOCKED,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_SUBMITTED,
+    EVENT_LISTENER_FAILED,
+    GeventScheduler,
+    GreenletPoolExecutor,
+    IntervalTrigger,
+    MemoryJobStore,
+    RunTimedOut,
+    SchedulerNotRunningError,
+)
+
+
+def assert_sound(bench):
+    """Nothing is half done, and it still works."""
+    assert bench.scheduler.running
+    assert bench.scheduler.get_running() == []
+    assert bench.scheduler._hub.in_progress == 0
+    assert not bench.scheduler._greenlet.ready()
+    bench.ran.clear()
+    job = bench.every(1, args=["sound"])
+    bench.advance(1)
+    job.remove()
+    assert bench.ran == [(bench.elapsed, "sound")]
+
+
+# -- jobs -----------------------------------------------------------------------------------------------------------
+
+
+class Custom(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), Custom("x"), SystemError("x")])
+def test_whatever_a_job_raises_ends_the_run_only(bench, error):
+    def fail():
+        raise error
+
+    bench.every(10, fail, id="failing")
+    bench.advance(20)
+    assert bench.names() == ["run.failed", "run.failed"]
+    event = bench.events("run.failed")[0]
+    assert (event.job_id, event.exception) == ("failing", error)
+    assert "raise error" in event.traceback
+    assert_sound(bench)
+
+
+def test_a_foreign_timeout_that_a_job_lets_through_is_a_failure(bench):
+    def fail():
+        raise gevent.Timeout(5)
+
+    bench.every(10, fail)
+    bench.advance(10)
+    assert bench.names() == ["run.failed"]
+    assert_sound(bench)
+
+
+def test_a_job_that_raises_greenlet_exit_was_cancelled(bench):
+    def leave():
+        raise GreenletExit
+
+    bench.every(10, leave)
+    bench.advance(20)
+    assert bench.names() == ["run.cancelled", "run.cancelled"]
+    assert_sound(bench)
+
+
+def test_a_job_that_kills_its_own_greenlet_was_cancelled(bench):
+    bench.every(10, lambda: gevent.getcurrent().kill())
+    bench.advance(20)
+    assert bench.names() == ["run.cancelled", "run.cancelled"]
+    assert_sound(bench)
+
+
+def test_a_job_that_kills_everybody_elses_greenlet_does_not_kill_the_scheduler(bench):
+    bench.every(10, bench.wait, id="victim")
+    bench.advance(10)
+    victim = bench.scheduler.get_running("victim")[0].worker
+    bench.add(lambda: victim.kill(block=False))
+    bench.settle()
+    assert [event.reason for event in bench.events("run.cancelled")] == ["killed"]
+    bench.scheduler.remove_job("victim")
+    assert_sound(bench)
+
+
+def test_a_run_that_takes_too_long_is_timed_out(bench):
+    bench.every(10, bench.wait, timeout=3, id="slow")
+    bench.advance(12)
+    assert bench.names() == []
+    bench.advance(1)
+    assert bench.names() == ["run.timed_out"]
+    event = bench.events("run.timed_out")[0]
+    assert isinstance(event.exception, RunTimedOut) and str(event.exception) == "the run took longer than 3 s"
+    assert event.run.duration == 3
+    bench.scheduler.remove_job("slow")
+    assert_sound(bench)
+
+
+def test_a_job_that_catches_exceptions_is_timed_out_all_the_same(bench):
+    def careless():
+        while True:
+            try:
+                bench.gate.wait()
+                return
+            except Exception:
+                bench.note("swallowed")
+
+    bench.every(10, careless, timeout=3, id="slow")
+    bench.advance(13)
+    assert (bench.ran, bench.names()) == ([], ["run.timed_out"])
+    bench.scheduler.remove_job("slow")
+    assert_sound(bench)
+
+
+def test_a_job_that_swallows_everything_is_abandoned_and_its_worker_replaced(make_bench):
+    bench = make_bench(executors={"default": GreenletPoolExecutor(1)}).start()
+
+    def stubborn():
+        while not bench.gate.is_set():
+            try:
+                bench.gate.wait()
+            except BaseException as error:
+                bench.note(type(error).__name__)
+
+    bench.add(stubborn, timeout=3, id="stubborn")
+    bench.advance(3)
+    bench.advance(2)
+    assert bench.ran == [(3, "RunTimedOut"), (4, "GreenletExit")]
+    assert [event.step for event in bench.events("run.interrupted")] == ["raise", "kill", "abandon"]
+    assert bench.names() == ["run.timed_out"]
+    assert bench.events("run.timed_out")[0].reason == "abandoned"
+    assert_sound(bench)
+    bench.open_gate()  # what was abandoned ends at last, and nobody hears of it
+    assert bench.names().count("run.timed_out") == 1
+
+
+def test_a_job_that_cleans_up_when_it_is_timed_out_may_do_so(bench):
+    def tidy():
+        try:
+            bench.gate.wait()
+        finally:
+            bench.note("closed")
+
+    bench.every(10, tidy, timeout=3, id="tidy")
+    bench.advance(13)
+    assert (bench.ran, bench.names()) == ([(13, "closed")], ["run.timed_out"])
+
+
+def test_a_run_that_returns_in_time_is_not_interrupted_later(bench):
+    bench.every(10, timeout=3)
+    bench.advance(19)
+    assert (bench.names(), bench.events("run.interrupted")) == (["run.succeeded"], [])
+
+
+def test_a_job_may_shut_the_scheduler_down(bench):
+    bench.add(bench.scheduler.shutdown)
+    bench.driver.wait_for(lambda: bench.events("scheduler.stopped"))
+    assert bench.names() == ["run.succeeded"]
+    with pytest.raises(SchedulerNotRunningError):
+        bench.scheduler.shutdown()
+
+
+# -- triggers -------------------------------------------------------------------------------------------------------
+
+
+class Moody(IntervalTrigger):
+    """Raises once it is asked for what comes after `limit`."""
+
+    __slots__ = ("limit",)
+
+    def __setattr__(self, name, value):
+        object.__setattr__(self, name, value)
+
+    def next_ms(self, after):
+        if after >= getattr(self, "limit", 1 << 62):
+            raise ZeroDivisionError("no idea")
+        return super().next_ms(after)
+
+
+def test_a_trigger_that_raises_parks_its_job_with_the_reason(bench):
+    trigger = Moody(seconds=10, start_date="2026-03-02 12:00:10", timezone="UTC")
+    trigger.limit = bench.at(20)
+    bench.add(None, trigger, id="moody")
+    bench.advance(45)
+    assert bench.ran == [10]
+    assert [event.reason for event in bench.events("job.parked")] == ["its trigger raised ZeroDivisionError('no idea')"]
+    job = bench.scheduler.get_job("moody")
+    assert (job.state, job.next_run_time) == ("parked", None)
+    assert bench.ids(state="parked") == ["moody"]
+    assert_sound(bench)
+
+
+def test_a_trigger_that_raises_when_it_is_added_is_the_callers_error(bench):
+    trigger = Moody(seconds=10, start_date="2026-03-02 12:00:10", timezone="UTC")
+    trigger.limit = 0
+    with pytest.raises(ZeroDivisionError):
+        bench.add(None, trigger)
+    assert bench.ids() == []
+    assert_sound(bench)
+
+
+# -- listeners ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), GreenletExit()])
+def test_a_listener_that_raises_is_reported_and_the_others_hear(bench, error):
+    def bad(event):
+        raise error
+
+    heard = []
+    bench.scheduler.add_listener(bad, EVENT_JOB_EXECUTED)
+    bench.scheduler.add_listener(heard.append, EVENT_JOB_EXECUTED)
+    bench.every(10, id="job")
+    bench.advance(20)
+    assert [event.job_id for event in heard] == ["job", "job"]
+    failed = bench.driver.of(EVENT_LISTENER_FAILED)
+    assert [(event.event_name, event.error_type) for event in failed] == [("run.succeeded", type(error).__name__)] * 2
+    assert "bad" in failed[0].listener
+    assert_sound(bench)
+
+
+def test_a_listener_that_fails_at_everything_does_not_hear_of_itself_for_ever(bench):
+    def bad(event):
+        raise ValueError
+
+    bench.scheduler.add_listener(bad)
+    bench.every(10)
+    bench.advance(10)
+    failed_at = [event.event_name for event in bench.driver.of(EVENT_LISTENER_FAILED)]
+    assert failed_at == ["job.added", "run.submitted", "run.started", "run.succeeded"]
+    assert bench.ran == [10]
+
+
+def test_a_listener_that_blocks_delays_no_run_and_order_is_kept(bench):
+    heard = []
+
+    def blocking(event):
+        bench.gate.wait()
+        heard.append(event.scheduled_run_time.second)
+
+    bench.scheduler.add_listener(blocking, EVENT_JOB_EXECUTED)
+    bench.every(10)
+    for runs in (1, 2, 3):
+        bench.driver.wait_for(lambda: bench.scheduler._hub.at_rest())
+        bench.clock.step(10_000)
+        bench.driver.wait_for(lambda runs=runs: len(bench.ran) == runs)
+    assert (bench.ran, heard) == ([10, 20, 30], [])
+    bench.gate.set()
+    bench.settle()
+    assert heard == [10, 20, 30]
+
+
+def test_a_listener_may_be_removed_and_add_another(bench):
+    heard = []
+
+    def once(event):
+        heard.append("once")
+        bench.scheduler.remove_listener(once)
+        bench.scheduler.add_listener(lambda event: heard.append("after"), EVENT_JOB_EXECUTED)
+
+    bench.scheduler.add_listener(once, EVENT_JOB_EXECUTED)
+    bench.every(10)
+    bench.advance(20)
+    assert heard == ["once", "after"]
+
+
+# -- stores and executors -------------------------------------------------------------------------------------------
+
+
+class Forgetful(MemoryJobStore):
+    def settle(self, run, result):
+        raise OSError("disk full")
+
+    def settle_span(self, job, span):
+        raise OSError("disk full")
+
+    def exhaust(self, job):
+        raise OSError("disk full")
+
+
+def test_a_store_that_raises_is_reported_and_the_hub_lives(make_bench):
+    bench = make_bench(jobstores={"default": Forgetful()}).start()
+    bench.every(10, id="job")
+    bench.add(id="once")
+    bench.advance(20)
+    bench.clock.skip(50_000)
+    bench.scheduler.wake()
+    bench.settle()
+    assert bench.ran == [0, 10, 20, 70]
+    assert {event.error_message for event in bench.events("store.failed")} == {"disk full"}
+    assert bench.names().count("run.succeeded") == 4
+    assert_sound(bench)
+
+
+class Reluctant(GreenletPoolExecutor):
+    def submit(self, run):
+        raise OSError("no more workers")
+
+
+def test_an_executor_that_raises_fails_the_run_and_the_hub_lives(make_bench):
+    bench = make_bench(executors={"reluctant": Reluctant()}).start()
+    job = bench.every(10, executor="reluctant", id="job")
+    bench.advance(20)
+    assert [str(event.exception) for event in bench.events("run.failed")] == ["no more workers"] * 2
+    assert bench.ledger.problems(job.definition, bench.at(10), bench.at(20)) == []
+    assert_sound(bench)
+
+
+def test_a_full_pool_skips_with_the_reason(make_bench):
+    bench = make_bench(executors={"default": GreenletPoolExecutor(1, max_waiting=1)}).start()
+    for name in "abc":
+        bench.add(bench.wait, id=name)
+    bench.settle()
+    assert [(event.job_id, event.reason) for event in bench.events("run.skipped")] == [("c", "pool_full")]
+    bench.open_gate()
+    assert sorted(bench.names()) == ["run.skipped", "run.succeeded", "run.succeeded"]
+    assert_sound(bench)
+
+
+def test_a_run_that_waited_beyond_its_grace_time_is_missed(make_bench):
+    bench = make_bench(executors={"default": GreenletPoolExecutor(1)}).start()
+    bench.add(bench.wait)
+    bench.add(id="strict", misfire_grace_time=5)
+    bench.advance(6)
+    bench.open_gate()
+    assert [(event.job_id, event.reason) for event in bench.events("run.missed")] == [("strict", "waited")]
+    assert bench.ran == [0]
+    assert_sound(bench)
+
+
+# -- the event loop -------------------------------------------------------------------------------------------------
+
+
+def hog():
+    """Holds the event loop: `time` is not patched here."""
+    time.sleep(0.7)
+
+
+def test_a_job_that_holds_the_event_loop_is_named():
+    blocked = []
+    scheduler = GeventScheduler(timezone="UTC", blocked_hub_after=0.2)
+    scheduler.add_listener(blocked.append, EVENT_HUB_BLOCKED)
+    scheduler.add_job(hog, id="hog", name="The hog")
+    scheduler.start()
+    with gevent.Timeout(10):
+        while not blocked:
+            gevent.sleep(0.01)
+    scheduler.shutdown()
+    event = blocked[0]
+    assert (event.job_id, event.job_name) == ("hog", "The hog")
+    assert event.run_id.startswith("hog@")
+    assert event.seconds >= 0.2
+    assert "in hog" in event.stack and "time.sleep(0.7)" in event.stack
+
+
+def test_code_that_holds_the_event_loop_and_is_no_job_is_shown_too():
+    blocked = []
+    scheduler = GeventScheduler(timezone="UTC", blocked_hub_after=0.2)
+    scheduler.add_listener(blocked.append, EVENT_HUB_BLOCKED)
+    scheduler.start()
+    gevent.sleep(0.1)
+    hog()
+    with gevent.Timeout(10):
+        while not blocked:
+            gevent.sleep(0.01)
+    scheduler.shutdown()
+    assert "job_id" not in blocked[0].details
+    assert "in hog" in blocked[0].stack
+
+
+def test_the_clock_is_watched(bench):
+    bench.driver.jump(3600)
+    bench.driver.jump(-1800.5)
+    assert [event.seconds for event in bench.events("clock.skewed")] == [3600, -1800.5]
+    assert_sound(bench)
+
+
+def test_a_clock_that_goes_back_repeats_nothing(bench):
+    job = bench.every(10, id="job")
+    bench.advance(30)
+    bench.driver.jump(-25)
+    bench.advance(40)
+    assert bench.ran == [10, 20, 30, 40]
+    assert bench.ledger.problems(job.definition, bench.at(10), bench.at(45)) == []
+
+
+def test_a_clock_that_goes_forward_makes_runs_late(bench):
+    job = bench.every(10, id="job", misfire_grace_time=15)
+    bench.driver.jump(45)
+    assert bench.ran == [45]
+    assert bench.names() == ["run.missed", "run.coalesced", "run.succeeded"] or bench.names()[0] == "run.missed"
+    assert bench.ledger.problems(job.definition, bench.at(10), bench.at(45)) == []
+
+
+def test_nothing_is_submitted_twice(bench):
+    submitted = []
+    bench.scheduler.add_listener(submitted.append, EVENT_JOB_SUBMITTED)
+    bench.every(10)
+    bench.advance(50)
+    for _ in range(5):
+        bench.scheduler.wake()
+        bench.settle()
+    assert len(submitted) == 5

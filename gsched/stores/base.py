@@ -10,7 +10,9 @@ from typing import NamedTuple, Protocol
 from gsched.clock import Clock
 from gsched.errors import InvalidJobError
 from gsched.events import SchedulerEvent
+from gsched.explanation import Account
 from gsched.funcref import AllowedFunctions
+from gsched.history import JobFigures, RunInfo, RunQuery
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Result, Run
@@ -141,8 +143,8 @@ class HubSide(Protocol):
 class BaseJobStore(ABC):
     """Keeps jobs, and says which of them this scheduler may run, and until when.
 
-    - The methods under "definitions" may be called from any greenlet of the scheduler's thread, also before `start`
-      and after `stop`; they may wait for a database. Each works whole or not at all.
+    - The methods under "definitions" and "the history" may be called from any greenlet of the scheduler's thread, also
+      before `start` and after `stop`; they may wait for a database. Each works whole or not at all.
     - What they change reaches the hub as messages, in order, through the `HubSide` given to `start`. A store posts
       `Admitted` for every job that is to be run here, and `Claimed` before anything of it may be run.
     - The methods under "what became of it" are called by the hub, for every due instant once; they never wait.
@@ -215,6 +217,18 @@ class BaseJobStore(ABC):
     @abstractmethod
     def request_run(self, job: Job, request: str) -> None:
         """Have the job run once, now, outside its schedule. `request` names the run."""
+
+    # -- the history ------------------------------------------------------------------------------------------
+
+    def runs(self, query: RunQuery) -> list[RunInfo]:
+        """What became of due instants, as far as it is kept (see `gsched.records.Keeping`), and the runs in progress
+        that are written down; the newest first."""
+
+    def figures(self, job_id: str) -> JobFigures:
+        """What the job did so far. Raises JobNotFoundError."""
+
+    def account(self, job: Job | None, instant: int) -> Account:
+        """What is known of a job of this store, beside its records, that helps to explain an instant (ms)."""
 
     # -- what became of it ------------------------------------------------------------------------------------
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 
-from gsched.errors import JobIdConflictError, JobNotFoundError
+from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
 from gsched.events import EVENT_JOB_REMOVED, JobEvent
+from gsched.explanation import NEVER_BEFORE, Account
+from gsched.history import JobFigures, RunInfo, RunQuery, newest_first
 from gsched.job import Job, replacement
+from gsched.planning import Span
+from gsched.records import LONG_RUN_MS, Keeping, Record, Tally
+from gsched.run import Outcome, Result, Run
 from gsched.stores.base import (
     ALWAYS,
     Admitted,
@@ -22,11 +28,29 @@ from gsched.stores.base import (
     same_instants,
 )
 
+_PERIODS_KEPT = 100  # in which nothing was run
+
 
 class MemoryJobStore(BaseJobStore):
-    """Keeps jobs in a dict. Everything is always claimed: nobody else can run them."""
+    """Keeps jobs in a dict. Everything is always claimed: nobody else can run them.
 
-    def __init__(self) -> None:
+    :param history_size: how many records of what became of due instants are kept; the oldest go
+    :param history_successes: which successes, and instants coalesced into a later run, the history has: "none", "all",
+        or n for every n-th; all else it always has (see `gsched.records.Keeping`)
+    :raises ConfigurationError: if an argument cannot be right
+    """
+
+    def __init__(self, *, history_size: int = 10_000, history_successes: str | int = "none") -> None:
+        if isinstance(history_size, bool) or not isinstance(history_size, int) or history_size < 0:
+            raise ConfigurationError(f"history_size: expected a whole number from 0, got {history_size!r}")
+        self._keeping = Keeping(history_successes)
+        self._all_alike = self._keeping.every == 0  # successes need not be counted
+        self._records: deque[Record] = deque(maxlen=history_size)
+        self._forgotten_until = 0  # records of instants before this may be gone
+        self._tallies: dict[str, Tally] = {}  # of jobs that have run
+        self._written: dict[str, tuple[int, int]] = {}  # when jobs were added, and changed last
+        self._away_since: int | None = 0  # nothing is run since then
+        self._away: deque[tuple[int, int]] = deque(maxlen=_PERIODS_KEPT)
         self._jobs: dict[str, Job] = {}
         self._exhausted: set[str] = set()  # ids of jobs whose last instant is decided
         self._undecided: dict[str, int] = {}  # how far jobs had come when they were last run here
@@ -45,10 +69,14 @@ class MemoryJobStore(BaseJobStore):
     def pause(self) -> None:
         if not self._paused:
             self._paused = True
-            self._tell(Claimed(self.clock.now_ms()))
+            self._away_since = self.clock.now_ms()
+            self._tell(Claimed(self._away_since))
 
     def resume(self) -> None:
         self._paused = False
+        if self._away_since is not None:
+            self._away.append((self._away_since, self.clock.now_ms()))
+            self._away_since = None
         self._tell(Claimed(ALWAYS))
 
     def stop(self) -> None:
@@ -72,6 +100,11 @@ class MemoryJobStore(BaseJobStore):
                 if job.id in seen or (job.id in self._jobs and job.id not in self._exhausted):
                     raise JobIdConflictError(job.id)
                 seen.add(job.id)
+        now = self.clock.now_ms()
+        fresh = (now, now)  # one for all of them: there may be many
+        for job in jobs:
+            known = self._written.get(job.id)
+            self._written[job.id] = fresh if known is None else (known[0], now)
         return [self._put(job, job.id not in timed) for job in jobs]
 
     def _put(self, job: Job, keep_schedule: bool) -> Job:
@@ -91,6 +124,13 @@ class MemoryJobStore(BaseJobStore):
         else:
             self._tell(Changed(new))
         return new
+
+    def _forget(self, job_id: str) -> None:
+        """Let go of a job, but not of its history."""
+        del self._jobs[job_id]
+        self._forget_progress(job_id)
+        self._tallies.pop(job_id, None)
+        self._written.pop(job_id, None)
 
     def _forget_progress(self, job_id: str) -> None:
         self._exhausted.discard(job_id)
@@ -112,25 +152,112 @@ class MemoryJobStore(BaseJobStore):
 
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         old = self.get(job_id)
+        new = change(old)
+        self._written[job_id] = (self._written[job_id][0], self.clock.now_ms())
         # Not parked: whatever was wrong may be mended.
-        return self._keep(old, change(old).evolve(rev=old.rev + 1, parked=None))
+        return self._keep(old, new.evolve(rev=old.rev + 1, parked=None))
 
     def remove(self, job_id: str) -> Job:
         job = self.get(job_id)
-        del self._jobs[job_id]
-        self._forget_progress(job_id)
+        self._forget(job_id)
         self._tell(Dropped(job_id))
         return job
 
     def remove_all(self) -> int:
         removed, self._jobs = self._jobs, {}
-        self._exhausted, self._undecided = set(), {}
+        self._exhausted, self._undecided, self._tallies, self._written = set(), {}, {}, {}
         for job_id in removed:
             self._tell(Dropped(job_id))
         return len(removed)
 
     def request_run(self, job: Job, request: str) -> None:
         self._tell(RunRequested(job, request, self.clock.now_ms()))
+
+    # -- the history ------------------------------------------------------------------------------------------
+
+    def settle(self, run: Run, result: Result) -> None:
+        started, finished = run.started_ms, run.finished_ms
+        if started is not None:
+            try:
+                tally = self._tallies[run.job.id]
+            except KeyError:
+                tally = self._new_tally(run.job.id)
+            if result.outcome is Outcome.SUCCEEDED:
+                tally.runs += 1
+                tally.started_ms = started
+                tally.finished_ms = finished
+                if (
+                    self._all_alike
+                    and run.request is None
+                    and finished - started < LONG_RUN_MS  # type: ignore[operator]
+                ):
+                    return  # what follows would find the same, at three times the cost of all this
+            else:
+                tally.count(run, result)
+        if self._keeping.keeps(run, result):
+            self._note(Record.of_run(run, result))
+
+    def settle_span(self, job: Job, span: Span) -> None:
+        if self._keeping.keeps_span(span):
+            self._note(Record.of_span(job, span))
+
+    def _note(self, record: Record) -> None:
+        records = self._records
+        if len(records) == records.maxlen:
+            oldest = records[0] if records else record
+            self._forgotten_until = max(self._forgotten_until, oldest.until_ms or oldest.scheduled_ms + 1)
+        records.append(record)
+
+    def _new_tally(self, job_id: str) -> Tally:
+        tally = Tally()
+        if job_id in self._jobs:  # else it was removed while it ran, and nobody would let go of this
+            self._tallies[job_id] = tally
+        return tally
+
+    def runs(self, query: RunQuery) -> list[RunInfo]:
+        found = [record for record in self._records if record.matches(query)]
+        if self._hub is not None:
+            begun = (Record.of_run(run, None) for run in self._hub.unfinished() if run.started_ms is not None)
+            found += [record for record in begun if record.matches(query)]
+        page = newest_first(lambda record: (record.scheduled_ms, record.attempt), found, query.skip, query.limit)
+        return [record.info() for record in page]
+
+    def figures(self, job_id: str) -> JobFigures:
+        self.get(job_id)
+        tally = self._tallies.get(job_id)
+        return JobFigures() if tally is None else tally.figures()
+
+    def account(self, job: Job | None, instant: int) -> Account:
+        known = Account(successes=self._keeping.successes, since=self._forgotten_until)
+        if job is None:
+            return known
+        added, changed = self._written[job.id]
+        decided = self._decided_until(job)
+        return known._replace(
+            added=added,
+            changed=changed,
+            begins=NEVER_BEFORE if job.next_run_ms is None else job.next_run_ms,
+            decided=decided,
+            ended=decided,
+            parked=job.parked,
+            away=next((until for since, until in self._away if since <= instant < until), None),
+            obstacle=self._obstacle(),
+        )
+
+    def _decided_until(self, job: Job) -> int:
+        if job.id in self._exhausted:
+            return ALWAYS
+        due = None if self._hub is None else self._hub.due(job.id)
+        if due is None:
+            due = self._undecided.get(job.id, job.next_run_ms)
+        return NEVER_BEFORE if due is None else due
+
+    def _obstacle(self) -> str | None:
+        if self._hub is None:
+            return "the scheduler does not run"
+        return "the scheduler is paused" if self._paused else None
+
+    # -- the ends of jobs -------------------------------------------------------------------------------------
 
     def exhaust(self, job: Job) -> None:
         stored = self._jobs.get(job.id)
@@ -140,8 +267,7 @@ class MemoryJobStore(BaseJobStore):
     def end(self, job: Job) -> None:
         stored = self._jobs.get(job.id)
         if stored is not None and same_instants(stored, job) and not stored.paused:
-            del self._jobs[job.id]
-            self._forget_progress(job.id)
+            self._forget(job.id)
             if self._hub is not None:
                 self._hub.emit(JobEvent(EVENT_JOB_REMOVED, job, reason="trigger_ended"))
 

@@ -13,7 +13,7 @@ from gsched.stores.mongodb.cluster import Cluster, JobRecord
 from gsched.stores.mongodb.slots import first_after
 from gsched.stores.mongodb.tenure import Tenure
 
-BATCH = 500  # jobs per transaction
+BATCH = 200  # jobs per transaction: the watermark waits for it
 
 
 class Admission:

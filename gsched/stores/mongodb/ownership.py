@@ -17,6 +17,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from random import random
 
 from gevent.event import Event
@@ -44,6 +45,8 @@ from gsched.stores.mongodb.tenure import Tenure, slot_of
 
 MOST_SKEW_SECONDS = 0.5
 SLOW_ANSWER_SECONDS = 0.1
+LATE_AT_ONCE = 500  # jobs whose late instants are looked after at once
+WRITTEN_BACK_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -281,7 +284,8 @@ class Ownership:
         if next_due is not None:
             open_instants.append(next_due)
         # Instants before acked were late when they were claimed; their jobs or slots remember that.
-        return min((instant - 1 for instant in open_instants if instant > self._acked), default=tenure.watermark)
+        ended = (instant - 1 for instant in open_instants if instant > self._acked)
+        return min([tenure.watermark, *ended])
 
     def _write_down_long_runs(self, tenure: Tenure) -> None:
         """Runs that take long get a record of their own, lest they hold back what is known to have ended."""
@@ -303,14 +307,13 @@ class Ownership:
         self._slots.close(min([*open_instants, ALWAYS if next_due is None else next_due]) - 1)
         busy = {run.job.id for run in self._hub.unfinished()}
         ended = {}
-        for job_id, (rev, until) in tenure.late.items():
+        for job_id, (rev, until) in islice(tenure.late.items(), LATE_AT_ONCE):
             due = self._hub.due(job_id)
             if job_id not in busy and (due is None or due > until):
                 ended[job_id] = (rev, until + 1 if due is None else due)
-        if ended:
-            self._cluster.write_back(ended)
-            for job_id in ended:
-                del tenure.late[job_id]
+        self._write_back(ended)
+        for job_id in ended:
+            del tenure.late[job_id]
 
     # -- who owns what ---------------------------------------------------------------------------------------------------
 
@@ -352,27 +355,29 @@ class Ownership:
         for numbers in _portions(tenure.slots):
             self._advance_if_due()
             stored = self._cluster.revisions(numbers, tenure.horizon)
-            known = {job_id: rev for job_id, rev in tenure.known().items() if slot_of(job_id) in numbers}
+            known = tenure.known(numbers)
             self._admission.look_at(job_id for job_id, rev in stored.items() if known.get(job_id) != rev)
-            self._admission.look_at(known.keys() - stored.keys())
+            self._admission.look_at(job_id for job_id in known if job_id not in stored)
 
     def _move_horizon(self) -> None:
         tenure = self._tenure
         assert tenure is not None
-        self._write_back(tenure)
+        deferred, self._deferred = self._deferred, {}
+        try:
+            self._write_back(deferred)
+        except StoreError:
+            self._deferred = {**deferred, **self._deferred}
+            raise
         before, tenure.horizon = tenure.horizon, self._now() + round(self._pace.horizon * 1000)
         for numbers in _portions(tenure.slots):
             self._advance_if_due()
             self._admission.look_at(self._cluster.due_between(numbers, before, tenure.horizon))
 
-    def _write_back(self, tenure: Tenure) -> None:
-        """Store the next run times of jobs that the hub gave back, so that the next look at the horizon finds them."""
-        deferred, self._deferred = self._deferred, {}
-        try:
-            self._cluster.write_back(deferred)
-        except StoreError:
-            self._deferred = {**deferred, **self._deferred}
-            raise
+    def _write_back(self, due: dict[str, tuple[int, int]]) -> None:
+        """Store later next run times, a few at a time: the watermark must not wait for it."""
+        for start in range(0, len(due), WRITTEN_BACK_AT_ONCE):
+            self._advance_if_due()
+            self._cluster.write_back(dict(islice(due.items(), start, start + WRITTEN_BACK_AT_ONCE)))
 
     # -- what people hear ----------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 from zlib import crc32
 
@@ -53,9 +54,10 @@ class Tenure:
         """Which revision of the job the hub has."""
         return self._known.get(slot_of(job_id), {}).get(job_id)
 
-    def known(self) -> dict[str, int]:
-        """All that the hub has: id and revision."""
-        return {job_id: rev for jobs in self._known.values() for job_id, rev in jobs.items()}
+    def known(self, numbers: Iterable[int] | None = None) -> dict[str, int]:
+        """All that the hub has of these slots, or of all: id and revision."""
+        slots = self._known.values() if numbers is None else [self._known[number] for number in numbers]
+        return {job_id: rev for jobs in slots for job_id, rev in jobs.items()}
 
 
 def slot_of(job_id: str) -> int:

@@ -1,0 +1,382 @@
+"""The database of the simulation: documents that change one at a time, and a slow and unreliable way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from greenlet import getcurrent
+
+from gsched.errors import StoreError
+from gsched.job import Job
+from gsched.stores.mongodb.cluster import FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.tenure import slot_of
+
+from .world import World
+
+CURSOR = 3  # documents that a cursor gives at once
+
+
+class SimStoreError(StoreError):
+    """The simulated database did not answer."""
+
+
+@dataclass
+class NodeDocument:
+    alive: bool
+    watermark: int
+    acked: int
+    beat: int = 0
+    draining: bool = False
+
+
+@dataclass
+class SlotDocument:
+    owner: str | None = None
+    fence: int = 0
+    watermark: int = -1
+    acked: int = -1
+    attached: bool = False
+    open_from: int | None = None
+
+
+@dataclass
+class JobDocument:
+    job: Job  # its next run time is the stored one
+    admitted: bool = False
+    late_until: int = -1
+    requests: dict[str, int] = field(default_factory=dict)
+
+    def record(self) -> JobRecord:
+        return JobRecord(
+            self.job, slot_of(self.job.id), self.admitted, self.late_until, tuple(self.requests.items()), self.job.parked
+        )
+
+    def is_near(self, until: int) -> bool:
+        due = self.job.next_run_ms
+        return not self.job.paused and (due is None or due <= until)
+
+
+@dataclass
+class RunDocument:
+    node: str
+    run: RunRecord
+    ended: bool = False
+
+
+class Database:
+    """The collections."""
+
+    def __init__(self, slots: int, beginning: int) -> None:
+        self.nodes: dict[str, NodeDocument] = {}
+        self.slots = {number: SlotDocument(watermark=beginning, acked=beginning) for number in range(slots)}
+        self.jobs: dict[str, JobDocument] = {}
+        self.runs: dict[tuple[Any, ...], RunDocument] = {}
+
+    def near(self, numbers: Collection[int], until: int) -> list[tuple[tuple[int, int, str], JobDocument]]:
+        """Jobs of these slots in the order of an index over slots and next run times."""
+        found = [
+            ((slot_of(job_id), document.job.next_run_ms or -1, job_id), document)
+            for job_id, document in self.jobs.items()
+            if slot_of(job_id) in numbers and document.is_near(until)
+        ]
+        return sorted(found, key=lambda each: each[0])
+
+
+class SimCluster:
+    """One process's way to the database: each step is a request that arrives later, and an answer that comes later
+    still, if it comes."""
+
+    exclusive = False
+
+    def __init__(self, world: World, process: Any, database: Database, watch: Any) -> None:
+        self._world = world
+        self._process = process
+        self._db = database
+        self._watch = watch
+
+    # -- the way to the server ----------------------------------------------------------------------------------
+
+    def step(self, what: str, do: Callable[[], Any]) -> Any:
+        """Have the server do something, and wait for the answer."""
+        world, process, task = self._world, self._process, getcurrent()
+        fate = process.network.fate()
+        there, back = process.network.latency(), process.network.latency()
+        answer: list[Any] = []
+
+        def serve() -> None:
+            world.note(f"{process.name} {fate} {what}")
+            try:
+                answer.append(do())
+            except FencedError as error:
+                answer.append(error)
+            if fate != "late":
+                world.at(back, process, task.switch)
+
+        if fate == "late":
+            world.at(there + process.network.delay_of_late_writes(), None, serve)
+        elif fate != "refused":
+            world.at(there, None, serve)
+        if fate in ("late", "refused"):
+            world.at(there + back, process, task.switch)
+        world.park()
+        if fate != "ok" or process.network.is_cut():
+            world.note(f"{process.name} hears nothing of {what}")
+            raise SimStoreError(f"{what}: {fate}")
+        if isinstance(answer[0], FencedError):
+            raise answer[0]
+        return answer[0]
+
+    def _step_each(self, what: str, numbers: Iterable[Any], do: Callable[[Any], Any]) -> list[Any]:
+        """One request that changes documents one after the other, with others in between."""
+        return [self.step(f"{what} {number}", lambda number=number: do(number)) for number in numbers]
+
+    def prepare(self) -> None:
+        """Everything is there."""
+
+    def time(self) -> int:
+        return int(self.step("time", lambda: self._world.now))
+
+    # -- nodes --------------------------------------------------------------------------------------------------
+
+    def join(self, node: str, watermark: int) -> None:
+        def do() -> None:
+            self._db.nodes.setdefault(node, NodeDocument(True, watermark, watermark))
+
+        self.step(f"join {node} {watermark}", do)
+
+    def advance(self, node: str, watermark: int, acked: int, draining: bool) -> bool:
+        def do() -> bool:
+            mine = self._db.nodes[node]
+            if not mine.alive:
+                return False
+            self._watch.advances(node, mine, acked)
+            mine.watermark, mine.acked = watermark, acked
+            mine.beat += 1
+            mine.draining = draining
+            return True
+
+        return bool(self.step(f"advance {node} {watermark} {acked} {draining}", do))
+
+    def leave(self, node: str) -> None:
+        def do() -> None:
+            mine = self._db.nodes[node]
+            if mine.alive:
+                mine.acked, mine.alive = mine.watermark, False
+
+        self.step(f"leave {node}", do)
+
+    def nodes(self) -> Sequence[NodeRecord]:
+        def do() -> list[NodeRecord]:
+            return [
+                NodeRecord(name, it.alive, it.watermark, it.acked, it.beat, it.draining)
+                for name, it in self._db.nodes.items()
+            ]
+
+        found: list[NodeRecord] = self.step("nodes", do)
+        return found
+
+    def bury(self, node: str, beat: int) -> bool:
+        def do() -> bool:
+            other = self._db.nodes[node]
+            if other.alive and other.beat == beat:
+                other.alive = False
+                self._watch.buried(node)
+                return True
+            return False
+
+        return bool(self.step(f"bury {node}", do))
+
+    # -- slots --------------------------------------------------------------------------------------------------
+
+    def free_slots_of(self, dead: NodeRecord) -> None:
+        def do(number: int) -> None:
+            slot = self._db.slots[number]
+            if slot.owner != dead.id:
+                return
+            if slot.attached:
+                slot.acked = dead.acked if slot.open_from is None else min(dead.acked, slot.open_from)
+                slot.watermark = max(slot.watermark, dead.watermark)
+            slot.owner, slot.attached, slot.open_from = None, False, None
+
+        owned = self.step("slots of", lambda: [n for n, slot in self._db.slots.items() if slot.owner == dead.id])
+        self._step_each(f"free of {dead.id}", owned, do)
+
+    def free_slots(self, node: str) -> Collection[int]:
+        def do() -> set[int]:
+            return {
+                n for n, s in self._db.slots.items() if s.owner is None or (s.owner == node and not s.attached)
+            }
+
+        found: set[int] = self.step("free slots", do)
+        return found
+
+    def take_slots(self, node: str, numbers: Collection[int]) -> Sequence[SlotRecord]:
+        def do(number: int) -> None:
+            slot = self._db.slots[number]
+            if slot.owner is None:
+                slot.owner, slot.fence, slot.attached, slot.open_from = node, slot.fence + 1, False, None
+
+        def read() -> list[SlotRecord]:
+            slots = [(n, self._db.slots[n]) for n in sorted(numbers)]
+            return [
+                SlotRecord(n, s.fence, s.watermark, s.acked) for n, s in slots if s.owner == node and not s.attached
+            ]
+
+        self._step_each(f"take for {node}", sorted(numbers), do)
+        found: list[SlotRecord] = self.step("taken", read)
+        return found
+
+    def attach_slots(self, node: str, numbers: Collection[int], watermark: int) -> Collection[int]:
+        def do(number: int) -> None:
+            slot = self._db.slots[number]
+            if slot.owner == node and not slot.attached:
+                slot.open_from, slot.attached = slot.watermark, True
+                slot.watermark = max(slot.watermark, watermark)
+
+        self._step_each(f"attach {node} from {watermark}", sorted(numbers), do)
+        owned: list[int] = self.step("attached", lambda: [n for n in sorted(numbers) if self._db.slots[n].owner == node])
+        return owned
+
+    def close_slots(self, node: str, numbers: Collection[int]) -> None:
+        def do(number: int) -> None:
+            slot = self._db.slots[number]
+            if slot.owner == node and slot.attached:
+                slot.open_from = None
+
+        self._step_each("close", sorted(numbers), do)
+
+    def release_slots(self, node: str, numbers: Collection[int], watermark: int) -> None:
+        def do(number: int) -> None:
+            slot = self._db.slots[number]
+            if slot.owner != node:
+                return
+            if slot.attached:
+                slot.watermark = max(slot.watermark, watermark)
+                slot.acked = slot.watermark
+                self._watch.released(self._process, number, slot.watermark)
+            slot.owner, slot.attached, slot.open_from = None, False, None
+
+        self._step_each(f"release by {node} {watermark}", sorted(numbers), do)
+
+    # -- jobs ---------------------------------------------------------------------------------------------------
+
+    def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
+        numbers = set(numbers)
+        position = (-1, -1, "")
+        while True:
+
+            def do(after: tuple[int, int, str] = position) -> list[tuple[tuple[int, int, str], JobRecord]]:
+                found = [(key, doc.record()) for key, doc in self._db.near(numbers, until) if key > after]
+                return found[:CURSOR]
+
+            batch = self.step(f"jobs in {sorted(numbers)}", do)
+            if not batch:
+                return
+            position = batch[-1][0]
+            yield [record for _, record in batch]
+
+    def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
+        def do() -> list[str]:
+            near = self._db.near(numbers, until)
+            return [key[2] for key, document in near if after < (document.job.next_run_ms or -1) <= until]
+
+        found: list[str] = self.step(f"due between {after} {until}", do)
+        return found
+
+    def revisions(self, numbers: Collection[int], until: int) -> Mapping[str, int]:
+        found: dict[str, int] = self.step(
+            f"revisions {sorted(numbers)}", lambda: {key[2]: doc.job.rev for key, doc in self._db.near(numbers, until)}
+        )
+        return found
+
+    def read_jobs(self, ids: Collection[str]) -> Mapping[str, JobRecord]:
+        wanted = sorted(ids)
+        found: dict[str, JobRecord] = self.step(
+            f"read {wanted}", lambda: {i: self._db.jobs[i].record() for i in wanted if i in self._db.jobs}
+        )
+        return found
+
+    def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
+        def do() -> bool:
+            if not self._db.nodes[node].alive:
+                raise FencedError
+            documents = [self._db.jobs.get(record.job.id) for record in jobs]
+            for record, document in zip(jobs, documents):
+                if document is None or document.job.rev != record.job.rev or document.admitted:
+                    return False
+            for document in documents:
+                assert document is not None
+                due = document.job.next_run_ms
+                document.admitted = True
+                document.late_until = claimed if due is not None and due <= claimed else -1
+            return True
+
+        return bool(self.step(f"admit {node} {[(r.job.id, r.job.rev) for r in jobs]} {claimed}", do))
+
+    def write_back(self, due: Mapping[str, tuple[int, int]]) -> None:
+        def do(job_id: str) -> None:
+            rev, time = due[job_id]
+            document = self._db.jobs.get(job_id)
+            if document is not None and document.job.rev == rev and document.admitted:
+                document.job, document.late_until = document.job.evolve(next_run_ms=time), -1
+
+        self._step_each("write back", sorted(due), do)
+
+    def park(self, job_id: str, rev: int, reason: str | None) -> None:
+        def do() -> None:
+            document = self._db.jobs.get(job_id)
+            if document is not None and document.job.rev == rev:
+                document.job = document.job.evolve(parked=reason)
+
+        self.step(f"park {job_id} {reason}", do)
+
+    # -- runs ---------------------------------------------------------------------------------------------------
+
+    def take_request(self, job_id: str, request: str) -> bool:
+        def do() -> bool:
+            document = self._db.jobs.get(job_id)
+            return document is not None and document.requests.pop(request, None) is not None
+
+        return bool(self.step(f"take request {job_id} {request}", do))
+
+    def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
+        def do(run: RunRecord) -> None:
+            self._db.runs.setdefault(_key(run), RunDocument(node, run))
+
+        self._step_each(f"record {node}", sorted(runs, key=_key), do)
+
+    def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
+        def do() -> list[RunRecord]:
+            running = [doc for doc in self._db.runs.values() if not doc.ended]
+            return sorted((d.run for d in running if d.node in dead and d.run.slot in numbers), key=_key)
+
+        found: list[RunRecord] = self.step("runs of the dead", do)
+        return found
+
+    def lose_runs(self, runs: Sequence[RunRecord]) -> None:
+        self._step_each("lose", runs, self._end_run)
+
+    # -- what the store does beside the protocol ------------------------------------------------------------------
+
+    def finish_run(self, run: RunRecord) -> None:
+        """A run that was written down has ended."""
+        self.step(f"finish {run}", lambda: self._end_run(run))
+
+    def _end_run(self, run: RunRecord) -> None:
+        self._db.runs.setdefault(_key(run), RunDocument("", run)).ended = True
+
+    def end_job(self, job_id: str, rev: int) -> None:
+        """The job's trigger has ended."""
+
+        def do() -> None:
+            document = self._db.jobs.get(job_id)
+            if document is not None and document.job.rev == rev:
+                del self._db.jobs[job_id]
+
+        self.step(f"end {job_id} {rev}", do)
+
+
+def _key(run: RunRecord) -> tuple[Any, ...]:
+    return (run.job_id, run.scheduled, run.attempt, run.request or "")

@@ -1,0 +1,272 @@
+"""The ledger: who decided what about which instant, and what is wrong with that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gsched.job import Job
+from gsched.planning import Span
+from gsched.run import Outcome, Result, Run
+from gsched.stores.mongodb.tenure import slot_of
+
+if TYPE_CHECKING:
+    from .cluster import Database, NodeDocument
+    from .process import Process
+    from .world import World
+
+JUST_RELEASED = 600  # ms: the look-ahead, a tick and a slow write
+
+
+@dataclass
+class Generation:
+    """A job as it was due from one write to the next one that concerned when it is due."""
+
+    job: Job
+    ended_at: int | None = None
+
+    def instants(self, until: int) -> Iterator[int]:
+        due = self.job.next_run_ms
+        while due is not None and due <= until:
+            yield due
+            due = self.job.next_ms(due)
+
+    def is_due_at(self, instant: int) -> bool:
+        first = self.job.next_run_ms
+        return first is not None and (
+            instant == first or (instant > first and self.job.next_ms(instant - 1) == instant)
+        )
+
+
+@dataclass
+class Dispatch:
+    process: Process
+    node: str | None
+    attempt: int
+    ended: bool = False
+
+
+@dataclass
+class Request:
+    job: Job
+    at: int
+    dispatches: list[Dispatch] = field(default_factory=list)
+    reported: bool = False
+    removed: bool = False
+
+
+class Ledger:
+    """Records what the hubs decide.
+
+    :ivar problems: what must not be
+    :ivar gaps: instants that nobody reports, because a node was killed right after it gave their slot away
+    """
+
+    def __init__(self, world: World, database: Database) -> None:
+        self._world = world
+        self._db = database
+        self.processes: list[Process] = []
+        self.problems: list[str] = []
+        self.gaps = 0
+        self.count = 0
+        self._generations: dict[int, Generation] = {}
+        self._current: dict[str, int] = {}
+        self._runs: defaultdict[tuple[int, int], list[Dispatch]] = defaultdict(list)
+        self._outcomes: defaultdict[tuple[int, int], list[tuple[Outcome, Process]]] = defaultdict(list)
+        self._requests: dict[str, Request] = {}
+        self._buried: set[str] = set()
+        self._killed: dict[Process, int] = {}
+        self._released: list[tuple[Process, int, int, int]] = []
+
+    def _problem(self, text: str) -> None:
+        self._world.note(f"PROBLEM {text}")
+        self.problems.append(text)
+
+    # -- users --------------------------------------------------------------------------------------------------
+
+    def rescheduled(self, job: Job) -> None:
+        self._end_generation(job.id)
+        if not job.paused:
+            generation = job.metadata["generation"]
+            self._generations[generation] = Generation(job)
+            self._current[job.id] = generation
+
+    def removed(self, job_id: str) -> None:
+        self._end_generation(job_id)
+        for request in self._requests.values():
+            if request.job.id == job_id:
+                request.removed = True
+
+    def _end_generation(self, job_id: str) -> None:
+        generation = self._current.pop(job_id, None)
+        if generation is not None:
+            self._generations[generation].ended_at = self._world.now
+
+    def requested(self, job: Job, name: str, at: int) -> None:
+        self._requests[name] = Request(job, at)
+
+    # -- the hubs -----------------------------------------------------------------------------------------------
+
+    def dispatched(self, process: Process, run: Run) -> None:
+        self._world.note(f"{process.name} runs {run!r} {run.request or run.job.metadata['generation']} of {process.node()}")
+        self.count += 1
+        self.check_owners([slot_of(run.job.id)])
+        dispatch = Dispatch(process, process.node(), run.attempt)
+        if run.request is not None:
+            self._check_again(run.request, run, self._requests[run.request].dispatches)
+            self._requests[run.request].dispatches.append(dispatch)
+            return
+        key = (run.job.metadata["generation"], run.scheduled_ms)
+        if not self._generations[key[0]].is_due_at(run.scheduled_ms):
+            self._problem(f"{run!r} was never due")
+        self._check_again(key, run, self._runs[key])
+        if run.attempt == 1 and self._outcomes[key]:
+            self._problem(f"{run!r} ran though it had an outcome: {self._outcomes[key]}")
+        self._runs[key].append(dispatch)
+
+    def _check_again(self, key: Any, run: Run, before: list[Dispatch]) -> None:
+        if not before:
+            return
+        if not run.job.recover:
+            self._problem(f"{run!r} ({key}) was dispatched twice, by {before[0].node} before")
+        elif run.attempt <= max(dispatch.attempt for dispatch in before):
+            self._problem(f"{run!r} ({key}) was dispatched twice, by {before[-1].node} before")
+        elif not self._is_dead(before[-1]):
+            self._problem(f"{run!r} ({key}) was recovered from {before[-1].node}, which lives")
+
+    def _is_dead(self, dispatch: Dispatch) -> bool:
+        return dispatch.process.killed or dispatch.node in self._buried
+
+    def finished(self, process: Process, run: Run, result: Result) -> None:
+        self._world.note(f"{process.name} ends {run!r} {result.outcome} {result.reason or ''}")
+        if run.request is not None:
+            self._requests[run.request].reported = True
+            dispatches = self._requests[run.request].dispatches
+        else:
+            key = (run.job.metadata["generation"], run.scheduled_ms)
+            dispatches = self._runs[key]
+        for dispatch in dispatches:
+            if dispatch.process is process and dispatch.attempt == run.attempt:
+                dispatch.ended = True
+                return
+        if run.request is None:  # it was not even dispatched
+            dispatches.append(Dispatch(process, process.node(), run.attempt, ended=True))
+
+    def settled(self, process: Process, job: Job, span: Span) -> None:
+        self._world.note(f"{process.name} settles {job.id} {span}")
+        generation = job.metadata["generation"]
+        for request in self._requests.values():
+            if request.job.id == job.id and span.first <= request.at < span.end:
+                request.reported = True
+        for instant in self._generations[generation].instants(span.end - 1) if generation in self._generations else ():
+            if instant >= span.first:
+                self._settle(process, job, (generation, instant), span.outcome)
+
+    def _settle(self, process: Process, job: Job, key: tuple[int, int], outcome: Outcome) -> None:
+        before = [dispatch for dispatch in self._runs[key] if not self._is_dead(dispatch)]
+        if before and not (job.recover and outcome is not Outcome.LOST and before[-1].attempt > 1):
+            self._problem(f"{job.id} {key} is {outcome} on {process.name}, but ran on {before[-1].node}, which lives")
+        decided = [known for known, by in self._outcomes[key] if not by.killed]
+        if decided and outcome is not Outcome.LOST and not job.recover:
+            self._problem(f"{job.id} {key} is {outcome} on {process.name}, but was {decided[0]} already")
+        self._outcomes[key].append((outcome, process))
+
+    # -- the database ---------------------------------------------------------------------------------------------
+
+    def buried(self, node: str) -> None:
+        self._buried.add(node)
+
+    def killed(self, process: Process) -> None:
+        self._killed[process] = self._world.now
+
+    def released(self, process: Process, slot: int, watermark: int) -> None:
+        self._released.append((process, slot, self._world.now, watermark))
+
+    def advances(self, node: str, document: NodeDocument, acked: int) -> None:
+        """What a node says has ended must have ended, or be written down."""
+        if acked <= document.acked:
+            return
+        if acked > document.watermark:
+            self._problem(f"{node} acks {acked}, beyond its watermark {document.watermark}")
+        for job_id, job in self._db.jobs.items():
+            slot = self._db.slots[slot_of(job_id)]
+            if slot.owner != node or not slot.attached or not job.admitted:
+                continue
+            key = job.job.metadata["generation"]
+            for instant in self._generations[key].instants(acked) if key in self._generations else ():
+                is_late = job.job.next_run_ms is not None and job.job.next_run_ms <= instant <= job.late_until
+                is_open = slot.open_from is not None and instant > slot.open_from
+                claimed_before = instant <= max(document.acked, slot.watermark)
+                if not is_late and not is_open and not claimed_before and not self._has_ended((key, instant)):
+                    self._problem(f"{node} acks {acked}, but {job_id} {instant} has not ended")
+
+    def _has_ended(self, key: tuple[int, int]) -> bool:
+        dispatches = self._runs.get(key, [])
+        generation, instant = key
+        job_id = self._generations[generation].job.id
+        written = any(
+            document.run.job_id == job_id and document.run.scheduled == instant for document in self._db.runs.values()
+        )
+        return bool(self._outcomes.get(key)) or written or any(dispatch.ended for dispatch in dispatches)
+
+    # -- at any time, and at the end --------------------------------------------------------------------------------
+
+    def check_owners(self, slots: Iterable[int]) -> None:
+        """No two nodes believe that they own a slot, while their leases are valid."""
+        for slot in slots:
+            owners = [process.name for process in self.processes if slot in process.slots()]
+            if len(owners) > 1:
+                self._problem(f"slot {slot} is owned by {owners}")
+
+    def check_end(self, until: int) -> None:
+        """What was due has an outcome, what was requested has run, and the slots are in order."""
+        for number, generation in self._generations.items():
+            if generation.ended_at is None:
+                for instant in generation.instants(until):
+                    self._check_instant(number, generation.job, instant)
+        for name, request in self._requests.items():
+            if not request.removed and request.at <= until:
+                self._check_request(name, request)
+        self._check_slots(until)
+
+    def _check_instant(self, generation: int, job: Job, instant: int) -> None:
+        key = (generation, instant)
+        dispatches, outcomes = self._runs.get(key, []), self._outcomes.get(key)
+        if outcomes or any(dispatch.ended or not dispatch.process.dead for dispatch in dispatches):
+            return
+        holders = [process.first_undecided(job.id) for process in self.processes if not process.dead]
+        if any(held is not None and held <= instant for held in holders):
+            return
+        if self._is_in_gap(job, instant):
+            self.gaps += 1
+            self._world.note(f"{job.id} {instant} is in the gap")
+        else:
+            self._problem(f"{job.id} {key} recover={job.recover} is missing; dispatched by {dispatches}")
+
+    def _is_in_gap(self, job: Job, instant: int) -> bool:
+        """Whether the node that claimed it gave its slot away, and was killed before it was run or written down."""
+        for process, slot, at, watermark in self._released:
+            killed = self._killed.get(process)
+            if killed is not None and slot == slot_of(job.id) and instant <= watermark and killed >= at:
+                held = process.first_undecided(job.id)
+                if killed - at <= JUST_RELEASED or (held is not None and held <= instant):
+                    return True
+        return False
+
+    def _check_request(self, name: str, request: Request) -> None:
+        if request.reported or any(dispatch.ended or not dispatch.process.dead for dispatch in request.dispatches):
+            return
+        self._problem(f"{name} of {request.job.id} is missing; dispatched by {request.dispatches}")
+
+    def _check_slots(self, until: int) -> None:
+        living = [process for process in self.processes if not process.dead]
+        for number in self._db.slots:
+            owners = [process.name for process in living if number in process.slots()]
+            if len(owners) != 1:
+                self._problem(f"slot {number} is owned by {owners} in the end")
+        for process in living:
+            node = self._db.nodes.get(process.node() or "")
+            if node is None or not node.alive or node.watermark < until:
+                self._problem(f"{process.name} does not advance: {node}")

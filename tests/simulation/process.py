@@ -1,0 +1,302 @@
+"""One process: the real hub, protocol and executor queue, with a store that passes what they say on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from gsched.errors import StoreError
+from gsched.events import EVENT_ALL, SchedulerEvent
+from gsched.executors.base import BaseExecutor
+from gsched.hub import Hub
+from gsched.job import Job
+from gsched.planning import Span
+from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run
+from gsched.stores.base import HubSide
+from gsched.stores.mongodb.cluster import RunRecord
+from gsched.stores.mongodb.ownership import Ownership, Pace
+from gsched.stores.mongodb.tenure import slot_of
+
+from .cluster import Database, SimCluster
+from .ledger import Ledger
+from .world import SimClock, SimEvent, World
+
+PACE = Pace(
+    tick=0.1, ahead=0.25, membership=0.3, ttl=2.0, horizon=6.0, rescan=3.0, long_run=0.8, clock=1.0, longest_retry=0.5
+)
+STORE = "default"
+
+
+class Network:
+    """The way from one process to the database.
+
+    :ivar trouble: how likely each step fails, by kind
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.trouble: dict[str, float] = {}
+        self.slowness = 0.0
+        self.cut_until = 0
+
+    def fate(self) -> str:
+        """What becomes of a request: done, not done, done without an answer, done long after we gave up."""
+        if self.is_cut():
+            return self._world.random.choice(("refused", "refused", "silent"))
+        dice = self._world.random.random()
+        for kind, share in self.trouble.items():
+            dice -= share
+            if dice < 0:
+                return kind
+        return "ok"
+
+    def is_cut(self) -> bool:
+        return self._world.now < self.cut_until
+
+    def latency(self) -> int:
+        if self._world.chance(self.slowness):
+            return self._world.random.randrange(20, 400)
+        return self._world.random.choice((0, 0, 1, 2))
+
+    def delay_of_late_writes(self) -> int:
+        return self._world.random.randrange(10, 3000)
+
+
+class Process:
+    """A node of the cluster, from its start to its end.
+
+    :ivar dead: killed, or ended: nothing of it ever happens again
+    :ivar stands_still: stopped by SIGSTOP; what is due waits in the backlog
+    """
+
+    def __init__(self, world: World, database: Database, ledger: Ledger, number: int, skew: int) -> None:
+        self.name = f"p{number}"
+        self.dead = self.stands_still = self.stopping = self.killed = False
+        self.backlog: list[Callable[[], object]] = []
+        self.network = Network(world)
+        self.clock = SimClock(world, self, skew)
+        self._world = world
+        self.ledger = ledger
+        self.cluster = SimCluster(world, self, database, ledger)
+        self.hub = Hub(self.clock, SimpleNamespace(mask=EVENT_ALL, emit=self._emit))  # type: ignore[arg-type]
+        self.executor = SimExecutor(world, self, size=world.random.choice((3, 100)))
+        self.store = SimStore(world, self)
+        world.spawn(self, self._start)
+
+    def _emit(self, event: SchedulerEvent) -> None:
+        self._world.note(f"{self.name} {event!r}")
+
+    def _start(self) -> None:
+        self.hub.start(False)
+        self.executor.start(self.clock)
+        self.hub.add_executor("default", self.executor)
+        self.hub.add_store(STORE, self.store)  # type: ignore[arg-type]
+
+    # -- what happens to processes ------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        self._world.note(f"{self.name} is killed")
+        self.dead = self.killed = True
+        self.ledger.killed(self)
+
+    def stand_still(self) -> None:
+        self._world.note(f"{self.name} stands still")
+        self.stands_still = True
+
+    def go_on(self) -> None:
+        if not self.stands_still or self.dead:
+            return
+        self._world.note(f"{self.name} goes on")
+        self.stands_still = False
+        backlog, self.backlog = self.backlog, []
+        for step in backlog:
+            self._world.at(0, self, step)
+
+    def stop(self) -> None:
+        """A clean end, as in GeventScheduler.shutdown()."""
+        if not self.stopping:
+            self.stopping = True
+            self._world.spawn(self, self._stop)
+
+    def _stop(self) -> None:
+        self._world.note(f"{self.name} is told to stop")
+        self.hub.stop_serving()
+        self.hub.join_runs(None)
+        self.hub.stop()
+        self.store.close()
+        self._world.note(f"{self.name} has stopped")
+        self.dead = True
+
+    # -- what it believes ---------------------------------------------------------------------------------------
+
+    @property
+    def lane(self) -> Any:
+        return self.hub._lanes.get(STORE)
+
+    def node(self) -> str | None:
+        """Its incarnation."""
+        tenure = None if self.store.ownership is None else self.store.ownership.tenure
+        return None if tenure is None else tenure.node
+
+    def slots(self) -> set[int]:
+        """The slots that it believes are its own, while it may run anything."""
+        tenure = None if self.store.ownership is None else self.store.ownership.tenure
+        valid = self.lane is not None and self.clock.monotonic() < self.lane.expires
+        return set(tenure.slots) if tenure is not None and valid and not self.dead else set()
+
+    def first_undecided(self, job_id: str) -> int | None:
+        """The instant of a job that its hub still holds, due or waiting."""
+        entry = None if self.lane is None else self.lane.entries.get(job_id)
+        return None if entry is None else entry.due if entry.held is None else entry.held
+
+
+class SimExecutor(BaseExecutor):
+    """The real queue; a run takes some virtual time."""
+
+    def __init__(self, world: World, process: Process, size: int) -> None:
+        super().__init__(size, max_waiting=1000)
+        self._world = world
+        self._process = process
+
+    def start(self, clock: Any) -> None:
+        self._clock = clock
+        self._loop = SimpleNamespace(run_callback=lambda step: self._world.at(0, self._process, step))
+        self._executing = _Ordered()  # type: ignore[assignment]
+
+    def submit(self, run: Run) -> None:
+        self._process.ledger.dispatched(self._process, run)
+        super().submit(run)
+
+    def _continue_soon(self) -> None:
+        self._world.at(1, self._process, self._drain)
+
+    def _begin(self, run: Run) -> None:
+        self._started(run)
+        shortest, longest = run.job.args
+        delay = self._world.random.randint(shortest, longest)
+        self._world.at(delay, self._process, lambda: self._finish(run, SUCCEEDED_WITH_NONE))
+
+
+class _Ordered(dict[Run, None]):
+    """A set that keeps its order, so that histories repeat."""
+
+    def add(self, run: Run) -> None:
+        self[run] = None
+
+    def remove(self, run: Run) -> None:
+        del self[run]
+
+
+class SimStore:
+    """What the protocol needs of a store: it passes messages on, and writes what is not urgent in a task of its own."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+        self._cluster = process.cluster
+        self._incarnations = 0
+        self._writes: deque[Callable[[], None]] = deque()
+        self._writing = SimEvent(world)
+        self._flushed = SimEvent(world)
+        self._left = SimEvent(world)
+        self._closing = False
+        self.ownership: Ownership | None = None
+
+    # -- called by the hub ----------------------------------------------------------------------------------------
+
+    def start(self, hub: HubSide, paused: bool) -> None:
+        clock = self._process.clock
+        self.ownership = Ownership(self._cluster, clock, hub, self._name, PACE)
+        self._world.spawn(self._process, self._run)
+        self._world.spawn(self._process, self._write)
+
+    def pause(self) -> None:
+        assert self.ownership is not None
+        self.ownership.pause(True)
+
+    def resume(self) -> None:
+        assert self.ownership is not None
+        self.ownership.pause(False)
+
+    def stop(self) -> None:
+        assert self.ownership is not None
+        self.ownership.stop()
+
+    def settle(self, run: Run, result: Result) -> None:
+        self._process.ledger.finished(self._process, run, result)
+        if run.recorded or run.request is not None or result.outcome is not Outcome.SUCCEEDED:
+            self._later(lambda: self._cluster.finish_run(_record(run)))
+
+    def settle_span(self, job: Job, span: Span) -> None:
+        self._process.ledger.settled(self._process, job, span)
+
+    def defer(self, job: Job, due: int) -> None:
+        assert self.ownership is not None
+        self._world.note(f"{self._process.name} defers {job.id} {due}")
+        self.ownership.defer(job.id, job.rev, due)
+
+    def exhaust(self, job: Job) -> None:
+        """Nothing: ids are not used again while their jobs run."""
+
+    def end(self, job: Job) -> None:
+        assert self.ownership is not None
+        self.ownership.forget(job.id)
+        self._later(lambda: self._cluster.end_job(job.id, job.rev))
+
+    def park(self, job: Job, reason: str | None) -> None:
+        self._later(lambda: self._cluster.park(job.id, job.rev, reason))
+
+    # -- called by the rest of the world ----------------------------------------------------------------------------
+
+    def hear(self, job_id: str) -> None:
+        """The change feed says that a job may have changed."""
+        if self.ownership is not None:
+            self.ownership.look_at([job_id])
+
+    def rescan(self) -> None:
+        """The change feed was opened anew."""
+        if self.ownership is not None:
+            self.ownership.rescan()
+
+    def close(self) -> None:
+        """Write what is left, then leave."""
+        assert self.ownership is not None
+        self._closing = True
+        self._writing.set()
+        self._flushed.wait()
+        self.ownership.end()
+        self._left.wait()
+
+    # -- its tasks --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        assert self.ownership is not None
+        self.ownership.run()
+        self._left.set()
+
+    def _write(self) -> None:
+        while self._writes or not self._closing:
+            self._writing.clear()
+            if not self._writes:
+                self._writing.wait()
+                continue
+            try:
+                self._writes[0]()
+                self._writes.popleft()
+            except StoreError:
+                self._world.sleep(self._world.random.randrange(50, 300))
+        self._flushed.set()
+
+    def _later(self, write: Callable[[], None]) -> None:
+        self._writes.append(write)
+        self._writing.set()
+
+    def _name(self, now: int) -> str:
+        self._incarnations += 1
+        return f"{now}-{self._process.name}.{self._incarnations}"
+
+
+def _record(run: Run) -> RunRecord:
+    return RunRecord(run.job.id, slot_of(run.job.id), run.scheduled_ms, run.attempt, run.request)

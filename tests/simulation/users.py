@@ -1,0 +1,146 @@
+"""Users: they add, change, pause, resume and remove jobs, and ask for runs, from processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gsched.instants import from_ms
+from gsched.job import Job
+from gsched.stores.base import reschedules
+from gsched.triggers import BaseTrigger, DateTrigger, IntervalTrigger
+
+from .cluster import Database, JobDocument
+from .ledger import Ledger
+from .world import World
+
+
+def nothing(*args: Any) -> None:
+    """What the jobs do; how long that takes is up to the executor."""
+
+
+class Users:
+    """Writes as the definitions' code makes them: each changes one document, raises its `rev`, and takes `admitted` away
+    exactly if it concerns when the job is due.
+
+    :param announce: tells the change feeds
+    """
+
+    def __init__(self, world: World, database: Database, ledger: Ledger, announce: Callable[[str], None]) -> None:
+        self._world = world
+        self._random = world.random
+        self._db = database
+        self._ledger = ledger
+        self._announce = announce
+        self._jobs = self._serial = self._requests = 0
+        self.first_rev: Callable[[], int] = lambda: world.now  # an id that is used again must not meet its past
+
+    def do_something(self) -> None:
+        """One write at random."""
+        write, weight = zip(*self._VERBS)
+        self._random.choices(write, weight)[0](self)
+
+    def add(self) -> None:
+        self._jobs += 1
+        self._add(f"job{self._jobs}")
+
+    def _add(self, job_id: str) -> None:
+        trigger, due = self._schedule()
+        job = Job(
+            id=job_id,
+            func=nothing,
+            trigger=trigger,
+            args=self._random.choice(((0, 20), (0, 20), (0, 20), (50, 1500), (2000, 4000))),
+            coalesce=self._world.chance(0.6),
+            max_instances=self._random.choice((1, 1, 1, 3)),
+            misfire_grace_ms=self._random.choice((None, None, None, 1000)),
+            recover=self._world.chance(0.4),
+            next_run_ms=due,
+            rev=self.first_rev(),
+        )
+        self._store(job, JobDocument(job), True)
+
+    def _schedule(self) -> tuple[BaseTrigger, int | None]:
+        now, dice = self._world.now, self._random.random()
+        if dice < 0.2:
+            trigger: BaseTrigger = DateTrigger(from_ms(now + self._random.randrange(-1000, 12_000)))
+        elif dice < 0.3:
+            end = from_ms(now + self._random.randrange(1000, 10_000))
+            trigger = IntervalTrigger(seconds=self._random.choice((0.5, 1.5)), end_date=end)
+        else:
+            trigger = IntervalTrigger(seconds=self._random.choice((0.3, 0.7, 1, 1, 2, 3, 8, 11)))
+        trigger, due = trigger.begun(now)
+        if dice >= 0.5 and self._world.chance(0.3):  # next_run_time, given by the user
+            due = now + self._random.randrange(-2000, 9000)
+            trigger = trigger.anchored(due)
+        return trigger, due
+
+    def _store(self, job: Job, document: JobDocument, rescheduled: bool) -> None:
+        self._serial += 1
+        old = self._db.jobs.get(job.id)
+        generation = self._serial if rescheduled or old is None else old.job.metadata["generation"]
+        document.job = job.evolve(metadata={"generation": generation}, parked=None)
+        if rescheduled:
+            document.admitted = False
+        self._db.jobs[job.id] = document
+        self._world.note(f"users write {job.id} rev {job.rev} generation {generation}, due {job.next_run_ms}")
+        if rescheduled:
+            self._ledger.rescheduled(document.job)
+        self._announce(job.id)
+
+    def _change(self, document: JobDocument, **changes: Any) -> None:
+        old = document.job
+        job = old.evolve(**changes, rev=old.rev + 1)
+        self._store(job, document, reschedules(old, job))
+
+    def modify(self) -> None:
+        """An option; when the job is due stays."""
+        if (document := self._any()) is not None:
+            self._change(document, tags=(f"tag{self._serial}",))
+
+    def reschedule(self) -> None:
+        if (document := self._any()) is not None:
+            trigger, due = self._schedule()
+            self._change(document, trigger=trigger, next_run_ms=due)
+
+    def pause(self) -> None:
+        if (document := self._any()) is not None:
+            self._change(document, paused=True)
+
+    def resume(self) -> None:
+        paused = [document for document in self._db.jobs.values() if document.job.paused]
+        if paused:
+            document = self._random.choice(paused)
+            due = document.job.next_ms(self._world.now)
+            self._change(document, paused=False, next_run_ms=document.job.next_run_ms if due is None else due)
+
+    def remove(self) -> None:
+        if (document := self._any()) is not None:
+            self._remove(document)
+
+    def _remove(self, document: JobDocument) -> None:
+        self._world.note(f"users remove {document.job.id}")
+        del self._db.jobs[document.job.id]
+        self._ledger.removed(document.job.id)
+        self._announce(document.job.id)
+
+    def replace(self) -> None:
+        """Remove a job and add another one under its id."""
+        if (document := self._any()) is not None:
+            self._remove(document)
+            self._add(document.job.id)
+
+    def request(self) -> None:
+        if (document := self._any()) is not None:
+            self._requests += 1
+            name = f"request{self._requests}"
+            document.requests[name] = self._world.now
+            document.job = document.job.evolve(rev=document.job.rev + 1)
+            self._world.note(f"users request {name} of {document.job.id}")
+            self._ledger.requested(document.job, name, self._world.now)
+            self._announce(document.job.id)
+
+    def _any(self) -> JobDocument | None:
+        return self._random.choice(list(self._db.jobs.values())) if self._db.jobs else None
+
+    _VERBS = ((add, 6), (modify, 2), (reschedule, 2), (pause, 1), (resume, 2), (remove, 1), (replace, 1), (request, 3))

@@ -123,9 +123,7 @@ class Run:
 
     @property
     def id(self) -> str:
-        if self.request is not None:
-            return f"{self.job.id}!{self.request}"
-        return run_id(self.job.id, self.scheduled_ms)
+        return run_id(self.job.id, self.scheduled_ms, self.request)
 
     @property
     def job_id(self) -> str:
@@ -169,8 +167,10 @@ class Run:
         return f"<Run {self.id} attempt={self.attempt}>"
 
 
-def run_id(job_id: str, scheduled_ms: int) -> str:
-    """The id of the run of `job_id` that is due at `scheduled_ms` (milliseconds since the epoch)."""
+def run_id(job_id: str, scheduled_ms: int, request: str | None = None) -> str:
+    """The id of the run of `job_id` that is due at `scheduled_ms` (milliseconds since the epoch), or was requested."""
+    if request is not None:
+        return f"{job_id}!{request}"
     return f"{job_id}@{from_ms(scheduled_ms).strftime('%Y-%m-%dT%H:%M:%S')}.{scheduled_ms % 1000:03}Z"
 
 

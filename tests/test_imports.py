@@ -21,7 +21,7 @@ LAYERS = [
     ["job"],
     ["run"],
     ["planning"],
-    ["timetable", "events", "document"],
+    ["timetable", "events", "document", "history", "records", "explanation"],
     ["executors", "stores"],
     ["figures", "lane", "log", "watchdog"],
     ["hub"],

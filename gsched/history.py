@@ -1,0 +1,134 @@
+"""The history: what became of runs, as users see it, and how they ask for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from difflib import get_close_matches
+from typing import Any, Final
+
+from gsched.durations import as_ms
+from gsched.errors import ConfigurationError
+from gsched.instants import as_instant, to_ms
+from gsched.run import Outcome
+
+RUNNING: Final = "running"  # stands where the outcome will be
+OUTCOMES: Final = (*map(str, Outcome), RUNNING)
+_STARTS_WITH_YEAR: Final = re.compile(r"\s*\d{4}-")
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What became of a run, or of due instants that ended without one. Times are aware UTC datetimes.
+
+    :ivar outcome: one of `Outcome`, or "running" for a run that is written down and has not ended
+    :ivar reason: why, where there is one: "max_instances", "pool_full" ...
+    :ivar scheduled_at: when it was due; of several instants the first
+    :ivar until: of instants that ended together without a run: all from `scheduled_at` up to, not including, this; else
+        None
+    :ivar attempt: 1, higher after a crash of its node, 0 for instants that ended without a run
+    :ivar node: the node that ran it or decided it, None with the memory store
+    :ivar request: what names a run that `run_job` asked for, else None
+    :ivar traceback: of the error, shortened at the front if it is long
+    """
+
+    job_id: str
+    job_name: str
+    run_id: str
+    tags: tuple[str, ...]
+    outcome: str
+    reason: str | None
+    scheduled_at: datetime
+    until: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempt: int
+    node: str | None
+    request: str | None
+    error_type: str | None
+    error_message: str | None
+    traceback: str | None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds between start and finish; None if it has not done both."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def lateness(self) -> float | None:
+        """Seconds between the scheduled time and the start; None if it was not started."""
+        return None if self.started_at is None else (self.started_at - self.scheduled_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class JobFigures:
+    """What a job did since it was added; replacing and changing it keep them.
+
+    :ivar runs: how many of its runs were started and have ended
+    :ivar failures: how many of those did not succeed
+    :ivar last_run: when the last of them started, UTC
+    :ivar last_duration: how many seconds it took
+    :ivar last_error: what the last one that did not succeed said; later successes leave it
+    """
+
+    runs: int = 0
+    failures: int = 0
+    last_run: datetime | None = None
+    last_duration: float | None = None
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs to list, the newest first; None is any. Raises ConfigurationError for what cannot be meant.
+
+    :ivar since: only what was due then (ms since the epoch) or later; of instants that ended together, the last of them
+    :ivar until: only what was due before (ms)
+    """
+
+    job_id: str | None = None
+    outcome: str | None = None
+    since: int | None = None
+    until: int | None = None
+    tag: str | None = None
+    limit: int = 100
+    skip: int = 0
+
+    def __post_init__(self) -> None:
+        for what in ("job_id", "tag"):
+            value = getattr(self, what)
+            if value is not None and not isinstance(value, str):
+                raise ConfigurationError(f"{what}: expected a text, got {value!r}")
+        for what, least in (("limit", 1), ("skip", 0)):
+            value = getattr(self, what)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigurationError(f"{what}: expected a whole number from {least}, got {value!r}")
+        if self.outcome is not None and self.outcome not in OUTCOMES:
+            near = get_close_matches(str(self.outcome), OUTCOMES, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else f"; it is one of {', '.join(OUTCOMES)}"
+            raise ConfigurationError(f"outcome: {self.outcome!r} is unknown{meant}")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ConfigurationError("since: must be before until")
+
+
+def as_past(value: datetime | date | timedelta | str | None, now: int, tz: tzinfo, what: str) -> int | None:
+    """The instant (ms since the epoch) that a user means: a datetime, ISO text, or how long before `now` (ms).
+
+    Raises ConfigurationError, naming the argument `what`.
+    """
+    if value is None:
+        return None
+    if isinstance(value, timedelta) or (isinstance(value, str) and not _STARTS_WITH_YEAR.match(value)):
+        return now - as_ms(value, what)
+    if not isinstance(value, (str, date)):
+        raise ConfigurationError(f"{what}: expected a datetime, a timedelta or text such as '1h', got {value!r}")
+    return to_ms(as_instant(value, tz, what))
+
+
+def newest_first(key: Callable[[Any], tuple[int, int]], found: list[Any], skip: int, limit: int) -> list[Any]:
+    """One page of what was found, by (scheduled, attempt) from the last to the first."""
+    return sorted(found, key=key, reverse=True)[skip : skip + limit]

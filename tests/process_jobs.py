@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from contextvars import ContextVar
 from pathlib import Path
@@ -50,8 +49,8 @@ def fail(error: type[BaseException], *args: Any) -> None:
     raise error(*args)
 
 
-def lock() -> Any:
-    return threading.Lock()
+def generator() -> Any:
+    yield
 
 
 def badly() -> LoadsBadly:

@@ -166,6 +166,7 @@ class JobSubmissionEvent(JobEvent):
     :ivar scheduled_run_time: the first of the instants
     :ivar end: they come before this time; for a single instant, one millisecond later
     :ivar reason: why nothing ran, where there is one
+    :ivar request: names the run that was asked for outside the schedule
     """
 
     exception = retval = traceback = None
@@ -174,6 +175,12 @@ class JobSubmissionEvent(JobEvent):
         super().__init__(code, job)
         self.span = span
         self.reason = span.reason
+        self.request = span.request
+
+    @property
+    def run_id(self) -> str:
+        """The id that the run at the first of the instants has, or would have had."""
+        return run_id(self.job.id, self.span.first, self.span.request)
 
     @property
     def scheduled_run_time(self) -> datetime:
@@ -189,7 +196,7 @@ class JobSubmissionEvent(JobEvent):
 
     def fields(self) -> dict[str, Any]:
         first, end = self.span.first, self.span.end
-        said = {**_job_fields(self.job), "run_id": run_id(self.job.id, first), "scheduled_at": _iso(from_ms(first))}
+        said = {**_job_fields(self.job), "run_id": self.run_id, "scheduled_at": _iso(from_ms(first))}
         if end > first + 1:
             said["until"] = _iso(from_ms(end))
         return said | ({"reason": self.reason} if self.reason else {})

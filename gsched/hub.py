@@ -257,7 +257,8 @@ class Hub:
         if problem is None:
             self._submit(entry, Run(job, instant, self, entry, **{"fence": entry.fence, **options}))
         else:
-            self._settle_span(lane, job, Span(Outcome.SKIPPED, instant, instant + 1, problem))
+            span = Span(Outcome.SKIPPED, instant, instant + 1, problem, options.get("request"))
+            self._settle_span(lane, job, span)
             lane.forget_if_idle(entry)
 
     # -- due jobs -------------------------------------------------------------------------------------------------
@@ -346,7 +347,8 @@ class Hub:
 
     def run_finished(self, run: Run, result: Result) -> None:
         self._ended.append((run, result))
-        self._wakeup.set()
+        if len(self._ended) == 1:  # the hub greenlet settles all of them before it sleeps
+            self._wakeup.set()
 
     def _settle_ended(self, pace: Slice) -> None:
         while self._ended:

@@ -18,6 +18,7 @@ class Span(NamedTuple):
     first: int
     end: int
     reason: str | None = None
+    request: str | None = None  # names the run that was asked for outside the schedule
 
 
 class Plan(NamedTuple):

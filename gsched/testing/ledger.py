@@ -23,7 +23,7 @@ class Ledger:
     def _record(self, event: object) -> None:
         if isinstance(event, JobExecutionEvent) and event.result is not None and event.run.request is None:
             self._runs.append((event.job_id, event.run.scheduled_ms, str(event.result.outcome)))
-        elif isinstance(event, JobSubmissionEvent) and event.name != "run.submitted":
+        elif isinstance(event, JobSubmissionEvent) and event.name != "run.submitted" and event.request is None:
             self._spans.append((event.job_id, event.span))
 
     def problems(self, job: Job, first: int, until: int) -> list[str]:

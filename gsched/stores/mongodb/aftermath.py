@@ -1,43 +1,50 @@
-"""What became of runs, written down: outcomes, figures of each job, and jobs whose triggers have ended.
+"""What became of runs, written down: the history, figures of each job, and jobs whose triggers have ended.
 
-Nothing here is in the way of a run: the hub's calls only fill buffers, which a greenlet of its own writes in bulk. What a
-crash takes with it is what the claim protocol finds uncertain anyway.
+Nothing here is in the way of a run: the hub's calls only fill buffers, which a greenlet of its own writes in bulk. What
+a crash takes with it is what the claim protocol finds uncertain anyway.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
+import gevent
 from gevent.event import Event
-from pymongo import DeleteOne, UpdateOne
-from pymongo.errors import PyMongoError
+from pymongo import DeleteOne, InsertOne, UpdateOne
+from pymongo.errors import BulkWriteError
 
 from gsched.clock import Clock
 from gsched.errors import StoreError
-from gsched.events import EVENT_JOB_REMOVED, JobEvent, SchedulerEvent
+from gsched.events import EVENT_JOB_REMOVED, EVENT_STORE_FAILED, JobEvent, SchedulerEvent
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
-from gsched.run import Outcome, Result, Run, run_id
+from gsched.records import Keeping, Record, Tally
+from gsched.run import Outcome, Result, Run
+from gsched.slices import Slice
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
+from gsched.stores.mongodb.history import document_of
 from gsched.stores.mongodb.mongo_cluster import run_key
-from gsched.stores.mongodb.tenure import slot_of
 
 FLUSH_SECONDS: Final = 2.0
 FIGURES_AT_ONCE: Final = 500  # jobs whose figures one flush writes, at about 0.3 ms each for the server
-_BATCH: Final = 1000
-_MOST_BUFFERED: Final = 100_000  # while the database does not answer; beyond that the oldest are dropped
-_LONGEST_TRACEBACK: Final = 8000
+LAST_FLUSH_SECONDS: Final = 5.0  # how long is written at the end
+_BATCH: Final = 250  # what the driver encodes at one go holds up everybody else
+_MOST_BUFFERED: Final = 100_000  # records, while the database does not take them; beyond that the oldest are dropped
+_PAUSE_SECONDS: Final = 0.05  # at least, between two flushes
+_MAY_BE_WRITTEN_MS: Final = 2500  # after it was due, a run in progress may be written down by the claim protocol
+_DUPLICATE: Final = 11000
 
 
 class Aftermath:
     """Writes what became of runs.
 
     :param keep: how long the history is kept
-    :param successes: write every n-th success of a job; 0: none, 1: all
+    :param keeping: which successes it has
     """
 
     def __init__(
@@ -47,35 +54,40 @@ class Aftermath:
         emit: Callable[[SchedulerEvent], None],
         *,
         keep: timedelta,
-        successes: int,
+        keeping: Keeping,
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._emit = emit
         self._keep = keep
-        self._successes = successes
-        self._runs: list[UpdateOne] = []
-        self._figures: dict[str, _Figures] = {}
+        self._keeping = keeping
+        self._records: deque[Record] = deque()
+        self._tallies: dict[str, Tally] = {}
         self._over: dict[str, Job] = {}
         self._parked: dict[str, tuple[Job, str | None]] = {}
-        self._dropped = 0
-        self._seen_successes = 0
+        self._node: str | None = None
+        self._dropped = 0  # records, since this was last reported
         self._wakeup = Event()
-        self._ended = False
+        self._stopped = Event()
 
     # -- called by the hub: no waiting --------------------------------------------------------------------------------
 
     def settle(self, run: Run, result: Result, node: str | None) -> None:
         """A run has ended."""
         if run.started_ms is not None:
-            self._figures_of(run.job.id).count(run, result)
-        if run.recorded or run.request is not None or self._is_told(result.outcome):
-            self._tell(run_key(run.id, run.attempt), _run_fields(run, result, node), result.outcome)
+            tally = self._tallies.get(run.job.id)
+            if tally is None:
+                tally = self._tallies[run.job.id] = Tally()
+            tally.count(run, result)
+        if self._keeping.keeps(run, result) or _may_be_written_down(run):
+            self._note(Record.of_run(run, result, self._name(node)))
 
     def settle_span(self, job: Job, span: Span, node: str | None) -> None:
         """Due instants have ended without a run."""
-        if span.outcome is not Outcome.COALESCED or self._successes == 1:
-            self._tell(run_key(run_id(job.id, span.first), 0), _span_fields(job, span, node), span.outcome)
+        if self._keeping.keeps_span(span):
+            # Whatever was lost, was lost by another node.
+            by = None if span.outcome is Outcome.LOST else self._name(node)
+            self._note(Record.of_span(job, span, by))
 
     def end(self, job: Job) -> None:
         """The job's trigger has ended."""
@@ -87,158 +99,184 @@ class Aftermath:
         self._parked[job.id] = (job, reason)
         self._wakeup.set()
 
-    def _is_told(self, outcome: Outcome) -> bool:
-        if outcome is not Outcome.SUCCEEDED:
-            return True
-        self._seen_successes += 1
-        return self._successes > 0 and self._seen_successes % self._successes == 0
+    def _name(self, node: str | None) -> str | None:
+        """The node that answers; between two incarnations, the former."""
+        self._node = node or self._node
+        return self._node
 
-    def _tell(self, key: str, fields: Document, outcome: Outcome) -> None:
-        if len(self._runs) >= _MOST_BUFFERED:
-            self._runs.pop(0)
+    def _note(self, record: Record) -> None:
+        if len(self._records) >= _MOST_BUFFERED:
+            self._records.popleft()
             self._dropped += 1
-        fields["expires_at"] = from_ms(self._clock.now_ms()) + self._keep
-        self._runs.append(UpdateOne({"_id": key}, {"$set": fields}, upsert=True))
-
-    def _figures_of(self, job_id: str) -> _Figures:
-        figures = self._figures.get(job_id)
-        if figures is None:
-            figures = self._figures[job_id] = _Figures()
-        return figures
+        self._records.append(record)
 
     # -- the writing greenlet -----------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Write until `stop`, and then what is left."""
-        while not self._ended:
+        """Write until `stop`, and then what is left, as far as it is done in a few seconds."""
+        while not self._stopped.is_set():
             timer = self._clock.call_later(FLUSH_SECONDS, self._wakeup.set)
             self._wakeup.wait()
             timer.cancel()
             self._wakeup.clear()
             self._try_to_flush()
-        self._try_to_flush()
+            self._stopped.wait(_PAUSE_SECONDS)
+        # Not killed: no greenlet of ours is, inside the driver.
+        give_up = self._clock.monotonic() + LAST_FLUSH_SECONDS
+        while self._try_to_flush() and self._tallies and self._clock.monotonic() < give_up:
+            gevent.sleep(0)
 
     def stop(self) -> None:
         """Write what is left, then end."""
-        self._ended = True
+        self._stopped.set()
         self._wakeup.set()
 
-    def _try_to_flush(self) -> None:
+    def _try_to_flush(self) -> bool:
+        """Write what there is; whether the database took it. What it did not take is kept for the next time."""
         try:
             self.flush()
         except StoreError:
-            pass  # kept, for the next time; that the database is away, ownership reports
+            return False  # that the database is away, ownership reports
+        except Exception as error:  # whatever it is, the others' outcomes must still be written
+            self._report(type(error).__name__, str(error))
+            return False
+        finally:
+            if self._dropped:
+                count, self._dropped = self._dropped, 0
+                self._report("HistoryOverflow", f"the history lacks {count} records that the database did not take")
+        return True
 
-    @translate_errors()
+    def _report(self, error_type: str, message: str) -> None:
+        self._emit(SchedulerEvent(EVENT_STORE_FAILED, error_type=error_type, error_message=message))
+
     def flush(self) -> None:
-        """Write everything that is buffered. What could not be written stays buffered."""
-        jobs = self._connection.jobs()
-        self._write_runs(jobs)
-        self._write_figures(jobs)
-        for job, reason in list(self._parked.values()):
-            jobs.update_one({"_id": job.id, "rev": job.rev}, {"$set": {"parked": reason}})
-            self._parked.pop(job.id)
-        while self._over:
-            self._remove_ended(jobs)
+        """Write what is buffered: the history before the jobs that it is about are removed.
 
-    def _write_runs(self, jobs: Jobs) -> None:
-        while self._runs:
-            batch, self._runs = self._runs[:_BATCH], self._runs[_BATCH:]
+        Each part is tried, whatever becomes of the others. Raises StoreError; what was not written stays buffered.
+        """
+        jobs, failure = self._connection.jobs(), None
+        for write in (self._write_records, self._remove_ended, self._write_figures, self._write_parked):
             try:
-                jobs.runs.bulk_write(batch, ordered=False)
-            except PyMongoError:
-                self._runs = batch + self._runs
+                translate_errors()(write)(jobs)
+            except StoreError as error:
+                failure = error
+                if write == self._write_records:
+                    break  # nothing is removed before it is written down, and the rest can wait
+        if failure is not None:
+            raise failure
+
+    # -- the history --------------------------------------------------------------------------------------------------
+
+    def _write_records(self, jobs: Jobs) -> None:
+        for _ in range(-(-len(self._records) // _BATCH)):  # what comes meanwhile is for the next flush
+            batch = [self._records.popleft() for _ in range(min(_BATCH, len(self._records)))]
+            try:
+                self._write_batch(jobs, batch)
+            except BaseException:
+                self._records.extendleft(reversed(batch))
                 raise
+
+    def _write_batch(self, jobs: Jobs, batch: list[Record]) -> None:
+        """Insert, which costs the server a tenth of an upsert; what is there already is overwritten."""
+        documents = self._documents(batch)
+        refused = self._bulk(jobs.runs, [InsertOne(dict(document)) for document in documents])
+        there = [documents[number] for number, code in refused if code == _DUPLICATE]
+        if there:
+            refused = [each for each in refused if each[1] != _DUPLICATE]
+            refused += [each for each in self._bulk(jobs.runs, list(map(_overwrite, there))) if each[1] != _DUPLICATE]
+        if refused:
+            self._report("WriteError", f"the database refused {len(refused)} records of the history: {refused[0][1]}")
+
+    def _documents(self, batch: list[Record]) -> list[Document]:
+        """Their documents, one for each id: of several the last counts."""
+        expires_at, pace = from_ms(self._clock.now_ms()) + self._keep, Slice()
+        documents: dict[str, Document] = {}
+        for record in batch:
+            key = run_key(record.run_id, record.attempt)
+            documents[key] = {"_id": key, **document_of(record), "expires_at": expires_at}
+            pace.breathe()
+        return list(documents.values())
+
+    def _bulk(self, runs: Any, operations: list[Any]) -> list[tuple[int, int]]:
+        """Write them all; which were refused, and with what code. Other errors are raised."""
+        try:
+            runs.bulk_write(operations, ordered=False)
+        except BulkWriteError as error:
+            details = error.details or {}
+            refused = [(each["index"], each["code"]) for each in details.get("writeErrors", ())]
+            if details.get("writeConcernErrors") or not refused:
+                raise
+            return refused
+        return []
+
+    # -- figures ------------------------------------------------------------------------------------------------------
 
     def _write_figures(self, jobs: Jobs) -> None:
         """Of those jobs whose figures have waited longest: with 10^5 jobs a second, to write them all would keep the
         database busy with nothing else. Meanwhile they add up."""
-        batch = {job_id: self._figures.pop(job_id) for job_id in list(islice(self._figures, FIGURES_AT_ONCE))}
-        if batch:
+        for _ in range(FIGURES_AT_ONCE // _BATCH):
+            batch = {job_id: self._tallies.pop(job_id) for job_id in list(islice(self._tallies, _BATCH))}
+            if not batch:
+                return
             try:
-                jobs.bulk_write([UpdateOne({"_id": i}, new.update()) for i, new in batch.items()], ordered=False)
-            except PyMongoError:
-                for job_id, figures in batch.items():
-                    self._figures_of(job_id).add(figures)
+                jobs.bulk_write([UpdateOne({"_id": i}, _counting(new)) for i, new in batch.items()], ordered=False)
+            except BaseException:
+                for job_id, tally in batch.items():
+                    self._tallies.setdefault(job_id, Tally()).add_earlier(tally)
                 raise
+
+    # -- jobs ---------------------------------------------------------------------------------------------------------
+
+    def _write_parked(self, jobs: Jobs) -> None:
+        while self._parked:
+            batch = dict(islice(self._parked.items(), _BATCH))
+            jobs.bulk_write(
+                [
+                    UpdateOne({"_id": job.id, "rev": job.rev}, {"$set": {"parked": reason}})
+                    for job, reason in batch.values()
+                ],
+                ordered=False,
+            )
+            for job_id, said in batch.items():
+                if self._parked.get(job_id) is said:  # else there is something newer
+                    del self._parked[job_id]
 
     def _remove_ended(self, jobs: Jobs) -> None:
         """Remove jobs that are over, unless somebody has changed them meanwhile."""
-        over = dict(islice(self._over.items(), _BATCH))
-        deleted = jobs.bulk_write([DeleteOne({"_id": job.id, "rev": job.rev}) for job in over.values()], ordered=False)
-        kept = set()
-        if deleted.deleted_count < len(over):
-            kept = {document["_id"] for document in jobs.find({"_id": {"$in": list(over)}}, ["_id"])}
-        for job_id, job in over.items():
-            if self._over.get(job_id) is job:
-                del self._over[job_id]
-            if job_id not in kept:
-                self._emit(JobEvent(EVENT_JOB_REMOVED, job, reason="trigger_ended"))
+        while self._over:
+            over = dict(islice(self._over.items(), _BATCH))
+            gone = [DeleteOne({"_id": job.id, "rev": job.rev}) for job in over.values()]
+            deleted = jobs.bulk_write(gone, ordered=False)
+            kept = set()
+            if deleted.deleted_count < len(over):
+                kept = {document["_id"] for document in jobs.find({"_id": {"$in": list(over)}}, ["_id"])}
+            for job_id, job in over.items():
+                if self._over.get(job_id) is job:
+                    del self._over[job_id]
+                if job_id not in kept:
+                    self._tallies.pop(job_id, None)
+                    self._emit(JobEvent(EVENT_JOB_REMOVED, job, reason="trigger_ended"))
 
 
-class _Figures:
-    """What is new of one job's figures."""
-
-    __slots__ = ("failures", "last", "last_error", "runs")
-
-    def __init__(self) -> None:
-        self.runs = self.failures = 0
-        self.last: Run | None = None
-        self.last_error: str | None = None
-
-    def count(self, run: Run, result: Result) -> None:
-        self.runs += 1
-        self.last = run
-        if result.outcome is not Outcome.SUCCEEDED:
-            self.failures += 1
-            self.last_error = f"{result.outcome}: {result.error!r}"[:500]
-
-    def add(self, earlier: _Figures) -> None:
-        """Count in what could not be written earlier."""
-        self.runs += earlier.runs
-        self.failures += earlier.failures
-        self.last = self.last or earlier.last
-        self.last_error = self.last_error or earlier.last_error
-
-    def update(self) -> Document:
-        assert self.last is not None
-        last: Document = {"figures.last_run": self.last.started_at, "figures.last_duration": self.last.duration}
-        if self.last_error is not None:
-            last["figures.last_error"] = self.last_error
-        return {"$inc": {"figures.runs": self.runs, "figures.failures": self.failures}, "$set": last}
+def _may_be_written_down(run: Run) -> bool:
+    """Whether the claim protocol may be writing the run down as in progress, which is to be put right then."""
+    return run.finished_ms is not None and run.finished_ms - run.scheduled_ms >= _MAY_BE_WRITTEN_MS
 
 
-def _common(job: Job, node: str | None, outcome: Outcome, reason: str | None) -> Document:
-    return {
-        "state": "ended",
-        "job_id": job.id,
-        "job_name": job.name,
-        "tags": list(job.tags),
-        "slot": slot_of(job.id),
-        "node": node,
-        "outcome": str(outcome),
-        "reason": reason,
-    }
+def _overwrite(document: Document) -> UpdateOne:
+    """The update where there is a document of this attempt; "lost" is no news where its node said something else."""
+    key = document["_id"]
+    fields = {name: value for name, value in document.items() if name != "_id"}
+    if document["outcome"] == Outcome.LOST:
+        return UpdateOne({"_id": key, "outcome": {"$in": [None, Outcome.LOST.value]}}, {"$set": fields}, upsert=True)
+    return UpdateOne({"_id": key}, {"$set": fields}, upsert=True)
 
 
-def _run_fields(run: Run, result: Result, node: str | None) -> Document:
-    error = result.error
-    fields = _common(run.job, node, result.outcome, result.reason) | {
-        "scheduled_at": run.scheduled_at,
-        "started_at": run.started_at,
-        "finished_at": run.finished_at,
-        "attempt": run.attempt,
-        "request": run.request,
-    }
-    if error is not None:
-        fields["error_type"], fields["error_message"] = type(error).__name__, str(error)[:_LONGEST_TRACEBACK]
-        fields["traceback"] = (result.traceback or "")[-_LONGEST_TRACEBACK:]
-    return fields
-
-
-def _span_fields(job: Job, span: Span, node: str | None) -> Document:
-    return _common(job, node, span.outcome, span.reason) | {
-        "scheduled_at": from_ms(span.first),
-        "until": from_ms(span.end),
-        "attempt": 0,
-    }
+def _counting(new: Tally) -> Document:
+    """The update that counts in what is new of a job's figures."""
+    last: Document = {"figures.last_duration": new.duration}
+    if new.started_ms is not None:
+        last["figures.last_run"] = from_ms(new.started_ms)
+    if new.error is not None:
+        last["figures.last_error"] = new.error
+    return {"$inc": {"figures.runs": new.runs, "figures.failures": new.failures}, "$set": last}

@@ -20,6 +20,7 @@ from gsched.scheduler import GeventScheduler
 from gsched.slices import give_way
 from gsched.testing.manual_clock import ManualClock
 
+_LONGEST_STEP_MS = 10_000
 _QUIET_TURNS = 4  # of the event loop, until a run that can go on without the clock has gone on
 _OUTCOMES = tuple(
     code
@@ -49,7 +50,16 @@ class Driver:
 
     def __exit__(self, *exc_info: object) -> None:
         if self.scheduler.running:
-            self.scheduler.shutdown(wait=False)
+            stopping = gevent.spawn(self.scheduler.shutdown, wait=False)
+            self._turn(_QUIET_TURNS)
+            while not stopping.ready():  # what is in progress is cancelled by timers, and nobody else moves the clock
+                self.clock.step(_LONGEST_STEP_MS)
+                self._turn(_QUIET_TURNS)
+            stopping.get()
+
+    def _turn(self, times: int) -> None:
+        for _ in range(times):
+            give_way()
 
     def _record(self, event: SchedulerEvent) -> None:
         self.events.append(event)

@@ -6,6 +6,7 @@ It ends with its parent, and after `lifetime` seconds in any case. SIGUSR1 arms 
 there, it kills itself.
 """
 
+# ruff: noqa: E402  (gevent has to patch before anything else is imported)
 from gevent import monkey
 
 monkey.patch_all()
@@ -20,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path[0] = str(Path(__file__).parent.parent)
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parent.parent)
 
 import gevent
 from cluster import jobs

@@ -20,10 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cluster.checker import Lines, Verdict, check
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from cluster.checker import Lines, Verdict, check
 from gsched import GeventScheduler
 from gsched.embedded import find_mongod
 from gsched.stores import JobQuery, MongoDBJobStore
@@ -346,8 +346,9 @@ class Cluster:
 
     def add_ticks(self, count: int, seconds: float = 0.5, **options: Any) -> list[str]:
         """Add jobs that recur every so often from one second from now, out of step with each other."""
+        name = options.pop("name", "tick")
         start = (int(time.time()) + 1) * 1000
-        ids = [f"{options.get('name', 'tick')}-{n}" for n in range(count)]
+        ids = [f"{name}-{n}" for n in range(count)]
         self.scheduler.add_jobs(
             {
                 "func": "cluster.jobs:tick",
@@ -381,8 +382,25 @@ class Cluster:
                 return said
         return None
 
+    def history(self, job: str) -> list[dict[str, Any]]:
+        """What the database says of a job's runs."""
+        return list(self.client[self.database]["jobs.runs"].find({"job_id": job}))
+
+    def documents(self) -> Any:
+        """The collection of the jobs."""
+        return self.client[self.database]["jobs"]
+
+    def wait_for_start(self, job: str, since: float, seconds: float = LONGEST_SECONDS, **wanted: Any) -> Any:
+        """The first line of a run of the job that started after `since`."""
+        return wait_until(
+            lambda: next(iter(self.starts(job, since, **wanted)), None),
+            lambda: f"a run of {job} {wanted}\n{self.problems_said()}",
+            seconds,
+        )
+
     def wait_until_all_run(self, jobs: list[str], after: float, seconds: float = LONGEST_SECONDS) -> float:
-        """Wait until each of the jobs has started an instant that was due after `after`; when the last of these began."""
+        """Wait until each of the jobs has started an instant due after `after`; when the last of these began."""
+
         def first_starts() -> dict[str, float]:
             first: dict[str, float] = {}
             for line in self.starts():
@@ -400,16 +418,19 @@ class Cluster:
 
     # -- the verdict ----------------------------------------------------------------------------------------------
 
-    def check(self, until: float) -> Verdict:
-        """Whether every instant up to `until` had one outcome. To be called when all nodes have ended."""
-        jobs = list(self.store.find(JobQuery()))
+    def check(self, until: float, only: list[str] | None = None) -> Verdict:
+        """Whether every instant up to `until` had one outcome. To be called when all nodes have ended.
+
+        :param only: these jobs; default: all that are there at the end
+        """
+        jobs = [job for job in self.store.find(JobQuery()) if only is None or job.id in only]
         history = list(self.client[self.database]["jobs.runs"].find({"request": None}))
         crashes = [when for times in self.ended.values() for when in times]
         return check(jobs, round(until * 1000), self.runs.all(), self.events.all(), history, crashes)
 
-    def stop_and_check(self) -> Verdict:
+    def stop_and_check(self, only: list[str] | None = None) -> Verdict:
         """End all nodes cleanly, and assert that every instant until then had one outcome."""
-        verdict = self.check(self.stop())
+        verdict = self.check(self.stop(), only)
         assert not verdict.problems, "\n".join(verdict.problems[:20]) + "\n" + self.problems_said()
         return verdict
 

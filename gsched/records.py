@@ -115,7 +115,7 @@ class Record:
         """What became of instants that ended without a run. Those that were lost had been claimed: attempt 1."""
         attempt = 1 if span.outcome is Outcome.LOST else 0
         made = cls(job, span.first, str(span.outcome), span.reason, attempt, node)
-        made.until_ms = span.end
+        made.until_ms, made.request = span.end, span.request
         return made
 
     @property

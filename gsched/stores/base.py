@@ -220,13 +220,16 @@ class BaseJobStore(ABC):
 
     # -- the history ------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def runs(self, query: RunQuery) -> list[RunInfo]:
         """What became of due instants, as far as it is kept (see `gsched.records.Keeping`), and the runs in progress
         that are written down; the newest first."""
 
+    @abstractmethod
     def figures(self, job_id: str) -> JobFigures:
         """What the job did so far. Raises JobNotFoundError."""
 
+    @abstractmethod
     def account(self, job: Job | None, instant: int) -> Account:
         """What is known of a job of this store, beside its records, that helps to explain an instant (ms)."""
 

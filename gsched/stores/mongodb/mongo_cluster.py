@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
 from bson.datetime_ms import DatetimeMS
-from pymongo import UpdateOne
-from pymongo import errors as driver
+from pymongo import UpdateOne, errors as driver
 from pymongo.client_session import ClientSession
+from pymongo.operations import IndexModel
 from pymongo.read_concern import ReadConcern
 
 from gsched.document import DocumentReader
@@ -26,9 +26,11 @@ from gsched.slices import Slice
 from gsched.stores.mongodb.cluster import SLOTS, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.connection import Connection, Document, translate_errors
 from gsched.stores.mongodb.documents import CODEC
+from gsched.stores.mongodb.history import INDEXES as HISTORY_INDEXES
 
 _FETCH: Final = 250  # documents per batch: decoding one must not hold up the hub
 _KEEP_DEAD_SECONDS: Final = 86_400
+_KEEP_LOST: Final = timedelta(days=14)
 _NEVER: Final = from_ms(0)
 
 
@@ -36,10 +38,14 @@ class MongoCluster:
     """One process's access to the shared documents, on the connections that are only for what must be on time.
 
     :param reader: makes a reader for a batch of job documents
+    :param keep: how long it is kept that a run was lost
     """
 
-    def __init__(self, connection: Connection, reader: Callable[[], DocumentReader]) -> None:
+    def __init__(
+        self, connection: Connection, reader: Callable[[], DocumentReader], keep: timedelta = _KEEP_LOST
+    ) -> None:
         self._connection = connection
+        self._keep = keep
         self._reader = reader
         self._is_prepared = False
         self.exclusive = False
@@ -54,7 +60,7 @@ class MongoCluster:
         hello = self._hello()
         self.exclusive = "setName" not in hello and hello.get("msg") != "isdbgrid"
         self._nodes.create_index("ended_at", expireAfterSeconds=_KEEP_DEAD_SECONDS, name="ended_at")
-        self._runs.create_index([("state", 1), ("slot", 1)], name="in_progress")
+        self._runs.create_indexes([IndexModel([("state", 1), ("slot", 1)], name="in_progress"), *HISTORY_INDEXES])
         new = {"owner": None, "epoch": 0, "watermark": _NEVER, "acked": _NEVER, "attached": False, "open_from": None}
         known = {slot["_id"] for slot in self._slots.find({}, ["_id"])}
         missing = [UpdateOne({"_id": n}, {"$setOnInsert": new}, upsert=True) for n in range(SLOTS) if n not in known]
@@ -276,7 +282,8 @@ class MongoCluster:
     def lose_runs(self, runs: Sequence[RunRecord]) -> None:
         if runs:
             lost = {"_id": {"$in": [_key(run) for run in runs]}, "state": "running"}
-            self._runs.update_many(lost, {"$set": {"state": "ended", "outcome": "lost"}})
+            expires = {"$add": ["$$NOW", self._keep // timedelta(milliseconds=1)]}
+            self._runs.update_many(lost, [{"$set": {"state": "ended", "outcome": "lost", "expires_at": expires}}])
 
 
 # -- documents and records --------------------------------------------------------------------------------------------

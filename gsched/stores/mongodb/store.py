@@ -20,6 +20,7 @@ from gsched.errors import ConfigurationError, FuncRefError
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
 from gsched.planning import Span
+from gsched.records import Keeping
 from gsched.run import Result, Run
 from gsched.runtime import PATCH_REMEDY
 from gsched.stores.base import BaseJobStore, HubSide
@@ -27,13 +28,14 @@ from gsched.stores.mongodb.aftermath import Aftermath
 from gsched.stores.mongodb.changes import ChangeFeed
 from gsched.stores.mongodb.connection import Connection
 from gsched.stores.mongodb.definitions import MongoDefinitions
+from gsched.stores.mongodb.history import MongoHistory
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
 from gsched.stores.mongodb.ownership import Ownership, Pace
 
 CLOSE_SECONDS = 10.0  # how long close waits for what the driver is doing
 
 
-class MongoDBJobStore(MongoDefinitions, BaseJobStore):
+class MongoDBJobStore(MongoDefinitions, MongoHistory, BaseJobStore):
     """Keeps jobs in MongoDB.
 
     In a process that only adds, changes and lists jobs it needs no scheduler that runs.
@@ -48,8 +50,9 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
     :param collection: name of the collection of jobs
     :param modules: modules in which stored function references may be resolved, beside those that the scheduler allows
     :param history_keep: how long the history of runs is kept: seconds, a timedelta or "14d"
-    :param history_successes: which runs that succeeded the history has: "none", "all", or n for every n-th; all else
-        that became of due instants it has always
+    :param history_successes: which successes, and instants coalesced into a later run, the history has: "none", "all",
+        or n for every n-th; all else it always has (see `gsched.records.Keeping`), and what was written down while it
+        was in progress
     :param node_ttl: after so many seconds of silence a node is dead to the others, and its jobs are theirs; the same in
         all processes. Well below the default of ten seconds, a busy machine or a slow database looks like a death
     :param client_options: options for PyMongo's MongoClient
@@ -76,7 +79,7 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
         self._modules = [modules] if isinstance(modules, str) else list(modules)
         self._pace = Pace(ttl=as_seconds(node_ttl, "node_ttl"))
         self._keep_history = timedelta(seconds=as_seconds(history_keep, "history_keep"))
-        self._successes = _sampling(history_successes)
+        self._keeping = Keeping(history_successes)
         self._greenlets: list[gevent.Greenlet] = []
         self._mongo: EmbeddedMongo | None = None
         self._connection = Connection(
@@ -104,12 +107,14 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
             raise ConfigurationError(f"jobs in MongoDB can only be run where gevent has patched socket: {PATCH_REMEDY}")
         if self._mongo is not None:
             self._mongo.open()  # after a shutdown
-        cluster = MongoCluster(self._connection, lambda: DocumentReader(self.allowed, self.alias, id_key="_id"))
+        cluster = MongoCluster(
+            self._connection, lambda: DocumentReader(self.allowed, self.alias, id_key="_id"), self._keep_history
+        )
         self._ownership = Ownership(cluster, self.clock, hub, _node_name, self._pace)
         self._ownership.pause(paused)
         self._feed = ChangeFeed(self._connection, self._ownership, hub.emit)
         self._aftermath = Aftermath(
-            self._connection, self.clock, hub.emit, keep=self._keep_history, successes=self._successes
+            self._connection, self.clock, hub.emit, keep=self._keep_history, keeping=self._keeping
         )
         self._greenlets = [gevent.spawn(part.run) for part in (self._ownership, self._feed, self._aftermath)]
 
@@ -158,14 +163,6 @@ class MongoDBJobStore(MongoDefinitions, BaseJobStore):
 def _node_name(now: int) -> str:
     """Begins with the time, so that names are in order of birth."""
     return f"{now:013}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-
-
-def _sampling(successes: str | int) -> int:
-    if successes in ("none", "all"):
-        return int(successes == "all")
-    if isinstance(successes, bool) or not isinstance(successes, int) or successes < 1:
-        raise ConfigurationError(f"history_successes: expected 'none', 'all' or a whole number, got {successes!r}")
-    return successes
 
 
 class _Widened(AllowedFunctions):

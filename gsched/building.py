@@ -35,15 +35,24 @@ class JobBuilder:
     :param now: milliseconds since the epoch
     :param timezone: for triggers given by name and for naive times
     :param defaults: job fields to start from (see `checked_options`)
+    :param allowed: is told which functions the program itself uses
+    :param calls: what is known of the functions' signatures
     """
 
-    def __init__(self, now: int, timezone: tzinfo, defaults: Mapping[str, Any], allowed: AllowedFunctions) -> None:
+    def __init__(
+        self,
+        now: int,
+        timezone: tzinfo,
+        defaults: Mapping[str, Any],
+        allowed: AllowedFunctions,
+        calls: CallChecker,
+    ) -> None:
         self._now = now
         self._timezone = timezone
         self._defaults = defaults
         self._allowed = allowed
-        self._calls = CallChecker()
-        self._functions: dict[int, tuple[Callable[..., Any], str | None]] = {}
+        self._calls = calls
+        self._functions: dict[Any, tuple[Callable[..., Any], str | None]] = {}
         self._triggers: dict[tuple[Any, ...], tuple[BaseTrigger, int | None]] = {}
 
     def build(self, definition: Mapping[str, Any]) -> Job:
@@ -70,9 +79,12 @@ class JobBuilder:
         return with_next_run_time(with_jitter(job), given.get("next_run_time", UNDEFINED), self._timezone)
 
     def _function(self, func: Any) -> tuple[Callable[..., Any], str | None]:
-        known = self._functions.get(id(func))
+        try:
+            known = self._functions.get(func)
+        except TypeError:  # a callable object that cannot be hashed
+            return named_function(func)
         if known is None:
-            call, ref = known = self._functions[id(func)] = named_function(func)
+            call, ref = known = self._functions[func] = named_function(func)
             if ref is not None:
                 self._allowed.register(ref, call)
         return known
@@ -80,7 +92,7 @@ class JobBuilder:
     def _begun(self, trigger: Any, trigger_args: Mapping[str, Any]) -> tuple[BaseTrigger, int | None]:
         if not isinstance(trigger, str):
             return make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
-        key = (trigger, *trigger_args.items())
+        key = (trigger, *trigger_args.items(), *map(type, trigger_args.values()))  # for 1 == True
         try:
             known = self._triggers.get(key)
         except TypeError:  # an argument that cannot be hashed, such as a list of triggers

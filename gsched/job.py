@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from gsched.durations import as_ms, as_seconds
 from gsched.errors import ConfigurationError, InvalidJobError
@@ -113,16 +114,20 @@ class CallChecker:
     """Tells whether functions accept their jobs' arguments; looks at each function and shape of call once."""
 
     def __init__(self) -> None:
-        self._seen: set[tuple[int, int, tuple[str, ...]]] = set()
+        self._seen: WeakKeyDictionary[Callable[..., Any], set[tuple[int, tuple[str, ...]]]] = WeakKeyDictionary()
 
     def check(self, job: Job) -> None:
         """Raises InvalidJobError if the job's function does not accept its arguments."""
         if job.func is None:
             return
-        shape = (id(job.func), len(job.args), tuple(job.kwargs))
-        if shape not in self._seen:
+        shape = (len(job.args), tuple(job.kwargs))
+        try:
+            seen = self._seen.setdefault(job.func, set())
+        except TypeError:  # it cannot be hashed or referred to weakly
+            seen = set()
+        if shape not in seen:
             check_call(job.func, job.args, job.kwargs)
-            self._seen.add(shape)
+            seen.add(shape)
 
 
 def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from gsched.executors import BaseExecutor
 from gsched.funcref import AllowedFunctions
 from gsched.hub import Hub
 from gsched.instants import as_timezone
-from gsched.job import Job, checked_options
+from gsched.job import CallChecker, Job, checked_options
 from gsched.log import RUN_EVENTS, LogSink
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
 
@@ -84,6 +84,7 @@ class Parts:
         self._clock: Clock = settings.get("clock") or SystemClock()
         self._job_defaults = defaults
         self._allowed = AllowedFunctions(_modules(settings.get("modules", ())))
+        self._calls = CallChecker()
         self._executors, self._stores, self._implicit = {}, {}, {}
         self._listen_for_log(run_events)
         for alias, executor in executors.items():

@@ -177,14 +177,16 @@ def run_id(job_id: str, scheduled_ms: int, request: str | None = None) -> str:
 _current: ContextVar[Run] = ContextVar("gsched_run")
 
 
-def enter_run(run: Run) -> None:
-    """Make `run` the current one of this context, for the code in it and for its structlog lines.
-
-    The log context is bound only where structlog is configured to read it, for it costs as much as the run itself.
-    """
+def enter_run(run: Run, binds_log: bool) -> None:
+    """Make `run` the current one of this context, for the code in it and, with `binds_log`, for its structlog lines."""
     _current.set(run)
-    if structlog.is_configured() and merge_contextvars in structlog.get_config()["processors"]:
+    if binds_log:
         bind_contextvars(**run.log_context())
+
+
+def log_reads_context() -> bool:
+    """Whether structlog is configured to read context variables; to bind them costs as much as an empty run."""
+    return structlog.is_configured() and merge_contextvars in structlog.get_config()["processors"]
 
 
 def current_run() -> Run:

@@ -21,12 +21,13 @@ class Timetable(Generic[EntryT]):
 
     A heap of distinct times, each with the list of what is due then: 10^5 jobs that recur every second share at most
     1,000 times, so an entry mostly costs an append instead of a walk through a heap of 10^5. An entry whose `due` has
-    changed since is left where it was and passed over; when these make up more than half, the table is rebuilt.
+    changed since is left where it was and passed over; when these make up more than half, the table is rebuilt. An
+    entry that is alone at its time, as the many are that are due hours from now, has no list.
     """
 
     def __init__(self) -> None:
         self._times: list[int] = []
-        self._entries: dict[int, list[EntryT]] = {}
+        self._entries: dict[int, EntryT | list[EntryT]] = {}
         self._current: list[EntryT] = []  # what is due at the time that is being served, last one first
         self._current_due = 0
         self._live = self._stale = 0
@@ -40,12 +41,14 @@ class Timetable(Generic[EntryT]):
         self._live += 1
         bucket = self._entries.get(due)
         if bucket is None:
-            self._entries[due] = [entry]
+            self._entries[due] = entry
             heappush(self._times, due)
             if self._current and due < self._current_due:
                 self._put_current_back()
-        else:
+        elif isinstance(bucket, list):
             bucket.append(entry)
+        else:
+            self._entries[due] = [bucket, entry]
 
     def remove(self, entry: EntryT) -> None:
         """Take an entry out; nothing happens if it is not in."""
@@ -81,11 +84,12 @@ class Timetable(Generic[EntryT]):
             if not self._times or self._times[0] > until:
                 return None
             self._current_due = heappop(self._times)
-            self._current = self._entries.pop(self._current_due)
+            self._current = _listed(self._entries.pop(self._current_due))
             self._current.reverse()
 
     def __iter__(self) -> Iterator[EntryT]:
-        buckets = [(self._current_due, self._current[::-1]), *self._entries.items()]
+        buckets = [(self._current_due, self._current[::-1])]
+        buckets += [(due, _listed(bucket)) for due, bucket in self._entries.items()]
         # An entry that left its time and came back is in the list twice.
         return iter(dict.fromkeys(entry for due, bucket in buckets for entry in bucket if entry.due == due))
 
@@ -94,12 +98,17 @@ class Timetable(Generic[EntryT]):
         later = self._entries.get(self._current_due)
         if later is None:
             heappush(self._times, self._current_due)
-        self._entries[self._current_due] = [*reversed(self._current), *(later or ())]
+        self._entries[self._current_due] = [*reversed(self._current), *([] if later is None else _listed(later))]
         self._current = []
 
     def _rebuild(self) -> None:
         kept: dict[int, list[EntryT]] = {}
         for entry in self:
             kept.setdefault(entry.due, []).append(entry)  # type: ignore[arg-type]
-        self._entries, self._times, self._current, self._stale = kept, list(kept), [], 0
+        self._entries = {due: bucket[0] if len(bucket) == 1 else bucket for due, bucket in kept.items()}
+        self._times, self._current, self._stale = list(kept), [], 0
         heapify(self._times)
+
+
+def _listed(bucket: EntryT | list[EntryT]) -> list[EntryT]:
+    return bucket if isinstance(bucket, list) else [bucket]

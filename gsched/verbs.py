@@ -33,6 +33,7 @@ from gsched.job import (
 )
 from gsched.parts import Parts
 from gsched.run import Run
+from gsched.slices import Slice
 from gsched.stores import JobQuery
 from gsched.triggers import BaseTrigger, DateTrigger
 
@@ -128,7 +129,7 @@ class JobVerbs(Parts):
         """
         builder, added, remaining = self._builder(), 0, iter(definitions)
         while batch := list(islice(remaining, BATCH)):
-            jobs = [self._build_one(builder, added + number, one, jobstore) for number, one in enumerate(batch)]
+            jobs = self._build_many(builder, added, batch, jobstore)
             timed = {job.id for job, one in zip(jobs, batch, strict=True) if "next_run_time" in one}
             self._at_home(self._store_jobs, jobs, jobstore, replace_existing, timed)
             added += len(batch)
@@ -148,7 +149,16 @@ class JobVerbs(Parts):
         return add
 
     def _builder(self) -> JobBuilder:
-        return JobBuilder(self.now_ms(), self.timezone, self._job_defaults, self._allowed)
+        return JobBuilder(self.now_ms(), self.timezone, self._job_defaults, self._allowed, self._calls)
+
+    def _build_many(
+        self, builder: JobBuilder, position: int, batch: list[Mapping[str, Any]], jobstore: str
+    ) -> list[Job]:
+        jobs, pace = [], Slice()
+        for number, definition in enumerate(batch, position):
+            jobs.append(self._build_one(builder, number, definition, jobstore))
+            pace.breathe()
+        return jobs
 
     def _build_one(self, builder: JobBuilder, position: int, definition: Mapping[str, Any], jobstore: str) -> Job:
         try:

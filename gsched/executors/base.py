@@ -12,7 +12,7 @@ from gevent import get_hub
 from gsched.clock import Clock
 from gsched.errors import ConfigurationError, RunCancelled
 from gsched.executors.interruption import Interruption
-from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run
+from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run, log_reads_context
 from gsched.slices import Slice
 
 _SOON = 1e-6  # seconds: a timer, so that the event loop serves I/O before the next slice
@@ -46,6 +46,7 @@ class BaseExecutor(ABC):
         self._queue: deque[Run] = deque()
         self._executing: set[Run] = set()
         self._draining = False
+        self._binds_log = False
         self._clock: Clock
 
     def start(self, clock: Clock) -> None:
@@ -142,6 +143,7 @@ class BaseExecutor(ABC):
     def _drain(self) -> None:
         """Let waiting runs begin while there are free workers."""
         pace = Slice()
+        self._binds_log = log_reads_context()  # asked once for many runs
         while self._queue and len(self._executing) < self.size:
             run = self._queue.popleft()
             if not self._too_late(run):

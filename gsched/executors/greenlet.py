@@ -63,7 +63,7 @@ class GreenletPoolExecutor(BaseExecutor):
         self._finish(run, result)
 
     def _call(self, worker: _Worker, run: Run) -> Result:
-        enter_run(run)
+        enter_run(run, self._binds_log)
         self._started(run)
         job = run.job
         try:

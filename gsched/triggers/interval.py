@@ -7,8 +7,7 @@ from typing import Any
 
 from gsched.errors import InvalidTriggerError
 from gsched.instants import MAX_MS, from_ms
-from gsched.triggers.arguments import Date, Zone, instant_ms, number
-from gsched.triggers.arguments import seconds as as_seconds
+from gsched.triggers.arguments import Date, Zone, instant_ms, number, seconds as as_seconds
 from gsched.triggers.bounded import BoundedTrigger
 
 _UNITS = {"weeks": 604_800_000, "days": 86_400_000, "hours": 3_600_000, "minutes": 60_000, "seconds": 1000}

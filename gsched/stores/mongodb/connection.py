@@ -9,8 +9,7 @@ from pkgutil import resolve_name
 from typing import Any, Final, TypeAlias
 
 from bson.errors import BSONError
-from pymongo import MongoClient, ReadPreference, WriteConcern
-from pymongo import errors as driver
+from pymongo import MongoClient, ReadPreference, WriteConcern, errors as driver
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.operations import IndexModel

@@ -109,6 +109,8 @@ class MemoryJobStore(BaseJobStore):
 
     def _put(self, job: Job, keep_schedule: bool) -> Job:
         old = self._jobs.get(job.id)
+        if old is not None and job.id in self._exhausted:  # nothing of it is left to be kept
+            return self._keep(None, job.evolve(rev=old.rev + 1))
         if old is not None:
             job = replacement(old, job, keep_schedule=keep_schedule)
         return self._keep(old, job)

@@ -17,6 +17,8 @@ def ref_of(func: Callable[..., Any]) -> str | None:
         return None
     module, qualname = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
     owner = getattr(func, "__self__", None)
+    if inspect.ismodule(owner):  # that of a built-in function
+        owner = None
     if inspect.isclass(owner):  # a class method may be inherited: name the class it was taken from
         module, qualname = owner.__module__, f"{owner.__qualname__}.{func.__name__}"
     if not module or not qualname or "<" in qualname or (owner is not None and not inspect.isclass(owner)):

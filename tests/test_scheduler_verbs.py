@@ -195,6 +195,17 @@ def test_a_job_may_add_itself_again_under_its_id_during_its_last_run(bench):
     assert bench.names() == ["run.succeeded"] * 3
 
 
+def test_a_job_may_add_itself_again_for_now(bench):
+    def again():
+        bench.note()
+        if len(bench.ran) < 3:
+            bench.add(again, id="now", max_instances=2)
+
+    bench.add(again, id="now", max_instances=2)
+    bench.settle()
+    assert (bench.ran, bench.ids()) == ([0, 0, 0], [])
+
+
 def test_random_ids_do_not_collide(bench):
     assert len({bench.every(10).id for _ in range(100)}) == 100
 

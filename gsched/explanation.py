@@ -151,7 +151,7 @@ def _due(case: Case, job: Job) -> Explanation:
     if instant >= account.ended:
         return _say(
             case, RUNNING,
-            f"it was claimed{_by(account)} and has no record yet: it is in progress, or has ended this moment.",
+            f"it was claimed{_by(account)} and has no record yet: it is in progress, or ended a moment ago.",
         )  # fmt: skip
     return _ended(case, job)
 

@@ -1,9 +1,9 @@
 """The collection of runs: its documents, its indexes, and how it is read.
 
-A document is {_id, state, job_id, job_name, tags, slot, node, outcome, reason, scheduled_at, until, started_at, finished_at,
-attempt, request, error_type, error_message, traceback, expires_at}; what does not apply is missing or null. `_id` is the
-run's id, "#" and the attempt. Documents in the state "running" are the claim protocol's, and have no more than it needs:
-neither the job's name nor its tags, and they do not expire.
+A document is {_id, state, job_id, job_name, tags, slot, node, outcome, reason, scheduled_at, until, started_at,
+finished_at, attempt, request, error_type, error_message, traceback, expires_at}; what does not apply is missing or
+null. `_id` is the run's id, "#" and the attempt. Documents in the state "running" are the claim protocol's, and have no
+more than it needs: neither the job's name nor its tags, and they do not expire.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class MongoHistory:
         document = None if job is None else self._connection.jobs().find_one(named(job.id))
         if document is None:
             return known
-        claimed = _claimed(self._connection.jobs(), slot_of(str(document["_id"])))
+        claimed = _claimed(self._connection.jobs(), slot_of(str(document["_id"])), instant)
         return known._replace(
             added=_ms(document.get("created_at")),
             changed=_ms(document.get("updated_at")),
@@ -193,8 +193,8 @@ def _place(document: Document) -> tuple[int, int]:
 # -- how far the claims have come -------------------------------------------------------------------------------------
 
 
-def _claimed(jobs: Jobs, number: int) -> Document:
-    """Of a slot: its owner, until when it is claimed, and until when that has ended."""
+def _claimed(jobs: Jobs, number: int, instant: int) -> Document:
+    """Of a slot: its owner, until when it is claimed, and until when that has ended, as far as concerns the instant."""
     slot = jobs.slots.find_one({"_id": number})
     if slot is None:
         return {}
@@ -202,7 +202,7 @@ def _claimed(jobs: Jobs, number: int) -> Document:
     if owner is None or not slot["attached"]:
         return {"node": None, "watermark": to_ms(slot["watermark"]), "acked": to_ms(slot["acked"])}
     acked = to_ms(owner["acked"])
-    if slot.get("open_from") is not None:
+    if slot.get("open_from") is not None and instant <= to_ms(slot["watermark"]):  # it was late when the owner came
         acked = min(acked, to_ms(slot["open_from"]))
     return {"node": owner["_id"], "watermark": to_ms(owner["watermark"]), "acked": acked}
 

@@ -60,11 +60,10 @@ class Figures:
         started, finished = run.started_ms, run.finished_ms
         if started is None or finished is None:
             return
-        duration = finished - started
         self.lateness.add(started - run.scheduled_ms)
-        self.duration.add(duration)
-        if duration > self._slowest_ms:
+        if (duration := finished - started) > self._slowest_ms:
             self._slowest, self._slowest_ms = run, duration
+        self.duration.add(duration)
 
     def count_span(self, span: Span) -> None:
         """Instants ended without a run; a span counts once, for how many it holds only its trigger knows."""

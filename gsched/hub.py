@@ -295,10 +295,12 @@ class Hub:
             lane.timetable.add(entry, next_due)
 
     def _submit(self, entry: Entry, run: Run) -> None:
-        run.clock_offset = entry.lane.offset(self._clock)
+        if entry.lane.time_base is not None:
+            run.clock_offset = entry.lane.offset(self._clock)
         entry.running += 1
         self.in_progress += 1
-        self._idle.clear()
+        if self.in_progress == 1:
+            self._idle.clear()
         if self._bus.mask & events.EVENT_JOB_SUBMITTED:
             span = Span(Outcome.SUCCEEDED, run.scheduled_ms, run.scheduled_ms + 1)
             self._bus.emit(JobSubmissionEvent(events.EVENT_JOB_SUBMITTED, run.job, span))

@@ -146,7 +146,7 @@ class BaseExecutor(ABC):
         self._binds_log = log_reads_context()  # asked once for many runs
         while self._queue and len(self._executing) < self.size:
             run = self._queue.popleft()
-            if not self._too_late(run):
+            if run.job.misfire_grace_ms is None or not self._too_late(run, run.job.misfire_grace_ms):
                 self._executing.add(run)
                 self._begin(run)
             if pace.used_up():
@@ -162,9 +162,8 @@ class BaseExecutor(ABC):
         timer.close()
         self._drain()
 
-    def _too_late(self, run: Run) -> bool:
-        grace = run.job.misfire_grace_ms
-        if grace is None or self._clock.now_ms() + run.clock_offset - run.scheduled_ms <= grace:
+    def _too_late(self, run: Run, grace_ms: int) -> bool:
+        if self._clock.now_ms() + run.clock_offset - run.scheduled_ms <= grace_ms:
             return False
         run.owner.run_finished(run, Result(Outcome.MISSED, reason="waited"))
         return True

@@ -90,7 +90,9 @@ class ChangeFeed:
 
     def _tell(self, change: dict[str, Any]) -> None:
         if "documentKey" in change:
-            self._audience.look_at([change["documentKey"]["_id"]])
+            job_id = change["documentKey"]["_id"]
+            if isinstance(job_id, str):  # anything else is no job of ours
+                self._audience.look_at([job_id])
         else:
             self._audience.rescan()  # the collection was dropped or renamed
 

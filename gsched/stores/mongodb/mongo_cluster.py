@@ -25,7 +25,7 @@ from gsched.run import run_id
 from gsched.slices import Slice
 from gsched.stores.mongodb.cluster import SLOTS, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.connection import Connection, Document, translate_errors
-from gsched.stores.mongodb.documents import CODEC
+from gsched.stores.mongodb.documents import CODEC, slot_of
 from gsched.stores.mongodb.history import INDEXES as HISTORY_INDEXES
 
 _FETCH: Final = 250  # documents per batch: decoding one must not hold up the hub
@@ -184,7 +184,7 @@ class MongoCluster:
             if not batch:
                 return
             records = []
-            for document in batch:
+            for document in filter(_is_named, batch):
                 records.append(_job_record(document, reader))
                 pace.breathe()
             yield records
@@ -192,16 +192,27 @@ class MongoCluster:
     @translate_errors()
     def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
         due = {"$gt": from_ms(after), "$lte": from_ms(until)}
-        return [job["_id"] for job in self._jobs.find({"slot": {"$in": list(numbers)}, "next_run_time": due}, ["_id"])]
+        found = self._jobs.find({"slot": {"$in": list(numbers)}, "next_run_time": due}, ["_id"])
+        return [job["_id"] for job in filter(_is_named, found)]
 
     @translate_errors()
     def revisions(self, numbers: Collection[int], until: int) -> Mapping[str, int]:
-        return {job["_id"]: job.get("rev") for job in self._jobs.find(_in_slots(numbers, until), ["rev"])}
+        found = self._jobs.find(_in_slots(numbers, until), ["rev"])
+        return {job["_id"]: job.get("rev") for job in filter(_is_named, found)}
 
     @translate_errors()
     def read_jobs(self, ids: Collection[str]) -> Mapping[str, JobRecord]:
         reader = self._reader()
-        return {job["_id"]: _job_record(job, reader) for job in self._jobs.find({"_id": {"$in": list(ids)}})}
+        found = [self._adopted(job) for job in self._jobs.find({"_id": {"$in": list(ids)}})]
+        return {job["_id"]: _job_record(job, reader) for job in found}
+
+    def _adopted(self, document: Document) -> Document:
+        """What people insert by hand lacks what is ours in a document."""
+        lacking = {key: value for key, value in _ours(document).items() if document.get(key) is None}
+        if lacking:
+            as_read = dict.fromkeys(lacking)  # null stands for what is not there, too
+            self._jobs.update_one({"_id": document["_id"], **as_read}, {"$set": lacking})
+        return {**document, **lacking}
 
     @translate_errors()
     def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
@@ -307,9 +318,9 @@ def _free(watermark: datetime, acked: Any) -> Document:
 
 
 def _in_slots(numbers: Collection[int], until: int) -> Document:
-    # Not "$lte": what has no time, or a strange one, is to be looked at too.
+    # Not "$lte": what has no time, or a strange one, is to be looked at too. So is what has no slot yet.
     return {
-        "slot": {"$in": list(numbers)},
+        "slot": {"$in": [*numbers, None]},
         "paused": {"$ne": True},
         "next_run_time": {"$not": {"$gt": from_ms(until)}},
     }
@@ -330,11 +341,25 @@ def _slot_record(document: Document) -> SlotRecord:
     return SlotRecord(document["_id"], document["epoch"], to_ms(document["watermark"]), to_ms(document["acked"]))
 
 
+def _is_named(document: Document) -> bool:
+    """Whether its id is a text; others are no jobs of ours, and lists show them as parked."""
+    return isinstance(document["_id"], str)
+
+
+def _ours(document: Document) -> Document:
+    return {"slot": slot_of(document["_id"]), "rev": 1, "admitted": False}
+
+
+def _slot(document: Document) -> int:
+    slot = document.get("slot")
+    return slot if type(slot) is int and 0 <= slot < SLOTS else slot_of(document["_id"])
+
+
 def _job_record(document: Document, reader: DocumentReader) -> JobRecord:
     parked, requests = document.get("parked"), document.get("requests")
     return JobRecord(
         reader.read(document),
-        document["slot"],
+        _slot(document),
         document.get("admitted") is True,
         _ms(document.get("late_until"), -1),
         tuple(_requests(requests) if isinstance(requests, list) else ()),

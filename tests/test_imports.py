@@ -15,7 +15,7 @@ ROOT = Path(gsched.__file__).parent
 # From the ground up. A module may import from layers below its own, and from its own package.
 LAYERS = [
     ["errors"],
-    ["durations", "instants", "clock", "slices", "threads", "runtime"],
+    ["durations", "instants", "clock", "slices", "threads", "runtime", "embedded"],
     ["triggers"],
     ["funcref"],
     ["job"],
@@ -29,7 +29,6 @@ LAYERS = [
     ["building", "exchange"],
     ["verbs"],
     ["scheduler"],
-    ["embedded"],
     ["config", "metrics", "health"],
     ["web", "contrib", "testing"],
     ["cli"],

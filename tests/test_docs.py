@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from importlib.machinery import SourceFileLoader
+import runpy
 from pathlib import Path
 
 import gsched
@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_the_catalogue_of_events_is_generated_from_the_code() -> None:
-    script = SourceFileLoader("generate_docs", str(ROOT / "scripts" / "generate-docs")).load_module()
-    assert (ROOT / "docs" / "events.md").read_text() == script.events_page(), "run scripts/generate-docs"
+    script = runpy.run_path(str(ROOT / "scripts" / "generate-docs"))
+    assert (ROOT / "docs" / "events.md").read_text() == script["events_page"](), "run scripts/generate-docs"
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def shared() -> ReplicaSet:
     server = ReplicaSet(holder.__enter__())
 
     def end() -> None:
-        server.end()
+        server.end_at_once()
         holder.__exit__(None, None, None)
 
     atexit.register(end)
@@ -60,7 +60,16 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def make_cluster(directory: Path) -> Iterator[Callable[..., Cluster]]:
+def servers() -> Iterator[list[Mongod | ReplicaSet]]:
+    """Servers of a test's own, to be ended after it."""
+    made: list[Mongod | ReplicaSet] = []
+    yield made
+    for each in made:
+        each.end_at_once()
+
+
+@pytest.fixture
+def make_cluster(directory: Path, servers: list[Mongod | ReplicaSet]) -> Iterator[Callable[..., Cluster]]:
     """Makes clusters of no nodes yet, and ends them."""
     made: list[Cluster] = []
 
@@ -246,13 +255,14 @@ def test_documents_that_cannot_be_run_are_parked_and_disturb_nobody(cluster: Clu
     cluster.wait_until_balanced()
     jobs = cluster.add_ticks(10)
     every = {"trigger": "interval", "seconds": 0.2}
-    for job in ("evil", "garbage", "executor", "vanished"):
-        cluster.scheduler.add_job("cluster.jobs:vanishing", id=job, **every)
+    cluster.scheduler.add_job("cluster.jobs:vanishing", id="vanished", **every)
+    for job in ("evil", "garbage", "executor"):
+        cluster.scheduler.add_job("cluster.jobs:tick", id=job, **every)
     documents = cluster.documents()
     for job, change in {
         "evil": {"func": "os:system", "args": ["touch evil"]},
         "garbage": {"trigger": {"type": 17}, "args": "x", "max_instances": -3, "next_run_time": "soon"},
-        "executor": {"executor": "nowhere", "func": "cluster.jobs:tick"},
+        "executor": {"executor": "nowhere"},
     }.items():
         documents.update_one({"_id": job}, {"$set": change, "$inc": {"rev": 1}})
     documents.insert_many([{"_id": "bare"}, {"_id": ObjectId()}, {"_id": 5, "slot": "x", "rev": None}])
@@ -306,96 +316,90 @@ def fail_next(cluster: Cluster, command: str, code: int) -> None:
 
 
 def test_on_a_standalone_server_one_node_works_and_another_stands_by(
-    directory: Path, make_cluster: Callable[..., Cluster]
+    directory: Path, servers: list[Mongod | ReplicaSet], make_cluster: Callable[..., Cluster]
 ) -> None:
     server = Mongod(directory / "standalone")
-    try:
-        server.wait_until_up()
-        cluster = make_cluster(server.uri)
-        cluster.start("first")
-        cluster.wait_until_balanced()
-        cluster.start("second")
-        jobs = cluster.add_ticks(10)
-        for name in ("first", "second"):
-            cluster.wait_for_event("feed.unsupported", node_name=name)
-            cluster.wait_for_event("node.joined", node_name=name)
-        cluster.wait_until_all_run(jobs, time.time())
-        assert {line["node"] for line in cluster.starts()} == {"first"}
-        killed = cluster.kill("first")
-        continued = cluster.wait_until_all_run(jobs, killed + 0.5) - killed
-        began = time.time()
-        cluster.scheduler.add_job("cluster.jobs:tick", id="polled")
-        took = cluster.wait_for_start("polled", began)["time"] - began
-        report("standalone", takeover=continued, added=took)
-        cluster.stop_and_check(jobs)
-        assert [len(cluster.events.named("feed.unsupported"))] == [2]
-        assert continued <= TTL + 1 + SLACK
-    finally:
-        server.kill()
+    servers.append(server)
+    server.wait_until_up()
+    cluster = make_cluster(server.uri)
+    cluster.start("first")
+    cluster.wait_until_balanced()
+    cluster.start("second")
+    jobs = cluster.add_ticks(10)
+    for name in ("first", "second"):
+        cluster.wait_for_event("feed.unsupported", node_name=name)
+        cluster.wait_for_event("node.joined", node_name=name)
+    cluster.wait_until_all_run(jobs, time.time())
+    assert {line["node"] for line in cluster.starts()} == {"first"}
+    killed = cluster.kill("first")
+    continued = cluster.wait_until_all_run(jobs, killed + 0.5) - killed
+    began = time.time()
+    cluster.scheduler.add_job("cluster.jobs:tick", id="polled")
+    took = cluster.wait_for_start("polled", began)["time"] - began
+    report("standalone", takeover=continued, added=took)
+    cluster.stop_and_check(jobs)
+    assert [len(cluster.events.named("feed.unsupported"))] == [2]
+    assert continued <= TTL + 1 + SLACK
 
 
 def test_a_user_without_the_right_to_change_streams_polls(
-    directory: Path, make_cluster: Callable[..., Cluster]
+    directory: Path, servers: list[Mongod | ReplicaSet], make_cluster: Callable[..., Cluster]
 ) -> None:
     directory.joinpath("key").write_text("abcdefgh")
     directory.joinpath("key").chmod(0o400)
     server = ReplicaSet(directory / "auth", 1, "--keyFile", str(directory / "key"))
-    try:
-        with server.client() as client:  # MongoDB lets one in from the same machine while it has no users
-            client.admin.command("createUser", "root", pwd="root", roles=["root"])
-        port = server.members[0].port
-        with MongoClient(f"mongodb://root:root@127.0.0.1:{port}/?directConnection=true") as root:
-            actions = ["find", "insert", "update", "remove", "createIndex", "createCollection"]
-            everywhere = {"resource": {"db": "", "collection": ""}, "actions": actions}
-            root.admin.command("createRole", "modest", privileges=[everywhere], roles=[])
-            root.admin.command("createUser", "modest", pwd="modest", roles=["modest"])
-        cluster = make_cluster(f"mongodb://modest:modest@127.0.0.1:{port}/?directConnection=true")
-        cluster.start("a")
-        said = cluster.wait_for_event("feed.unsupported")
-        assert "not authorized" in said["reason"]
-        cluster.wait_until_balanced()
-        began = time.time()
-        cluster.scheduler.add_job("cluster.jobs:tick", id="polled")
-        report("polling", added=cluster.wait_for_start("polled", began, 10)["time"] - began)
-        cluster.stop()
-        assert len(cluster.events.named("feed.unsupported")) == 1
-    finally:
-        server.end()
+    servers.append(server)
+    with server.client() as client:  # MongoDB lets one in from the same machine while it has no users
+        client.admin.command("createUser", "root", pwd="root", roles=["root"])
+    port = server.members[0].port
+    with MongoClient(f"mongodb://root:root@127.0.0.1:{port}/?directConnection=true") as root:
+        actions = ["find", "insert", "update", "remove", "createIndex", "createCollection"]
+        everywhere = {"resource": {"db": "", "collection": ""}, "actions": actions}
+        root.admin.command("createRole", "modest", privileges=[everywhere], roles=[])
+        root.admin.command("createUser", "modest", pwd="modest", roles=["modest"])
+    cluster = make_cluster(f"mongodb://modest:modest@127.0.0.1:{port}/?directConnection=true")
+    cluster.start("a")
+    said = cluster.wait_for_event("feed.unsupported")
+    assert "not authorized" in said["reason"]
+    cluster.wait_until_balanced()
+    began = time.time()
+    cluster.scheduler.add_job("cluster.jobs:tick", id="polled")
+    report("polling", added=cluster.wait_for_start("polled", began, 10)["time"] - began)
+    cluster.stop()
+    assert len(cluster.events.named("feed.unsupported")) == 1
 
 
 def test_a_database_that_is_away_stops_neither_scheduler_nor_web_server(
-    directory: Path, make_cluster: Callable[..., Cluster]
+    directory: Path, servers: list[Mongod | ReplicaSet], make_cluster: Callable[..., Cluster]
 ) -> None:
     server = ReplicaSet(directory / "set")
+    servers.append(server)
     mongod = server.members[0]
-    try:
-        cluster = make_cluster(server.uri)
-        start = {"trigger": "interval", "seconds": 0.5, "start_date": datetime.now(UTC)}
-        cluster.scheduler.add_job("cluster.jobs:tick", id="patient", **start)
-        cluster.scheduler.add_job("cluster.jobs:tick", id="strict", misfire_grace_time=1, coalesce=False, **start)
-        jobs = ["patient", "strict"]
-        mongod.kill()
-        cluster.start("a", http=True)
-        port = cluster.wait_for_event("http.listening")["port"]
-        with visitor(port) as latencies:
-            wait_for_away(cluster, 0, 3)
-            mongod.start_again()
-            cluster.wait_until_all_run(jobs, time.time())
-            frozen = mongod.freeze()
-            wait_for_away(cluster, frozen, 3, must_tell=False)
-            mongod.thaw()
-            cluster.wait_until_all_run(jobs, time.time())
-            killed = mongod.kill()
-            wait_for_away(cluster, killed, 3)
-            mongod.start_again()
-            cluster.wait_for_event("store.connected", killed)
-            cluster.wait_until_all_run(jobs, time.time())
-        verdict = cluster.stop_and_check()
-        report("outages", visits=len(latencies), slowest_visit=max(latencies), **verdict.counts)
-        assert verdict.counts["missed"] > 0 and verdict.counts["coalesced"] > 0
-        assert max(latencies) < SLACK
-    finally:
-        server.end()
+    cluster = make_cluster(server.uri)
+    start = {"trigger": "interval", "seconds": 0.5, "start_date": datetime.now(UTC) + timedelta(seconds=1)}
+    cluster.scheduler.add_job("cluster.jobs:tick", id="patient", **start)
+    cluster.scheduler.add_job("cluster.jobs:tick", id="strict", misfire_grace_time=1, coalesce=False, **start)
+    jobs = ["patient", "strict"]
+    mongod.kill()
+    cluster.start("a", http=True)
+    port = cluster.wait_for_event("http.listening")["port"]
+    with visitor(port) as latencies:
+        wait_for_away(cluster, 0, 3)
+        mongod.start_again()
+        cluster.wait_until_all_run(jobs, time.time())
+        frozen = mongod.freeze()
+        wait_for_away(cluster, frozen, 3, must_tell=False)
+        mongod.thaw()
+        cluster.wait_until_all_run(jobs, time.time())
+        killed = mongod.kill()
+        wait_for_away(cluster, killed, 3)
+        mongod.start_again()
+        cluster.wait_for_event("store.connected", killed)
+        cluster.wait_until_all_run(jobs, time.time())
+    verdict = cluster.stop_and_check()
+    report("outages", visits=len(latencies), slowest_visit=max(latencies), **verdict.counts)
+    assert verdict.counts["missed"] > 0 and verdict.counts["coalesced"] > 0
+    assert max(latencies) < SLACK
 
 
 def wait_for_away(cluster: Cluster, since: float, seconds: float, must_tell: bool = True) -> None:
@@ -449,8 +453,7 @@ def test_four_gunicorn_workers_run_each_instant_once(cluster: Cluster, directory
         report("four gunicorn workers", **verdict.counts)
         assert verdict.counts["run"] == verdict.counts["instants"]
     finally:
-        if gunicorn.alive():
-            gunicorn.kill()
+        gunicorn.end_at_once()
 
 
 def report(what: str, **figures: Any) -> None:

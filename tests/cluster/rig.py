@@ -75,6 +75,11 @@ class Process:
         self.popen.wait()
         return now
 
+    def end_at_once(self) -> None:
+        """Kill it, if it lives."""
+        if self.alive():
+            self.kill()
+
     def freeze(self) -> float:
         """Stop it in mid-air, as a suspended machine or a debugger does."""
         return self.signal(signal.SIGSTOP)
@@ -86,10 +91,18 @@ class Process:
         return self.popen.poll() is None
 
     def end(self, seconds: float = 20.0) -> None:
-        """Ask it to end, and wait; kill it if it does not."""
-        if self.alive():
-            self.popen.terminate()
-            self.thaw()
+        """Ask it to end, and wait."""
+        self.ask_to_end()
+        self.wait_for_end(seconds)
+
+    def ask_to_end(self) -> float:
+        """SIGTERM, also to what is frozen; when."""
+        when = self.signal(signal.SIGTERM)
+        self.thaw()
+        return when
+
+    def wait_for_end(self, seconds: float = 20.0) -> None:
+        """Wait until it has ended; kill it if it does not."""
         try:
             self.popen.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -202,8 +215,10 @@ class ReplicaSet:
         with primary.client() as client:
             client.admin.command({"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 3})
 
-    def end(self) -> None:
-        end_all(self.members)
+    def end_at_once(self) -> None:
+        """Tests that are over need no clean end."""
+        for each in self.members:
+            each.end_at_once()
 
 
 def free_port() -> int:
@@ -211,13 +226,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def end_all(processes: list[Any]) -> None:
-    """Tests that are over need no clean end."""
-    for each in processes:
-        if each.alive():
-            each.kill()
 
 
 # -- nodes ------------------------------------------------------------------------------------------------------------
@@ -241,17 +249,17 @@ class Cluster:
 
     :param uri: of the database server
     :param node_ttl: short, so that tests are
-    :param options: of the replica set's client here, which adds and looks at jobs without running any
     """
 
-    def __init__(self, uri: str, directory: Path, *, node_ttl: float = 2.0, **options: Any) -> None:
+    def __init__(self, uri: str, directory: Path, *, node_ttl: float = 2.0) -> None:
         self.uri, self.directory, self.node_ttl = uri, directory, node_ttl
         self.database = f"cluster_{uuid.uuid4().hex[:8]}"
         self.nodes: dict[str, Node] = {}
         self.ended: dict[str, list[float]] = {}  # when a node was killed or stopped in mid-air
         self.runs = Lines(directory / "runs.jsonl")
         self.events = Lines(directory / "events.jsonl")
-        self.client = MongoClient(uri, tz_aware=True, datetime_conversion="DATETIME_AUTO", **options)
+        limits = {"serverSelectionTimeoutMS": 5000}
+        self.client: Any = MongoClient(uri, tz_aware=True, datetime_conversion="DATETIME_AUTO", **limits)
         self.store = MongoDBJobStore(uri, database=self.database)
         self.scheduler = GeventScheduler(jobstores={"default": self.store}, timezone="UTC")
 
@@ -287,7 +295,8 @@ class Cluster:
         )
 
     def _is_balanced(self) -> bool:
-        assert all(node.alive() for node in self.nodes.values() if node.name not in self.ended), self.problems_said()
+        failed = [n for n in self.nodes.values() if n.popen.poll() not in (None, 0) and n.name not in self.ended]
+        assert not failed, self.problems_said()
         owners = self._owners()
         return set(owners) == self._living() and len(self._slots()) == 256
 
@@ -331,14 +340,15 @@ class Cluster:
         nodes = [self.nodes[name] for name in names or self._living()]
         when = time.time()
         for node in nodes:
-            node.signal(signal.SIGTERM)
+            node.ask_to_end()
         for node in nodes:
-            node.end()
+            node.wait_for_end()
         return when
 
     def close(self) -> None:
         """Whatever happened: nothing is left."""
-        end_all(list(self.nodes.values()))
+        for node in self.nodes.values():
+            node.end_at_once()
         self.store.close()
         self.client.close()
 
@@ -431,7 +441,8 @@ class Cluster:
     def stop_and_check(self, only: list[str] | None = None) -> Verdict:
         """End all nodes cleanly, and assert that every instant until then had one outcome."""
         verdict = self.check(self.stop(), only)
-        assert not verdict.problems, "\n".join(verdict.problems[:20]) + "\n" + self.problems_said()
+        said = "\n".join(verdict.problems[:20])
+        assert not verdict.problems, f"{said}\n{self.problems_said()}"
         return verdict
 
     def problems_said(self) -> str:

@@ -439,3 +439,13 @@ def test_a_program_that_joins_the_hub_greenlet_lives_on_timers_alone():
         print("ended")
     """)
     assert (out.split(), code) == (["ran", "ended"], 0), error
+
+
+@pytest.mark.xfail(strict=True, reason="an executor that was removed is forgotten while its runs go on")
+def test_runs_of_a_removed_executor_are_still_listed_and_cancelled(make_bench):
+    bench = make_bench(executors={"other": GreenletPoolExecutor()}).start()
+    bench.every(10, bench.wait, executor="other", id="slow")
+    bench.advance(10)
+    bench.scheduler.remove_executor("other")
+    assert [run.job_id for run in bench.scheduler.get_running()] == ["slow"]
+    assert bench.scheduler.cancel_runs("slow") == 1

@@ -2,7 +2,9 @@
 
     python examples/mass_polling.py                 # 5,000 endpoints, each every 5 s, for 30 s
     python examples/mass_polling.py --endpoints 5000 --every 2
+    python examples/mass_polling.py --memory        # without MongoDB
 
+The jobs are kept in a private MongoDB, in a directory that is removed at the end; where there is no mongod, in memory.
 The endpoints are served by another process on this machine, which counts what it is asked, and at the end that count
 is compared with what the triggers promise: every endpoint, exactly so often.
 """
@@ -18,14 +20,23 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gevent.server import StreamServer
 from loopback import HttpClient, child_server, inherited_socket, serve_until_orphaned, stop_on_sigterm
 
-from gsched import EVENT_ALL, GeventScheduler
+from gsched import (
+    EVENT_ALL,
+    BaseJobStore,
+    EmbeddedMongoError,
+    GeventScheduler,
+    MemoryJobStore,
+    MongoDBJobStore,
+)
 
 
 def main() -> int:
@@ -36,32 +47,46 @@ def main() -> int:
     with child_server(__file__, "--broken", str(options.broken)) as port:
         client = HttpClient(port, options.connections)
         client.get("/counts")  # the target is up now
-        begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)  # adding the jobs takes less
-        board = Board(options, begin)
-        run(options, client, board, begin)
+        with job_store(options) as store:
+            # Adding the jobs takes less than that.
+            begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4 if options.memory else 10)
+            board = Board(options, begin)
+            run(options, store, client, board)
         return board.summarize(json.loads(client.get("/counts")))
 
 
 # -- the scheduling ---------------------------------------------------------------------------------------------------
 
 
-def run(options: argparse.Namespace, client: HttpClient, board: "Board", begin: datetime) -> None:
-    scheduler = GeventScheduler()
+def run(options: argparse.Namespace, store: BaseJobStore, client: HttpClient, board: "Board") -> None:
+    global http
+    http = client
+    # The polls go to the store that lasts; what is about this process stays in its memory.
+    scheduler = GeventScheduler(jobstores={"polls": store, "default": MemoryJobStore()})
     scheduler.add_listener(board.note, EVENT_ALL)
-    end = begin + timedelta(seconds=options.seconds)
-    scheduler.add_jobs(polls(client, options, begin, end))
-    scheduler.add_job(board.show, "interval", seconds=1, args=[scheduler], next_run_time=begin + timedelta(seconds=1))
+    end = board.begin + timedelta(seconds=options.seconds)
+    scheduler.add_jobs(polls(options, board.begin, end), jobstore="polls")
+    next_second = board.begin + timedelta(seconds=1)
+    scheduler.add_job(board.show, "interval", seconds=1, args=[scheduler], next_run_time=next_second)
     scheduler.add_job(scheduler.shutdown, "date", run_date=end)
     gc.freeze()  # the jobs are here to stay: spare the garbage collector looking at them again and again
     stop_on_sigterm(scheduler.shutdown)
     scheduler.run_forever()
 
 
-def polls(client: HttpClient, options: argparse.Namespace, begin: datetime, end: datetime) -> Iterator[dict[str, Any]]:
+http: HttpClient
+
+
+def poll(path: str) -> None:
+    """What the jobs do."""
+    http.get(path)
+
+
+def polls(options: argparse.Namespace, begin: datetime, end: datetime) -> Iterator[dict[str, Any]]:
     """One job for each endpoint, their first runs spread evenly over the interval."""
     for number in range(options.endpoints):
         yield {
-            "func": client.get,
+            "func": poll,
             "args": [f"/device/{number}"],
             "id": f"device-{number}",
             "tags": ["poll"],
@@ -71,6 +96,20 @@ def polls(client: HttpClient, options: argparse.Namespace, begin: datetime, end:
             "next_run_time": begin + timedelta(milliseconds=first_ms(number, options)),
             "end_date": end - timedelta(milliseconds=1),
         }
+
+
+@contextmanager
+def job_store(options: argparse.Namespace) -> Iterator[BaseJobStore]:
+    """A store for the polls: a private MongoDB if there is a mongod."""
+    with TemporaryDirectory(prefix="gsched-demo-") as directory:
+        try:
+            store = MemoryJobStore() if options.memory else MongoDBJobStore.embedded(directory)
+        except EmbeddedMongoError as error:
+            print(f"jobs in memory: {error}")
+            options.memory, store = True, MemoryJobStore()
+        if not options.memory:
+            print("jobs in a private MongoDB")
+        yield store
 
 
 # -- what is seen of it -----------------------------------------------------------------------------------------------
@@ -185,6 +224,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two polls of one (default: 5)")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long (default: 30)")
     parser.add_argument("--connections", type=int, default=64, help="kept open at most (default: 64)")
+    parser.add_argument("--memory", action="store_true", help="keep the jobs in memory")
     parser.add_argument("--broken", type=int, default=0, help="endpoints that answer 503 (default: 0)")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -55,6 +55,10 @@ class Node:
         """When `start` was called."""
         return float(Path(f"{self._log}.started").read_text())
 
+    def has_started(self) -> bool:
+        """Whether `start` was called."""
+        return Path(f"{self._log}.started").exists()
+
     def starts(self) -> list[Start]:
         """What it has run so far, as far as it is in its log."""
         with open(self._log, "rb") as file:
@@ -106,7 +110,7 @@ class Cluster:
         # Not started: it only adds and changes jobs, as a process does that is no scheduler.
         store = MongoDBJobStore(uri, database=database, modules=["mongodb_jobs"])
         self.scheduler = GeventScheduler(jobstores={"default": store}, timezone="UTC")
-        self._store = store
+        self.store = store
 
     def start_node(self, **settings: Any) -> Node:
         """Start a process (see mongodb_node.Settings)."""
@@ -159,7 +163,7 @@ class Cluster:
         for node in self.nodes:
             if node.popen.poll() is None:
                 node.kill()
-        self._store.close()
+        self.store.close()
         self.client.drop_database(self.database)
         self.client.close()
 

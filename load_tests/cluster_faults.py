@@ -29,7 +29,7 @@ from cluster.rig import Cluster, ReplicaSet, scratch, wait_until
 TTL = 3.0
 SEED = 20
 JOBS = 60
-WRONG = ("missing", "silent", "doubled", "two_outcomes")
+WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes")
 
 
 class Chaos:
@@ -177,7 +177,7 @@ def measure(quick: bool) -> Results:
         [
             promise("instants under faults", total["instants"]),
             promise("that ran", total["run"]),
-            promise("that were reported as lost, and were", total["lost"]),
+            promise("that were reported as lost, and were", total["lost"] + total["cut_lost"]),
             promise("that were reported as lost, and had ended", total["uncertain"]),
             promise("that ran again after a crash", total["recovered"]),
             *(promise(f"that are wrong: {what}", total[what], at_most=0) for what in WRONG),

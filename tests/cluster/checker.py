@@ -145,9 +145,12 @@ def _judge(job: Job, instant: int, about: Told, crashes: Sequence[float], verdic
     counts["instants"] += 1
     outcomes = {outcome for outcome, _, _ in about.spans}
     problems: list[str] = []
-    if len(about.started) != len(set(about.started)) or (len(about.started) > 1 and not job.recover):
+    if len(about.started) > 1 and not job.recover:
         counts["doubled"] += 1
         problems.append(f"started {len(about.started)} times, attempts {about.started}")
+    elif len(about.started) != len(set(about.started)):
+        counts["repeated_attempts"] += 1
+        problems.append(f"was recovered twice by the same attempt: {about.started}")
     if len(outcomes - {"lost"}) > 1 or (outcomes - {"lost"} and about.started and not job.recover):
         counts["two_outcomes"] += 1
         problems.append(f"has several outcomes: {outcomes}, attempts {about.started}")
@@ -179,13 +182,13 @@ def _judge_run(
     if max(about.started) > 1:
         counts["recovered"] += 1
     if max(about.started) in about.ended:
-        if "lost" in outcomes:
+        if "lost" in outcomes and max(about.started) == 1:
             counts["uncertain"] += 1
             began = max(about.times)
             if not any(began - 1.0 <= crash <= began + UNCERTAIN_SECONDS for crash in crashes):
                 problems.append(f"ended, and was reported as lost, but no node crashed soon after: {about}")
-    elif "lost" in outcomes:
-        counts["lost"] += 1
+    elif outcomes:  # a job that is recovered may have been cut in this instant, and run again for a later one
+        counts["cut_" + sorted(outcomes)[0]] += 1
     else:
         counts["silent"] += 1
         problems.append(f"was cut without a word: {about}")

@@ -112,8 +112,11 @@ class Record:
 
     @classmethod
     def of_span(cls, job: Job, span: Span, node: str | None = None) -> Record:
-        """What became of instants that ended without a run. Those that were lost had been claimed: attempt 1."""
-        attempt = 1 if span.outcome is Outcome.LOST else 0
+        """What became of instants that ended without a run. One that was lost had been claimed: attempt 1.
+
+        Several that were lost have a record of their own: that of an attempt may say how the first of them has ended.
+        """
+        attempt = 1 if span.outcome is Outcome.LOST and span.end == span.first + 1 else 0
         made = cls(job, span.first, str(span.outcome), span.reason, attempt, node)
         made.until_ms, made.request = span.end, span.request
         return made

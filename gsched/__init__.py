@@ -91,7 +91,12 @@ if TYPE_CHECKING:
         ProcessPoolExecutor as ProcessPoolExecutor,
         ThreadPoolExecutor as ThreadPoolExecutor,
     )
+    from gsched.explanation import Explanation as Explanation
     from gsched.handle import JobHandle as JobHandle
+    from gsched.history import (
+        JobFigures as JobFigures,
+        RunInfo as RunInfo,
+    )
     from gsched.job import Job as Job
     from gsched.run import (
         Outcome as Outcome,
@@ -143,7 +148,9 @@ _HOMES: Final = {
         "JobSubmissionEvent SchedulerEvent"
     ),
     "gsched.executors": "BaseExecutor GreenletPoolExecutor ProcessPoolExecutor ThreadPoolExecutor",
+    "gsched.explanation": "Explanation",
     "gsched.handle": "JobHandle",
+    "gsched.history": "JobFigures RunInfo",
     "gsched.job": "Job",
     "gsched.run": "Outcome Result Run current_run",
     "gsched.scheduler": "GeventScheduler STATE_PAUSED STATE_RUNNING STATE_STOPPED",

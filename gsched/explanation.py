@@ -112,7 +112,7 @@ def _explain_by_trigger(case: Case, job: Job, spans: Sequence[RunInfo]) -> Expla
     changed_since = account.changed is not None and account.changed > instant
     if spans and (due or changed_since):
         found = _recorded(case, spans[0])
-    elif account.added is not None and instant < account.added:
+    elif account.added is not None and instant < account.added and not (due and 0 <= account.begins <= instant):
         found = _say(case, "not_due", f"not due: the job was added later, at {_at(case, account.added)}.")
     elif changed_since and not due:
         found = _say(

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gsched.durations import as_ms
 from gsched.errors import ConfigurationError
 from gsched.instants import as_instant, to_ms
 from gsched.run import Outcome
 
+T = TypeVar("T")
 RUNNING: Final = "running"  # stands where the outcome will be
 OUTCOMES: Final = (*map(str, Outcome), RUNNING)
 _STARTS_WITH_YEAR: Final = re.compile(r"\s*\d{4}-")
@@ -129,6 +130,6 @@ def as_past(value: datetime | date | timedelta | str | None, now: int, tz: tzinf
     return to_ms(as_instant(value, tz, what))
 
 
-def newest_first(key: Callable[[Any], tuple[int, int]], found: list[Any], skip: int, limit: int) -> list[Any]:
-    """One page of what was found, by (scheduled, attempt) from the last to the first."""
-    return sorted(found, key=key, reverse=True)[skip : skip + limit]
+def newest_first(scheduled: Callable[[T], Any], found: list[T], query: RunQuery) -> list[T]:
+    """The page that is asked for, by scheduled time from the last to the first; at the same time, as they came."""
+    return sorted(found, key=scheduled, reverse=True)[query.skip : query.skip + query.limit]

@@ -435,7 +435,7 @@ class JobVerbs(Parts):
             return self._stores[aliases[0]].runs(query)
         whole = replace(query, limit=query.skip + query.limit, skip=0)
         found = [run for alias in aliases for run in self._stores[alias].runs(whole)]
-        return newest_first(lambda run: (to_ms(run.scheduled_at), run.attempt), found, query.skip, query.limit)
+        return newest_first(lambda run: run.scheduled_at, found, query)
 
     def get_figures(self, job_id: str, jobstore: str | None = None) -> JobFigures:
         """How often a job ran and failed, and its last run; with MongoDB on all nodes, as of some seconds ago.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
 from gsched.events import EVENT_JOB_REMOVED, JobEvent
@@ -213,12 +213,10 @@ class MemoryJobStore(BaseJobStore):
         return Tally()  # the job was removed while it ran: nobody would let go of one that is kept
 
     def runs(self, query: RunQuery) -> list[RunInfo]:
-        found = [record for record in self._records if record.matches(query)]
-        if self._hub is not None:
-            begun = (Record.of_run(run, None) for run in self._hub.unfinished() if run.started_ms is not None)
-            found += [record for record in begun if record.matches(query)]
-        page = newest_first(lambda record: (record.scheduled_ms, record.attempt), found, query.skip, query.limit)
-        return [record.info() for record in page]
+        unfinished = () if self._hub is None else self._hub.unfinished()
+        begun = (Record.of_run(run, None) for run in unfinished if run.started_ms is not None)
+        found = [record for record in chain(begun, reversed(self._records)) if record.matches(query)]
+        return [record.info() for record in newest_first(lambda record: record.scheduled_ms, found, query)]
 
     def figures(self, job_id: str) -> JobFigures:
         self.get(job_id)
@@ -238,7 +236,7 @@ class MemoryJobStore(BaseJobStore):
             decided=decided,
             ended=decided,
             parked=job.parked,
-            away=next((until for since, until in self._away if since <= instant < until), None),
+            away=next((until for since, until in self._away if since < instant < until), None),
             obstacle=self._obstacle(),
         )
 

@@ -105,11 +105,10 @@ class MongoHistory:
         jobs, most = self._connection.jobs(), query.skip + query.limit
         found: list[Document] = []
         for wanted in _filters(query):
-            newest = [("scheduled_at", DESCENDING), ("attempt", DESCENDING)]
-            found += jobs.runs.find(wanted, sort=newest, limit=most, batch_size=_BATCH)
+            found += jobs.runs.find(wanted, sort=[("scheduled_at", DESCENDING)], limit=most, batch_size=_BATCH)
         if query.tag is not None and query.outcome in (None, RUNNING):
             found += _running_with_tag(jobs, query)
-        page = newest_first(_place, found, query.skip, query.limit)
+        page = newest_first(lambda document: document["scheduled_at"], found, query)
         _complete(jobs, page)
         return [info_of(document) for document in page]
 
@@ -186,10 +185,6 @@ def _complete(jobs: Jobs, documents: list[Document]) -> None:
             document["job_name"], document["tags"] = job.get("name"), job.get("tags")
 
 
-def _place(document: Document) -> tuple[int, int]:
-    return to_ms(document["scheduled_at"]), document.get("attempt", 1)
-
-
 # -- how far the claims have come -------------------------------------------------------------------------------------
 
 
@@ -215,13 +210,16 @@ def _standing(document: Document, claimed: Document, instant: int, now: int) -> 
         obstacle = "no node has taken it up yet" if claimed else "no scheduler has run the jobs of this store yet"
         begins = NEVER_BEFORE if stored is None else stored
         return {"begins": begins, "decided": first, "ended": first, "obstacle": obstacle}
-    late_until = _ms(document.get("late_until"))
+    late_until, begins = _ms(document.get("late_until")), NEVER_BEFORE
     ended = min(claimed["acked"] + 1, now - _WRITTEN_MS)
-    if late_until is not None and stored is not None and stored <= instant <= late_until:
-        ended = min(ended, stored)
+    if late_until is not None and stored is not None:  # what was late when it was taken up may be in progress
+        begins = stored
+        if stored <= instant <= late_until:
+            ended = min(ended, stored)
     until = from_ms(claimed["watermark"]).isoformat(" ", "seconds")
     who = "no node owns it at the moment; it is" if claimed["node"] is None else f"node {claimed['node']} has it"
     return {
+        "begins": begins,
         "decided": claimed["watermark"] + 1,
         "ended": ended,
         "node": claimed["node"],

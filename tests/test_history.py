@@ -1,0 +1,694 @@
+"""What became of runs: listed, counted and explained, by every store.
+
+The MongoDB store can only run jobs where gevent has patched sockets, which pytest's process is not. Its cases run in a
+pytest of their own, patched, once for all of them; here each tells what became of it there.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+import types
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from gevent.monkey import is_module_patched
+from mongodb import database, uri  # noqa: F401
+
+from gsched import GeventScheduler, JobFigures, JobNotFoundError
+from gsched.clock import SystemClock
+from gsched.errors import ConfigurationError, StoreError
+from gsched.events import EVENT_STORE_FAILED
+from gsched.instants import from_ms, to_ms
+from gsched.planning import Span
+from gsched.records import Keeping, Trace
+from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run
+from gsched.stores import BaseJobStore, MemoryJobStore, MongoDBJobStore
+
+LONGEST_SECONDS = 60.0
+PATCHED = "from gevent import monkey; monkey.patch_all(); import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+KINDS = ("memory", "mongodb")
+
+# -- jobs that any process finds ---------------------------------------------------------------------------------------
+
+gate = Event()
+
+
+def succeed() -> None:
+    """A job that does nothing."""
+
+
+def fail() -> None:
+    try:
+        raise KeyError("inner")
+    except KeyError as error:
+        raise ValueError("outer") from error
+
+
+def wait_for_gate() -> None:
+    gate.wait()
+
+
+def run_for_three_seconds() -> None:
+    gevent.sleep(3.1)  # what the job does, not what the test waits for
+
+
+# -- both stores -------------------------------------------------------------------------------------------------------
+
+
+class Rig:
+    """A scheduler with one store, on the real clock."""
+
+    def __init__(self, kind: str, name: str, address: str | None) -> None:
+        self.kind, self._name, self._address = kind, name, address
+        self.made: list[GeventScheduler] = []
+        gate.clear()
+
+    def store(self, **options: Any) -> BaseJobStore:
+        if self.kind == "memory":
+            return MemoryJobStore(**options)
+        return MongoDBJobStore(self._address, database=self._name, modules=[__name__], **options)
+
+    def scheduler(self, start: bool = True, **options: Any) -> GeventScheduler:
+        made = GeventScheduler(jobstores={"default": self.store(**options)}, timezone="UTC", blocked_hub_after=None)
+        self.made.append(made)
+        if start:
+            made.start()
+        return made
+
+    def until(self, condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+        """What `condition` gives as soon as that is true."""
+        with gevent.Timeout(seconds, False):
+            while not (found := condition()):
+                gevent.sleep(0.02)
+            return found
+        raise AssertionError(f"did not come true; {[str(run) for each in self.made for run in each.get_runs()]}")
+
+    def explained(self, scheduler: GeventScheduler, job_id: str, instant: datetime, outcome: str) -> Any:
+        """The explanation as soon as it says this."""
+        said: list[Any] = [None]
+
+        def says() -> bool:
+            said[0] = scheduler.explain(job_id, instant)
+            return said[0].outcome == outcome
+
+        try:
+            self.until(says)
+        except AssertionError as error:
+            raise AssertionError(str(said[0])) from error
+        return said[0]
+
+    def close(self) -> None:
+        gate.set()
+        for scheduler in self.made:
+            if scheduler.running:
+                scheduler.shutdown(wait=False)
+
+
+@functools.cache
+def results_when_patched(address: str) -> dict[str, str]:
+    """What became of the MongoDB cases in a pytest that is patched: by name, what failed, "" if nothing did."""
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory) / "report.xml"
+        options = ["-k", "on_mongodb", f"--junitxml={report}", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-c", PATCHED, __file__, *options]
+        environment = os.environ | {"GSCHED_TEST_MONGODB": address}
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[1]
+        )
+        if not report.exists():
+            raise AssertionError(f"the patched pytest did not come to an end:\n{done.stdout}\n{done.stderr}")
+        cases = ElementTree.parse(report).getroot().iter("testcase")
+        return {case.get("name", ""): "\n".join(child.text or "" for child in case) for case in cases}
+
+
+def on_every_store(test: Callable[[Rig], None]) -> Callable[..., None]:
+    """Run the test with a rig of each store."""
+
+    @pytest.mark.parametrize("kind", [f"on_{kind}" for kind in KINDS])
+    def wrapped(kind: str, request: pytest.FixtureRequest) -> None:
+        kind, address = kind.removeprefix("on_"), os.environ.get("GSCHED_TEST_MONGODB")
+        if kind == "mongodb" and not is_module_patched("socket"):
+            failure = results_when_patched(request.getfixturevalue("uri"))[request.node.name]
+            assert not failure, failure
+            return
+        rig = Rig(kind, f"test_history_{os.getpid()}_{test.__name__}"[:63], address)
+        with gevent.Timeout(LONGEST_SECONDS):
+            try:
+                test(rig)
+            finally:
+                rig.close()
+                drop(rig)
+
+    wrapped.__name__, wrapped.__doc__ = test.__name__, test.__doc__
+    return wrapped
+
+
+def drop(rig: Rig) -> None:
+    if rig.kind == "mongodb":
+        from pymongo import MongoClient
+
+        with MongoClient(rig._address) as client:
+            client.drop_database(rig._name)
+
+
+@on_every_store
+def test_a_failure_is_recorded_with_its_error_and_counted(rig):
+    scheduler = rig.scheduler()
+    scheduler.add_job(fail, "interval", seconds=0.5, id="poll", name="Poll", tags=["prices"], end_date=soon(0.9))
+    info = rig.until(lambda: scheduler.get_runs("poll"))[-1]
+    assert (info.job_id, info.job_name, info.tags, info.outcome) == ("poll", "Poll", ("prices",), "failed")
+    assert info.run_id.startswith("poll@") and info.attempt == 1 and info.request is None and info.until is None
+    assert (info.error_type, info.error_message) == ("ValueError", "outer")
+    assert "KeyError: 'inner'" in info.traceback and info.traceback.endswith("ValueError: outer\n")
+    assert "the direct cause of the following" in info.traceback
+    assert 0 <= info.lateness < 5 and 0 <= info.duration < 5 and info.started_at.tzinfo is UTC
+    assert (info.node is None) == (rig.kind == "memory")
+    said = scheduler.explain("poll", info.scheduled_at)
+    assert said.recorded and said.outcome == "failed" and said.record == info
+    assert "failed with ValueError: outer, started " in str(said)
+
+
+@on_every_store
+def test_successes_are_counted_but_not_recorded_unless_asked_for(rig):
+    scheduler = rig.scheduler()
+    handle = scheduler.add_job(succeed, "interval", seconds=0.3, id="poll")
+    rig.until(lambda: scheduler.get_figures("poll").runs >= 2)
+    assert scheduler.get_runs() == []
+    run_id = handle.run()
+    (asked_for,) = rig.until(lambda: scheduler.get_runs("poll", outcome="succeeded"))
+    assert asked_for.run_id == run_id and asked_for.request and asked_for.outcome == "succeeded"
+
+
+@on_every_store
+def test_successes_are_recorded_on_demand_all_or_every_nth(rig):
+    scheduler = rig.scheduler(history_successes="all")
+    scheduler.add_job(succeed, "interval", seconds=0.2, id="poll")
+    assert rig.until(lambda: scheduler.get_runs("poll", outcome="succeeded"))
+    scheduler.shutdown()
+    sampled = rig.scheduler(history_successes=3)
+    sampled.add_job(succeed, "interval", seconds=0.1, id="sampled")
+    rig.until(lambda: sampled.get_figures("sampled").runs >= 6 and sampled.get_runs("sampled"))
+    assert len(sampled.get_runs("sampled")) < sampled.get_figures("sampled").runs
+
+
+@on_every_store
+def test_figures_tell_runs_failures_and_the_last_error(rig):
+    scheduler = rig.scheduler()
+    scheduler.add_job(fail, "interval", seconds=0.3, id="poll")
+    assert scheduler.get_figures("poll") == JobFigures()
+    figures = rig.until(lambda: (found := scheduler.get_figures("poll")).runs >= 2 and found)
+    assert figures.failures == figures.runs and figures.last_error == "failed: ValueError: outer"
+    assert figures.last_run.tzinfo is not None and 0 <= figures.last_duration < 5
+    scheduler.modify_job("poll", name="Renamed")
+    assert scheduler.get_figures("poll").runs >= figures.runs
+    with pytest.raises(JobNotFoundError):
+        scheduler.get_figures("other")
+
+
+@on_every_store
+def test_figures_go_with_their_job(rig):
+    scheduler = rig.scheduler()
+    scheduler.add_job(succeed, "interval", seconds=0.1, id="poll")
+    rig.until(lambda: scheduler.get_figures("poll").runs)
+    scheduler.remove_job("poll")
+    scheduler.add_job(succeed, "interval", hours=1, id="poll")
+    assert scheduler.get_figures("poll").runs == 0
+
+
+@on_every_store
+def test_instants_without_a_run_share_a_record_that_explains_each_of_them(rig):
+    scheduler = rig.scheduler()
+    handle = scheduler.add_job(wait_for_gate, "interval", seconds=0.25, id="poll")
+    skipped = rig.until(lambda: scheduler.get_runs("poll", outcome="skipped"))[-1]
+    assert (skipped.reason, skipped.attempt, skipped.started_at) == ("max_instances", 0, None)
+    assert skipped.until > skipped.scheduled_at
+    said = scheduler.explain("poll", handle.trigger.next_after(skipped.scheduled_at - timedelta(milliseconds=1)))
+    assert said.recorded and said.outcome == "skipped" and "skipped (max_instances)" in said.sentence
+
+
+@on_every_store
+def test_missed_instants_are_recorded_as_one_span(rig):
+    scheduler = rig.scheduler()
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    scheduler.add_job(succeed, "interval", minutes=1, id="late", next_run_time=long_ago, misfire_grace_time=90)
+    (missed,) = rig.until(lambda: scheduler.get_runs("late", outcome="missed"))
+    assert missed.scheduled_at == cut(long_ago) and missed.until > missed.scheduled_at + timedelta(minutes=57)
+    within = scheduler.explain("late", missed.scheduled_at + timedelta(minutes=30))
+    assert within.outcome == "missed" and "as everything due from" in within.sentence
+    between = scheduler.explain("late", missed.scheduled_at + timedelta(minutes=30, seconds=1))
+    assert scheduler.get_runs("late", since="1m", outcome="missed") == []
+    assert scheduler.get_runs("late", since="30m", outcome="missed") == [missed], "it reaches into the period"
+    assert between.outcome in ("not_due", "missed")
+
+
+@on_every_store
+def test_coalesced_instants_are_recorded_as_successes_are(rig):
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+
+    def coalesced(successes: str) -> list[Any]:
+        scheduler = rig.scheduler(history_successes=successes)
+        scheduler.add_job(succeed, "interval", minutes=5, id=successes, next_run_time=long_ago)
+        rig.until(lambda: scheduler.get_figures(successes).runs)
+        scheduler.shutdown()
+        return scheduler.get_runs(successes, outcome="coalesced")
+
+    assert coalesced("none") == []
+    (span,) = coalesced("all")
+    assert span.scheduled_at == cut(long_ago) and span.until > cut(long_ago) + timedelta(minutes=50)
+
+
+@on_every_store
+def test_a_long_run_is_listed_while_it_runs_and_recorded_when_it_succeeds(rig):
+    scheduler = rig.scheduler()
+    scheduler.add_job(run_for_three_seconds, "date", id="long", name="Long", tags=["slow"])
+    running = rig.until(lambda: scheduler.get_runs("long", outcome="running"))[0]
+    assert (running.job_name, running.tags, running.finished_at) == ("Long", ("slow",), None)
+    assert [run.job_id for run in scheduler.get_runs(tag="slow")] == ["long"]
+    assert scheduler.get_runs(tag="other") == []
+    assert scheduler.explain("long", running.scheduled_at).outcome == "running"
+    (ended,) = rig.until(lambda: scheduler.get_runs("long", outcome="succeeded"))
+    assert ended.duration > 3 and scheduler.get_runs("long") == [ended]
+
+
+@on_every_store
+def test_runs_are_listed_newest_first_page_by_page_and_by_what_they_are(rig):
+    scheduler = rig.scheduler()
+    scheduler.add_job(fail, "interval", seconds=0.2, id="a", tags=["x", "y"], end_date=soon(1.2))
+    scheduler.add_job(fail, "date", id="b", tags=["y"])
+    rig.until(lambda: scheduler.get_job("a") is None and scheduler.get_job("b") is None)
+    runs = scheduler.get_runs()
+    assert {run.job_id for run in runs} == {"a", "b"} and len(runs) >= 4
+    assert runs == sorted(runs, key=lambda run: run.scheduled_at, reverse=True)
+    assert scheduler.get_runs(limit=2) == runs[:2] and scheduler.get_runs(limit=2, skip=1) == runs[1:3]
+    assert scheduler.get_runs(tag="x") == scheduler.get_runs("a") == [run for run in runs if run.job_id == "a"]
+    assert scheduler.get_runs(outcome="lost") == []
+    middle = runs[2].scheduled_at
+    assert scheduler.get_runs(since=middle) == [run for run in runs if run.scheduled_at >= middle]
+    assert scheduler.get_runs(until=middle) == [run for run in runs if run.scheduled_at < middle]
+    assert scheduler.get_runs(since="1h") == scheduler.get_runs(since=timedelta(hours=1)) == runs
+
+
+@on_every_store
+def test_an_instant_that_ended_without_a_record_is_inferred_to_have_succeeded(rig):
+    scheduler = rig.scheduler()
+    handle = scheduler.add_job(succeed, "interval", seconds=0.5, id="poll", coalesce=False)
+    rig.until(lambda: scheduler.get_figures("poll").runs)
+    first = handle.trigger.next_after(datetime.now(UTC))
+    said = rig.explained(scheduler, "poll", first, "succeeded")
+    assert not said.recorded and said.record is None
+    assert "no record: successes are not kept (history_successes='none')" in said.sentence
+    assert "ended without complaint, so it succeeded." in said.sentence, "it does not coalesce"
+
+
+@on_every_store
+def test_instants_around_the_life_of_a_job_are_explained(rig):
+    scheduler = rig.scheduler()
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    scheduler.add_job(succeed, "interval", hours=1, start_date=start, id="poll")
+    explain = functools.partial(scheduler.explain, "poll")
+    due = scheduler.get_job("poll").next_run_time
+    upcoming = explain(due)
+    assert upcoming.outcome == "upcoming" and upcoming.after == due + timedelta(hours=1)
+    between = explain(due + timedelta(minutes=1))
+    assert between.outcome == "not_due" and (between.before, between.after) == (due, due + timedelta(hours=1))
+    assert "the due instant before it is" in between.sentence and "the next one is" in between.sentence
+    assert "the job was added later" in explain(due - timedelta(hours=3)).sentence
+    scheduler.pause_job("poll")
+    assert explain(due).outcome == "paused" and "the job is paused" in explain(due).sentence
+    scheduler.remove_job("poll")
+    with pytest.raises(JobNotFoundError):
+        explain(due)
+
+
+@on_every_store
+def test_what_a_removed_job_left_behind_is_still_explained(rig):
+    scheduler = rig.scheduler()
+    scheduler.add_job(fail, "date", id="once")
+    (info,) = rig.until(lambda: scheduler.get_job("once") is None and scheduler.get_runs("once"))
+    assert scheduler.explain("once", info.scheduled_at).outcome == "failed"
+    assert scheduler.explain("once", info.scheduled_at + timedelta(hours=1)).outcome == "unknown"
+
+
+@on_every_store
+def test_a_job_that_is_due_while_nobody_runs_it_waits(rig):
+    scheduler = rig.scheduler(start=False)
+    due = datetime.now(UTC)
+    scheduler.add_job(succeed, "date", run_date=due, id="once")
+    said = rig.explained(scheduler, "once", due, "waiting")
+    assert "waiting to run" in said.sentence and not said.recorded
+    assert scheduler.get_runs() == []
+
+
+@on_every_store
+def test_a_parked_job_says_why(rig):
+    scheduler = rig.scheduler()
+    due = scheduler.add_job(succeed, "date", run_date=soon(0.5), id="once").next_run_time
+    scheduler.remove_executor("default")
+    said = rig.explained(scheduler, "once", due, "parked")
+    assert "the job is parked now (unknown executor 'default')" in said.sentence
+
+
+@on_every_store
+def test_wrong_arguments_are_named(rig):
+    scheduler = rig.scheduler(start=False)
+    for arguments, message in (
+        ({"outcome": "failled"}, "did you mean 'failed'"),
+        ({"outcome": "x"}, "one of succeeded"),
+        ({"limit": 0}, "limit: expected a whole number from 1"),
+        ({"limit": True}, "limit"),
+        ({"skip": -1}, "skip"),
+        ({"job_id": 3}, "job_id: expected a text"),
+        ({"tag": ["x"]}, "tag"),
+        ({"since": 3600}, "since: expected a datetime, a timedelta or text"),
+        ({"since": "yesterday"}, "since: 'yesterday' is not a duration"),
+        ({"since": "2026-13-01"}, "since"),
+        ({"since": "1h", "until": "2h"}, "since: must be before until"),
+        ({"jobstore": "other"}, "'other' is unknown"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            scheduler.get_runs(**arguments)
+    with pytest.raises(ConfigurationError, match="instant"):
+        scheduler.explain("x", "noon")
+
+
+def soon(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def cut(instant: datetime) -> datetime:
+    return from_ms(to_ms(instant))
+
+
+# -- the rule, and records ---------------------------------------------------------------------------------------------
+
+
+def a_run(bench_job: Any, result: Result = SUCCEEDED_WITH_NONE, at: int = 1_000_000, took: int = 5) -> Run:
+    run = Run(bench_job, at, owner=None)  # type: ignore[arg-type]
+    run.started_ms, run.finished_ms = at + 1, at + 1 + took
+    return run
+
+
+@pytest.mark.parametrize("wrong", ["some", 0, -1, True, 1.5, None])
+def test_the_option_for_successes_is_checked(wrong):
+    with pytest.raises(ConfigurationError, match="history_successes"):
+        MemoryJobStore(history_successes=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["many", -1, True, None])
+def test_the_size_of_the_history_is_checked(wrong):
+    with pytest.raises(ConfigurationError, match="history_size"):
+        MemoryJobStore(history_size=wrong)
+
+
+def test_long_repeated_and_requested_successes_are_kept_always(unstarted):
+    job, keeping = unstarted.every(1).definition, Keeping("none")
+    assert not keeping.keeps(a_run(job), SUCCEEDED_WITH_NONE)
+    assert keeping.keeps(a_run(job, took=3000), SUCCEEDED_WITH_NONE)
+    again, asked_for = a_run(job), a_run(job)
+    again.attempt, asked_for.request = 2, "x"
+    assert keeping.keeps(again, SUCCEEDED_WITH_NONE) and keeping.keeps(asked_for, SUCCEEDED_WITH_NONE)
+    for outcome in Outcome:
+        ends_well = outcome in (Outcome.SUCCEEDED, Outcome.COALESCED)
+        assert keeping.keeps(a_run(job), Result(outcome)) == (outcome is not Outcome.SUCCEEDED)
+        assert keeping.keeps_span(Span(outcome, 1, 2)) or ends_well
+
+
+def test_a_trace_is_what_python_prints_and_keeps_nothing_alive():
+    import traceback
+    import weakref
+
+    class Big:
+        pass
+
+    def deep(big: Big) -> None:
+        try:
+            [][1]
+        except IndexError:
+            raise TypeError(f"no {type(big).__name__}") from None
+
+    big = Big()
+    alive = weakref.ref(big)
+    try:
+        deep(big)
+    except TypeError as error:
+        trace, printed = Trace(error), "".join(traceback.format_exception(error))
+    del big
+    without_marks = "".join(line for line in printed.splitlines(True) if set(line.strip()) - set("^~"))
+    assert trace.text() == without_marks and alive() is None
+
+
+def test_an_error_that_cannot_be_printed_is_recorded_all_the_same():
+    class Rude(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert "its str() raised RuntimeError" in Trace(Rude()).text()
+    assert Trace(ValueError("\ud800")).text() == "ValueError: ?\n"
+
+
+# -- the memory store --------------------------------------------------------------------------------------------------
+
+
+def test_the_history_in_memory_is_bounded_and_says_so(make_bench):
+    bench = make_bench(jobstores={"default": MemoryJobStore(history_size=3)}).start()
+    bench.every(10, fail, id="poll")
+    bench.advance(60)
+    assert [to_ms(run.scheduled_at) for run in bench.scheduler.get_runs()] == [bench.at(s) for s in (60, 50, 40)]
+    said = bench.scheduler.explain("poll", from_ms(bench.at(20)))
+    assert said.outcome == "unknown" and "the history reaches back to" in said.sentence
+
+
+def test_a_history_of_size_zero_keeps_nothing(make_bench):
+    bench = make_bench(jobstores={"default": MemoryJobStore(history_size=0)}).start()
+    bench.every(10, fail, id="poll")
+    bench.advance(30)
+    assert bench.scheduler.get_runs() == [] and bench.scheduler.get_figures("poll").failures == 3
+
+
+def test_what_was_due_while_the_scheduler_was_paused_was_coalesced(bench):
+    bench.every(10, id="poll")
+    bench.advance(10)
+    bench.scheduler.pause()
+    bench.advance(35)
+    waiting = bench.scheduler.explain("poll", from_ms(bench.at(20)))
+    assert waiting.outcome == "waiting" and "the scheduler is paused" in waiting.sentence
+    bench.scheduler.resume()
+    bench.advance(10)
+    said = bench.scheduler.explain("poll", from_ms(bench.at(20)))
+    assert said.outcome == "coalesced" and not said.recorded
+    assert "into the run of 2026-03-02 12:00:40+00:00" in said.sentence
+    assert bench.scheduler.explain("poll", from_ms(bench.at(40))).outcome == "succeeded"
+    assert bench.scheduler.explain("poll", from_ms(bench.at(10))).outcome == "succeeded"
+
+
+def test_what_followed_missed_instants_was_late_with_them(bench):
+    bench.every(10, id="poll", misfire_grace_time=25)
+    bench.advance(10)
+    bench.driver.jump(95)  # to 12:01:45: 20 to 70 are too late, 80 and 90 and 100 are not
+    bench.settle()
+    assert bench.scheduler.explain("poll", from_ms(bench.at(70))).outcome == "missed"
+    said = bench.scheduler.explain("poll", from_ms(bench.at(90)))
+    assert said.outcome == "coalesced" and not said.recorded and "together with what was missed" in said.sentence
+    assert bench.scheduler.explain("poll", from_ms(bench.at(100))).outcome == "succeeded"
+
+
+def test_an_instant_before_the_last_change_is_not_judged_by_the_new_trigger(bench):
+    bench.every(10, id="poll")
+    bench.advance(35)
+    bench.scheduler.reschedule_job("poll", trigger="interval", seconds=7)
+    said = bench.scheduler.explain("poll", from_ms(bench.at(20)))
+    assert said.outcome == "not_due" and "was changed later" in said.sentence
+
+
+def test_a_job_with_a_first_time_of_its_own_was_not_due_before_it(bench):
+    bench.add(trigger="cron", second="*/10", id="poll", next_run_time=from_ms(bench.at(60)))
+    bench.advance(70)
+    said = bench.scheduler.explain("poll", from_ms(bench.at(30)))
+    assert said.outcome == "not_due" and "first due instant was set to 2026-03-02 12:01:00" in said.sentence
+    assert bench.scheduler.explain("poll", from_ms(bench.at(60))).outcome == "succeeded"
+
+
+def test_removing_a_job_while_it_runs_leaves_nothing_behind(bench):
+    store = bench.scheduler._stores["default"]
+    bench.every(10, bench.wait, id="poll")
+    bench.advance(10)
+    bench.scheduler.remove_job("poll")
+    bench.open_gate()
+    assert not store._tallies and not store._written
+
+
+def test_runs_of_several_stores_are_one_list(make_bench):
+    bench = make_bench(jobstores={"default": MemoryJobStore(), "other": MemoryJobStore()}).start()
+    bench.every(10, fail, id="a")
+    bench.every(15, fail, id="b", jobstore="other")
+    bench.advance(30)
+    assert len(bench.scheduler.get_runs()) == 5
+    times = [run.scheduled_at for run in bench.scheduler.get_runs()]
+    assert times == sorted(times, reverse=True)
+    assert bench.scheduler.get_runs(skip=1, limit=2) == bench.scheduler.get_runs()[1:3]
+    assert {run.job_id for run in bench.scheduler.get_runs(jobstore="other")} == {"b"}
+
+
+# -- writing to MongoDB ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def desk(uri: str, database: Any, unstarted: Any) -> Iterator[Any]:  # noqa: F811
+    """The writing side alone, on a database of its own."""
+    from gsched.stores.mongodb.aftermath import Aftermath
+    from gsched.stores.mongodb.connection import Connection
+    from gsched.stores.mongodb.mongo_cluster import MongoCluster
+
+    connection = Connection(uri=uri, client=None, database=database.name, collection="jobs", address={}, options={})
+    MongoCluster(connection, lambda: None).prepare()  # type: ignore[arg-type, return-value]
+    events: list[Any] = []
+    keep = timedelta(days=1)
+    aftermath = Aftermath(connection, SystemClock(), events.append, keep=keep, keeping=Keeping("none"))
+    job = unstarted.every(1, id="poll", tags=["x"]).definition
+    yield types.SimpleNamespace(
+        aftermath=aftermath, connection=connection, events=events, job=job, runs=database.jobs.runs, jobs=database.jobs
+    )
+    connection.close()
+
+
+FAILED = Result(Outcome.FAILED, error=ValueError("no"))
+
+
+def test_everything_that_was_written_expires(desk):
+    desk.aftermath.settle(a_run(desk.job), FAILED, "n1")
+    desk.aftermath.settle_span(desk.job, Span(Outcome.MISSED, 2000, 5000), "n1")
+    desk.aftermath.flush()
+    assert all(run["expires_at"] > datetime.now(UTC) for run in desk.runs.find())
+    assert desk.runs.count_documents({}) == 2
+    assert desk.runs.index_information()["expires_at"]["expireAfterSeconds"] == 0
+
+
+def test_a_run_that_was_written_down_in_progress_is_overwritten(desk):
+    from gsched.stores.mongodb.cluster import RunRecord
+    from gsched.stores.mongodb.mongo_cluster import MongoCluster
+
+    cluster = MongoCluster(desk.connection, lambda: None)  # type: ignore[arg-type, return-value]
+    cluster.record_runs("n1", [RunRecord("poll", 1, 1_000_000)])
+    desk.aftermath.settle(a_run(desk.job, took=2600), SUCCEEDED_WITH_NONE, "n1")  # written down, maybe unknown to it
+    desk.aftermath.flush()
+    (stored,) = desk.runs.find()
+    assert (stored["state"], stored["outcome"], stored["job_name"]) == ("ended", "succeeded", desk.job.name)
+    cluster.record_runs("n1", [RunRecord("poll", 1, 1_000_000)])
+    assert desk.runs.find_one()["state"] == "ended", "what has ended is not in progress again"
+
+
+def test_lost_does_not_replace_what_a_node_said_itself(desk):
+    desk.aftermath.settle(a_run(desk.job, at=2000), FAILED, "n1")
+    desk.aftermath.flush()
+    for at in (2000, 3000):
+        desk.aftermath.settle_span(desk.job, Span(Outcome.LOST, at, at + 1), "n2")
+    desk.aftermath.flush()
+    assert sorted((run["outcome"], run.get("node")) for run in desk.runs.find()) == [("failed", "n1"), ("lost", None)]
+    assert not desk.events
+
+
+def test_what_a_straggler_says_replaces_lost(desk):
+    desk.aftermath.settle_span(desk.job, Span(Outcome.LOST, 2000, 2001), "n2")
+    desk.aftermath.flush()
+    desk.aftermath.settle(a_run(desk.job, at=2000), FAILED, None)
+    desk.aftermath.flush()
+    (stored,) = desk.runs.find()
+    assert stored["outcome"] == "failed" and stored["error_message"] == "no"
+
+
+def test_a_run_that_was_lost_expires_and_is_listed_once(desk):
+    from gsched.stores.mongodb.cluster import RunRecord
+    from gsched.stores.mongodb.mongo_cluster import MongoCluster
+
+    cluster = MongoCluster(desk.connection, lambda: None)  # type: ignore[arg-type, return-value]
+    record = RunRecord("poll", 1, 2000)
+    cluster.record_runs("n1", [record])
+    cluster.lose_runs([record])
+    assert desk.runs.find_one()["expires_at"] > datetime.now(UTC) + timedelta(days=13)
+    desk.aftermath.settle_span(desk.job, Span(Outcome.LOST, 2000, 2001), "n2")
+    desk.aftermath.flush()
+    (stored,) = desk.runs.find()
+    assert (stored["outcome"], stored["node"], stored["tags"]) == ("lost", "n1", ["x"])
+
+
+def test_the_buffer_is_bounded_and_what_it_loses_is_reported(desk, monkeypatch):
+    monkeypatch.setattr("gsched.stores.mongodb.aftermath._MOST_BUFFERED", 10)
+    for second in range(25):
+        desk.aftermath.settle(a_run(desk.job, at=second * 1000), FAILED, "n1")
+    assert desk.aftermath._try_to_flush()
+    assert [run["scheduled_at"] for run in desk.runs.find()] == [from_ms(s * 1000) for s in range(15, 25)]
+    (event,) = desk.events
+    assert event.code == EVENT_STORE_FAILED and "lacks 15 records" in event.error_message
+
+
+def test_what_the_database_did_not_take_is_written_later_in_order(desk, monkeypatch):
+    for second in range(5):
+        desk.aftermath.settle(a_run(desk.job, at=second * 1000), FAILED, "n1")
+    desk.aftermath.end(desk.job)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(desk.aftermath), "_bulk", raise_store_error)
+        assert not desk.aftermath._try_to_flush()
+    assert desk.runs.count_documents({}) == 0 and len(desk.aftermath._records) == 5 and desk.aftermath._over
+    desk.aftermath.settle(a_run(desk.job, at=9000), FAILED, "n1")
+    assert desk.aftermath._try_to_flush()
+    assert desk.runs.count_documents({}) == 6 and not desk.aftermath._over
+
+
+def raise_store_error(*args: Any) -> Any:
+    raise StoreError("gone")
+
+
+def test_a_record_that_the_database_refuses_does_not_keep_the_others_from_being_written(desk):
+    desk.runs.database.command("collMod", "jobs.runs", validator={"scheduled_at": {"$ne": from_ms(2000)}})
+    for at in (1000, 2000, 3000):
+        desk.aftermath.settle(a_run(desk.job, at=at), FAILED, "n1")
+    assert desk.aftermath._try_to_flush()
+    assert desk.runs.count_documents({}) == 2 and not desk.aftermath._records
+    assert "refused 1 records" in desk.events[0].error_message
+
+
+def test_figures_that_could_not_be_written_add_up(desk, monkeypatch):
+    desk.jobs.insert_one({"_id": "poll"})
+    desk.aftermath.settle(a_run(desk.job), FAILED, "n1")
+    with monkeypatch.context() as patch:
+        patch.setattr("gsched.stores.mongodb.aftermath._counting", raise_store_error)
+        assert not desk.aftermath._try_to_flush()
+    desk.aftermath.settle(a_run(desk.job, at=5_000_000), SUCCEEDED_WITH_NONE, "n1")
+    assert desk.aftermath._try_to_flush()
+    figures = desk.jobs.find_one()["figures"]
+    assert (figures["runs"], figures["failures"], figures["last_error"]) == (2, 1, "failed: ValueError: no")
+    assert figures["last_run"] == from_ms(5_000_001)
+
+
+def test_a_newer_word_on_a_parked_job_is_not_lost_while_the_older_is_written(desk):
+    desk.jobs.insert_one({"_id": "poll", "rev": desk.job.rev})
+    desk.aftermath.park(desk.job, "no code")
+    desk.aftermath.flush()
+    assert desk.jobs.find_one()["parked"] == "no code"
+    desk.aftermath.park(desk.job, None)
+    desk.aftermath.flush()
+    assert desk.jobs.find_one()["parked"] is None and not desk.aftermath._parked
+
+
+def test_queries_use_the_indexes(desk):
+    from gsched.history import RunQuery
+    from gsched.stores.mongodb.history import _filters
+
+    for second in range(300):
+        desk.aftermath.settle(a_run(desk.job, at=second * 1000), FAILED, "n1")
+    desk.aftermath.flush()
+    for query in (RunQuery("poll"), RunQuery(outcome="failed"), RunQuery(tag="x"), RunQuery(), RunQuery(since=9000)):
+        for wanted in _filters(query):
+            plan = desk.runs.find(wanted, sort=[("scheduled_at", -1)], limit=10).explain()
+            assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"]), wanted
+            assert plan["executionStats"]["totalDocsExamined"] <= 50, wanted

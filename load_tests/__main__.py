@@ -12,8 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-NAMES = ("throughput", "lateness", "io_jobs", "hub_slices", "memory", "bulk_add", "triggers", "overheads")
+NAMES = (
+    *("throughput", "lateness", "io_jobs", "hub_slices", "memory", "bulk_add", "triggers", "overheads"),
+    *("mongodb_throughput", "mongodb_lateness", "mongodb_scale", "mongodb_wakeup", "mongodb_takeover"),
+)
 TIMEOUT_SECONDS = 180
+LONGER_SECONDS = {"mongodb_throughput": 600, "mongodb_scale": 1200, "mongodb_takeover": 300}
 VERDICTS = {True: "ok", False: "FAILS", None: ""}
 
 
@@ -36,8 +40,9 @@ def main() -> int:
 def promises_of(name: str, quick: bool) -> list[dict[str, Any]]:
     """What one load test says; that it failed is a promise that does not hold, too."""
     command = [sys.executable, str(Path(__file__).parent / f"{name}.py"), *(["--quick"] if quick else [])]
+    timeout = LONGER_SECONDS.get(name, TIMEOUT_SECONDS)
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=TIMEOUT_SECONDS)
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=timeout)
         return json.loads(done.stdout)["promises"]
     except (subprocess.SubprocessError, ValueError) as error:
         return [{"promise": f"{name} runs", "measured": type(error).__name__, "unit": "", "floor": "", "ok": False}]

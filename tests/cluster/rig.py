@@ -295,7 +295,8 @@ class Cluster:
         )
 
     def _is_balanced(self) -> bool:
-        failed = [n for n in self.nodes.values() if n.popen.poll() not in (None, 0) and n.name not in self.ended]
+        as_told = (None, 0, -signal.SIGTERM)  # the last: told to end before it could listen
+        failed = [n for n in self.nodes.values() if n.popen.poll() not in as_told and n.name not in self.ended]
         assert not failed, self.problems_said()
         owners = self._owners()
         return set(owners) == self._living() and len(self._slots()) == 256

@@ -56,6 +56,7 @@ class Hub:
         self._bus = bus
         self._lanes: dict[str, Lane] = {}
         self._executors: dict[str, BaseExecutor] = {}
+        self._leaving: list[BaseExecutor] = []  # removed, with runs in progress
         self._inbox: deque[Callable[[], None]] = deque()  # filled by anybody, read by the hub greenlet
         self._ended: deque[tuple[Run, Result]] = deque()
         self._wakeup = Event()
@@ -90,7 +91,11 @@ class Hub:
         self._do(self._heal, alias)
 
     def remove_executor(self, alias: str) -> None:
-        del self._executors[alias]
+        self._leaving.append(self._executors.pop(alias))
+
+    def _working(self) -> list[BaseExecutor]:
+        self._leaving = [executor for executor in self._leaving if executor.runs()]
+        return [*self._executors.values(), *self._leaving]
 
     def add_store(self, alias: str, store: BaseJobStore) -> None:
         """Run the jobs of `store`."""
@@ -124,7 +129,7 @@ class Hub:
 
     def at_rest(self) -> bool:
         """Whether everything that can happen now has happened, but for what runs in progress wait for."""
-        return self.asleep and not self._wakeup.is_set() and not any(e.starting for e in self._executors.values())
+        return self.asleep and not self._wakeup.is_set() and not any(e.starting for e in self._working())
 
     def join_runs(self, timeout_seconds: float | None) -> bool:
         """Wait until nothing is in progress, at most so long; whether that is so."""
@@ -139,7 +144,7 @@ class Hub:
         """This is a forked copy of the process: end here, touching nothing."""
         self._stopping = True
         self._served.set()
-        for executor in self._executors.values():
+        for executor in self._working():
             executor.forked()
 
     def running_count(self, job_id: str, alias: str) -> int:
@@ -210,7 +215,18 @@ class Hub:
                     self._settle_ended(pace)
                     until = lane.may_run_until(self._clock)
         if self._finishing and all(lane.served(self._clock) for lane in self._lanes.values()):
+            self._give_up_what_waits()
             self._served.set()
+
+    def _give_up_what_waits(self) -> None:
+        """Instants that wait for a run of their job to end are not run here any more; has somebody else their jobs by
+        now, then nowhere."""
+        for lane in self._lanes.values():
+            for entry, due in lane.waiting() if lane.store.shared else ():
+                until = min(lane.may_run_until(self._clock), entry.until)
+                if due <= until:
+                    self._settle_span(lane, entry.job, Span(Outcome.SKIPPED, due, until + 1, "shutdown"))
+                lane.let_go(entry)
 
     # -- messages -------------------------------------------------------------------------------------------------
 
@@ -254,12 +270,18 @@ class Hub:
         problem = "max_instances" if entry.running >= job.max_instances else None
         if job.executor not in self._executors:
             problem = f"unknown executor {job.executor!r}"
+        run = Run(job, instant, self, entry, **{"fence": entry.fence, **options})
         if problem is None:
-            self._submit(entry, Run(job, instant, self, entry, **{"fence": entry.fence, **options}))
+            self._submit(entry, run)
         else:
-            span = Span(Outcome.SKIPPED, instant, instant + 1, problem, options.get("request"))
-            self._settle_span(lane, job, span)
+            self._skip(lane, run, problem)
             lane.forget_if_idle(entry)
+
+    def _skip(self, lane: Lane, run: Run, reason: str) -> None:
+        """Settle a run that does not begin: as a run, for its store may have written it down as one."""
+        span = Span(Outcome.SKIPPED, run.scheduled_ms, run.scheduled_ms + 1, reason, run.request)
+        self._tell_store(lane.store.settle, run, Result(span.outcome, reason=reason))
+        self._report_span(run.job, span)
 
     # -- due jobs -------------------------------------------------------------------------------------------------
 
@@ -376,6 +398,9 @@ class Hub:
 
     def _settle_span(self, lane: Lane, job: Job, span: Span) -> None:
         self._tell_store(lane.store.settle_span, job, span)
+        self._report_span(job, span)
+
+    def _report_span(self, job: Job, span: Span) -> None:
         self.figures.count_span(span)
         code = events.code_of(span.outcome, span.reason)
         if self._bus.mask & code:
@@ -423,7 +448,7 @@ class _StoreSide:
         self._hub._bus.emit(event)
 
     def unfinished(self) -> Iterator[Run]:
-        executing = (run for executor in self._hub._executors.values() for run in executor.runs())
+        executing = (run for executor in self._hub._working() for run in executor.runs())
         ended = (run for run, _ in self._hub._ended)
         return (run for run in chain(executing, ended) if run.job.jobstore == self._lane.alias)
 

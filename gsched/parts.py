@@ -46,6 +46,7 @@ class Parts:
         self._hub: Hub | None = None  # while it runs
         self._bus = EventBus()
         self._executors: dict[str, BaseExecutor] = {}
+        self._leaving: list[BaseExecutor] = []
         self._stores: dict[str, BaseJobStore] = {}
         # Stores that nobody has added yet: which of their jobs replace others, and whether with a next run time.
         self._implicit: dict[str, dict[str, bool]] = {}
@@ -135,9 +136,15 @@ class Parts:
             raise ConfigurationError(_unknown("executor", alias, self._executors)) from None
         if self._hub is not None:
             self._hub.remove_executor(alias)
+        self._leaving.append(executor)
         if shutdown:
-            self._let_go(executor.shutdown)
+            self._let_go(executor.retire)
         self._bus.emit(SchedulerEvent(events.EVENT_EXECUTOR_REMOVED, alias))
+
+    def _working_executors(self) -> list[BaseExecutor]:
+        """The executors, and those that were removed and still have runs in progress."""
+        self._leaving = [executor for executor in self._leaving if executor.runs()]
+        return [*self._executors.values(), *self._leaving]
 
     def add_jobstore(self, jobstore: BaseJobStore | str, alias: str = "default", **options: Any) -> None:
         """Add a job store, before or after start.

@@ -172,7 +172,7 @@ class GeventScheduler(JobVerbs):
         hub.stop()
         if self._greenlet is not None and self._greenlet is not gevent.getcurrent():
             self._greenlet.join()
-        for executor in self._executors.values():
+        for executor in self._working_executors():
             self._let_go(executor.shutdown)
         for store in self._stores.values():
             self._let_go(store.close)
@@ -182,7 +182,7 @@ class GeventScheduler(JobVerbs):
         """Cancel what is in progress, and wait until the last step of that, which succeeds always."""
         self._cancel(lambda run: True)
         if not hub.join_runs(2 * GRACE_SECONDS + 1):
-            for executor in self._executors.values():
+            for executor in self._working_executors():
                 executor.abandon_all()
             hub.join_runs(1)
 

@@ -380,7 +380,7 @@ class JobVerbs(Parts):
 
     def get_running(self, job_id: str | None = None, jobstore: str | None = None) -> list[Run]:
         """The runs of this process that execute or wait for a worker."""
-        runs = [run for executor in self._executors.values() for run in executor.runs()]
+        runs = [run for executor in self._working_executors() for run in executor.runs()]
         return [
             run for run in runs if job_id in (None, run.job.id) and jobstore in (None, run.job.jobstore)
         ]
@@ -395,7 +395,7 @@ class JobVerbs(Parts):
 
     def _cancel(self, wanted: Callable[[Run], bool]) -> int:
         return sum(
-            executor.cancel(run) for executor in self._executors.values() for run in executor.runs() if wanted(run)
+            executor.cancel(run) for executor in self._working_executors() for run in executor.runs() if wanted(run)
         )
 
     # -- the history --------------------------------------------------------------------------------------------

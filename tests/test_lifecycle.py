@@ -441,7 +441,6 @@ def test_a_program_that_joins_the_hub_greenlet_lives_on_timers_alone():
     assert (out.split(), code) == (["ran", "ended"], 0), error
 
 
-@pytest.mark.xfail(strict=True, reason="an executor that was removed is forgotten while its runs go on")
 def test_runs_of_a_removed_executor_are_still_listed_and_cancelled(make_bench):
     bench = make_bench(executors={"other": GreenletPoolExecutor()}).start()
     bench.every(10, bench.wait, executor="other", id="slow")

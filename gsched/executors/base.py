@@ -46,6 +46,7 @@ class BaseExecutor(ABC):
         self._queue: deque[Run] = deque()
         self._executing: set[Run] = set()
         self._draining = False
+        self._retiring = False
         self._binds_log = False
         self._clock: Clock
 
@@ -99,6 +100,15 @@ class BaseExecutor(ABC):
         for run in list(self._executing):
             self._give_up(run)
 
+    def retire(self) -> None:
+        """Give up the workers as soon as the last run has ended; no more will be submitted."""
+        self._retiring = True
+        self._shut_down_if_retired()
+
+    def _shut_down_if_retired(self) -> None:
+        if self._retiring and not self._executing and not self._queue:
+            self.shutdown()
+
     def forked(self) -> None:
         """This is a forked copy of the process: do nothing more in it."""
         self._queue.clear()
@@ -133,6 +143,7 @@ class BaseExecutor(ABC):
         run.owner.run_finished(run, result)
         if self._queue and not self._draining:
             self._wake()
+        self._shut_down_if_retired()
 
     # -- the queue --------------------------------------------------------------------------------------------
 

@@ -150,6 +150,9 @@ class BaseJobStore(ABC):
     - The methods under "what became of it" are called by the hub, for every due instant once; they never wait.
     """
 
+    shared = False
+    """Whether other schedulers have the jobs after `stop`, and what was claimed here is not theirs."""
+
     def bind(self, alias: str, clock: Clock, allowed: AllowedFunctions) -> None:
         """Take part in a scheduler under `alias`; stored references may be resolved as `allowed` says."""
         self.alias = alias

@@ -9,7 +9,7 @@ from gsched.errors import StoreError
 from gsched.events import EVENT_JOB_HEALED, EVENT_JOB_PARKED, JobEvent
 from gsched.job import Job
 from gsched.stores.base import Admitted, Changed, Dropped, HubSide, RunRequested
-from gsched.stores.mongodb.cluster import Cluster, JobRecord
+from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord
 from gsched.stores.mongodb.slots import first_after
 from gsched.stores.mongodb.tenure import Tenure
 
@@ -25,6 +25,7 @@ class Admission:
         self._hub = hub
         self._changed: dict[str, None] = {}  # ids, in the order in which they came
         self._attempted: dict[str, tuple[int, int | None]] = {}  # admissions that may have happened: revision, first due
+        self._taking: dict[str, dict[str, int]] = {}  # by job: requests that we may have taken, and when they were made
 
     @property
     def unsure(self) -> bool:
@@ -58,15 +59,14 @@ class Admission:
         waiting: list[JobRecord] = []
         for job_id in ids:
             record = records.get(job_id)
-            if record is None or not self._may_run(record):
+            if record is None or record.slot not in self._tenure.slots:
                 self._drop(job_id)
-            elif record.slot in self._tenure.slots:
-                if self._handle_one(record):
-                    waiting.append(record)
+            elif self._handle_one(record):
+                waiting.append(record)
         self._admit(waiting)
 
     def _may_run(self, record: JobRecord) -> bool:
-        if record.job.parked != record.was_parked and record.slot in self._tenure.slots:
+        if record.job.parked != record.was_parked:
             self._cluster.park(record.job.id, record.job.rev, record.job.parked)
             self._hub.emit(parked_event(record.job))
         return not record.job.paused and record.job.parked is None
@@ -79,29 +79,53 @@ class Admission:
     def _handle_one(self, record: JobRecord) -> bool:
         """See to a job of ours; whether it is to be admitted."""
         job, due = record.job, record.job.next_run_ms
-        for request, at in record.requests:
-            if self._cluster.take_request(job.id, request):
-                self._hub.post(RunRequested(job, request, at))
-        if not record.admitted:
+        if job.parked is None:
+            self._take_requests(record)
+        may_run = self._may_run(record)
+        if not may_run or not record.admitted:
             self._drop(job.id)  # whatever it was before is over
-            return due is None or due <= self._tenure.horizon
+            return may_run and (due is None or due <= self._tenure.horizon)
         revision, first = self._attempted.pop(job.id, (None, None))
-        if revision == job.rev:
+        if revision is not None:
             self._announce(record, first)
         elif self._tenure.revision(job.id) is None:
             self._announce_if_near(record)
         elif self._tenure.revision(job.id) != job.rev:
-            self._tenure.know(record)
+            self._tenure.know_change(record)
             self._hub.post(Changed(job))
         return False
 
+    def _take_requests(self, record: JobRecord) -> None:
+        """Have the hub run what was asked for. Until it is recorded elsewhere a request stays with its job."""
+        job, waiting = record.job, dict(record.requests)
+        taking = self._taking.setdefault(job.id, {})
+        for request, at in {**taking, **waiting}.items():
+            taking[request] = at
+            if request in waiting:
+                run = RunRecord(job.id, record.slot, at, 1, request)
+                self._cluster.record_runs(self._tenure.node, [run])
+                taken = self._cluster.take_request(job.id, request)
+            else:
+                taken = True  # by an attempt of which we have not heard
+            del taking[request]
+            if taken:
+                self._hub.post(RunRequested(job, request, at))
+        del self._taking[job.id]
+
     def _announce_if_near(self, record: JobRecord) -> None:
-        """An admitted job that the hub does not have: it was beyond the horizon."""
-        due = first_after(record, self._tenure.slots[record.slot].taken_at)
+        """An admitted job that the hub does not have: it was, or is, beyond the horizon, or its trigger has ended."""
+        dormant = self._tenure.dormant.get(record.job.id)
+        if dormant is None:
+            due = first_after(record, self._tenure.slots[record.slot].taken_at)
+        else:
+            due = dormant.due
+            self._tenure.dormant[record.job.id] = dormant._replace(rev=record.job.rev)
         if due is None or due <= self._tenure.horizon:
             self._announce(record, due)
 
     def _announce(self, record: JobRecord, due: int | None) -> None:
+        if due is not None and due <= record.late_until:
+            self._tenure.late[record.job.id] = record.late_until
         self._tenure.know(record)
         self._hub.post(Admitted(record.job, due, self._tenure.slots[record.slot].fence))
 
@@ -114,18 +138,14 @@ class Admission:
         claimed = self._tenure.watermark
         if self._cluster.admit(self._tenure.node, records, claimed):
             for record in records:
-                self._note_late(record, claimed)
                 del self._attempted[record.job.id]
-                self._announce(record, record.job.next_run_ms)
+                self._announce(record._replace(late_until=claimed), record.job.next_run_ms)
         elif len(records) == 1:
+            del self._attempted[records[0].job.id]
             self.look_at([records[0].job.id])
         else:
             for record in records:
                 self._admit([record])
-
-    def _note_late(self, record: JobRecord, claimed: int) -> None:
-        if record.job.next_run_ms is not None and record.job.next_run_ms <= claimed:
-            self._tenure.late[record.job.id] = (record.job.rev, claimed)
 
 
 def parked_event(job: Job) -> JobEvent:

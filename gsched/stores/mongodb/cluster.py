@@ -56,6 +56,11 @@ class JobRecord(NamedTuple):
     requests: tuple[tuple[str, int], ...] = ()
     was_parked: str | None = None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether there are such instants."""
+        return self.job.next_run_ms is not None and self.job.next_run_ms <= self.late_until
+
 
 class RunRecord(NamedTuple):
     """A run that is written down while it is in progress."""
@@ -89,8 +94,8 @@ class Cluster(Protocol):
     def advance(self, node: str, watermark: int, acked: int, draining: bool) -> bool:
         """Beat, and set the node's watermark, if it is alive; False if it is not."""
 
-    def leave(self, node: str) -> None:
-        """The node has finished: dead, with everything up to its watermark ended."""
+    def leave(self, node: str, acked: int) -> None:
+        """The node has finished: dead, with everything up to `acked` ended."""
 
     def nodes(self) -> Sequence[NodeRecord]:
         """All nodes that are known."""
@@ -101,7 +106,8 @@ class Cluster(Protocol):
     def free_slots_of(self, dead: NodeRecord) -> None:
         """Take its slots from a dead node, leaving its final watermark and acked in those that were attached.
 
-        In a slot that is still open from an earlier time, acked is that time.
+        In a slot that is open from an earlier time, acked is that time; in others it is at least the slot's own
+        watermark, up to which the node had nothing to do.
         """
 
     def free_slots(self, node: str) -> Collection[int]:
@@ -113,17 +119,21 @@ class Cluster(Protocol):
     def attach_slots(self, node: str, numbers: Collection[int], watermark: int) -> Collection[int]:
         """Let the slots follow the node's watermark, from at least `watermark` on; those that the node owns so.
 
-        They are open from their own watermark until `close_slots`: what fell due since then is run late.
+        They are open from their own acked until `close_slots`: what was in progress since then is run again or lost,
+        and what fell due since their watermark is run late.
         """
 
     def close_slots(self, node: str, numbers: Collection[int]) -> None:
-        """What was late when the slots were attached has ended."""
+        """What was in progress, or late, when the slots were attached has ended."""
 
     def release_slots(self, node: str, numbers: Collection[int], watermark: int) -> None:
         """Give slots up that the node owns; everything in them up to `watermark` was claimed."""
 
     def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
         """The jobs of these slots that are not paused and whose stored next run time is not after `until`, in batches."""
+
+    def requested(self, numbers: Collection[int]) -> Iterable[str]:
+        """The ids of all jobs in these slots that runs were requested of."""
 
     def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
         """The ids of jobs in these slots whose stored next run time lies in (after, until]."""
@@ -142,7 +152,7 @@ class Cluster(Protocol):
         """
 
     def take_request(self, job_id: str, request: str) -> bool:
-        """Remove a requested run from the job; whether it was still there."""
+        """Remove a requested run from the job; whether it was there."""
 
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
         """Write down runs that are in progress on the node."""
@@ -153,9 +163,12 @@ class Cluster(Protocol):
     def lose_runs(self, runs: Sequence[RunRecord]) -> None:
         """Mark runs that were written down as lost."""
 
-    def write_back(self, due: Mapping[str, tuple[int, int]]) -> None:
-        """Store later next run times: id -> (revision, time), where the revision is still this one. Nothing of the
-        job before that time is late any more."""
+    def write_back(self, due: Mapping[str, tuple[int, int]]) -> Collection[str]:
+        """Store next run times: id -> (revision, time), where the revision is still this one and the job is admitted, if
+        they are later than what is stored. Nothing of these jobs is late any more.
+
+        :return: of which jobs the revision was still this one
+        """
 
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
         """Note why a job cannot be run, or that it can."""

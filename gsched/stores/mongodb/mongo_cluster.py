@@ -116,8 +116,9 @@ class MongoCluster:
         return bool(claim.matched_count)
 
     @translate_errors()
-    def leave(self, node: str) -> None:
-        self._nodes.update_one(_alive(node), [{"$set": {"state": "dead", "acked": "$watermark", "ended_at": "$$NOW"}}])
+    def leave(self, node: str, acked: int) -> None:
+        over = {"$set": {"state": "dead", "acked": from_ms(acked)}, "$currentDate": {"ended_at": True}}
+        self._nodes.update_one(_alive(node), over)
 
     @translate_errors()
     def nodes(self) -> Sequence[NodeRecord]:
@@ -136,8 +137,7 @@ class MongoCluster:
     def free_slots_of(self, dead: NodeRecord) -> None:
         if self._slots.find_one({"owner": dead.id}, ["_id"]) is None:
             return
-        acked = from_ms(dead.acked)
-        ended = {"$min": [acked, {"$ifNull": ["$open_from", acked]}]}
+        ended = {"$ifNull": ["$open_from", {"$max": ["$watermark", from_ms(dead.acked)]}]}
         self._slots.update_many({"owner": dead.id}, [_free(from_ms(dead.watermark), ended)])
 
     @translate_errors()
@@ -157,7 +157,7 @@ class MongoCluster:
         ours = {"_id": {"$in": list(numbers)}, "owner": node}
         follow = {
             "attached": True,
-            "open_from": "$watermark",
+            "open_from": "$acked",
             "watermark": {"$max": ["$watermark", from_ms(watermark)]},
         }
         self._slots.update_many({**ours, "attached": False}, [{"$set": follow}])
@@ -170,7 +170,8 @@ class MongoCluster:
     @translate_errors()
     def release_slots(self, node: str, numbers: Collection[int], watermark: int) -> None:
         until = from_ms(watermark)
-        self._slots.update_many({"_id": {"$in": list(numbers)}, "owner": node}, [_free(until, until)])
+        ended = {"$max": ["$watermark", until]}
+        self._slots.update_many({"_id": {"$in": list(numbers)}, "owner": node}, [_free(until, ended)])
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -188,6 +189,11 @@ class MongoCluster:
                 records.append(_job_record(document, reader))
                 pace.breathe()
             yield records
+
+    @translate_errors()
+    def requested(self, numbers: Collection[int]) -> Iterable[str]:
+        found = self._jobs.find({"slot": {"$in": list(numbers)}, "requests.0": {"$exists": True}}, ["_id"])
+        return [job["_id"] for job in found]
 
     @translate_errors()
     def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
@@ -262,16 +268,20 @@ class MongoCluster:
         return bool(taken.modified_count)
 
     @translate_errors()
-    def write_back(self, due: Mapping[str, tuple[int, int]]) -> None:
+    def write_back(self, due: Mapping[str, tuple[int, int]]) -> Collection[str]:
+        if not due:
+            return ()
         later = [
             UpdateOne(
                 {"_id": job_id, "rev": rev, "admitted": True},
-                {"$set": {"next_run_time": from_ms(instant), "late_until": None}},
+                {"$max": {"next_run_time": from_ms(instant)}, "$set": {"late_until": None}},
             )
             for job_id, (rev, instant) in due.items()
         ]
-        for start in range(0, len(later), _FETCH):
-            self._jobs.bulk_write(later[start : start + _FETCH], ordered=False)
+        if self._jobs.bulk_write(later, ordered=False).matched_count == len(later):
+            return due.keys()
+        found = self._jobs.find({"_id": {"$in": list(due)}, "admitted": True}, ["rev"])
+        return [job["_id"] for job in found if job.get("rev") == due[job["_id"]][0]]
 
     @translate_errors()
     def park(self, job_id: str, rev: int, reason: str | None) -> None:

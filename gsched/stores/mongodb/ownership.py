@@ -15,7 +15,7 @@ nothing has to wait for it.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from random import random
@@ -80,9 +80,10 @@ class Ownership:
         self._time_base: int | None = None  # the server's time less our monotonic one, ms
         self._pace = pace
         self._wakeup = Event()
+        self._told_all = Event()
         self._tenure: Tenure | None = None
         self._early: dict[str, None] = {}  # ids that changed before there was a tenure
-        self._deferred: dict[str, tuple[int, int]] = {}  # next run times to write back: revision and time
+        self._recording: set[Run] = set()  # runs that are marked as recorded before we know that they are
         self._rescan_wanted = False
         self._skewed = False
         self._paused = False
@@ -118,9 +119,15 @@ class Ownership:
         self._wakeup.set()
 
     def stop(self) -> None:
-        """Claim nothing any more and give the slots away; go on beating until `end`."""
+        """Claim nothing any more and give the slots away; go on beating until `end`.
+
+        Waits until the hub has been told the last, at most until what it may run expires.
+        """
         self._stopping = True
         self._wakeup.set()
+        timer = self._clock.call_later(self._pace.ttl, self._told_all.set)
+        self._told_all.wait()
+        timer.cancel()
 
     def end(self) -> None:
         """All runs have ended: leave."""
@@ -129,15 +136,13 @@ class Ownership:
 
     def defer(self, job_id: str, rev: int, due: int) -> None:
         """The hub gave a job back that is due next beyond the horizon."""
-        self._deferred[job_id] = (rev, due)
         if self._tenure is not None:
-            self._tenure.forget(job_id)
+            self._tenure.give_back(job_id, rev, due)
 
-    def forget(self, job_id: str) -> None:
+    def forget(self, job_id: str, rev: int) -> None:
         """The hub has the job no more, because its trigger has ended."""
-        self._deferred.pop(job_id, None)
         if self._tenure is not None:
-            self._tenure.forget(job_id)
+            self._tenure.give_back(job_id, rev, None)
 
     # -- the ownership greenlet ------------------------------------------------------------------------------------
 
@@ -156,6 +161,7 @@ class Ownership:
                 self._report_failure(error)
                 self._hub.emit(SchedulerEvent(EVENT_STORE_FAILED, traceback=traceback.format_exc()))
             self._wait()
+        self._told_all.set()
         self._leave()
 
     def _turn(self) -> None:
@@ -164,12 +170,11 @@ class Ownership:
         if self._tenure is None:
             self._join()
         self._slots.settle()
-        if self._admission.unsure:
+        while self._admission.unsure:
             self._admission.work()
         self._advance_if_due()
         if self._stopping:
-            if self._tenure is not None and self._tenure.slots:
-                self._slots.release(list(self._tenure.slots))
+            self._hand_over()
             return
         self._admission.work()
         if self._is_time("membership", self._pace.membership):
@@ -180,8 +185,17 @@ class Ownership:
         if self._rescan_wanted or self._is_time("rescan", self._pace.rescan):
             self._look_for_changes()
 
+    def _hand_over(self) -> None:
+        """Give everything away, once the hub knows all that it has to run."""
+        self._told_all.set()
+        tenure = self._tenure
+        assert tenure is not None
+        if tenure.slots and not self._hub.unread():
+            self._release(tenure, list(tenure.slots))
+
     def _wait(self) -> None:
-        if self._ended or (self._tenure is not None and self._admission.pending and not self._failures):
+        more = self._tenure is not None and self._admission.pending and not self._stopping
+        if self._ended or (more and not self._failures):
             return
         seconds = self._next["tick"] - self._clock.monotonic()
         if self._failures:
@@ -250,7 +264,7 @@ class Ownership:
             return
         try:
             self._slots.settle()
-            self._cluster.leave(self._tenure.node)
+            self._cluster.leave(self._tenure.node, self._ended_until(self._tenure))
         except (StoreError, FencedError):
             return  # then the others will find out by themselves
         self._hub.emit(SchedulerEvent(EVENT_NODE_LEFT, node=self._tenure.node))
@@ -279,10 +293,7 @@ class Ownership:
         """Up to when everything has ended, but for the runs that are written down."""
         if self._hub.unread():
             return self._acked
-        open_instants = [run.scheduled_ms for run in self._hub.unfinished() if not run.recorded]
-        next_due = self._hub.next_due()
-        if next_due is not None:
-            open_instants.append(next_due)
+        open_instants = self._open_instants()
         # Instants before acked were late when they were claimed; their jobs or slots remember that.
         ended = (instant - 1 for instant in open_instants if instant > self._acked)
         return min([tenure.watermark, *ended])
@@ -290,11 +301,26 @@ class Ownership:
     def _write_down_long_runs(self, tenure: Tenure) -> None:
         """Runs that take long get a record of their own, lest they hold back what is known to have ended."""
         before = self._now() - round(self._pace.long_run * 1000)
-        runs = [run for run in self._hub.unfinished() if not run.recorded and _stands_alone(run, before)]
-        if runs:
-            self._cluster.record_runs(tenure.node, [_record(run) for run in runs])
-            for run in runs:
-                run.recorded = True
+        self._write_down(tenure, (run for run in self._unrecorded() if _stands_alone(run, before, tenure)))
+
+    def _write_down(self, tenure: Tenure, runs: Iterable[Run]) -> None:
+        recording = {run: _record(run) for run in runs}
+        if not recording:
+            return
+        for run in recording:
+            run.recorded = True  # before they are: one that ends meanwhile is to be struck out
+        self._recording.update(recording)
+        self._cluster.record_runs(tenure.node, list(recording.values()))
+        self._recording.difference_update(recording)
+
+    def _unrecorded(self) -> list[Run]:
+        """The runs in progress that, as far as we know, are not written down."""
+        return [run for run in self._hub.unfinished() if not run.recorded or run in self._recording]
+
+    def _open_instants(self) -> list[int]:
+        """Instants that have not ended, the earliest one among them, but for runs that are written down."""
+        next_due = self._hub.next_due()
+        return [*(run.scheduled_ms for run in self._unrecorded()), *(() if next_due is None else (next_due,))]
 
     def _close_what_was_late(self) -> None:
         """Note in the database that instants which were late when they were claimed have ended."""
@@ -302,18 +328,22 @@ class Ownership:
         assert tenure is not None
         if self._hub.unread():
             return
-        open_instants = [run.scheduled_ms for run in self._hub.unfinished() if not run.recorded]
-        next_due = self._hub.next_due()
-        self._slots.close(min([*open_instants, ALWAYS if next_due is None else next_due]) - 1)
-        busy = {run.job.id for run in self._hub.unfinished()}
-        ended = {}
-        for job_id, (rev, until) in islice(tenure.late.items(), LATE_AT_ONCE):
-            due = self._hub.due(job_id)
-            if job_id not in busy and (due is None or due > until):
-                ended[job_id] = (rev, until + 1 if due is None else due)
-        self._write_back(ended)
-        for job_id in ended:
-            del tenure.late[job_id]
+        self._slots.close(min(self._open_instants(), default=ALWAYS) - 1)
+        busy = {run.job.id for run in self._unrecorded()}
+        ended = [
+            job_id
+            for job_id, until in islice(tenure.late.items(), LATE_AT_ONCE)
+            if job_id not in busy and (self._hub.due(job_id) or ALWAYS) > until
+        ]
+        self._close_late(tenure, ended)
+
+    def _close_late(self, tenure: Tenure, job_ids: Iterable[str]) -> None:
+        """These jobs' instants that were late are over, or not to be looked after any more."""
+        known = {job_id: tenure.revision(job_id) for job_id in job_ids}
+        dormant = {job_id: tenure.dormant[job_id].rev for job_id in known if job_id in tenure.dormant}
+        revisions = {job_id: rev for job_id, rev in {**known, **dormant}.items() if rev is not None}
+        for job_id in self._write_back({job_id: (rev, self._hub.due(job_id) or 0) for job_id, rev in revisions.items()}):
+            tenure.late.pop(job_id, None)
 
     # -- who owns what ---------------------------------------------------------------------------------------------------
 
@@ -338,13 +368,19 @@ class Ownership:
         wanted = wanted_slots(tenure.node, {node.id for node in alive}, self._cluster.exclusive)
         surplus = tenure.slots.keys() - wanted
         if surplus:
-            self._slots.release(surplus)
+            self._release(tenure, surplus)
         missing = wanted - tenure.slots.keys()
         if missing:
             self._slots.take(missing & set(self._cluster.free_slots(tenure.node)), names)
         if names - self._dead:
             self._slots.take_over_runs(list(tenure.slots), names - self._dead)
         self._dead = names
+
+    def _release(self, tenure: Tenure, numbers: Collection[int]) -> None:
+        """Give slots up. What is in progress in them goes on here, and is written down lest a crash lose it."""
+        self._write_down(tenure, (run for run in self._unrecorded() if slot_of(run.job.id) in numbers))
+        self._close_late(tenure, [job_id for job_id in tenure.late if slot_of(job_id) in numbers])
+        self._slots.release(numbers)
 
     # -- the net under the feed, and the horizon --------------------------------------------------------------------------
 
@@ -357,27 +393,32 @@ class Ownership:
             stored = self._cluster.revisions(numbers, tenure.horizon)
             known = tenure.known(numbers)
             self._admission.look_at(job_id for job_id, rev in stored.items() if known.get(job_id) != rev)
-            self._admission.look_at(job_id for job_id in known if job_id not in stored)
+            gone = [job_id for job_id in tenure.dormant if slot_of(job_id) in numbers]
+            self._admission.look_at(job_id for job_id in [*known, *gone] if job_id not in stored)
+            self._admission.look_at(self._cluster.requested(numbers))
 
     def _move_horizon(self) -> None:
         tenure = self._tenure
         assert tenure is not None
-        deferred, self._deferred = self._deferred, {}
-        try:
-            self._write_back(deferred)
-        except StoreError:
-            self._deferred = {**deferred, **self._deferred}
-            raise
+        self._write_dormant_back(tenure)
         before, tenure.horizon = tenure.horizon, self._now() + round(self._pace.horizon * 1000)
         for numbers in _portions(tenure.slots):
             self._advance_if_due()
             self._admission.look_at(self._cluster.due_between(numbers, before, tenure.horizon))
 
-    def _write_back(self, due: dict[str, tuple[int, int]]) -> None:
-        """Store later next run times, a few at a time: the watermark must not wait for it."""
+    def _write_dormant_back(self, tenure: Tenure) -> None:
+        """Store when the jobs are due that the hub gave back: then what is stored is right."""
+        later = {job_id: (each.rev, each.due) for job_id, each in tenure.dormant.items() if each.due is not None}
+        for job_id in self._write_back(later):
+            dormant = tenure.dormant.get(job_id)
+            if dormant is not None and dormant.due == later[job_id][1]:
+                del tenure.dormant[job_id]
+
+    def _write_back(self, due: dict[str, tuple[int, int]]) -> Iterator[str]:
+        """Store later next run times, a few at a time, for the watermark must not wait for it; those that were stored."""
         for start in range(0, len(due), WRITTEN_BACK_AT_ONCE):
             self._advance_if_due()
-            self._cluster.write_back(dict(islice(due.items(), start, start + WRITTEN_BACK_AT_ONCE)))
+            yield from self._cluster.write_back(dict(islice(due.items(), start, start + WRITTEN_BACK_AT_ONCE)))
 
     # -- what people hear ----------------------------------------------------------------------------------------------------
 
@@ -398,9 +439,10 @@ class Ownership:
             )
 
 
-def _stands_alone(run: Run, before: int) -> bool:
-    """Whether the watermark says nothing of this run, or it was due before `before`."""
-    return run.attempt > 1 or run.request is not None or run.scheduled_ms < before
+def _stands_alone(run: Run, before: int, tenure: Tenure) -> bool:
+    """Whether our watermark says nothing of this run, or it was due before `before`."""
+    ours = slot_of(run.job.id) in tenure.slots
+    return not ours or run.attempt > 1 or run.request is not None or run.scheduled_ms < before
 
 
 def _record(run: Run) -> RunRecord:

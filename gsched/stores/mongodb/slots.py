@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from gsched.job import Job
 from gsched.planning import Span
@@ -16,11 +18,22 @@ AT_ONCE = 32  # slots taken together: few round trips, and the heartbeat in betw
 MOST_RECOVERED = 1000  # instants of one job that are run again
 
 
+class Rescue(NamedTuple):
+    """Instants that were in progress on a node that died.
+
+    :ivar run: the run, if it was written down
+    """
+
+    record: JobRecord
+    span: Span
+    run: RunRecord | None = None
+
+
 class Slots:
     """Takes and releases slots for one tenure.
 
     :param keep_alive: called between steps, so that the watermark advances meanwhile
-    :param look_at: told the ids of jobs that are still to be admitted or have requests
+    :param look_at: told the ids of jobs that are still to be admitted, have requests, or have ended
     """
 
     def __init__(
@@ -40,6 +53,9 @@ class Slots:
         self._dead: Collection[str] = ()  # the nodes that were known to be dead then
         self._releasing: set[int] = set()  # the same of releasing
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
+        self._rescues: deque[Rescue] = deque()  # what the hub does not know yet
+        self._rescued: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
+        self._over: list[RunRecord] = []  # those of them that the hub knows
 
     def take(self, numbers: Collection[int], dead: Collection[str]) -> None:
         """Take those of the slots that are free, with what was in progress in them on dead nodes."""
@@ -57,13 +73,14 @@ class Slots:
             self._release_in_database()
         if self._attaching:
             self._load({slot.number: slot for slot in self._attaching}, self._dead)
+        self._rescue_all()
 
     def release(self, numbers: Collection[int]) -> None:
         """Give slots up; what is due in them up to the watermark is still run here."""
         for number in numbers:
             self._open.pop(number, None)
-            for job_id in self._tenure.let_go(number):
-                self._hub.post(Dropped(job_id, self._tenure.watermark))
+        for job_id in self._tenure.let_go(numbers):
+            self._hub.post(Dropped(job_id, self._tenure.watermark))
         self._releasing.update(numbers)
         self._release_in_database()
 
@@ -86,62 +103,71 @@ class Slots:
             found += batch
             if not self._attaching:
                 self._keep_alive()
+        written = self._written_runs(slots.keys(), dead)
+        requested = self._cluster.requested(slots.keys())
         self._attaching, self._dead = list(slots.values()), dead
         attached = self._cluster.attach_slots(self._tenure.node, slots.keys(), self._tenure.watermark)
         self._attaching = []
         self._open.update(dict.fromkeys(attached, self._tenure.watermark))
         for number in attached:
             self._tenure.hold(number, Held(slots[number].fence, slots[number].watermark))
+        self._look_at(requested)
         ours = [record for record in found if record.slot in attached]
+        self._rescues += _uncertain_runs((record for record in ours if record.admitted), slots, written)
+        self._take_over(run for run in written if run.record.slot in attached)
         for record in ours:
             self._run(record, slots[record.slot])
-        runs = self._runs_of(dead, attached)
-        self._recover((record for record in ours if record.admitted), slots, runs)
-        self._take_over(runs)
+        self._rescue_all()
 
     def _run(self, record: JobRecord, slot: SlotRecord) -> None:
-        job = record.job
-        if not record.admitted or record.requests or job.parked is not None or record.was_parked is not None:
+        job, due = record.job, first_after(record, slot.watermark)
+        if not record.admitted or job.parked is not None or record.was_parked is not None or due is None:
+            # A job whose trigger has ended is removed as soon as the hub has it: after what is rescued of it.
             self._look_at([job.id])
-        if not record.admitted or job.parked is not None:
+        if not record.admitted or job.parked is not None or due is None:
             return
+        if record.is_late:
+            self._tenure.late[job.id] = record.late_until
         self._tenure.know(record)
-        self._hub.post(Admitted(job, first_after(record, slot.watermark), slot.fence))
+        self._hub.post(Admitted(job, due, slot.fence))
 
-    def _recover(
-        self, records: Iterable[JobRecord], slots: dict[int, SlotRecord], runs: Iterable[RunRecord]
-    ) -> None:
-        """What was in progress when the slots lost their owner is run again, or lost, as its job says.
-
-        Not what was written down: that is taken over by itself.
-        """
-        written: dict[str, set[int]] = {}
-        for run in runs:
-            if run.request is None:
-                written.setdefault(run.job_id, set()).add(run.scheduled)
-        for record in records:
-            for span in uncertain(record, slots[record.slot]):
-                for part in _without(record.job, span, written.get(record.job.id, ())):
-                    self._rescue(record, part, 1, None)
+    # -- what was in progress on nodes that are dead --------------------------------------------------------------
 
     def take_over_runs(self, numbers: Collection[int], dead: Collection[str]) -> None:
         """Runs that dead nodes wrote down are run again, or lost, as their jobs say."""
-        self._take_over(self._runs_of(dead, [number for number in numbers if number in self._tenure.slots]))
+        self._take_over(self._written_runs([number for number in numbers if number in self._tenure.slots], dead))
+        self._rescue_all()
 
-    def _runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
-        return self._cluster.runs_of(dead, numbers) if numbers and dead else ()
+    def _written_runs(self, numbers: Collection[int], dead: Collection[str]) -> list[Rescue]:
+        runs = self._cluster.runs_of(dead, numbers) if numbers and dead else ()
+        jobs = self._cluster.read_jobs({run.job_id for run in runs}) if runs else {}
+        return [
+            Rescue(jobs[run.job_id], Span(Outcome.LOST, run.scheduled, run.scheduled + 1, request=run.request), run)
+            for run in runs
+            if run.job_id in jobs
+        ]
 
-    def _take_over(self, runs: Sequence[RunRecord]) -> None:
-        jobs = self._cluster.read_jobs({run.job_id for run in runs})
-        for run in runs:
-            record = jobs.get(run.job_id)
-            if record is not None:
-                span = Span(Outcome.LOST, run.scheduled, run.scheduled + 1)
-                self._rescue(record, span, run.attempt, run.request)
-        self._cluster.lose_runs(runs)
+    def _take_over(self, written: Iterable[Rescue]) -> None:
+        for rescue in written:
+            waits = rescue.span.request in dict(rescue.record.requests)  # it had not begun: it is still asked for
+            if rescue.run is not None and not waits and rescue.run not in self._rescued:
+                self._rescued.add(rescue.run)
+                self._rescues.append(rescue)
 
-    def _rescue(self, record: JobRecord, span: Span, attempt: int, request: str | None) -> None:
-        job = record.job
+    def _rescue_all(self) -> None:
+        """Run again what is to be run again, say of the rest that it is lost, then note that in the database."""
+        while self._rescues:
+            self._rescue(*self._rescues[0])
+            rescued = self._rescues.popleft()
+            if rescued.run is not None:
+                self._over.append(rescued.run)
+        if self._over:
+            self._cluster.lose_runs(self._over)
+            self._rescued.difference_update(self._over)
+            self._over = []
+
+    def _rescue(self, record: JobRecord, span: Span, run: RunRecord | None) -> None:
+        job, attempt = record.job, 1 if run is None else run.attempt
         if not job.recover or job.parked is not None:
             self._hub.post(Lost(job, span))
             return
@@ -152,13 +178,28 @@ class Slots:
             instants = [*islice(_instants(job, span), MOST_RECOVERED)]
             following = job.next_ms(instants[-1])
             spans = [] if following is None else [span._replace(first=following)]
-        runs = [RunRecord(job.id, record.slot, instant, attempt + 1, request) for instant in instants]
+        runs = [RunRecord(job.id, record.slot, instant, attempt + 1, span.request) for instant in instants]
         self._cluster.record_runs(self._tenure.node, runs)  # first, or a second crash would lose them in silence
         for each in spans:
             if each.first < each.end:
                 self._hub.post(Lost(job, each))
         for instant in instants:
-            self._hub.post(Recovered(job, instant, attempt + 1, self._tenure.slots[record.slot].fence, request))
+            fence = self._tenure.slots[record.slot].fence
+            self._hub.post(Recovered(job, instant, attempt + 1, fence, span.request))
+
+
+def _uncertain_runs(
+    records: Iterable[JobRecord], slots: dict[int, SlotRecord], written: Iterable[Rescue]
+) -> Iterator[Rescue]:
+    """What was in progress when the slots lost their owner, but for the runs that were written down."""
+    known: dict[str, set[int]] = {}
+    for run in written:
+        if run.span.request is None:
+            known.setdefault(run.record.job.id, set()).add(run.span.first)
+    for record in records:
+        for span in uncertain(record, slots[record.slot]):
+            for part in _without(record.job, span, known.get(record.job.id, ())):
+                yield Rescue(record, part)
 
 
 def first_after(record: JobRecord, watermark: int) -> int | None:
@@ -171,7 +212,7 @@ def uncertain(record: JobRecord, slot: SlotRecord) -> list[Span]:
     """The instants of an admitted job that were claimed but are not known to have ended."""
     spans, covered = [], slot.acked
     stored = record.job.next_run_ms
-    if stored is not None and stored <= record.late_until:
+    if stored is not None and record.is_late:
         spans.append(Span(Outcome.LOST, stored, record.late_until + 1))
         covered = max(covered, record.late_until)
     first = first_after(record, covered)

@@ -59,6 +59,8 @@ class MongoDBJobStore(MongoDefinitions, MongoHistory, BaseJobStore):
     :raises ConfigurationError: if an argument cannot be right
     """
 
+    shared = True
+
     def __init__(
         self,
         uri: str | None = None,
@@ -149,7 +151,7 @@ class MongoDBJobStore(MongoDefinitions, MongoHistory, BaseJobStore):
         self._ownership.defer(job.id, job.rev, due)
 
     def end(self, job: Job) -> None:
-        self._ownership.forget(job.id)
+        self._ownership.forget(job.id, job.rev)
         self._aftermath.end(job)
 
     def park(self, job: Job, reason: str | None) -> None:

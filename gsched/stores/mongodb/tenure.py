@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 from zlib import crc32
 
@@ -16,12 +16,28 @@ class Held(NamedTuple):
     taken_at: int
 
 
+class Known(NamedTuple):
+    """A job that the hub has: the revision with which it was admitted there, and the latest that it was told."""
+
+    admitted: int
+    rev: int
+
+
+class Dormant(NamedTuple):
+    """A job that the hub gave back. Until it is written back, or deleted, what the database has is out of date."""
+
+    rev: int
+    due: int | None  # None: never again
+
+
 class Tenure:
     """A node from its joining to its end.
 
     :ivar watermark: everything due up to then, in attached slots, is claimed
     :ivar horizon: jobs due after then are not looked at yet
     :ivar slots: the attached slots
+    :ivar late: jobs that were late when they were admitted, and until when
+    :ivar dormant: jobs that the hub gave back
     """
 
     def __init__(self, node: str, watermark: int, horizon: int) -> None:
@@ -29,35 +45,56 @@ class Tenure:
         self.watermark = watermark
         self.horizon = horizon
         self.slots: dict[int, Held] = {}
-        self.late: dict[str, tuple[int, int]] = {}  # jobs admitted late: revision, and until when they were
-        self._known: dict[int, dict[str, int]] = {}
+        self.late: dict[str, int] = {}
+        self.dormant: dict[str, Dormant] = {}
+        self._known: dict[int, dict[str, Known]] = {}
 
     def hold(self, number: int, held: Held) -> None:
         """A slot is attached."""
         self.slots[number] = held
         self._known[number] = {}
 
-    def let_go(self, number: int) -> dict[str, int]:
-        """A slot is not ours any more; the jobs of it that the hub knows."""
-        del self.slots[number]
-        return self._known.pop(number)
+    def let_go(self, numbers: Collection[int]) -> list[str]:
+        """These slots are not ours any more; the jobs of them that the hub knows."""
+        self.late = {job_id: until for job_id, until in self.late.items() if slot_of(job_id) not in numbers}
+        self.dormant = {job_id: each for job_id, each in self.dormant.items() if slot_of(job_id) not in numbers}
+        for number in numbers:
+            del self.slots[number]
+        return [job_id for number in numbers for job_id in self._known.pop(number)]
 
     def know(self, record: JobRecord) -> None:
-        """The hub has this revision of the job."""
-        self._known[record.slot][record.job.id] = record.job.rev
+        """The hub is given the job, with this revision."""
+        self.dormant.pop(record.job.id, None)
+        self._known[record.slot][record.job.id] = Known(record.job.rev, record.job.rev)
+
+    def know_change(self, record: JobRecord) -> None:
+        """The hub has the job, and is told of this revision."""
+        jobs = self._known[record.slot]
+        jobs[record.job.id] = jobs[record.job.id]._replace(rev=record.job.rev)
+
+    def give_back(self, job_id: str, rev: int, due: int | None) -> None:
+        """The hub has the job no more, which is due next at `due`; nothing, if it was admitted anew meanwhile."""
+        jobs = self._known.get(slot_of(job_id), {})
+        known = jobs.get(job_id)
+        if known is not None and rev >= known.admitted:
+            del jobs[job_id]
+            self.dormant[job_id] = Dormant(known.rev, due)
 
     def forget(self, job_id: str) -> bool:
-        """The hub has the job no more; whether it had."""
+        """The job is over, as it was; whether the hub had it."""
+        self.late.pop(job_id, None)
+        self.dormant.pop(job_id, None)
         return self._known.get(slot_of(job_id), {}).pop(job_id, None) is not None
 
     def revision(self, job_id: str) -> int | None:
         """Which revision of the job the hub has."""
-        return self._known.get(slot_of(job_id), {}).get(job_id)
+        known = self._known.get(slot_of(job_id), {}).get(job_id)
+        return None if known is None else known.rev
 
     def known(self, numbers: Iterable[int] | None = None) -> dict[str, int]:
         """All that the hub has of these slots, or of all: id and revision."""
         slots = self._known.values() if numbers is None else [self._known[number] for number in numbers]
-        return {job_id: rev for jobs in slots for job_id, rev in jobs.items()}
+        return {job_id: known.rev for jobs in slots for job_id, known in jobs.items()}
 
 
 def slot_of(job_id: str) -> int:

@@ -222,11 +222,17 @@ class Hub:
         """Instants that wait for a run of their job to end are not run here any more; has somebody else their jobs by
         now, then nowhere."""
         for lane in self._lanes.values():
-            for entry, due in lane.waiting() if lane.store.shared else ():
-                until = min(lane.may_run_until(self._clock), entry.until)
-                if due <= until:
-                    self._settle_span(lane, entry.job, Span(Outcome.SKIPPED, due, until + 1, "shutdown"))
+            for entry in lane.waiting() if lane.store.shared else ():
+                self._give_up(entry, "shutdown")
                 lane.let_go(entry)
+
+    def _give_up(self, entry: Entry | None, reason: str) -> None:
+        """What of the job is due and waits for one of its runs to end will not be run."""
+        if entry is None or entry.held is None or entry.parked:
+            return
+        until = min(entry.lane.may_run_until(self._clock), entry.until)
+        if entry.held <= until:
+            self._settle_span(entry.lane, entry.job, Span(Outcome.SKIPPED, entry.held, until + 1, reason))
 
     # -- messages -------------------------------------------------------------------------------------------------
 
@@ -238,6 +244,8 @@ class Hub:
                 lane.change(job)
                 self._try_again(lane, job.id)
             case Dropped(job_id, until):
+                if until < 0:  # else it is another node's from then on
+                    self._give_up(lane.entries.get(job_id), "removed or paused")
                 lane.drop(job_id, until)
             case Lost(job, span):
                 self._settle_span(lane, job, span)
@@ -252,6 +260,7 @@ class Hub:
 
     def _admit(self, lane: Lane, job: Job, due: int | None, fence: int) -> None:
         known = lane.entries.get(job.id)
+        self._give_up(known, "rescheduled")
         if known is not None and known.parked:
             self._bus.emit(JobEvent(events.EVENT_JOB_HEALED, job))
         entry = lane.admit(job, due, fence)

@@ -110,9 +110,9 @@ class Lane:
         """The entries that are parked and name this executor."""
         return [entry for entry in self._held if entry.parked and entry.job.executor == executor]
 
-    def waiting(self) -> list[tuple[Entry, int]]:
-        """The entries with an instant that waits for a run of the job to end, and that instant."""
-        return [(entry, entry.held) for entry in self._held if entry.held is not None and not entry.parked]
+    def waiting(self) -> list[Entry]:
+        """The entries with an instant that waits for a run of the job to end."""
+        return [entry for entry in self._held if not entry.parked]
 
     def first_undecided(self) -> int | None:
         """The earliest instant that is not decided, claimed or not."""

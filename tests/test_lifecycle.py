@@ -339,6 +339,23 @@ def test_a_backlog_that_waited_at_shutdown_is_neither_lost_nor_repeated(bench):
     assert bench.ledger.problems(job.definition, bench.at(10), bench.at(40)) == []
 
 
+@pytest.mark.parametrize("change", ["pause_job", "remove_job", "reschedule_job"])
+def test_a_backlog_is_skipped_visibly_when_its_job_is_changed(bench, change):
+    job = bench.every(10, bench.wait, id="job", coalesce=False)
+    bench.advance(10)
+    bench.scheduler.pause()
+    bench.advance(20)
+    bench.scheduler.resume()
+    bench.settle()
+    options = {"trigger": "interval", "hours": 1} if change == "reschedule_job" else {}
+    getattr(bench.scheduler, change)("job", **options)
+    bench.gate.set()
+    bench.settle()
+    assert bench.ran == [10]
+    assert bench.ledger.outcomes("job") == {"succeeded": 1, "skipped": 1}
+    assert bench.ledger.problems(job.definition, bench.at(10), bench.at(30)) == []
+
+
 def test_jobs_may_be_changed_between_two_starts(bench):
     bench.every(10, id="changed")
     bench.every(10, id="removed")

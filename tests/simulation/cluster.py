@@ -159,13 +159,13 @@ class SimCluster:
 
         return bool(self.step(f"advance {node} {watermark} {acked} {draining}", do))
 
-    def leave(self, node: str) -> None:
+    def leave(self, node: str, acked: int) -> None:
         def do() -> None:
             mine = self._db.nodes[node]
             if mine.alive:
-                mine.acked, mine.alive = mine.watermark, False
+                mine.acked, mine.alive = acked, False
 
-        self.step(f"leave {node}", do)
+        self.step(f"leave {node} {acked}", do)
 
     def nodes(self) -> Sequence[NodeRecord]:
         def do() -> list[NodeRecord]:
@@ -196,7 +196,7 @@ class SimCluster:
             if slot.owner != dead.id:
                 return
             if slot.attached:
-                slot.acked = dead.acked if slot.open_from is None else min(dead.acked, slot.open_from)
+                slot.acked = max(slot.watermark, dead.acked) if slot.open_from is None else slot.open_from
                 slot.watermark = max(slot.watermark, dead.watermark)
             slot.owner, slot.attached, slot.open_from = None, False, None
 
@@ -232,7 +232,7 @@ class SimCluster:
         def do(number: int) -> None:
             slot = self._db.slots[number]
             if slot.owner == node and not slot.attached:
-                slot.open_from, slot.attached = slot.watermark, True
+                slot.open_from, slot.attached = slot.acked, True
                 slot.watermark = max(slot.watermark, watermark)
 
         self._step_each(f"attach {node} from {watermark}", sorted(numbers), do)
@@ -277,6 +277,13 @@ class SimCluster:
             position = batch[-1][0]
             yield [record for _, record in batch]
 
+    def requested(self, numbers: Collection[int]) -> Iterable[str]:
+        def do() -> list[str]:
+            return [i for i, document in self._db.jobs.items() if document.requests and slot_of(i) in numbers]
+
+        found: list[str] = self.step(f"requested in {sorted(numbers)}", do)
+        return found
+
     def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
         def do() -> list[str]:
             near = self._db.near(numbers, until)
@@ -315,14 +322,17 @@ class SimCluster:
 
         return bool(self.step(f"admit {node} {[(r.job.id, r.job.rev) for r in jobs]} {claimed}", do))
 
-    def write_back(self, due: Mapping[str, tuple[int, int]]) -> None:
-        def do(job_id: str) -> None:
+    def write_back(self, due: Mapping[str, tuple[int, int]]) -> Collection[str]:
+        def do(job_id: str) -> list[str]:
             rev, time = due[job_id]
             document = self._db.jobs.get(job_id)
-            if document is not None and document.job.rev == rev and document.admitted:
-                document.job, document.late_until = document.job.evolve(next_run_ms=time), -1
+            if document is None or document.job.rev != rev or not document.admitted:
+                return []
+            time = max(time, document.job.next_run_ms or time)
+            document.job, document.late_until = document.job.evolve(next_run_ms=time), -1
+            return [job_id]
 
-        self._step_each("write back", sorted(due), do)
+        return [job_id for found in self._step_each("write back", sorted(due), do) for job_id in found]
 
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
         def do() -> None:

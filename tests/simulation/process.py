@@ -192,6 +192,8 @@ class _Ordered(dict[Run, None]):
 class SimStore:
     """What the protocol needs of a store: it passes messages on, and writes what is not urgent in a task of its own."""
 
+    shared = True
+
     def __init__(self, world: World, process: Process) -> None:
         self._world = world
         self._process = process
@@ -242,7 +244,7 @@ class SimStore:
 
     def end(self, job: Job) -> None:
         assert self.ownership is not None
-        self.ownership.forget(job.id)
+        self.ownership.forget(job.id, job.rev)
         self._later(lambda: self._cluster.end_job(job.id, job.rev))
 
     def park(self, job: Job, reason: str | None) -> None:

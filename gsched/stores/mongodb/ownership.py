@@ -264,7 +264,10 @@ class Ownership:
             return
         try:
             self._slots.settle()
-            self._cluster.leave(self._tenure.node, self._ended_until(self._tenure))
+            ended_until = self._ended_until(self._tenure)
+            if ended_until >= self._tenure.watermark:
+                self._hand_over()
+            self._cluster.leave(self._tenure.node, ended_until)
         except (StoreError, FencedError):
             return  # then the others will find out by themselves
         self._hub.emit(SchedulerEvent(EVENT_NODE_LEFT, node=self._tenure.node))

@@ -690,7 +690,8 @@ def test_queries_use_the_indexes(desk):
     rare = desk.job.evolve(id="rare", tags=("rare",))  # the oldest of all: only an index leads there at once
     desk.aftermath.settle(a_run(rare, at=0), Result(Outcome.CANCELLED), "n1")
     desk.aftermath.flush()
-    for query in (RunQuery(), RunQuery(since=9000), RunQuery("rare"), RunQuery(tag="rare"), RunQuery(outcome="cancelled")):
+    few = (RunQuery("rare"), RunQuery(tag="rare"), RunQuery(outcome="cancelled"))
+    for query in (RunQuery(), RunQuery(since=9000), *few):
         for wanted in _filters(query):
             plan = desk.runs.find(wanted, sort=[("scheduled_at", -1)], limit=10).explain()
             assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"]), wanted

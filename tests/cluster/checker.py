@@ -37,9 +37,10 @@ class Lines:
             with open(self.path, "rb") as file:
                 file.seek(self._position)
                 for line in file:
-                    if line.endswith(b"\n"):
-                        self._position += len(line)
-                        self._read.append(json.loads(line))
+                    if not line.endswith(b"\n"):  # seen half written
+                        break
+                    self._position += len(line)
+                    self._read.append(json.loads(line))
         return self._read
 
     def named(self, name: str) -> list[Line]:
@@ -154,7 +155,7 @@ def _judge(job: Job, instant: int, about: Told, crashes: Sequence[float], verdic
     if len(outcomes - {"lost"}) > 1 or (outcomes - {"lost"} and about.started and not job.recover):
         counts["two_outcomes"] += 1
         problems.append(f"has several outcomes: {outcomes}, attempts {about.started}")
-    if outcomes and not about.in_history:
+    if outcomes and not about.in_history and not about.ended:
         counts["not_in_history"] += 1
     if about.started:
         _judge_run(job, instant, about, outcomes, crashes, verdict, problems)

@@ -91,7 +91,7 @@ class Ownership:
         self._ended = False
         self._connected = True
         self._failures = 0
-        self._next = dict.fromkeys(("tick", "membership", "rescan", "horizon", "clock"), 0.0)
+        self._next = dict.fromkeys(("tick", "membership", "rescan", "horizon", "clock", "closing"), 0.0)
 
     # -- called by the store, from any greenlet -------------------------------------------------------------------
 
@@ -172,13 +172,14 @@ class Ownership:
         self._slots.settle()
         while self._admission.unsure:
             self._admission.work()
+        if self._is_time("closing", self._pace.membership):
+            self._close_what_was_late()  # before an advance, whose message the hub has not read right after it
         self._advance_if_due()
         if self._stopping:
             self._hand_over()
             return
         self._admission.work()
         if self._is_time("membership", self._pace.membership):
-            self._close_what_was_late()
             self._tend_membership()
         if self._is_time("horizon", self._pace.horizon / 3):
             self._move_horizon()

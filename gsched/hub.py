@@ -461,8 +461,8 @@ class _StoreSide:
         ended = (run for run, _ in self._hub._ended)
         return (run for run in chain(executing, ended) if run.job.jobstore == self._lane.alias)
 
-    def next_due(self) -> int | None:
-        return self._lane.first_undecided()
+    def next_due(self, after: int) -> int | None:
+        return self._lane.first_undecided(after)
 
     def due(self, job_id: str) -> int | None:
         entry = self._lane.entries.get(job_id)

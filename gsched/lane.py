@@ -34,6 +34,10 @@ class Entry:
         self.live = False
         self.running = 0
 
+    def first_held_after(self, after: int) -> int | None:
+        """The first instant after `after` that waits, or will, given that the entry is held."""
+        return self.job.next_ms(after) if self.held is None or self.held <= after else self.held
+
 
 class Lane:
     """The entries of one store, its timetable, and until when it is claimed. Touched by the hub greenlet only."""
@@ -114,11 +118,14 @@ class Lane:
         """The entries with an instant that waits for a run of the job to end."""
         return [entry for entry in self._held if not entry.parked]
 
-    def first_undecided(self) -> int | None:
-        """The earliest instant that is not decided, claimed or not."""
-        known = [entry.held for entry in self._held if entry.held is not None]
+    def first_undecided(self, after: int) -> int | None:
+        """The earliest instant after `after` that is not decided, claimed or not; parked jobs are not asked.
+
+        Where one at or before `after` is not decided, neither are those of its job that follow.
+        """
+        known = [instant for entry in self.waiting() if (instant := entry.first_held_after(after)) is not None]
         due = self.timetable.next_due()
-        return min(known if due is None else [due, *known], default=None)
+        return min(known if due is None else [max(due, after + 1), *known], default=None)
 
     def forget_if_idle(self, entry: Entry) -> None:
         """Let go of an entry that is neither due here nor in progress."""

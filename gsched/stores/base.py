@@ -130,8 +130,8 @@ class HubSide(Protocol):
     def unfinished(self) -> Iterable[Run]:
         """The runs of this store's jobs that have been submitted and not settled."""
 
-    def next_due(self) -> int | None:
-        """The earliest instant (ms) of this store's jobs that is not decided."""
+    def next_due(self, after: int) -> int | None:
+        """The earliest instant (ms) after `after` of this store's jobs that is not decided."""
 
     def due(self, job_id: str) -> int | None:
         """The first instant (ms) of the job that is not decided."""

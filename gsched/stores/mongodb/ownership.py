@@ -191,6 +191,7 @@ class Ownership:
         self._told_all.set()
         tenure = self._tenure
         assert tenure is not None
+        self._slots.give_up_all_but(())
         if tenure.slots and not self._hub.unread():
             self._release(tenure, list(tenure.slots))
 
@@ -297,10 +298,8 @@ class Ownership:
         """Up to when everything has ended, but for the runs that are written down."""
         if self._hub.unread():
             return self._acked
-        open_instants = self._open_instants()
         # Instants before acked were late when they were claimed; their jobs or slots remember that.
-        ended = (instant - 1 for instant in open_instants if instant > self._acked)
-        return min([tenure.watermark, *ended])
+        return min([tenure.watermark, *(instant - 1 for instant in self._open_instants(self._acked))])
 
     def _write_down_long_runs(self, tenure: Tenure) -> None:
         """Runs that take long get a record of their own, lest they hold back what is known to have ended."""
@@ -321,10 +320,11 @@ class Ownership:
         """The runs in progress that, as far as we know, are not written down."""
         return [run for run in self._hub.unfinished() if not run.recorded or run in self._recording]
 
-    def _open_instants(self) -> list[int]:
-        """Instants that have not ended, the earliest one among them, but for runs that are written down."""
-        next_due = self._hub.next_due()
-        return [*(run.scheduled_ms for run in self._unrecorded()), *(() if next_due is None else (next_due,))]
+    def _open_instants(self, after: int) -> list[int]:
+        """Instants after `after` that have not ended, the earliest one among them, but for runs that are written down."""
+        running = [run.scheduled_ms for run in self._unrecorded() if run.scheduled_ms > after]
+        next_due = self._hub.next_due(after)
+        return running if next_due is None else [*running, next_due]
 
     def _close_what_was_late(self) -> None:
         """Note in the database that instants which were late when they were claimed have ended."""
@@ -332,7 +332,7 @@ class Ownership:
         assert tenure is not None
         if self._hub.unread():
             return
-        self._slots.close(min(self._open_instants(), default=ALWAYS) - 1)
+        self._slots.close(min(self._open_instants(-1), default=ALWAYS) - 1)
         busy = {run.job.id for run in self._unrecorded()}
         ended = [
             job_id
@@ -370,6 +370,7 @@ class Ownership:
     def _rebalance(self, tenure: Tenure, alive: list[NodeRecord], dead: list[NodeRecord]) -> None:
         names = {node.id for node in dead}
         wanted = wanted_slots(tenure.node, {node.id for node in alive}, self._cluster.exclusive)
+        self._slots.give_up_all_but(wanted)
         surplus = tenure.slots.keys() - wanted
         if surplus:
             self._release(tenure, surplus)

@@ -52,6 +52,7 @@ class Slots:
         self._attaching: list[SlotRecord] = []  # an attempt to attach these may or may not have happened
         self._dead: Collection[str] = ()  # the nodes that were known to be dead then
         self._releasing: set[int] = set()  # the same of releasing
+        self._taking: set[int] = set()  # and of taking
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
         self._rescues: deque[Rescue] = deque()  # what the hub does not know yet
         self._rescued: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
@@ -62,9 +63,20 @@ class Slots:
         ordered = sorted(numbers)
         for start in range(0, len(ordered), AT_ONCE):
             self._keep_alive()
-            taken = self._cluster.take_slots(self._tenure.node, ordered[start : start + AT_ONCE])
+            portion = ordered[start : start + AT_ONCE]
+            self._taking.update(portion)
+            taken = self._cluster.take_slots(self._tenure.node, portion)
             if taken:
                 self._load({slot.number: slot for slot in taken}, dead)
+            self._taking.difference_update(portion)
+
+    def give_up_all_but(self, wanted: Collection[int]) -> None:
+        """Let go of slots that we may have taken, but not attached, and do not want any more."""
+        given_up = self._taking.difference(wanted, self._tenure.slots)
+        self._taking -= given_up
+        self._releasing |= given_up
+        if given_up:
+            self._release_in_database()
 
     def settle(self) -> None:
         """Bring to an end what an error left open. The watermark must not advance before: it would cover, or not

@@ -152,7 +152,7 @@ class SimCluster:
             if not mine.alive:
                 return False
             self._watch.advances(node, mine, acked)
-            mine.watermark, mine.acked = watermark, acked
+            mine.watermark, mine.acked = max(mine.watermark, watermark), max(mine.acked, acked)
             mine.beat += 1
             mine.draining = draining
             return True
@@ -247,10 +247,10 @@ class SimCluster:
 
         self._step_each("close", sorted(numbers), do)
 
-    def release_slots(self, node: str, numbers: Collection[int], watermark: int) -> None:
+    def release_slots(self, node: str, fences: Mapping[int, int], watermark: int) -> None:
         def do(number: int) -> None:
             slot = self._db.slots[number]
-            if slot.owner != node:
+            if slot.owner != node or slot.fence != fences[number]:
                 return
             if slot.attached:
                 slot.watermark = max(slot.watermark, watermark)
@@ -258,7 +258,15 @@ class SimCluster:
                 self._watch.released(self._process, number, slot.watermark)
             slot.owner, slot.attached, slot.open_from = None, False, None
 
-        self._step_each(f"release by {node} {watermark}", sorted(numbers), do)
+        self._step_each(f"release by {node} {watermark}", sorted(fences), do)
+
+    def give_back_slots(self, node: str, numbers: Collection[int]) -> None:
+        def do(number: int) -> None:
+            slot = self._db.slots[number]
+            if slot.owner == node and not slot.attached:
+                slot.owner = None
+
+        self._step_each(f"give back {node}", sorted(numbers), do)
 
     # -- jobs ---------------------------------------------------------------------------------------------------
 

@@ -100,13 +100,12 @@ class Admission:
         job, waiting = record.job, dict(record.requests)
         taking = self._taking.setdefault(job.id, {})
         for request, at in {**taking, **waiting}.items():
+            taken = request in taking  # maybe, by an attempt of which we have not heard
             taking[request] = at
             if request in waiting:
                 run = RunRecord(job.id, record.slot, at, 1, request)
                 self._cluster.record_runs(self._tenure.node, [run])
-                taken = self._cluster.take_request(job.id, request)
-            else:
-                taken = True  # by an attempt of which we have not heard
+                taken |= self._cluster.take_request(job.id, request)
             del taking[request]
             if taken:
                 self._hub.post(RunRequested(job, request, at))
@@ -141,7 +140,6 @@ class Admission:
                 del self._attempted[record.job.id]
                 self._announce(record._replace(late_until=claimed), record.job.next_run_ms)
         elif len(records) == 1:
-            del self._attempted[records[0].job.id]
             self.look_at([records[0].job.id])
         else:
             for record in records:

@@ -92,7 +92,7 @@ class Cluster(Protocol):
         """Enter a new node, alive."""
 
     def advance(self, node: str, watermark: int, acked: int, draining: bool) -> bool:
-        """Beat, and set the node's watermark, if it is alive; False if it is not."""
+        """Beat, and raise the node's watermark and acked to these, if it is alive; False if it is not."""
 
     def leave(self, node: str, acked: int) -> None:
         """The node has finished: dead, with everything up to `acked` ended."""
@@ -126,8 +126,11 @@ class Cluster(Protocol):
     def close_slots(self, node: str, numbers: Collection[int]) -> None:
         """What was in progress, or late, when the slots were attached has ended."""
 
-    def release_slots(self, node: str, numbers: Collection[int], watermark: int) -> None:
-        """Give slots up that the node owns; everything in them up to `watermark` was claimed."""
+    def release_slots(self, node: str, fences: Mapping[int, int], watermark: int) -> None:
+        """Give slots up that the node owns with these fences; everything in them up to `watermark` was claimed."""
+
+    def give_back_slots(self, node: str, numbers: Collection[int]) -> None:
+        """Give slots up that the node owns and has not attached."""
 
     def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
         """The jobs of these slots that are not paused and whose stored next run time is not after `until`, in batches."""

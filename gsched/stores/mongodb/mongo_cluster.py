@@ -111,8 +111,10 @@ class MongoCluster:
 
     @translate_errors()
     def advance(self, node: str, watermark: int, acked: int, draining: bool) -> bool:
-        fields = {"watermark": from_ms(watermark), "acked": from_ms(acked), "draining": draining}
-        claim = self._nodes.update_one(_alive(node), {"$set": fields, "$inc": {"beat": 1}})
+        # $max: an earlier attempt, given up by us, may reach the server later than this one.
+        raised = {"watermark": from_ms(watermark), "acked": from_ms(acked)}
+        beat = {"$max": raised, "$set": {"draining": draining}, "$inc": {"beat": 1}}
+        claim = self._nodes.update_one(_alive(node), beat)
         return bool(claim.matched_count)
 
     @translate_errors()
@@ -168,10 +170,16 @@ class MongoCluster:
         self._slots.update_many({"_id": {"$in": list(numbers)}, "owner": node}, {"$set": {"open_from": None}})
 
     @translate_errors()
-    def release_slots(self, node: str, numbers: Collection[int], watermark: int) -> None:
+    def release_slots(self, node: str, fences: Mapping[int, int], watermark: int) -> None:
         until = from_ms(watermark)
-        ended = {"$max": ["$watermark", until]}
-        self._slots.update_many({"_id": {"$in": list(numbers)}, "owner": node}, [_free(until, ended)])
+        ours = [{"_id": number, "epoch": fence, "owner": node} for number, fence in fences.items()]
+        if ours:
+            self._slots.update_many({"$or": ours}, [_free(until, {"$max": ["$watermark", until]})])
+
+    @translate_errors()
+    def give_back_slots(self, node: str, numbers: Collection[int]) -> None:
+        unattached = {"_id": {"$in": list(numbers)}, "owner": node, "attached": False}
+        self._slots.update_many(unattached, {"$set": {"owner": None}})
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 

@@ -191,7 +191,7 @@ class Ownership:
         self._told_all.set()
         tenure = self._tenure
         assert tenure is not None
-        self._slots.give_up_all_but(())
+        self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
         if tenure.slots and not self._hub.unread():
             self._release(tenure, list(tenure.slots))
 
@@ -370,13 +370,14 @@ class Ownership:
     def _rebalance(self, tenure: Tenure, alive: list[NodeRecord], dead: list[NodeRecord]) -> None:
         names = {node.id for node in dead}
         wanted = wanted_slots(tenure.node, {node.id for node in alive}, self._cluster.exclusive)
-        self._slots.give_up_all_but(wanted)
         surplus = tenure.slots.keys() - wanted
         if surplus:
             self._release(tenure, surplus)
-        missing = wanted - tenure.slots.keys()
-        if missing:
-            self._slots.take(missing & set(self._cluster.free_slots(tenure.node)), names)
+        free = set(self._cluster.free_slots(tenure.node))
+        if free - wanted:  # an attempt to take them may have succeeded, and they are not wanted any more
+            self._cluster.give_back_slots(tenure.node, free - wanted)
+        if free & wanted:
+            self._slots.take(free & wanted, names)
         if names - self._dead:
             self._slots.take_over_runs(list(tenure.slots), names - self._dead)
         self._dead = names

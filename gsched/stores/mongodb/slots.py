@@ -51,8 +51,7 @@ class Slots:
         self._look_at = look_at
         self._attaching: list[SlotRecord] = []  # an attempt to attach these may or may not have happened
         self._dead: Collection[str] = ()  # the nodes that were known to be dead then
-        self._releasing: set[int] = set()  # the same of releasing
-        self._taking: set[int] = set()  # and of taking
+        self._releasing: dict[int, int] = {}  # the same of releasing; with their fences
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
         self._rescues: deque[Rescue] = deque()  # what the hub does not know yet
         self._rescued: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
@@ -63,20 +62,9 @@ class Slots:
         ordered = sorted(numbers)
         for start in range(0, len(ordered), AT_ONCE):
             self._keep_alive()
-            portion = ordered[start : start + AT_ONCE]
-            self._taking.update(portion)
-            taken = self._cluster.take_slots(self._tenure.node, portion)
+            taken = self._cluster.take_slots(self._tenure.node, ordered[start : start + AT_ONCE])
             if taken:
                 self._load({slot.number: slot for slot in taken}, dead)
-            self._taking.difference_update(portion)
-
-    def give_up_all_but(self, wanted: Collection[int]) -> None:
-        """Let go of slots that we may have taken, but not attached, and do not want any more."""
-        given_up = self._taking.difference(wanted, self._tenure.slots)
-        self._taking -= given_up
-        self._releasing |= given_up
-        if given_up:
-            self._release_in_database()
 
     def settle(self) -> None:
         """Bring to an end what an error left open. The watermark must not advance before: it would cover, or not
@@ -89,11 +77,11 @@ class Slots:
 
     def release(self, numbers: Collection[int]) -> None:
         """Give slots up; what is due in them up to the watermark is still run here."""
+        self._releasing.update((number, self._tenure.slots[number].fence) for number in numbers)
         for number in numbers:
             self._open.pop(number, None)
         for job_id in self._tenure.let_go(numbers):
             self._hub.post(Dropped(job_id, self._tenure.watermark))
-        self._releasing.update(numbers)
         self._release_in_database()
 
     def close(self, ended_until: int) -> None:

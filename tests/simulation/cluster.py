@@ -248,6 +248,8 @@ class SimCluster:
         self._step_each("close", sorted(numbers), do)
 
     def release_slots(self, node: str, fences: Mapping[int, int], watermark: int) -> None:
+        fences = dict(fences)  # as sent
+
         def do(number: int) -> None:
             slot = self._db.slots[number]
             if slot.owner != node or slot.fence != fences[number]:
@@ -372,6 +374,12 @@ class SimCluster:
 
         found: list[RunRecord] = self.step("runs of the dead", do)
         return found
+
+    def is_running(self, job_id: str) -> bool:
+        def do() -> bool:
+            return any(doc.run.job_id == job_id and not doc.ended for doc in self._db.runs.values())
+
+        return bool(self.step(f"is running {job_id}", do))
 
     def lose_runs(self, runs: Sequence[RunRecord]) -> None:
         self._step_each("lose", runs, self._end_run)

@@ -40,12 +40,15 @@ class Generation:
         )
 
 
-@dataclass
+@dataclass(repr=False)
 class Dispatch:
     process: Process
     node: str | None
     attempt: int
     ended: bool = False
+
+    def __repr__(self) -> str:
+        return f"{self.node}#{self.attempt}{' ended' if self.ended else ''}"
 
 
 @dataclass
@@ -156,7 +159,7 @@ class Ledger:
 
     def settled(self, process: Process, job: Job, span: Span) -> None:
         self._world.note(f"{process.name} settles {job.id} {span}")
-        generation = job.metadata["generation"]
+        generation = job.metadata.get("generation", self._generation_at(job.id, span.first))
         for request in self._requests.values():
             if request.job.id == job.id and span.first <= request.at < span.end:
                 request.reported = True
@@ -172,6 +175,11 @@ class Ledger:
         if decided and outcome is not Outcome.LOST and not job.recover:
             self._problem(f"{job.id} {key} is {outcome} on {process.name}, but was {decided[0]} already")
         self._outcomes[key].append((outcome, process))
+
+    def _generation_at(self, job_id: str, instant: int) -> int | None:
+        """The generation that an instant belongs to, of a job that was removed."""
+        known = [n for n, it in self._generations.items() if it.job.id == job_id and it.is_due_at(instant)]
+        return max(known, default=None)
 
     # -- the database ---------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from .world import BEGINNING, World, real_code_in
 
 SLOTS = 6
 CHAOS = 16_000  # ms in which things go wrong
-QUIET = 7_000  # ms after that
+QUIET = 8_000  # ms after that
 MARGIN = 1_000  # ms before the end that are not looked at: on their way
 
 
@@ -101,8 +101,9 @@ class Simulation:
         self._count += 1
         skew = self.world.random.randint(-self.scenario.skew, self.scenario.skew)
         process = Process(self.world, self.database, self.ledger, self._count, skew)
-        process.network.trouble = dict(self.scenario.trouble)
-        process.network.slowness = self.scenario.slowness
+        if not self._calm:
+            process.network.trouble = dict(self.scenario.trouble)
+            process.network.slowness = self.scenario.slowness
         self._processes.append(process)
 
     def _living(self) -> list[Process]:

@@ -119,7 +119,8 @@ class Admission:
         else:
             due = dormant.due
             self._tenure.dormant[record.job.id] = dormant._replace(rev=record.job.rev)
-        if due is None or due <= self._tenure.horizon:
+        # A job whose trigger has ended is kept while former owners run it, for they may die; the next scan finds it.
+        if due <= self._tenure.horizon if due is not None else not self._cluster.is_running(record.job.id):
             self._announce(record, due)
 
     def _announce(self, record: JobRecord, due: int | None) -> None:

@@ -163,6 +163,9 @@ class Cluster(Protocol):
     def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         """The runs of jobs in these slots that nodes which are dead now wrote down as in progress."""
 
+    def is_running(self, job_id: str) -> bool:
+        """Whether a run of the job is written down as in progress, on whatever node."""
+
     def lose_runs(self, runs: Sequence[RunRecord]) -> None:
         """Mark runs that were written down as lost."""
 

@@ -308,6 +308,11 @@ class MongoCluster:
         return [_run_record(document) for document in self._runs.find(theirs)]
 
     @translate_errors()
+    def is_running(self, job_id: str) -> bool:
+        running = {"state": "running", "slot": slot_of(job_id), "job_id": job_id}
+        return self._runs.find_one(running, ["_id"]) is not None
+
+    @translate_errors()
     def lose_runs(self, runs: Sequence[RunRecord]) -> None:
         if runs:
             lost = {"_id": {"$in": [_key(run) for run in runs]}, "state": "running"}

@@ -179,6 +179,8 @@ class Ownership:
             self._hand_over()
             return
         self._admission.work()
+        if not self._admission.pending and self._tenure is not None:
+            self._tenure.loaded = self._tenure.horizon
         if self._is_time("membership", self._pace.membership):
             self._tend_membership()
         if self._is_time("horizon", self._pace.horizon / 3):
@@ -284,8 +286,8 @@ class Ownership:
         self._write_down_long_runs(tenure)
         target = tenure.watermark
         if not self._paused and not self._stopping:
-            # Never beyond the horizon: jobs behind it are not looked at, but would count as claimed.
-            target = max(target, min(self._now() + round(self._pace.ahead * 1000), tenure.horizon))
+            # Never beyond that: jobs that are not looked at would count as claimed.
+            target = max(target, min(self._now() + round(self._pace.ahead * 1000), tenure.loaded))
         acked = self._ended_until(tenure)
         # From before the write: nobody can have found us silent for the TTL earlier than that.
         expires = self._clock.monotonic() + self._pace.ttl
@@ -407,10 +409,13 @@ class Ownership:
         tenure = self._tenure
         assert tenure is not None
         self._write_dormant_back(tenure)
-        before, tenure.horizon = tenure.horizon, self._now() + round(self._pace.horizon * 1000)
+        horizon = max(tenure.horizon, self._now() + round(self._pace.horizon * 1000))
         for numbers in _portions(tenure.slots):
             self._advance_if_due()
-            self._admission.look_at(self._cluster.due_between(numbers, before, tenure.horizon))
+            self._admission.look_at(self._cluster.due_between(numbers, tenure.horizon, horizon))
+        near = (job_id for job_id, each in tenure.dormant.items() if each.due is not None and each.due <= horizon)
+        self._admission.look_at(near)
+        tenure.horizon = horizon
 
     def _write_dormant_back(self, tenure: Tenure) -> None:
         """Store when the jobs are due that the hub gave back: then what is stored is right."""

@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome
 from gsched.stores.base import Admitted, Dropped, HubSide, Lost, Recovered
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.tenure import Held, Tenure
+from gsched.triggers import DateTrigger
 
 AT_ONCE = 32  # slots taken together: few round trips, and the heartbeat in between
 MOST_RECOVERED = 1000  # instants of one job that are run again
@@ -142,9 +144,12 @@ class Slots:
         runs = self._cluster.runs_of(dead, numbers) if numbers and dead else ()
         jobs = self._cluster.read_jobs({run.job_id for run in runs}) if runs else {}
         return [
-            Rescue(jobs[run.job_id], Span(Outcome.LOST, run.scheduled, run.scheduled + 1, request=run.request), run)
+            Rescue(
+                jobs.get(run.job_id) or _stand_in(run),
+                Span(Outcome.LOST, run.scheduled, run.scheduled + 1, request=run.request),
+                run,
+            )
             for run in runs
-            if run.job_id in jobs
         ]
 
     def _take_over(self, written: Iterable[Rescue]) -> None:
@@ -200,6 +205,12 @@ def _uncertain_runs(
         for span in uncertain(record, slots[record.slot]):
             for part in _without(record.job, span, known.get(record.job.id, ())):
                 yield Rescue(record, part)
+
+
+def _stand_in(run: RunRecord) -> JobRecord:
+    """For a job that was removed while it ran: enough to say that the run is lost."""
+    trigger = DateTrigger(from_ms(run.scheduled))
+    return JobRecord(Job(run.job_id, None, trigger, next_run_ms=run.scheduled), run.slot, admitted=True)
 
 
 def first_after(record: JobRecord, watermark: int) -> int | None:

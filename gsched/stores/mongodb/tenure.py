@@ -35,6 +35,7 @@ class Tenure:
 
     :ivar watermark: everything due up to then, in attached slots, is claimed
     :ivar horizon: jobs due after then are not looked at yet
+    :ivar loaded: all jobs due up to then have been looked at
     :ivar slots: the attached slots
     :ivar late: jobs that were late when they were admitted, and until when
     :ivar dormant: jobs that the hub gave back
@@ -43,7 +44,7 @@ class Tenure:
     def __init__(self, node: str, watermark: int, horizon: int) -> None:
         self.node = node
         self.watermark = watermark
-        self.horizon = horizon
+        self.horizon = self.loaded = horizon
         self.slots: dict[int, Held] = {}
         self.late: dict[str, int] = {}
         self.dormant: dict[str, Dormant] = {}

@@ -18,15 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gevent
-import mongodb_jobs
 from apscheduler.jobstores.mongodb import MongoDBJobStore as TheirStore
 from apscheduler.schedulers.gevent import GeventScheduler as TheirScheduler
 from gevent.event import Event
 from pymongo import MongoClient
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))  # before any module of gsched
+
+import mongodb_jobs
 
 from gsched import GeventScheduler
+from gsched.events import (
+    EVENT_JOB_PARKED,
+    EVENT_NODE_FENCED,
+    EVENT_STORE_DISCONNECTED,
+    EVENT_STORE_FAILED,
+    SchedulerEvent,
+)
 from gsched.stores import MongoDBJobStore
 
 PR_SET_PDEATHSIG = 1
@@ -67,7 +75,15 @@ def our_scheduler(settings: Settings) -> GeventScheduler:
     store = MongoDBJobStore(
         settings.uri, database=settings.database, modules=["mongodb_jobs"], node_ttl=settings.node_ttl
     )
-    return GeventScheduler(jobstores={"default": store}, timezone="UTC")
+    scheduler = GeventScheduler(jobstores={"default": store}, timezone="UTC")
+    unexpected = EVENT_STORE_DISCONNECTED | EVENT_STORE_FAILED | EVENT_NODE_FENCED | EVENT_JOB_PARKED
+    scheduler.add_listener(complain, unexpected)
+    return scheduler
+
+
+def complain(event: SchedulerEvent) -> None:
+    """None of this is expected in a load test."""
+    print(event.name, event.fields(), file=sys.stderr, flush=True)
 
 
 def their_scheduler(settings: Settings) -> TheirScheduler:

@@ -339,10 +339,20 @@ class SimCluster:
             if document is None or document.job.rev != rev or not document.admitted:
                 return []
             time = max(time, document.job.next_run_ms or time)
-            document.job, document.late_until = document.job.evolve(next_run_ms=time), -1
+            document.job = document.job.evolve(next_run_ms=time)
             return [job_id]
 
         return [job_id for found in self._step_each("write back", sorted(due), do) for job_id in found]
+
+    def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
+        def do(job_id: str) -> None:
+            until, time = jobs[job_id]
+            document = self._db.jobs.get(job_id)
+            if document is not None and document.admitted and document.late_until == until:
+                time = max(time, document.job.next_run_ms or time)
+                document.job, document.late_until = document.job.evolve(next_run_ms=time), -1
+
+        self._step_each("close late", sorted(jobs), do)
 
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
         def do() -> None:
@@ -398,7 +408,7 @@ class SimCluster:
 
         def do() -> None:
             document = self._db.jobs.get(job_id)
-            if document is not None and document.job.rev == rev:
+            if document is not None and document.job.rev == rev and not document.requests:
                 del self._db.jobs[job_id]
 
         self.step(f"end {job_id} {rev}", do)

@@ -245,7 +245,8 @@ class Aftermath:
         """Remove jobs that are over, unless somebody has changed them meanwhile."""
         while self._over:
             over = dict(islice(self._over.items(), _BATCH))
-            gone = [DeleteOne({"_id": job.id, "rev": job.rev}) for job in over.values()]
+            not_asked_for = {"requests.0": {"$exists": False}}  # else a run is to come
+            gone = [DeleteOne({"_id": job.id, "rev": job.rev, **not_asked_for}) for job in over.values()]
             deleted = jobs.bulk_write(gone, ordered=False)
             kept = set()
             if deleted.deleted_count < len(over):

@@ -171,10 +171,14 @@ class Cluster(Protocol):
 
     def write_back(self, due: Mapping[str, tuple[int, int]]) -> Collection[str]:
         """Store next run times: id -> (revision, time), where the revision is still this one and the job is admitted, if
-        they are later than what is stored. Nothing of these jobs is late any more.
+        they are later than what is stored.
 
         :return: of which jobs the revision was still this one
         """
+
+    def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
+        """The instants of these jobs that were late when they were admitted have ended: id -> (`late_until` as it was set
+        then, a later next run time to store). Nothing happens to jobs that were admitted anew."""
 
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
         """Note why a job cannot be run, or that it can."""

@@ -282,7 +282,7 @@ class MongoCluster:
         later = [
             UpdateOne(
                 {"_id": job_id, "rev": rev, "admitted": True},
-                {"$max": {"next_run_time": from_ms(instant)}, "$set": {"late_until": None}},
+                {"$max": {"next_run_time": from_ms(instant)}},
             )
             for job_id, (rev, instant) in due.items()
         ]
@@ -290,6 +290,18 @@ class MongoCluster:
             return due.keys()
         found = self._jobs.find({"_id": {"$in": list(due)}, "admitted": True}, ["rev"])
         return [job["_id"] for job in found if job.get("rev") == due[job["_id"]][0]]
+
+    @translate_errors()
+    def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
+        ended = [
+            UpdateOne(
+                {"_id": job_id, "admitted": True, "late_until": from_ms(until)},
+                {"$max": {"next_run_time": from_ms(instant)}, "$set": {"late_until": None}},
+            )
+            for job_id, (until, instant) in jobs.items()
+        ]
+        if ended:
+            self._jobs.bulk_write(ended, ordered=False)
 
     @translate_errors()
     def park(self, job_id: str, rev: int, reason: str | None) -> None:

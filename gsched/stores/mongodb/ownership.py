@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from random import random
+from typing import TypeVar
 
 from gevent.event import Event
 
@@ -42,6 +43,8 @@ from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, RunR
 from gsched.stores.mongodb.membership import Membership, wanted_slots
 from gsched.stores.mongodb.slots import Slots
 from gsched.stores.mongodb.tenure import Tenure, slot_of
+
+T = TypeVar("T")
 
 MOST_SKEW_SECONDS = 0.5
 SLOW_ANSWER_SECONDS = 0.1
@@ -138,6 +141,8 @@ class Ownership:
         """The hub gave a job back that is due next beyond the horizon."""
         if self._tenure is not None:
             self._tenure.give_back(job_id, rev, due)
+            if job_id in self._tenure.awaited:  # the hub does not know how far the horizon has moved
+                self.look_at([job_id])
 
     def forget(self, job_id: str, rev: int) -> None:
         """The hub has the job no more, because its trigger has ended."""
@@ -326,7 +331,9 @@ class Ownership:
         """Instants after `after` that have not ended, the earliest one among them, but for runs that are written down."""
         running = [run.scheduled_ms for run in self._unrecorded() if run.scheduled_ms > after]
         next_due = self._hub.next_due(after)
-        return running if next_due is None else [*running, next_due]
+        assert self._tenure is not None
+        awaited = (max(due, after + 1) for due in self._tenure.awaited.values())
+        return [*running, *awaited, *(() if next_due is None else (next_due,))]
 
     def _close_what_was_late(self) -> None:
         """Note in the database that instants which were late when they were claimed have ended."""
@@ -345,11 +352,12 @@ class Ownership:
 
     def _close_late(self, tenure: Tenure, job_ids: Iterable[str]) -> None:
         """These jobs' instants that were late are over, or not to be looked after any more."""
-        known = {job_id: tenure.revision(job_id) for job_id in job_ids}
-        dormant = {job_id: tenure.dormant[job_id].rev for job_id in known if job_id in tenure.dormant}
-        revisions = {job_id: rev for job_id, rev in {**known, **dormant}.items() if rev is not None}
-        for job_id in self._write_back({job_id: (rev, self._hub.due(job_id) or 0) for job_id, rev in revisions.items()}):
-            tenure.late.pop(job_id, None)
+        late = {job_id: (tenure.late[job_id], self._hub.due(job_id) or 0) for job_id in job_ids}
+        for some in _portions_of(late, WRITTEN_BACK_AT_ONCE):
+            self._advance_if_due()
+            self._cluster.close_late(some)
+            for job_id in some:
+                tenure.late.pop(job_id, None)
 
     # -- who owns what ---------------------------------------------------------------------------------------------------
 
@@ -422,14 +430,14 @@ class Ownership:
         later = {job_id: (each.rev, each.due) for job_id, each in tenure.dormant.items() if each.due is not None}
         for job_id in self._write_back(later):
             dormant = tenure.dormant.get(job_id)
-            if dormant is not None and dormant.due == later[job_id][1]:
+            if dormant is not None and dormant.due == later[job_id][1] and job_id not in tenure.awaited:
                 del tenure.dormant[job_id]
 
     def _write_back(self, due: dict[str, tuple[int, int]]) -> Iterator[str]:
         """Store later next run times, a few at a time, for the watermark must not wait for it; those that were stored."""
-        for start in range(0, len(due), WRITTEN_BACK_AT_ONCE):
+        for some in _portions_of(due, WRITTEN_BACK_AT_ONCE):
             self._advance_if_due()
-            yield from self._cluster.write_back(dict(islice(due.items(), start, start + WRITTEN_BACK_AT_ONCE)))
+            yield from self._cluster.write_back(some)
 
     # -- what people hear ----------------------------------------------------------------------------------------------------
 
@@ -463,3 +471,7 @@ def _record(run: Run) -> RunRecord:
 def _portions(slots: Iterable[int]) -> Iterable[list[int]]:
     numbers = sorted(slots)
     return (numbers[start : start + 32] for start in range(0, len(numbers), 32))
+
+
+def _portions_of(jobs: dict[str, T], most: int) -> Iterator[dict[str, T]]:
+    return (dict(islice(jobs.items(), start, start + most)) for start in range(0, len(jobs), most))

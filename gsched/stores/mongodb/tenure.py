@@ -39,6 +39,7 @@ class Tenure:
     :ivar slots: the attached slots
     :ivar late: jobs that were late when they were admitted, and until when
     :ivar dormant: jobs that the hub gave back
+    :ivar awaited: those of them that it gave back too early, and when they are due
     """
 
     def __init__(self, node: str, watermark: int, horizon: int) -> None:
@@ -48,6 +49,7 @@ class Tenure:
         self.slots: dict[int, Held] = {}
         self.late: dict[str, int] = {}
         self.dormant: dict[str, Dormant] = {}
+        self.awaited: dict[str, int] = {}
         self._known: dict[int, dict[str, Known]] = {}
 
     def hold(self, number: int, held: Held) -> None:
@@ -59,13 +61,14 @@ class Tenure:
         """These slots are not ours any more; the jobs of them that the hub knows."""
         self.late = {job_id: until for job_id, until in self.late.items() if slot_of(job_id) not in numbers}
         self.dormant = {job_id: each for job_id, each in self.dormant.items() if slot_of(job_id) not in numbers}
+        self.awaited = {job_id: due for job_id, due in self.awaited.items() if job_id in self.dormant}
         for number in numbers:
             del self.slots[number]
         return [job_id for number in numbers for job_id in self._known.pop(number)]
 
     def know(self, record: JobRecord) -> None:
         """The hub is given the job, with this revision."""
-        self.dormant.pop(record.job.id, None)
+        self._wake(record.job.id)
         self._known[record.slot][record.job.id] = Known(record.job.rev, record.job.rev)
 
     def know_change(self, record: JobRecord) -> None:
@@ -80,11 +83,17 @@ class Tenure:
         if known is not None and rev >= known.admitted:
             del jobs[job_id]
             self.dormant[job_id] = Dormant(known.rev, due)
+            if due is not None and due <= self.horizon:
+                self.awaited[job_id] = due
+
+    def _wake(self, job_id: str) -> None:
+        self.dormant.pop(job_id, None)
+        self.awaited.pop(job_id, None)
 
     def forget(self, job_id: str) -> bool:
         """The job is over, as it was; whether the hub had it."""
         self.late.pop(job_id, None)
-        self.dormant.pop(job_id, None)
+        self._wake(job_id)
         return self._known.get(slot_of(job_id), {}).pop(job_id, None) is not None
 
     def revision(self, job_id: str) -> int | None:

@@ -316,7 +316,7 @@ def test_a_broken_mongod_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_mongod_that_hangs_is_given_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GSCHED_MONGOD", str(script(tmp_path / "mongod", "#!/bin/sh\nexec sleep 60\n")))
-    with pytest.raises(EmbeddedMongoError, match="not ready .* within 0.5 s"):
+    with pytest.raises(EmbeddedMongoError, match=r"not ready .* within 0\.5 s"):
         open_embedded(tmp_path / "mongo", timeout_seconds=0.5)
     assert eventually(lambda: not (tmp_path / "mongo" / "mongod.json").exists())
 
@@ -358,6 +358,9 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_importing_it_before_patching_is_silent_and_leaves_pymongo_alone() -> None:
-    program = "import sys, gsched.embedded; assert 'pymongo' not in sys.modules; from gevent import monkey; monkey.patch_all()"
+    program = (
+        "import sys, gsched.embedded; assert 'pymongo' not in sys.modules; "
+        "from gevent import monkey; monkey.patch_all()"
+    )
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-W", "error", "-c", program], env=environ, check=True, timeout=30)

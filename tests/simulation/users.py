@@ -20,8 +20,8 @@ def nothing(*args: Any) -> None:
 
 
 class Users:
-    """Writes as the definitions' code makes them: each changes one document, raises its `rev`, and takes `admitted` away
-    exactly if it concerns when the job is due.
+    """Writes as the definitions' code makes them: each changes one document, raises its `rev`, and takes `admitted`
+    away exactly if it concerns when the job is due.
 
     :param announce: tells the change feeds
     """

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from apscheduler.triggers.cron import CronTrigger as TheirCronTrigger
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from trigger_oracles import wall_times
 
 from gsched.errors import InvalidTriggerError

@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from trigger_oracles import Spec, brute_force, instants, minutes_between, wall_times
 
 from gsched.errors import InvalidTriggerError

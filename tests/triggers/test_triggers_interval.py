@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from apscheduler.triggers.interval import IntervalTrigger as TheirIntervalTrigger
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from trigger_oracles import instants
 
 from gsched.errors import InvalidTriggerError

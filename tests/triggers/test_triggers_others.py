@@ -14,8 +14,7 @@ from apscheduler.triggers.calendarinterval import CalendarIntervalTrigger as The
 from apscheduler.triggers.combining import AndTrigger as TheirAndTrigger
 from apscheduler.triggers.date import DateTrigger as TheirDateTrigger
 from apscheduler.triggers.interval import IntervalTrigger as TheirIntervalTrigger
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from trigger_oracles import instants, wall_times
 
 from gsched.errors import InvalidTriggerError

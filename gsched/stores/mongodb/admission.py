@@ -24,7 +24,8 @@ class Admission:
         self._tenure = tenure
         self._hub = hub
         self._changed: dict[str, None] = {}  # ids, in the order in which they came
-        self._attempted: dict[str, tuple[int, int | None]] = {}  # admissions that may have happened: revision, first due
+        # Admissions that may have happened: revision and first due.
+        self._attempted: dict[str, tuple[int, int | None]] = {}
         self._taking: dict[str, dict[str, int]] = {}  # by job: requests that we may have taken, and when they were made
 
     @property

@@ -46,8 +46,8 @@ class Audience(Protocol):
 class ChangeFeed:
     """Reads one change stream in a greenlet of its own.
 
-    It only says which jobs to look at again. No resume token is kept: after any doubt the stream is opened anew from now
-    on, and everything is looked at. Where there are no change streams (a standalone server, a user without the
+    It only says which jobs to look at again. No resume token is kept: after any doubt the stream is opened anew from
+    now on, and everything is looked at. Where there are no change streams (a standalone server, a user without the
     privilege) it says so once, and has the audience look at everything every few seconds.
     """
 

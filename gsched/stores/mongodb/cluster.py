@@ -133,7 +133,7 @@ class Cluster(Protocol):
         """Give slots up that the node owns and has not attached."""
 
     def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
-        """The jobs of these slots that are not paused and whose stored next run time is not after `until`, in batches."""
+        """The jobs of these slots that are not paused and whose stored next run time is not after `until`: batches."""
 
     def requested(self, numbers: Collection[int]) -> Iterable[str]:
         """The ids of all jobs in these slots that runs were requested of."""
@@ -170,15 +170,15 @@ class Cluster(Protocol):
         """Mark runs that were written down as lost."""
 
     def write_back(self, due: Mapping[str, tuple[int, int]]) -> Collection[str]:
-        """Store next run times: id -> (revision, time), where the revision is still this one and the job is admitted, if
-        they are later than what is stored.
+        """Store next run times: id -> (revision, time), where the revision is still this one and the job is admitted,
+        if they are later than what is stored.
 
         :return: of which jobs the revision was still this one
         """
 
     def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
-        """The instants of these jobs that were late when they were admitted have ended: id -> (`late_until` as it was set
-        then, a later next run time to store). Nothing happens to jobs that were admitted anew."""
+        """The instants of these jobs that were late when they were admitted have ended: id -> (`late_until` as it was
+        set then, a later next run time to store). Nothing happens to jobs that were admitted anew."""
 
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
         """Note why a job cannot be run, or that it can."""

@@ -2,7 +2,7 @@
 
 Everything happens in one greenlet, in sequence:
 
-    settle what an error left open -> advance the watermark -> admit what changed -> see who lives, take and release slots
+    settle what an error left open -> advance the watermark -> admit what changed -> see who lives, take and release
 
 What it achieved reaches the hub as messages in that order. The hub runs what is due up to the smaller of now and the
 watermark, so that no database call is ever in the way of a run.
@@ -199,7 +199,8 @@ class Ownership:
         tenure = self._tenure
         assert tenure is not None
         self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
-        if tenure.slots and not self._hub.unread():
+        undecided = self._hub.next_due(-1)
+        if tenure.slots and not self._hub.unread() and (undecided is None or undecided > self._now()):
             self._release(tenure, list(tenure.slots))
 
     def _wait(self) -> None:
@@ -328,7 +329,7 @@ class Ownership:
         return [run for run in self._hub.unfinished() if not run.recorded or run in self._recording]
 
     def _open_instants(self, after: int) -> list[int]:
-        """Instants after `after` that have not ended, the earliest one among them, but for runs that are written down."""
+        """Instants after `after` that have not ended, the earliest among them, but for runs that are written down."""
         running = [run.scheduled_ms for run in self._unrecorded() if run.scheduled_ms > after]
         next_due = self._hub.next_due(after)
         assert self._tenure is not None
@@ -359,7 +360,7 @@ class Ownership:
             for job_id in some:
                 tenure.late.pop(job_id, None)
 
-    # -- who owns what ---------------------------------------------------------------------------------------------------
+    # -- who owns what ------------------------------------------------------------------------------------------------
 
     def _tend_membership(self) -> None:
         tenure = self._tenure
@@ -398,7 +399,7 @@ class Ownership:
         self._close_late(tenure, [job_id for job_id in tenure.late if slot_of(job_id) in numbers])
         self._slots.release(numbers)
 
-    # -- the net under the feed, and the horizon --------------------------------------------------------------------------
+    # -- the net under the feed, and the horizon ----------------------------------------------------------------------
 
     def _look_for_changes(self) -> None:
         tenure = self._tenure
@@ -434,12 +435,12 @@ class Ownership:
                 del tenure.dormant[job_id]
 
     def _write_back(self, due: dict[str, tuple[int, int]]) -> Iterator[str]:
-        """Store later next run times, a few at a time, for the watermark must not wait for it; those that were stored."""
+        """Store later next run times, a few at a time: the watermark must not wait for it; those that were stored."""
         for some in _portions_of(due, WRITTEN_BACK_AT_ONCE):
             self._advance_if_due()
             yield from self._cluster.write_back(some)
 
-    # -- what people hear ----------------------------------------------------------------------------------------------------
+    # -- what people hear ---------------------------------------------------------------------------------------------
 
     def _report_success(self) -> None:
         self._failures = 0

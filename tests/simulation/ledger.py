@@ -121,7 +121,7 @@ class Ledger:
             self._check_again(run.request, run, self._requests[run.request].dispatches)
             self._requests[run.request].dispatches.append(dispatch)
             return
-        key = (run.job.metadata["generation"], run.scheduled_ms)
+        key = self._key(run)
         if not self._generations[key[0]].is_due_at(run.scheduled_ms):
             self._problem(f"{run!r} was never due")
         self._check_again(key, run, self._runs[key])
@@ -148,8 +148,7 @@ class Ledger:
             self._requests[run.request].reported = True
             dispatches = self._requests[run.request].dispatches
         else:
-            key = (run.job.metadata["generation"], run.scheduled_ms)
-            dispatches = self._runs[key]
+            dispatches = self._runs[self._key(run)]
         for dispatch in dispatches:
             if dispatch.process is process and dispatch.attempt == run.attempt:
                 dispatch.ended = True
@@ -176,10 +175,17 @@ class Ledger:
             self._problem(f"{job.id} {key} is {outcome} on {process.name}, but was {decided[0]} already")
         self._outcomes[key].append((outcome, process))
 
+    def _key(self, run: Run) -> tuple[int, int]:
+        """What the run is of. One that is recovered may have a job that is due at other times by now."""
+        generation: int = run.job.metadata["generation"]
+        if run.attempt > 1 and not self._generations[generation].is_due_at(run.scheduled_ms):
+            generation = self._generation_at(run.job.id, run.scheduled_ms) or generation
+        return (generation, run.scheduled_ms)
+
     def _generation_at(self, job_id: str, instant: int) -> int | None:
         """The generation that an instant belongs to, of a job that was removed."""
         known = [n for n, it in self._generations.items() if it.job.id == job_id and it.is_due_at(instant)]
-        return max(known, default=None)
+        return max((n for n in known if self._runs.get((n, instant))), default=max(known, default=None))
 
     # -- the database ---------------------------------------------------------------------------------------------
 

@@ -228,7 +228,7 @@ class SimStore:
 
     def settle(self, run: Run, result: Result) -> None:
         self._process.ledger.finished(self._process, run, result)
-        if run.recorded or run.request is not None or result.outcome is not Outcome.SUCCEEDED:
+        if run.recorded or run.attempt > 1 or run.request is not None or result.outcome is not Outcome.SUCCEEDED:
             self._later(lambda: self._cluster.finish_run(_record(run)))
 
     def settle_span(self, job: Job, span: Span) -> None:

@@ -200,7 +200,7 @@ class Ownership:
         assert tenure is not None
         self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
         undecided = self._hub.next_due(-1)
-        if tenure.slots and not self._hub.unread() and (undecided is None or undecided > self._now()):
+        if tenure.slots and not self._hub.unread() and (undecided is None or undecided > min(self._now(), tenure.watermark)):
             self._release(tenure, list(tenure.slots))
 
     def _wait(self) -> None:

@@ -220,9 +220,10 @@ class Hub:
 
     def _give_up_what_waits(self) -> None:
         """Instants that wait for a run of their job to end are not run here any more; has somebody else their jobs by
-        now, then nowhere."""
+        now, then nowhere. Those of which that is not sure stay undecided."""
         for lane in self._lanes.values():
-            for entry in lane.waiting() if lane.store.shared else ():
+            is_sure = lane.store.shared and self._clock.monotonic() < lane.expires
+            for entry in lane.waiting() if is_sure else ():
                 self._give_up(entry, "shutdown")
                 lane.let_go(entry)
 

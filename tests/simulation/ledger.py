@@ -132,10 +132,10 @@ class Ledger:
     def _check_again(self, key: Any, run: Run, before: list[Dispatch]) -> None:
         if not before:
             return
-        if not run.job.recover:
-            self._problem(f"{run!r} ({key}) was dispatched twice, by {before[0].node} before")
-        elif run.attempt <= max(dispatch.attempt for dispatch in before):
+        if run.attempt == 1 or not run.job.recover:
             self._problem(f"{run!r} ({key}) was dispatched twice, by {before[-1].node} before")
+        elif run.attempt < max(dispatch.attempt for dispatch in before):
+            self._problem(f"{run!r} ({key}) was recovered late, after {before[-1].node} did")
         elif not self._is_dead(before[-1]):
             self._problem(f"{run!r} ({key}) was recovered from {before[-1].node}, which lives")
 

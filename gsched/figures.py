@@ -14,17 +14,13 @@ BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 
 
 
 class Histogram:
-    """Counts of durations by size."""
+    """Counts of durations by size, and their total in milliseconds. `Figures.count` fills it, for every run."""
 
     __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS) + 1)
         self.total = 0
-
-    def add(self, milliseconds: int) -> None:
-        self.counts[bisect_left(BUCKETS, milliseconds)] += 1
-        self.total += milliseconds
 
     def percentile(self, share: float) -> float | None:
         """The upper bound in seconds of the bucket in which this share (0-1) is reached; None if nothing was counted.
@@ -46,6 +42,7 @@ class Figures:
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.lateness = Histogram()
         self.duration = Histogram()
+        self._late, self._long = self.lateness.counts, self.duration.counts
         self._start_period()
 
     def _start_period(self) -> None:
@@ -60,10 +57,13 @@ class Figures:
         started, finished = run.started_ms, run.finished_ms
         if started is None or finished is None:
             return
-        self.lateness.add(started - run.scheduled_ms)
+        late = started - run.scheduled_ms
+        self._late[bisect_left(BUCKETS, late)] += 1
+        self.lateness.total += late
         if (duration := finished - started) > self._slowest_ms:
             self._slowest, self._slowest_ms = run, duration
-        self.duration.add(duration)
+        self._long[bisect_left(BUCKETS, duration)] += 1
+        self.duration.total += duration
 
     def count_span(self, span: Span) -> None:
         """Instants ended without a run; a span counts once, for how many it holds only its trigger knows."""

@@ -393,9 +393,13 @@ class Hub:
         entry: Entry = run.entry
         entry.running -= 1
         self.in_progress -= 1
-        self._tell_store(entry.lane.store.settle, run, result)
+        try:  # not by _tell_store: this is done for every run
+            entry.lane.store.settle(run, result)
+        except Exception as error:
+            self._report_store(error)
         self.figures.count(run, result)
-        code = events.code_of(result.outcome, result.reason)
+        succeeded = result.outcome is Outcome.SUCCEEDED
+        code = events.EVENT_JOB_EXECUTED if succeeded else events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))
         if entry.held is not None:
@@ -420,9 +424,11 @@ class Hub:
         try:
             tell(*said)
         except Exception as error:
-            self._bus.emit(
-                SchedulerEvent(events.EVENT_STORE_FAILED, error_type=type(error).__name__, error_message=str(error))
-            )
+            self._report_store(error)
+
+    def _report_store(self, error: Exception) -> None:
+        said = {"error_type": type(error).__name__, "error_message": str(error)}
+        self._bus.emit(SchedulerEvent(events.EVENT_STORE_FAILED, **said))
 
     # -- now and then ---------------------------------------------------------------------------------------------
 

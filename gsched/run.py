@@ -170,11 +170,12 @@ def run_id(job_id: str, scheduled_ms: int, request: str | None = None) -> str:
 _current: ContextVar[Run] = ContextVar("gsched_run")
 
 
-def enter_run(run: Run, binds_log: bool) -> None:
-    """Make `run` the current one of this context, for the code in it and, with `binds_log`, for its structlog lines."""
-    _current.set(run)
-    if binds_log:
-        bind_contextvars(**run.log_context())
+make_current = _current.set  # for executors, in the run's own context; as it is, for it is called for every run
+
+
+def bind_log(run: Run) -> None:
+    """Let structlog lines in this context name the run."""
+    bind_contextvars(**run.log_context())
 
 
 def log_reads_context() -> bool:

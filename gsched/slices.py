@@ -7,31 +7,27 @@ from time import perf_counter
 import gevent
 
 SLICE_SECONDS = 0.003
-_LOOK_EVERY = 16  # steps between two looks at the clock
 
 
 class Slice:
     """Paces a loop: call `breathe` once a step; it yields when the slice is used up."""
 
-    __slots__ = ("_end", "_steps")
+    __slots__ = ("_end",)
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         """A new slice begins."""
-        self._steps = 0
         self._end = perf_counter() + SLICE_SECONDS
 
     def used_up(self) -> bool:
-        """Whether it is time to yield; counts a step."""
-        self._steps += 1
-        return self._steps % _LOOK_EVERY == 0 and perf_counter() >= self._end
+        """Whether it is time to yield."""
+        return perf_counter() >= self._end
 
     def breathe(self) -> bool:
         """Yield to the event loop if the slice is used up, and tell whether that happened."""
-        self._steps += 1  # as in used_up, once more: this is called for every run, several times
-        if self._steps % _LOOK_EVERY or perf_counter() < self._end:
+        if perf_counter() < self._end:
             return False
         give_way()
         self.restart()

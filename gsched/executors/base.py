@@ -106,7 +106,7 @@ class BaseExecutor(ABC):
         self._shut_down_if_retired()
 
     def _shut_down_if_retired(self) -> None:
-        if self._retiring and not self._executing and not self._queue:
+        if not self._executing and not self._queue:
             self.shutdown()
 
     def forked(self) -> None:
@@ -143,7 +143,8 @@ class BaseExecutor(ABC):
         run.owner.run_finished(run, result)
         if self._queue and not self._draining:
             self._wake()
-        self._shut_down_if_retired()
+        if self._retiring:
+            self._shut_down_if_retired()
 
     # -- the queue --------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from contextvars import Context
 import gevent
 from gevent import GreenletExit, get_hub
 
-from gsched.executors.base import BaseExecutor, succeeded
-from gsched.run import Outcome, Result, Run, enter_run
+from gsched.executors.base import BaseExecutor
+from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run, bind_log, make_current
 
 
 class GreenletPoolExecutor(BaseExecutor):
@@ -57,24 +57,25 @@ class GreenletPoolExecutor(BaseExecutor):
     def execute(self, worker: _Worker, run: Run) -> None:
         """Execute `run` in `worker`, in the run's own context."""
         run.worker = worker
-        result = Result(Outcome.CANCELLED) if run.cancelled else self._call(worker, run)
+        if run.cancelled:
+            result = Result(Outcome.CANCELLED)
+        else:
+            make_current(run)
+            if self._binds_log:
+                bind_log(run)
+            self._started(run)
+            job = run.job
+            try:
+                value = job.func(*job.args, **job.kwargs) if job.kwargs else job.func(*job.args)  # type: ignore[misc]
+                result = SUCCEEDED_WITH_NONE if value is None else Result(Outcome.SUCCEEDED, value)
+            except GreenletExit as error:
+                worker.retired = True  # whoever killed it may wait for its end
+                result = Result(Outcome.CANCELLED, error=error, reason="killed")
+            except BaseException as error:  # SystemExit and the like end the run, never the program
+                result = Result(Outcome.FAILED, error=error)
         if not worker.retired:
             self._idle.append(worker)
         self._finish(run, result)
-
-    def _call(self, worker: _Worker, run: Run) -> Result:
-        enter_run(run, self._binds_log)
-        self._started(run)
-        job = run.job
-        try:
-            func = job.func
-            assert func is not None
-            return succeeded(func(*job.args, **job.kwargs) if job.kwargs else func(*job.args))
-        except GreenletExit as error:
-            worker.retired = True  # whoever killed it may wait for its end
-            return Result(Outcome.CANCELLED, error=error, reason="killed")
-        except BaseException as error:  # SystemExit and the like end the run, never the program
-            return Result(Outcome.FAILED, error=error)
 
 
 class _Worker(gevent.Greenlet):  # type: ignore[misc]

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from gsched.errors import RunCancelled, RunInterrupted, RunTimedOut
 from gsched.funcref import resolve
-from gsched.run import Run, enter_run, log_reads_context
+from gsched.run import Run, bind_log, log_reads_context, make_current
 
 PREPARE, RUN, STOP = "prepare", "run", "stop"
 RETURNED, RAISED = "returned", "raised"
@@ -142,7 +142,9 @@ class _Worker:
         order = _loaded_order(payload)
         func = resolve(order.func) if isinstance(order.func, str) else order.func
         run = _run_of(order)
-        enter_run(run, log_reads_context())
+        make_current(run)
+        if log_reads_context():
+            bind_log(run)
         signal.signal(signal.SIGTERM, self._interrupt)  # an earlier run may have put its own there
         try:
             self._number, self._run = number, run

@@ -11,7 +11,7 @@ from gevent.threadpool import ThreadPool
 
 from gsched.clock import Clock
 from gsched.executors.base import BaseExecutor, refuse_pool_kwargs, succeeded
-from gsched.run import Outcome, Result, Run, enter_run, log_reads_context
+from gsched.run import Outcome, Result, Run, bind_log, log_reads_context, make_current
 
 
 class ThreadPoolExecutor(BaseExecutor):
@@ -61,7 +61,9 @@ class ThreadPoolExecutor(BaseExecutor):
     def _call(self, run: Run) -> Result:
         if run.cancelled:  # before a thread took it
             return Result(Outcome.CANCELLED)
-        enter_run(run, log_reads_context())
+        make_current(run)
+        if log_reads_context():
+            bind_log(run)
         run.started_ms = self._clock.now_ms()
         self._loop.run_callback_threadsafe(self._started, run)
         job = run.job

@@ -238,6 +238,8 @@ class Hub:
     # -- messages -------------------------------------------------------------------------------------------------
 
     def _handle(self, lane: Lane, message: Message) -> None:
+        if not isinstance(message, (Claimed, StoreTime)):
+            lane.unread -= 1
         match message:
             case Admitted(job, due, fence):
                 self._admit(lane, job, due, fence)
@@ -458,6 +460,8 @@ class _StoreSide:
         self._lane = lane
 
     def post(self, message: Message) -> None:
+        if not isinstance(message, (Claimed, StoreTime)):
+            self._lane.unread += 1
         self._hub._do(self._hub._handle, self._lane, message)
 
     def emit(self, event: SchedulerEvent) -> None:
@@ -476,4 +480,4 @@ class _StoreSide:
         return None if entry is None else entry.due if entry.held is None else entry.held
 
     def unread(self) -> bool:
-        return bool(self._hub._inbox)
+        return self._lane.unread > 0

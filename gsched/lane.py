@@ -51,6 +51,7 @@ class Lane:
         self.expires = 0.0  # monotonic time after which others may have taken over what is claimed
         self.horizon = ALWAYS  # what is due later, the store keeps
         self.time_base: int | None = None  # the store's time less the monotonic one, ms; None: it is the clock's
+        self.unread = 0  # messages about jobs and runs that the hub has not handled
         self._held: set[Entry] = set()
 
     def admit(self, job: Job, due: int | None, fence: int) -> Entry:

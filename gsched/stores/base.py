@@ -137,7 +137,7 @@ class HubSide(Protocol):
         """The first instant (ms) of the job that is not decided."""
 
     def unread(self) -> bool:
-        """Whether messages were posted that the hub has not handled."""
+        """Whether messages about jobs or runs were posted that the hub has not handled."""
 
 
 class BaseJobStore(ABC):

@@ -8,7 +8,9 @@ from itertools import islice
 from gsched.errors import StoreError
 from gsched.events import EVENT_JOB_HEALED, EVENT_JOB_PARKED, JobEvent
 from gsched.job import Job
-from gsched.stores.base import Admitted, Changed, Dropped, HubSide, RunRequested
+from gsched.planning import Span
+from gsched.run import Outcome
+from gsched.stores.base import Admitted, Changed, Dropped, HubSide, Lost, RunRequested
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord
 from gsched.stores.mongodb.slots import first_after
 from gsched.stores.mongodb.tenure import Tenure
@@ -26,7 +28,7 @@ class Admission:
         self._changed: dict[str, None] = {}  # ids, in the order in which they came
         # Admissions that may have happened: revision and first due.
         self._attempted: dict[str, tuple[int, int | None]] = {}
-        self._taking: dict[str, dict[str, int]] = {}  # by job: requests that we may have taken, and when they were made
+        self._taking: dict[str, dict[str, tuple[Job, int]]] = {}  # requests that we may have taken, and their times
 
     @property
     def unsure(self) -> bool:
@@ -60,6 +62,7 @@ class Admission:
         waiting: list[JobRecord] = []
         for job_id in ids:
             record = records.get(job_id)
+            self._resolve_requests(job_id, record)
             if record is None or record.slot not in self._tenure.slots:
                 self._drop(job_id)
             elif self._handle_one(record):
@@ -80,7 +83,7 @@ class Admission:
     def _handle_one(self, record: JobRecord) -> bool:
         """See to a job of ours; whether it is to be admitted."""
         job, due = record.job, record.job.next_run_ms
-        if job.parked is None:
+        if job.parked is None and record.requests:
             self._take_requests(record)
         may_run = self._may_run(record)
         if not may_run or not record.admitted:
@@ -96,21 +99,31 @@ class Admission:
             self._hub.post(Changed(job))
         return False
 
+    def _resolve_requests(self, job_id: str, record: JobRecord | None) -> None:
+        """Attempts to take requests of which we have not heard: one that the job does not have any more is ours."""
+        waiting = () if record is None else dict(record.requests)
+        taking = self._taking.get(job_id, {})
+        for request in [request for request in taking if request not in waiting]:
+            job, at = taking.pop(request)
+            if record is None:  # it was removed, before or after
+                self._hub.post(Lost(job, Span(Outcome.LOST, at, at + 1, request=request)))
+            else:
+                self._hub.post(RunRequested(job, request, at))
+        if not taking:
+            self._taking.pop(job_id, None)
+
     def _take_requests(self, record: JobRecord) -> None:
-        """Have the hub run what was asked for. Until it is recorded elsewhere a request stays with its job."""
-        job, waiting = record.job, dict(record.requests)
-        taking = self._taking.setdefault(job.id, {})
-        for request, at in {**taking, **waiting}.items():
-            taken = request in taking  # maybe, by an attempt of which we have not heard
-            taking[request] = at
-            if request in waiting:
-                run = RunRecord(job.id, record.slot, at, 1, request)
-                self._cluster.record_runs(self._tenure.node, [run])
-                taken |= self._cluster.take_request(job.id, request)
+        """Have the hub run what was asked for. Until it is recorded elsewhere, a request stays with its job."""
+        job, taking = record.job, self._taking.setdefault(record.job.id, {})
+        attempted = set(taking)
+        taking.update((request, (job, at)) for request, at in record.requests)
+        for request, at in record.requests:
+            self._cluster.record_runs(self._tenure.node, [RunRecord(job.id, record.slot, at, 1, request)])
+            taken = self._cluster.take_request(job.id, request) or request in attempted
             del taking[request]
             if taken:
                 self._hub.post(RunRequested(job, request, at))
-        del self._taking[job.id]
+        self._taking.pop(job.id, None)
 
     def _announce_if_near(self, record: JobRecord) -> None:
         """An admitted job that the hub does not have: it was, or is, beyond the horizon, or its trigger has ended."""

@@ -200,7 +200,8 @@ class Ownership:
         assert tenure is not None
         self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
         undecided = self._hub.next_due(-1)
-        if tenure.slots and not self._hub.unread() and (undecided is None or undecided > min(self._now(), tenure.watermark)):
+        is_decided = undecided is None or undecided > min(self._now(), tenure.watermark)
+        if tenure.slots and is_decided and not self._hub.unread():
             self._release(tenure, list(tenure.slots))
 
     def _wait(self) -> None:
@@ -304,7 +305,7 @@ class Ownership:
 
     def _ended_until(self, tenure: Tenure) -> int:
         """Up to when everything has ended, but for the runs that are written down."""
-        if self._hub.unread():
+        if self._hub.unread() or self._admission.unsure:
             return self._acked
         # Instants before acked were late when they were claimed; their jobs or slots remember that.
         return min([tenure.watermark, *(instant - 1 for instant in self._open_instants(self._acked))])
@@ -428,7 +429,12 @@ class Ownership:
 
     def _write_dormant_back(self, tenure: Tenure) -> None:
         """Store when the jobs are due that the hub gave back: then what is stored is right."""
-        later = {job_id: (each.rev, each.due) for job_id, each in tenure.dormant.items() if each.due is not None}
+        busy = {run.job.id for run in self._unrecorded()}  # after a crash, their last instants would not be found
+        later = {
+            job_id: (each.rev, each.due)
+            for job_id, each in tenure.dormant.items()
+            if each.due is not None and job_id not in busy
+        }
         for job_id in self._write_back(later):
             dormant = tenure.dormant.get(job_id)
             if dormant is not None and dormant.due == later[job_id][1] and job_id not in tenure.awaited:

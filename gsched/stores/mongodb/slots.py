@@ -185,6 +185,7 @@ class Slots:
             spans = [] if following is None else [span._replace(first=following)]
         runs = [RunRecord(job.id, record.slot, instant, attempt + 1, span.request) for instant in instants]
         self._cluster.record_runs(self._tenure.node, runs)  # first, or a second crash would lose them in silence
+        self._keep_alive()  # if others took us for dead meanwhile, it is for them to run these
         for each in spans:
             if each.first < each.end:
                 self._hub.post(Lost(job, each))

@@ -17,8 +17,14 @@ from harness import Results, Stopwatch, fresh, promise, run, shares, spread
 from workload import every_second, outcomes
 
 from gsched import GeventScheduler, current_run
-from gsched.events import EVENT_ALL, EVENT_JOB_EXECUTED, EVENT_JOB_STARTED, EVENT_JOB_SUBMITTED, JobExecutionEvent
-from gsched.events import JobSubmissionEvent as SpanEvent
+from gsched.events import (
+    EVENT_ALL,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_STARTED,
+    EVENT_JOB_SUBMITTED,
+    JobExecutionEvent,
+    JobSubmissionEvent as SpanEvent,
+)
 from gsched.instants import to_ms
 from gsched.testing.ledger import mismatches
 

@@ -30,6 +30,7 @@ from gsched.stores.base import (
     BaseJobStore,
     Changed,
     Claimed,
+    Disowned,
     Dropped,
     Lost,
     Message,
@@ -250,6 +251,8 @@ class Hub:
                 if until < 0:  # else it is another node's from then on
                     self._give_up(lane.entries.get(job_id), "removed or paused")
                 lane.drop(job_id, until)
+            case Disowned():
+                lane.drop_all()
             case Lost(job, span):
                 self._settle_span(lane, job, span)
             case Recovered(job, scheduled, attempt, fence, request):

@@ -88,6 +88,11 @@ class Lane:
         if first is None or first > until:
             self.let_go(entry)
 
+    def drop_all(self) -> None:
+        """No job is due here any more."""
+        for job_id in list(self.entries):
+            self.drop(job_id, -1)
+
     def let_go(self, entry: Entry) -> None:
         """Nothing of the entry is due here any more; runs in progress go on."""
         self.timetable.remove(entry)

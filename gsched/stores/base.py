@@ -44,6 +44,10 @@ class Dropped(NamedTuple):
     until: int = -1
 
 
+class Disowned(NamedTuple):
+    """Others have taken over: nothing of any job is due here any more, whatever was claimed. Runs in progress go on."""
+
+
 class Lost(NamedTuple):
     """Instants were in progress on a node that died, and are not to run again."""
 
@@ -86,7 +90,7 @@ class RunRequested(NamedTuple):
     at: int
 
 
-Message = Admitted | Changed | Dropped | Lost | Recovered | Claimed | StoreTime | RunRequested
+Message = Admitted | Changed | Dropped | Disowned | Lost | Recovered | Claimed | StoreTime | RunRequested
 
 STATES = ("scheduled", "paused", "parked")
 

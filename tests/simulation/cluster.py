@@ -257,7 +257,7 @@ class SimCluster:
             if slot.attached:
                 slot.watermark = max(slot.watermark, watermark)
                 slot.acked = slot.watermark
-                self._watch.released(self._process, number, slot.watermark)
+                self._watch.released(self._process, node, number, slot.watermark)
             slot.owner, slot.attached, slot.open_from = None, False, None
 
         self._step_each(f"release by {node} {watermark}", sorted(fences), do)

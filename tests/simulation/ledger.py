@@ -79,9 +79,9 @@ class Ledger:
         self._runs: defaultdict[tuple[int, int], list[Dispatch]] = defaultdict(list)
         self._outcomes: defaultdict[tuple[int, int], list[tuple[Outcome, Process]]] = defaultdict(list)
         self._requests: dict[str, Request] = {}
-        self._buried: set[str] = set()
+        self._buried: dict[str, int] = {}
         self._killed: dict[Process, int] = {}
-        self._released: list[tuple[Process, int, int, int]] = []
+        self._released: list[tuple[Process, str | None, int, int, int]] = []
 
     def _problem(self, text: str) -> None:
         self._world.note(f"PROBLEM {text}")
@@ -190,13 +190,13 @@ class Ledger:
     # -- the database ---------------------------------------------------------------------------------------------
 
     def buried(self, node: str) -> None:
-        self._buried.add(node)
+        self._buried[node] = self._world.now
 
     def killed(self, process: Process) -> None:
         self._killed[process] = self._world.now
 
-    def released(self, process: Process, slot: int, watermark: int) -> None:
-        self._released.append((process, slot, self._world.now, watermark))
+    def released(self, process: Process, node: str, slot: int, watermark: int) -> None:
+        self._released.append((process, node, slot, self._world.now, watermark))
 
     def advances(self, node: str, document: NodeDocument, acked: int) -> None:
         """What a node says has ended must have ended, or be written down."""
@@ -260,13 +260,15 @@ class Ledger:
             self._problem(f"{job.id} {key} recover={job.recover} is missing; dispatched by {dispatches}")
 
     def _is_in_gap(self, job: Job, instant: int) -> bool:
-        """Whether the node that claimed it gave its slot away, and was killed before it was run or written down."""
-        for process, slot, at, watermark in self._released:
-            killed = self._killed.get(process)
-            if killed is not None and slot == slot_of(job.id) and instant <= watermark and killed >= at:
-                held = process.first_undecided(job.id)
-                if killed - at <= JUST_RELEASED or (held is not None and held <= instant):
-                    return True
+        """Whether the node that claimed it gave its slot away, and died before it was run or written down."""
+        for process, node, slot, at, watermark in self._released:
+            if slot != slot_of(job.id) or instant > watermark:
+                continue
+            killed, held = self._killed.get(process, -1), process.first_undecided(job.id)
+            if at <= killed <= at + JUST_RELEASED or (killed >= at and held is not None and held <= instant):
+                return True
+            if node in self._buried:  # it stood still, and what it had kept was not its own any more when it went on
+                return True
         return False
 
     def _check_request(self, name: str, request: Request) -> None:

@@ -37,7 +37,7 @@ from gsched.events import (
     SchedulerEvent,
 )
 from gsched.run import Run
-from gsched.stores.base import ALWAYS, Claimed, Dropped, HubSide, StoreTime
+from gsched.stores.base import ALWAYS, Claimed, Disowned, HubSide, StoreTime
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, RunRecord
 from gsched.stores.mongodb.membership import Membership, wanted_slots
@@ -267,8 +267,7 @@ class Ownership:
         tenure, self._tenure = self._tenure, None
         if tenure is not None:
             self._hub.emit(SchedulerEvent(EVENT_NODE_FENCED, node=tenure.node))
-            for job_id in tenure.known():
-                self._hub.post(Dropped(job_id))
+            self._hub.post(Disowned())
 
     def _leave(self) -> None:
         if self._tenure is None:

@@ -1,6 +1,7 @@
 """The claim protocol under seeded faults: the real hub and ownership code over a simulated database and time.
 
-More seeds: python -m tests.simulation FIRST LAST. One of them, with its log: python -m tests.simulation --seed N --trace
+More seeds: python -m tests.simulation FIRST LAST
+One of them, with its log: python -m tests.simulation --seed N --trace
 """
 
 from __future__ import annotations

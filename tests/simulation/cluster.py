@@ -50,7 +50,12 @@ class JobDocument:
 
     def record(self) -> JobRecord:
         return JobRecord(
-            self.job, slot_of(self.job.id), self.admitted, self.late_until, tuple(self.requests.items()), self.job.parked
+            self.job,
+            slot_of(self.job.id),
+            self.admitted,
+            self.late_until,
+            tuple(self.requests.items()),
+            self.job.parked,
         )
 
     def is_near(self, until: int) -> bool:
@@ -164,6 +169,8 @@ class SimCluster:
             mine = self._db.nodes[node]
             if mine.alive:
                 mine.acked, mine.alive = acked, False
+                if acked < mine.watermark and any(slot.owner == node for slot in self._db.slots.values()):
+                    self._watch.buried(node)  # it could not hand over in time: what became of the rest, nobody knows
 
         self.step(f"leave {node} {acked}", do)
 
@@ -236,7 +243,8 @@ class SimCluster:
                 slot.watermark = max(slot.watermark, watermark)
 
         self._step_each(f"attach {node} from {watermark}", sorted(numbers), do)
-        owned: list[int] = self.step("attached", lambda: [n for n in sorted(numbers) if self._db.slots[n].owner == node])
+        slots = self._db.slots
+        owned: list[int] = self.step("attached", lambda: [n for n in sorted(numbers) if slots[n].owner == node])
         return owned
 
     def close_slots(self, node: str, numbers: Collection[int]) -> None:

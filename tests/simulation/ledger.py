@@ -113,7 +113,8 @@ class Ledger:
     # -- the hubs -----------------------------------------------------------------------------------------------
 
     def dispatched(self, process: Process, run: Run) -> None:
-        self._world.note(f"{process.name} runs {run!r} {run.request or run.job.metadata['generation']} of {process.node()}")
+        which = run.request or run.job.metadata["generation"]
+        self._world.note(f"{process.name} runs {run!r} {which} of {process.node()}")
         self.count += 1
         self.check_owners([slot_of(run.job.id)])
         dispatch = Dispatch(process, process.node(), run.attempt)

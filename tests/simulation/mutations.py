@@ -196,7 +196,7 @@ def hub_drops_released_jobs_at_once() -> Any:
     return patch.object(slots_module, "Dropped", lambda job_id, until: Dropped(job_id))
 
 
-# -- guards in the ownership greenlet -----------------------------------------------------------------------------------
+# -- guards in the ownership greenlet ---------------------------------------------------------------------------
 
 
 @mutation
@@ -407,7 +407,7 @@ def leaving_says_that_all_has_ended() -> Any:
     return patch.object(SimCluster, "leave", leave)
 
 
-# -- how ----------------------------------------------------------------------------------------------------------------
+# -- how --------------------------------------------------------------------------------------------------------
 
 
 def _slots_change(method: str, before: Callable[[cluster.SlotDocument, str], None]) -> Any:

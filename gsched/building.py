@@ -26,6 +26,7 @@ from gsched.job import (
 from gsched.triggers import AndTrigger, BaseTrigger, DateTrigger, IntervalTrigger, OrTrigger
 from gsched.triggers.registry import trigger_class
 
+MOST_SHARED: Final = 10_000  # different triggers that are remembered while many jobs are built
 _DEFINITION: Final = frozenset({"func", "trigger", "args", "kwargs", "id", "name", "next_run_time", *OPTIONS})
 
 
@@ -98,7 +99,9 @@ class JobBuilder:
         except TypeError:  # an argument that cannot be hashed, such as a list of triggers
             return make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
         if known is None:
-            known = self._triggers[key] = make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
+            known = make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
+            if len(self._triggers) < MOST_SHARED:
+                self._triggers[key] = known
         return known
 
 

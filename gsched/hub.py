@@ -229,12 +229,13 @@ class Hub:
                 lane.let_go(entry)
 
     def _give_up(self, entry: Entry | None, reason: str) -> None:
-        """What of the job is due and waits for one of its runs to end will not be run."""
-        if entry is None or entry.held is None or entry.parked:
+        """What of the job is due, and waits for one of its runs to end or is left of an earlier claim, will not be run."""
+        if entry is None or entry.parked:
             return
+        first = entry.due if entry.held is None and entry.until < ALWAYS else entry.held
         until = min(entry.lane.may_run_until(self._clock), entry.until)
-        if entry.held <= until:
-            self._settle_span(entry.lane, entry.job, Span(Outcome.SKIPPED, entry.held, until + 1, reason))
+        if first is not None and first <= until:
+            self._settle_span(entry.lane, entry.job, Span(Outcome.SKIPPED, first, until + 1, reason))
 
     # -- messages -------------------------------------------------------------------------------------------------
 

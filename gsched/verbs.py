@@ -361,21 +361,25 @@ class JobVerbs(Parts):
     def run_job(self, job_id: str, jobstore: str | None = None) -> str:
         """Run a job once, now, paused or not; its schedule stays as it is.
 
-        It counts for max_instances: while so many runs are in progress, the request is skipped.
+        It counts for max_instances: while so many runs are in progress, the request is skipped. With a store that
+        processes share, this scheduler need not run.
 
         :return: the id of the run
         :raises JobNotFoundError: if there is no such job
         :raises InvalidJobError: if it is parked
+        :raises SchedulerNotRunningError: if nobody could run it
         """
         return self._at_home(self._request_run, job_id, jobstore)
 
     def _request_run(self, job_id: str, jobstore: str | None) -> str:
-        self._require_running()
         job = self._find(job_id, jobstore)
+        store = self._store(job.jobstore)
+        if not store.shared:  # else another process may run it
+            self._require_running()
         if job.parked is not None:
             raise InvalidJobError(f"job {job_id!r} cannot be run: {job.parked}")
         request = uuid.uuid4().hex
-        self._store(job.jobstore).request_run(job, request)
+        store.request_run(job, request)
         return f"{job_id}!{request}"
 
     def get_running(self, job_id: str | None = None, jobstore: str | None = None) -> list[Run]:

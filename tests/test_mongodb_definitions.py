@@ -378,6 +378,13 @@ def test_a_run_request_is_noted(site, store):
         store.request_run(job("gone"), "r2")
 
 
+def test_a_scheduler_that_does_not_run_may_request_a_run(site):
+    scheduler = site.scheduler()
+    scheduler.add_job(poll, "interval", hours=1, id="a")
+    name = scheduler.run_job("a")
+    assert [f"a!{request['id']}" for request in site.one()["requests"]] == [name]
+
+
 def test_a_job_that_its_owner_parked_is_listed_so(site, store):
     add(store, job("a"), job("b"))
     site.jobs.update_one({"_id": "a"}, {"$set": {"parked": "no executor"}})

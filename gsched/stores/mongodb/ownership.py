@@ -387,8 +387,8 @@ class Ownership:
         free = set(self._cluster.free_slots(tenure.node))
         if free - wanted:  # an attempt to take them may have succeeded, and they are not wanted any more
             self._cluster.give_back_slots(tenure.node, free - wanted)
-        if free & wanted:
-            self._slots.take(free & wanted, names)
+        now = self._now()
+        self._slots.take([number for number in free & wanted if self._slots.may_be_taken(number, now)], names)
         if names - self._dead:
             self._slots.take_over_runs(list(tenure.slots), names - self._dead)
         self._dead = names

@@ -54,6 +54,7 @@ class Slots:
         self._attaching: list[SlotRecord] = []  # an attempt to attach these may or may not have happened
         self._dead: Collection[str] = ()  # the nodes that were known to be dead then
         self._releasing: dict[int, int] = {}  # the same of releasing; with their fences
+        self._released: dict[int, int] = {}  # until when the hub runs what is due in slots that were ours
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
         self._rescues: deque[Rescue] = deque()  # what the hub does not know yet
         self._rescued: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
@@ -67,6 +68,12 @@ class Slots:
             taken = self._cluster.take_slots(self._tenure.node, ordered[start : start + AT_ONCE])
             if taken:
                 self._load({slot.number: slot for slot in taken}, dead)
+
+    def may_be_taken(self, number: int, now: int) -> bool:
+        """Whether the hub has run all that was claimed in the slot when it was ours before, if it was."""
+        if self._released.get(number, now) < now:
+            del self._released[number]
+        return number not in self._released
 
     def settle(self) -> None:
         """Bring to an end what an error left open. The watermark must not advance before: it would cover, or not
@@ -82,6 +89,7 @@ class Slots:
         self._releasing.update((number, self._tenure.slots[number].fence) for number in numbers)
         for number in numbers:
             self._open.pop(number, None)
+            self._released[number] = self._tenure.watermark
         for job_id in self._tenure.let_go(numbers):
             self._hub.post(Dropped(job_id, self._tenure.watermark))
         self._release_in_database()

@@ -229,7 +229,7 @@ class Hub:
                 lane.let_go(entry)
 
     def _give_up(self, entry: Entry | None, reason: str) -> None:
-        """What of the job is due, and waits for one of its runs to end or is left of an earlier claim, will not be run."""
+        """What of the job is due, and waits for a run of it to end or is left of an earlier claim, will not be run."""
         if entry is None or entry.parked:
             return
         first = entry.due if entry.held is None and entry.until < ALWAYS else entry.held

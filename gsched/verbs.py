@@ -464,16 +464,17 @@ class JobVerbs(Parts):
     def _explain(self, job_id: str, instant: int, jobstore: str | None) -> Explanation:
         try:
             job = self._find(job_id, jobstore)
-        except JobNotFoundError:
+            store = self._store(job.jobstore)
+            figures = store.figures(job_id)
+        except JobNotFoundError:  # by now, at least: jobs end at any moment
             return self._explain_removed(job_id, instant, jobstore)
-        store = self._store(job.jobstore)
         earlier = instant - (job.misfire_grace_ms or 0)
         account = store.account(job, instant)
         case = Case(
             job_id, instant, self.now_ms(), job, account,
             records=store.runs(RunQuery(job_id, None, instant, instant + 1)),
             missed=store.runs(RunQuery(job_id, "missed", earlier, instant + 1)),
-            figures=store.figures(job_id),
+            figures=figures,
         )  # fmt: skip
         return explain(case)
 

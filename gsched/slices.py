@@ -6,7 +6,7 @@ from time import perf_counter
 
 import gevent
 
-SLICE_SECONDS = 0.003
+SLICE_SECONDS = 0.002
 
 
 class Slice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .simulation import Simulation
+from .simulation import STORMS, Simulation
 
 
 def main() -> int:
@@ -13,12 +13,13 @@ def main() -> int:
     parser.add_argument("first", nargs="?", type=int, default=0)
     parser.add_argument("last", nargs="?", type=int, default=100)
     parser.add_argument("--seed", type=int, help="only this one")
+    parser.add_argument("--storm", choices=STORMS, help="much of one kind of trouble, instead of any")
     parser.add_argument("--trace", action="store_true", help="print what happens")
     options = parser.parse_args()
     seeds = range(options.first, options.last) if options.seed is None else [options.seed]
     bad = dispatched = gaps = 0
     for seed in seeds:
-        verdict = Simulation(seed, show=print if options.trace else None).run()
+        verdict = Simulation(seed, STORMS.get(options.storm), show=print if options.trace else None).run()
         dispatched += verdict.dispatched
         gaps += verdict.gaps
         bad += bool(verdict.problems)

@@ -169,7 +169,7 @@ class SimCluster:
             mine = self._db.nodes[node]
             if mine.alive:
                 mine.acked, mine.alive = acked, False
-                if acked < mine.watermark and any(slot.owner == node for slot in self._db.slots.values()):
+                if any(slot.owner == node for slot in self._db.slots.values()):
                     self._watch.buried(node)  # it could not hand over in time: what became of the rest, nobody knows
 
         self.step(f"leave {node} {acked}", do)

@@ -45,6 +45,7 @@ class Dispatch:
     process: Process
     node: str | None
     attempt: int
+    at: int
     ended: bool = False
 
     def __repr__(self) -> str:
@@ -117,7 +118,7 @@ class Ledger:
         self._world.note(f"{process.name} runs {run!r} {which} of {process.node()}")
         self.count += 1
         self.check_owners([slot_of(run.job.id)])
-        dispatch = Dispatch(process, process.node(), run.attempt)
+        dispatch = Dispatch(process, process.node(), run.attempt, self._world.now)
         if run.request is not None:
             self._check_again(run.request, run, self._requests[run.request].dispatches)
             self._requests[run.request].dispatches.append(dispatch)
@@ -155,7 +156,7 @@ class Ledger:
                 dispatch.ended = True
                 return
         if run.request is None:  # it was not even dispatched
-            dispatches.append(Dispatch(process, process.node(), run.attempt, ended=True))
+            dispatches.append(Dispatch(process, process.node(), run.attempt, self._world.now, ended=True))
 
     def settled(self, process: Process, job: Job, span: Span) -> None:
         self._world.note(f"{process.name} settles {job.id} {span}")
@@ -254,16 +255,19 @@ class Ledger:
         holders = [process.first_undecided(job.id) for process in self.processes if not process.dead]
         if any(held is not None and held <= instant for held in holders):
             return
-        if self._is_in_gap(job, instant):
+        if self._is_in_gap(job, instant, dispatches):
             self.gaps += 1
             self._world.note(f"{job.id} {instant} is in the gap")
         else:
             self._problem(f"{job.id} {key} recover={job.recover} is missing; dispatched by {dispatches}")
 
-    def _is_in_gap(self, job: Job, instant: int) -> bool:
-        """Whether the node that claimed it gave its slot away, and died before it was run or written down."""
+    def _is_in_gap(self, job: Job, instant: int, dispatches: list[Dispatch]) -> bool:
+        """Whether the node that claimed it gave its slot away, and died before it was run or written down.
+
+        What was in progress when the slot was given away was written down.
+        """
         for process, node, slot, at, watermark in self._released:
-            if slot != slot_of(job.id) or instant > watermark:
+            if slot != slot_of(job.id) or instant > watermark or any(dispatch.at < at for dispatch in dispatches):
                 continue
             killed, held = self._killed.get(process, -1), process.first_undecided(job.id)
             if at <= killed <= at + JUST_RELEASED or (killed >= at and held is not None and held <= instant):

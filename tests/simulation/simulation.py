@@ -59,6 +59,18 @@ def scenario_of(world: World) -> Scenario:
     )
 
 
+STORMS = {
+    "pauses": Scenario(3, 6, ("pause", "pause", "join"), (), slowness=0.1, writes=0.5),
+    "beats": Scenario(3, 4, ("pause",), (), slowness=0.5, writes=0.1),
+    "kills": Scenario(3, 6, ("kill", "kill", "join"), (), slowness=0.1, writes=0.3),
+    "stops": Scenario(3, 6, ("stop", "cut", "outage"), (("silent", 0.05),), slowness=0.1),
+    "moves": Scenario(2, 6, ("stop", "join", "kill"), (), slowness=0.1, writes=0.1),
+    "late writes": Scenario(3, 6, ("pause", "cut", "kill"), (("late", 0.1), ("silent", 0.05)), 0.1, 0.3, 0.5),
+    "users": Scenario(2, 3, ("kill", "join"), (("silent", 0.03),), slowness=0.3, feed_trouble=0.3, writes=0.9),
+}
+"""Much of one kind of trouble."""
+
+
 class Simulation:
     """Runs one seed.
 

@@ -388,7 +388,7 @@ class Ownership:
         if free - wanted:  # an attempt to take them may have succeeded, and they are not wanted any more
             self._cluster.give_back_slots(tenure.node, free - wanted)
         now = self._now()
-        self._slots.take([number for number in free & wanted if self._slots.may_be_taken(number, now)], names)
+        self._slots.take([number for number in free & wanted if self._slots.may_be_taken(number, now)])
         if names - self._dead:
             self._slots.take_over_runs(list(tenure.slots), names - self._dead)
         self._dead = names

@@ -52,7 +52,6 @@ class Slots:
         self._keep_alive = keep_alive
         self._look_at = look_at
         self._attaching: list[SlotRecord] = []  # an attempt to attach these may or may not have happened
-        self._dead: Collection[str] = ()  # the nodes that were known to be dead then
         self._releasing: dict[int, int] = {}  # the same of releasing; with their fences
         self._released: dict[int, int] = {}  # until when the hub runs what is due in slots that were ours
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
@@ -60,14 +59,14 @@ class Slots:
         self._rescued: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
         self._over: list[RunRecord] = []  # those of them that the hub knows
 
-    def take(self, numbers: Collection[int], dead: Collection[str]) -> None:
+    def take(self, numbers: Collection[int]) -> None:
         """Take those of the slots that are free, with what was in progress in them on dead nodes."""
         ordered = sorted(numbers)
         for start in range(0, len(ordered), AT_ONCE):
             self._keep_alive()
             taken = self._cluster.take_slots(self._tenure.node, ordered[start : start + AT_ONCE])
             if taken:
-                self._load({slot.number: slot for slot in taken}, dead)
+                self._load({slot.number: slot for slot in taken})
 
     def may_be_taken(self, number: int, now: int) -> bool:
         """Whether the hub has run all that was claimed in the slot when it was ours before, if it was."""
@@ -81,7 +80,7 @@ class Slots:
         if self._releasing:
             self._release_in_database()
         if self._attaching:
-            self._load({slot.number: slot for slot in self._attaching}, self._dead)
+            self._load({slot.number: slot for slot in self._attaching})
         self._rescue_all()
 
     def release(self, numbers: Collection[int]) -> None:
@@ -106,16 +105,17 @@ class Slots:
         self._cluster.release_slots(self._tenure.node, self._releasing, self._tenure.watermark)
         self._releasing.clear()
 
-    def _load(self, slots: dict[int, SlotRecord], dead: Collection[str]) -> None:
+    def _load(self, slots: dict[int, SlotRecord]) -> None:
         """Read the jobs of slots that we own, then attach the slots, then run the jobs."""
         found: list[JobRecord] = []
         for batch in self._cluster.jobs_in(slots.keys(), self._tenure.horizon):
             found += batch
             if not self._attaching:
                 self._keep_alive()
+        dead = [node.id for node in self._cluster.nodes() if not node.alive]  # by now
         written = self._written_runs(slots.keys(), dead)
         requested = self._cluster.requested(slots.keys())
-        self._attaching, self._dead = list(slots.values()), dead
+        self._attaching = list(slots.values())
         attached = self._cluster.attach_slots(self._tenure.node, slots.keys(), self._tenure.watermark)
         self._attaching = []
         self._open.update(dict.fromkeys(attached, self._tenure.watermark))

@@ -82,7 +82,8 @@ class Ledger:
         self._requests: dict[str, Request] = {}
         self._buried: dict[str, int] = {}
         self._killed: dict[Process, int] = {}
-        self._released: list[tuple[Process, str | None, int, int, int]] = []
+        self._releasing: dict[tuple[Process, int], int] = {}
+        self._released: list[tuple[Process, str | None, int, int, int, int]] = []
 
     def _problem(self, text: str) -> None:
         self._world.note(f"PROBLEM {text}")
@@ -197,8 +198,13 @@ class Ledger:
     def killed(self, process: Process) -> None:
         self._killed[process] = self._world.now
 
+    def releasing(self, process: Process, slots: Iterable[int]) -> None:
+        """A node begins to give slots away; before, it writes down what is in progress in them."""
+        self._releasing.update(((process, slot), self._world.now) for slot in slots)
+
     def released(self, process: Process, node: str, slot: int, watermark: int) -> None:
-        self._released.append((process, node, slot, self._world.now, watermark))
+        begun = self._releasing.get((process, slot), self._world.now)
+        self._released.append((process, node, slot, begun, self._world.now, watermark))
 
     def advances(self, node: str, document: NodeDocument, acked: int) -> None:
         """What a node says has ended must have ended, or be written down."""
@@ -266,8 +272,8 @@ class Ledger:
 
         What was in progress when the slot was given away was written down.
         """
-        for process, node, slot, at, watermark in self._released:
-            if slot != slot_of(job.id) or instant > watermark or any(dispatch.at < at for dispatch in dispatches):
+        for process, node, slot, begun, at, watermark in self._released:
+            if slot != slot_of(job.id) or instant > watermark or any(dispatch.at < begun for dispatch in dispatches):
                 continue
             killed, held = self._killed.get(process, -1), process.first_undecided(job.id)
             if at <= killed <= at + JUST_RELEASED or (killed >= at and held is not None and held <= instant):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +17,7 @@ from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run
 from gsched.stores.base import HubSide
 from gsched.stores.mongodb.cluster import RunRecord
 from gsched.stores.mongodb.ownership import Ownership, Pace
-from gsched.stores.mongodb.tenure import slot_of
+from gsched.stores.mongodb.tenure import Tenure, slot_of
 
 from .cluster import Database, SimCluster
 from .ledger import Ledger
@@ -211,8 +211,18 @@ class SimStore:
     def start(self, hub: HubSide, paused: bool) -> None:
         clock = self._process.clock
         self.ownership = Ownership(self._cluster, clock, hub, self._name, PACE)
+        self._watch_releases(self.ownership)
         self._world.spawn(self._process, self._run)
         self._world.spawn(self._process, self._write)
+
+    def _watch_releases(self, ownership: Ownership) -> None:
+        release = ownership._release
+
+        def watched(tenure: Tenure, numbers: Collection[int]) -> None:
+            self._process.ledger.releasing(self._process, numbers)
+            release(tenure, numbers)
+
+        ownership._release = watched  # type: ignore[method-assign]
 
     def pause(self) -> None:
         assert self.ownership is not None

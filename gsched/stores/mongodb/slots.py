@@ -131,13 +131,13 @@ class Slots:
 
     def _run(self, record: JobRecord, slot: SlotRecord) -> None:
         job, due = record.job, first_after(record, slot.watermark)
+        if record.admitted and record.is_late:
+            self._tenure.late[job.id] = record.late_until
         if not record.admitted or job.parked is not None or record.was_parked is not None or due is None:
             # A job whose trigger has ended is removed as soon as the hub has it: after what is rescued of it.
             self._look_at([job.id])
         if not record.admitted or job.parked is not None or due is None:
             return
-        if record.is_late:
-            self._tenure.late[job.id] = record.late_until
         self._tenure.know(record)
         self._hub.post(Admitted(job, due, slot.fence))
 

@@ -91,3 +91,22 @@ class AllowedFunctions:
 
     def _allows(self, module: str) -> bool:
         return any(module == allowed or module.startswith(allowed + ".") for allowed in self._modules)
+
+
+class UnresolvedFunctions(AllowedFunctions):
+    """For programs that look at jobs and never run them: every reference is taken as it is, and nothing is imported."""
+
+    def resolve(self, ref: str) -> Callable[..., Any]:
+        """Something that stands for the function. Raises FuncRefError if the text is no reference."""
+        module, colon, qualname = ref.partition(":")
+        if not (module and colon and qualname):
+            raise FuncRefError(f"{ref!r} is not a function reference; write it as 'package.module:function'")
+        return _NotHere(ref)
+
+
+class _NotHere:
+    def __init__(self, ref: str) -> None:
+        self.__qualname__ = ref
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        raise FuncRefError(f"{self.__qualname__!r} is not resolved here")

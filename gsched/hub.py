@@ -41,7 +41,6 @@ from gsched.stores.base import (
 from gsched.threads import thread_ident
 
 CLOCK_JUMP_MS = 500
-SUMMARY_SECONDS = 60.0
 
 
 class Hub:
@@ -52,9 +51,10 @@ class Hub:
     trigger, a store, an executor or a listener ends it.
     """
 
-    def __init__(self, clock: Clock, bus: EventBus) -> None:
+    def __init__(self, clock: Clock, bus: EventBus, summary_every: float | None) -> None:
         self._clock = clock
         self._bus = bus
+        self._summary_every = float("inf") if summary_every is None else summary_every
         self._lanes: dict[str, Lane] = {}
         self._executors: dict[str, BaseExecutor] = {}
         self._leaving: list[BaseExecutor] = []  # removed, with runs in progress
@@ -80,7 +80,7 @@ class Hub:
         self._loop = get_hub().loop
         self._paused = paused
         self._offset = self._clock_offset()
-        self._next_summary = self._clock.monotonic() + SUMMARY_SECONDS
+        self._next_summary = self._clock.monotonic() + self._summary_every
         self.ticked = self._clock.monotonic()
         greenlet = gevent.spawn(self._run)
         greenlet.name = "gsched-hub"
@@ -451,7 +451,7 @@ class Hub:
     def _summarize(self) -> None:
         now = self._clock.monotonic()
         if now >= self._next_summary:
-            self._next_summary = now + SUMMARY_SECONDS
+            self._next_summary = now + self._summary_every
             said = self.figures.summary()
             self._bus.emit(SchedulerEvent(events.EVENT_SUMMARY, running=self.in_progress, **said))
 

@@ -7,6 +7,7 @@ from datetime import tzinfo
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from gsched import events
@@ -33,7 +34,8 @@ STORES: Final = {
     "mongodb": "gsched.stores:MongoDBJobStore",
 }
 SETTINGS: Final = (
-    "jobstores", "executors", "job_defaults", "timezone", "clock", "name", "modules", "run_events", "blocked_hub_after"
+    *("jobstores", "executors", "job_defaults", "timezone", "clock", "name", "modules", "functions", "run_events"),
+    *("blocked_hub_after", "summary_every"),
 )  # fmt: skip
 
 T = TypeVar("T")
@@ -81,10 +83,13 @@ class Parts:
             raise ConfigurationError(f"run_events: expected one of {', '.join(RUN_EVENTS)}, got {run_events!r}")
         self.name = str(settings.get("name", "gsched"))
         self.timezone: tzinfo = timezone
-        self.blocked_hub_after = _seconds_or_none(settings.get("blocked_hub_after", 1.0))
+        self.blocked_hub_after = _seconds_or_none(settings, "blocked_hub_after", 1.0)
+        self.summary_every = _seconds_or_none(settings, "summary_every", 60.0)
         self._clock: Clock = settings.get("clock") or SystemClock()
         self._job_defaults = defaults
-        self._allowed = AllowedFunctions(_modules(settings.get("modules", ())))
+        self._allowed: AllowedFunctions = settings.get("functions") or AllowedFunctions(
+            _modules(settings.get("modules", ()))
+        )
         self._calls = CallChecker()
         self._executors, self._stores, self._implicit = {}, {}, {}
         self._listen_for_log(run_events)
@@ -191,6 +196,11 @@ class Parts:
         if shutdown:
             self._let_go(store.close)
         self._bus.emit(SchedulerEvent(events.EVENT_JOBSTORE_REMOVED, alias))
+
+    @property
+    def stores(self) -> Mapping[str, BaseJobStore]:
+        """The job stores by alias, as they are now."""
+        return MappingProxyType(self._stores)
 
     def _store(self, alias: str) -> BaseJobStore:
         try:
@@ -313,8 +323,9 @@ def _typed_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
     return meant
 
 
-def _seconds_or_none(value: Any) -> float | None:
-    return None if value is None else as_seconds(value, "blocked_hub_after")
+def _seconds_or_none(settings: Mapping[str, Any], setting: str, default: float) -> float | None:
+    value = settings.get(setting, default)
+    return None if value is None else as_seconds(value, setting)
 
 
 def _modules(value: Any) -> list[str]:

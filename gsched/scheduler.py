@@ -40,9 +40,11 @@ class GeventScheduler(JobVerbs):
     - job_defaults: mapping of job options to what they are when a job does not say
     - timezone: name or tzinfo for triggers that name none (default: this machine's)
     - modules: modules in which function references from stores and imports may be resolved
+    - functions: instead of modules, a `gsched.funcref.AllowedFunctions` of your own
     - name: the scheduler's name in log lines (default: "gsched")
     - run_events: which runs are logged: "all", "failures" (default) or "none"
     - blocked_hub_after: report code that holds gevent's hub for so many seconds (default: 1; None: never)
+    - summary_every: seconds between two summaries of runs, the event `runs.summary` (default: 60; None: never)
     - clock: a clock, for tests
 
     Stores and executors are objects, or mappings with "type" and the type's arguments.
@@ -101,7 +103,7 @@ class GeventScheduler(JobVerbs):
         self._stopping, self._paused = False, paused
         self._finished.clear()
         self._bus.attach()
-        hub = self._hub = Hub(self._clock, self._bus)
+        hub = self._hub = Hub(self._clock, self._bus, self.summary_every)
         self._greenlet = hub.start(paused)
         try:
             for alias, executor in self._executors.items():
@@ -177,6 +179,16 @@ class GeventScheduler(JobVerbs):
         for store in self._stores.values():
             self._let_go(store.close)
         self._hub = self._home = None
+
+    def close(self) -> None:
+        """Let go of what the stores of a scheduler that does not run hold open: connections, an embedded MongoDB.
+
+        They are opened anew when they are needed. A scheduler that runs is closed by `shutdown`.
+        """
+        if self._hub is not None:
+            raise SchedulerAlreadyRunningError
+        for store in self._stores.values():
+            self._let_go(store.close)
 
     def _cut(self, hub: Hub) -> None:
         """Cancel what is in progress, and wait until the last step of that, which succeeds always."""

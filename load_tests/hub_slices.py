@@ -1,7 +1,10 @@
 """How long the event loop does not turn when 50,000 jobs are due at once.
 
-- "alone": no-ops; a timer in the loop, every millisecond, notes how long it was since the last time: by the wall
-  clock, and by CPU time, which is what we held the loop with (the wall clock counts other programs, too)
+- "alone": no-ops, several bursts in a row; a timer in the loop, every millisecond, notes how long it was since the
+  last time: by the wall clock, and by CPU time, which is what we held the loop with (the wall clock counts other
+  programs, too). The jobs are frozen after they were added (gc.freeze), as the runner does and the documentation
+  advises: else the garbage collector looks through all of them once more, at a time of its choosing
+- "thawed": the same without that, one burst soon after adding; beside it how long a full collection takes then
 - "alone_io": the same with jobs that wait 50 ms; beside it "raw", as many greenlets that sleep as long: they all wake
   in one turn of the loop, which gevent does not slice
 - "serving": gevent.pywsgi in the same process answers a client process; its request latency before and in the burst
@@ -10,6 +13,7 @@ Run: python load_tests/hub_slices.py
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import subprocess
@@ -32,18 +36,20 @@ from gsched import GeventScheduler
 JOBS, QUICK_JOBS = 50_000, 20_000
 POOL = 10_000
 CALM_SECONDS = 1.5
+EVERY_SECONDS = 5  # between bursts that follow each other
 CLIENTS = 2
 
 
 def measure(quick: bool) -> Results:
     """Each in a process of its own; some bursts of no-ops, and one of jobs that wait for I/O."""
     jobs = QUICK_JOBS if quick else JOBS
-    bursts = 1 if quick else 5
-    alone = [fresh(__file__, "alone", quick) for _ in range(bursts)]
+    alone = fresh(__file__, "alone", quick)
+    thawed = [fresh(__file__, "thawed", quick) for _ in range(1 if quick else 3)]
     waiting = fresh(__file__, "alone_io", quick)
     serving = [fresh(__file__, "serving", quick) for _ in range(1 if quick else 2)]
     raw = fresh(__file__, "raw", quick)
-    held = [one["burst"]["cpu_max"] for one in alone]
+    debts = [one["burst"]["cpu_max"] for one in thawed]
+    held = [burst["cpu_max"] for burst in alone["bursts"]]
     one = serving[-1]
     chart = {name: one.pop(f"{name}_all") for name in ("calm", "burst")}
     for other in serving[:-1]:
@@ -52,22 +58,45 @@ def measure(quick: bool) -> Results:
         [
             promise(f"{jobs:,} no-ops due at once: longest hold of the loop, CPU", max(held), at_most=10, unit="ms"),
             promise("its median over the bursts, for information", median(held), unit="ms"),
-            promise("the same by the wall clock", max(one["burst"]["wall_max"] for one in alone), unit="ms"),
+            promise("the same by the wall clock", max(burst["wall_max"] for burst in alone["bursts"]), unit="ms"),
+            promise("the same soon after adding, without gc.freeze", max(debts), unit="ms"),
+            promise("a full garbage collection then", max(one["collection"] for one in thawed), unit="ms"),
             promise("the same, jobs of 50 ms I/O, CPU", waiting["burst"]["cpu_max"], unit="ms"),
             promise("10,000 greenlets that sleep 50 ms, CPU", raw["burst"]["cpu_max"], unit="ms"),
             promise("a web request meanwhile: p99", one["burst"]["p99"], unit="ms"),
             promise("a web request before: p99", one["calm"]["p99"], unit="ms"),
         ],
-        {"alone": alone, "alone_io": waiting, "raw": raw, "serving": serving},
+        {"alone": alone, "thawed": thawed, "alone_io": waiting, "raw": raw, "serving": serving},
         shares(f"Requests while {jobs:,} jobs are due at once", "ms", chart),
     )
 
 
-def alone(func: Callable[[], None], quick: bool) -> dict[str, Any]:
-    """The loop's own lag in a burst."""
+def alone(quick: bool) -> dict[str, Any]:
+    """The loop's own lag in bursts that follow each other, with all that was loaded frozen."""
+    probe, jobs = Probe(), QUICK_JOBS if quick else JOBS
+    scheduler, due = loaded(counted, jobs, seconds=EVERY_SECONDS)
+    wait_until(due - CALM_SECONDS)
+    gc.collect()
+    gc.freeze()
+    bursts = []
+    for burst in range(2 if quick else 5):
+        began = due + burst * EVERY_SECONDS
+        wait_until(began + EVERY_SECONDS - 0.5)
+        if runs_so_far() != jobs * (burst + 1):
+            raise RuntimeError(f"burst {burst + 1}: {runs_so_far():,} runs")
+        bursts.append(probe.lag(began, began + EVERY_SECONDS - 0.5))
+    scheduler.shutdown()
+    return {"calm": probe.lag(due - CALM_SECONDS + 0.5, due), "bursts": bursts}
+
+
+def thawed(func: Callable[[], None], quick: bool) -> dict[str, Any]:
+    """The loop's own lag in one burst, and how long a full garbage collection takes after it."""
     probe = Probe()
-    burst, began = run_burst(func, quick)
-    return {"seconds": burst - began, "calm": probe.lag(began - CALM_SECONDS, began), "burst": probe.lag(began, burst)}
+    finished, began = run_burst(func, quick)
+    before = time.process_time()
+    gc.collect()
+    collection = (time.process_time() - before) * 1000
+    return {"seconds": finished - began, "collection": collection, "burst": probe.lag(began, finished)}
 
 
 def raw_sleepers(quick: bool) -> dict[str, Any]:
@@ -96,19 +125,29 @@ def serving(quick: bool) -> dict[str, Any]:
 
 def run_burst(func: Callable[[], None], quick: bool) -> tuple[float, float]:
     """Let many jobs be due at once; when all have run, and when they were due, by the wall clock."""
-    scheduler = GeventScheduler()
-    jobs = QUICK_JOBS if quick else JOBS
-    due = datetime.now(UTC) + timedelta(seconds=CALM_SECONDS + jobs / 8000)  # adding takes a while
-    scheduler.add_jobs(
-        {"func": func, "trigger": "interval", "hours": 1, "start_date": due, "id": f"job-{n}"} for n in range(jobs)
-    )
-    scheduler.start()
-    before = runs_so_far()
+    jobs, before = QUICK_JOBS if quick else JOBS, runs_so_far()
+    scheduler, due = loaded(func, jobs, hours=1)
     while runs_so_far() < before + jobs:
         gevent.sleep(0.01)
     finished = time.time()
     scheduler.shutdown()
-    return finished, due.timestamp()
+    return finished, due
+
+
+def loaded(func: Callable[[], None], jobs: int, **every: int) -> tuple[GeventScheduler, float]:
+    """A scheduler that runs, with jobs that are all due at once, and when, by the wall clock."""
+    due = datetime.now(UTC) + timedelta(seconds=CALM_SECONDS + jobs / 8000)  # adding takes a while
+    scheduler = GeventScheduler()
+    scheduler.add_jobs(
+        {"func": func, "trigger": "interval", **every, "start_date": due, "id": f"job-{n}"} for n in range(jobs)
+    )
+    scheduler.start()
+    return scheduler, due.timestamp()
+
+
+def wait_until(wall_clock: float) -> None:
+    """Sleep until then."""
+    gevent.sleep(max(0.0, wall_clock - time.time()))
 
 
 def slow() -> None:
@@ -180,6 +219,6 @@ if __name__ == "__main__":
     if "--client" in sys.argv:
         client(int(sys.argv[-1]))
     else:
-        cases = {"alone": lambda quick: alone(counted, quick), "alone_io": lambda quick: alone(slow, quick)}
-        cases |= {"raw": raw_sleepers, "serving": serving}
+        cases = {"alone": alone, "raw": raw_sleepers, "serving": serving}
+        cases |= {"thawed": lambda quick: thawed(counted, quick), "alone_io": lambda quick: thawed(slow, quick)}
         run("hub_slices", measure, cases)

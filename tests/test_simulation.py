@@ -1,6 +1,6 @@
 """The claim protocol under seeded faults: the real hub and ownership code over a simulated database and time.
 
-More seeds: python -m tests.simulation FIRST LAST. One of them, with its log: --seed N --trace, and --storm for a kind of trouble.
+More seeds: python -m tests.simulation FIRST LAST; one of them, with its log: --seed N --trace; a storm: --storm NAME.
 """
 
 from __future__ import annotations
@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from simulation.mutations import MUTATIONS
 from simulation.simulation import STORMS, Simulation
 
-BLOCK = 25  # seeds per test
-BLOCKS = 8
-STORMY = 15  # seeds of each storm
+SEEDS = 2000  # of any trouble
+PROCESSES = 2  # that share them
+STORMY = 50  # seeds of each storm
 ENOUGH = 100  # seeds within which a missing guard shows
+
+ROOT = Path(__file__).parent.parent
 
 # Each guard of the protocol that can be taken away: the storm in which that shows, and a seed where it did.
 SHOWS_IN: dict[str, tuple[str | None, int]] = {
@@ -76,25 +79,27 @@ def problems_of(seed: int, storm: str | None = None) -> list[str]:
         return [f"{type(error).__name__}: {error}"]
 
 
-def failures(first: int, last: int, storm: str | None = None) -> list[str]:
-    """The seeds that fail, with how to replay them."""
-    option = f" --storm '{storm}'" if storm else ""
-    found = {seed: problems_of(seed, storm) for seed in range(first, last)}
-    return [
-        f"{problems[0]} (replay: python -m tests.simulation --seed {seed}{option} --trace)"
-        for seed, problems in found.items()
-        if problems
-    ]
+@pytest.fixture(scope="module")
+def searching() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that look for a seed that fails, while the tests about guards run."""
+    share = SEEDS // PROCESSES
+    started = [search(str(first), str(first + share)) for first in range(0, SEEDS, share)]
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
-def test_every_instant_is_claimed_once_and_has_an_outcome_whatever_goes_wrong(block: int) -> None:
-    assert not failures(block * BLOCK, (block + 1) * BLOCK)
+def search(*arguments: str, hash_seed: int = 0) -> subprocess.Popen[str]:
+    """python -m tests.simulation, in a process of its own."""
+    command = [sys.executable, "-m", "tests.simulation", *arguments]
+    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("storm", STORMS)
-def test_it_weathers_much_of_one_kind_of_trouble(storm: str) -> None:
-    assert not failures(0, STORMY, storm)
+@pytest.fixture(autouse=True)
+def search_meanwhile(searching: list[subprocess.Popen[str]]) -> None:
+    """Start the search with the first test."""
 
 
 def test_the_same_seed_gives_the_same_history() -> None:
@@ -102,24 +107,33 @@ def test_the_same_seed_gives_the_same_history() -> None:
 
 
 def test_it_does_so_in_every_process() -> None:
-    root = Path(__file__).parent.parent
-    command = [sys.executable, "-m", "tests.simulation", "--seed", "7", "--trace"]
-    printed = [
-        subprocess.run(
-            command, cwd=root, env={**os.environ, "PYTHONHASHSEED": str(seed)}, capture_output=True, text=True, check=True
-        ).stdout
-        for seed in (1, 2)
-    ]
+    searches = [search("--seed", "7", "--trace", hash_seed=seed) for seed in (1, 2)]
+    printed = [process.communicate()[0] for process in searches]
     assert len(printed[0]) > 10_000
     assert printed[0] == printed[1]
+
+
+@pytest.mark.parametrize("storm", STORMS)
+def test_it_weathers_much_of_one_kind_of_trouble(storm: str) -> None:
+    failed = {seed: problems[:1] for seed in range(STORMY) if (problems := problems_of(seed, storm))}
+    assert not failed, f"replay: python -m tests.simulation --seed N --storm '{storm}' --trace"
 
 
 @pytest.mark.parametrize("name", SHOWS_IN)
 def test_a_protocol_without_this_guard_fails(name: str) -> None:
     storm, seed = SHOWS_IN[name]
     with MUTATIONS[name]():
-        assert any(problems_of(each, storm) for each in (seed, *range(ENOUGH))), f"nobody misses the guard against {name}"
+        shows = any(problems_of(each, storm) for each in (seed, *range(ENOUGH)))
+    assert shows, f"nobody misses the guard against {name}"
 
 
 def test_every_guard_is_accounted_for() -> None:
     assert MUTATIONS.keys() == SHOWS_IN.keys() | REDUNDANT
+
+
+def test_every_instant_is_claimed_once_and_has_an_outcome_whatever_goes_wrong(
+    searching: list[subprocess.Popen[str]],
+) -> None:
+    said = [process.communicate()[0] for process in searching]
+    assert [process.returncode for process in searching] == [0] * PROCESSES, "\n".join(said)
+    assert sum(int(text.split(" seeds, ")[0].splitlines()[-1]) for text in said) == SEEDS

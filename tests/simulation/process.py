@@ -80,7 +80,7 @@ class Process:
         self._world = world
         self.ledger = ledger
         self.cluster = SimCluster(world, self, database, ledger)
-        self.hub = Hub(self.clock, SimpleNamespace(mask=EVENT_ALL, emit=self._emit))  # type: ignore[arg-type]
+        self.hub = Hub(self.clock, SimpleNamespace(mask=EVENT_ALL, emit=self._emit), 60.0)  # type: ignore[arg-type]
         self.executor = SimExecutor(world, self, size=world.random.choice((3, 100)))
         self.store = SimStore(world, self)
         world.spawn(self, self._start)

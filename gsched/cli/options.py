@@ -1,0 +1,60 @@
+"""Options that commands share, made from the declared settings."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from gsched.config import Configuration, Setting, read_configuration, settings
+from gsched.errors import ConfigurationError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PLACE = ("app", "store", "embedded", "memory", "directory")  # what says where the jobs are
+
+
+def configured(*names: str) -> Callable[[F], Callable[..., Any]]:
+    """Decorator: give the command -c/--config and the flags of these settings; it gets a Configuration first.
+
+    Flags that are not given fall back to the environment, then to the file: see read_configuration.
+
+    :param names: fields of Configuration
+    """
+    chosen = [setting for setting in settings() if setting.name in names]
+
+    def decorate(command: F) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def configure(*args: Any, config: str | None, **options: Any) -> Any:
+            flags = {s.name: value for s in chosen if (value := options.pop(s.name)) is not None}
+            return command(_configuration(config, flags), *args, **options)
+
+        for setting in reversed(chosen):
+            _option(setting)(configure)
+        return click.option(
+            "-c", "--config", envvar="GSCHED_CONFIG", metavar="FILE", help="Configuration file (gsched.toml)."
+        )(configure)
+
+    return decorate
+
+
+def _option(setting: Setting) -> Callable[[Any], Any]:
+    return click.option(
+        *setting.flags,
+        setting.name,
+        is_flag=setting.is_switch,
+        default=None,
+        metavar=setting.metavar,
+        help=f"{setting.help[0].upper()}{setting.help[1:]}.  [{setting.variable}]",
+    )
+
+
+def _configuration(path: str | None, flags: dict[str, Any]) -> Configuration:
+    try:
+        return read_configuration(path, flags)
+    except ConfigurationError as error:
+        if str(error).startswith("--"):  # a flag's value: wrong usage
+            raise click.UsageError(str(error)) from None
+        raise

@@ -1,0 +1,31 @@
+"""Which jobs a command acts on: the scheduler that the configuration names, not started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gsched.cli.exits import CommandFailed, Exit
+from gsched.config import Configuration
+from gsched.runner.building import control_scheduler
+from gsched.scheduler import GeventScheduler
+from gsched.stores import MemoryJobStore
+
+
+@contextmanager
+def target(configuration: Configuration) -> Iterator[GeventScheduler]:
+    """A scheduler with the configured store, to look at jobs and change them; closed at the end.
+
+    Raises CommandFailed where the jobs are in another process's memory.
+    """
+    scheduler = control_scheduler(configuration)
+    try:
+        if all(isinstance(store, MemoryJobStore) for store in scheduler.stores.values()):
+            raise CommandFailed(
+                "a memory store is inside the process that runs it, and out of reach from here",
+                Exit.INVALID,
+                "run with --embedded or --store URL; then name the same here (--store, -c, or -A)",
+            )
+        yield scheduler
+    finally:
+        scheduler.close()

@@ -1,0 +1,91 @@
+"""Reads gsched.toml, the environment and flags into a Configuration."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from gsched.config.settings import Configuration, Setting, settings
+from gsched.errors import ConfigurationError
+
+
+def read_configuration(
+    path: str | os.PathLike[str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Configuration:
+    """The configuration: flags win over environment variables, those over the file.
+
+    Of the store's places (url, embedded, memory) the one named by the stronger source wins.
+
+    :param path: a TOML file; None: none
+    :param flags: what the command line says, by the names of Configuration's fields
+    :param environment: default: the process's own
+    :raises ConfigurationError: for a file that cannot be read or is not TOML, an unknown key, or a wrong value
+    """
+    from_file = dict(_from_file(Path(path))) if path is not None else {}
+    from_environment = dict(_from_environment(os.environ if environment is None else environment))
+    said = flags or {}
+    from_flags = {s.name: s.read(s.flags[-1], said[s.name]) for s in settings() if s.name in said}
+    merged: dict[str, Any] = {}
+    for source in (from_file, from_environment, from_flags):
+        if _places(source):
+            merged = {name: value for name, value in merged.items() if name not in _PLACES}
+        merged |= source
+    if len(places := _places(merged)) > 1:
+        raise ConfigurationError(f"store: name one place: {', '.join(places)} exclude each other")
+    return Configuration(path=None if path is None else str(path), given=frozenset(merged), **merged)
+
+
+_PLACES = ("store", "embedded", "memory")
+
+
+def _places(source: Mapping[str, Any]) -> list[str]:
+    return [name for name in _PLACES if source.get(name)]
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for setting in settings():
+        if setting.variable is not None and setting.variable in environment:
+            yield setting.name, setting.read(setting.variable, environment[setting.variable])
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+    known = {setting.key: setting for setting in settings()}
+    for key, value in _leaves(content, known, ""):
+        if key not in known:
+            raise ConfigurationError(f"{path}: {_unknown(key, known)}")
+        yield _checked(path, known[key], value)
+
+
+def _checked(path: Path, setting: Setting, value: Any) -> tuple[str, Any]:
+    try:
+        return setting.name, setting.read(setting.key, value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def _leaves(table: Mapping[str, Any], known: Mapping[str, Setting], prefix: str) -> Iterator[tuple[str, Any]]:
+    """The settings that a table has, by their whole keys; sections are tables that are no settings themselves."""
+    sections = {".".join(key.split(".")[:depth]) for key in known for depth in range(1, key.count(".") + 1)}
+    for name, value in table.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and key in sections:
+            yield from _leaves(value, known, f"{key}.")
+        else:
+            yield key, value
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    near = get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"the key {key!r} is unknown" + (f"; did you mean {near[0]!r}?" if near else "")

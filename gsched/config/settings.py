@@ -1,0 +1,150 @@
+"""Every setting, declared once: its key in gsched.toml, flag, environment variable, what it takes, default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from gsched.config.values import (
+    choice,
+    duration,
+    free_table,
+    history_successes,
+    optional_duration,
+    switch,
+    tables,
+    text,
+    texts,
+    whole_number,
+)
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Setting(NamedTuple):
+    """One setting.
+
+    :ivar name: the field of Configuration
+    :ivar key: where it is in gsched.toml: "section.name"
+    :ivar read: makes its value from what a file, a flag or a variable says; raises ConfigurationError, naming the key
+    :ivar help: one line for people
+    :ivar flags: on the command line; the last one without its dashes is the variable: --pid-file, GSCHED_PID_FILE
+    :ivar metavar: what stands for its value in help texts
+    """
+
+    name: str
+    key: str
+    read: Callable[[str, Any], Any]
+    help: str
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+
+    @property
+    def variable(self) -> str | None:
+        """Its environment variable; None for what has no flag."""
+        return "GSCHED_" + self.flags[-1].strip("-").upper().replace("-", "_") if self.flags else None
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether its flag takes no value."""
+        return self.read is switch
+
+
+def _setting(
+    key: str, read: Callable[[str, Any], Any], default: Any, help: str, *flags: str, metavar: str | None = None
+) -> Any:
+    declared = {"key": key, "read": read, "help": help, "flags": flags, "metavar": metavar}
+    return field(default_factory=lambda: default, metadata=declared)  # a factory, for tables cannot be hashed
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the runner and the command line are told. Durations are seconds.
+
+    :ivar path: the file that it comes from, if any
+    :ivar given: the names of the fields that were set, by whatever means
+    """
+
+    app: str | None = _setting(
+        "gsched.app", text, None, "application: a GeventScheduler, or a function that makes one",
+        "-A", "--app", metavar="MODULE:NAME",
+    )  # fmt: skip
+    name: str = _setting("gsched.name", text, "gsched", "the scheduler's name in log lines", "--name")
+    timezone: str | None = _setting(
+        "gsched.timezone", text, None, "time zone of triggers that name none (default: this machine's)", "--timezone"
+    )
+    processes: int = _setting(
+        "gsched.processes", whole_number, 1, "how many processes run jobs, under one supervisor", "--processes",
+        metavar="N",
+    )  # fmt: skip
+    probe: str | None = _setting(
+        "gsched.probe", text, None, "serve /livez, /readyz, /metrics there", "--probe", metavar="HOST:PORT"
+    )
+    drain_timeout: float = _setting(
+        "gsched.drain_timeout", duration, 25.0, "how long runs may go on after TERM before they are cancelled",
+        "--drain-timeout", metavar="DURATION",
+    )  # fmt: skip
+    pid_file: str | None = _setting(
+        "gsched.pid_file", text, None, "write the process id there", "--pid-file", metavar="FILE"
+    )
+    blocked_hub_after: float | None = _setting(
+        "gsched.blocked_hub_after", optional_duration, 1.0, "report code that holds the event loop for so long"
+    )
+
+    store: str | None = _setting(
+        "store.url", text, None, "keep jobs in the MongoDB at this URL", "--store", metavar="URL"
+    )
+    embedded: bool = _setting("store.embedded", switch, False, "keep jobs in a private MongoDB", "--embedded")
+    memory: bool = _setting("store.memory", switch, False, "keep jobs in memory only", "--memory")
+    directory: str | None = _setting(
+        "store.directory", text, None, "where the private MongoDB has its data", "--data", metavar="DIRECTORY"
+    )
+    database: str | None = _setting("store.database", text, None, "the database (default: the URL's, else gsched)")
+    collection: str = _setting("store.collection", text, "jobs", "name of the collection of jobs")
+    modules: tuple[str, ...] = _setting(
+        "store.modules", texts, (), "modules in which stored function references may be resolved"
+    )
+    history_keep: float = _setting(
+        "store.history.keep", duration, 14 * 86_400.0, "how long the history of runs is kept"
+    )
+    history_successes: str | int = _setting(
+        "store.history.successes", history_successes, "none", "which successes it has: none, all, sampled:N"
+    )
+    node_ttl: float = _setting(
+        "store.node_ttl", duration, 10.0, "after so long a silence a process is dead to the others"
+    )
+
+    executors: Mapping[str, Any] = _setting(
+        "executors", free_table, NOTHING, "tables of executors by alias: their type and its arguments"
+    )
+    defaults: Mapping[str, Any] = _setting("defaults", free_table, NOTHING, "job options for jobs that do not say")
+
+    log_format: str = _setting(
+        "log.format", choice("auto", "console", "json", "logfmt"), "auto",
+        "auto (console on a terminal, else json), console, json or logfmt", "--log-format", metavar="FORMAT",
+    )  # fmt: skip
+    log_level: str = _setting(
+        "log.level", choice("debug", "info", "warning", "error"), "info", "log lines from this level on"
+    )
+    run_events: str = _setting(
+        "log.run_events", choice("all", "failures", "none"), "failures", "which runs are logged: all, failures, none"
+    )
+    summary_every: float | None = _setting(
+        "log.summary_every", optional_duration, 60.0, "how often a summary of runs is logged; 'never' for none"
+    )
+
+    jobs: tuple[Mapping[str, Any], ...] = _setting("job", tables, (), "jobs that are declared here")
+
+    path: str | None = None
+    given: frozenset[str] = frozenset()
+
+
+def settings() -> tuple[Setting, ...]:
+    """All settings, in the order of the file's sections."""
+    return tuple(_as_setting(each) for each in fields(Configuration) if "key" in each.metadata)
+
+
+def _as_setting(declared: Field[Any]) -> Setting:
+    return Setting(declared.name, **declared.metadata)

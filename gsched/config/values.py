@@ -1,0 +1,95 @@
+"""How the values of settings are read: each function takes the setting's key and what somebody wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gsched.durations import as_seconds
+from gsched.errors import ConfigurationError
+
+
+def text(key: str, value: Any) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"{key}: expected a text, got {value!r}")
+    return value
+
+
+def texts(key: str, value: Any) -> tuple[str, ...]:
+    """A list of texts."""
+    if not isinstance(value, (list, tuple)):
+        raise ConfigurationError(f"{key}: expected a list of texts, got {value!r}")
+    return tuple(text(key, each) for each in value)
+
+
+def whole_number(key: str, value: Any) -> int:
+    """A whole number, at least 1."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{key}: expected a whole number from 1, got {value!r}")
+    return value
+
+
+def switch(key: str, value: Any) -> bool:
+    """True or false; variables say it as text."""
+    meant = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if isinstance(value, str) and value.lower() in meant:
+        return meant[value.lower()]
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{key}: expected true or false, got {value!r}")
+    return value
+
+
+def duration(key: str, value: Any) -> float:
+    """Seconds, from a number of them or text such as "25s"; a number as text is seconds, too."""
+    return as_seconds(_number_or_text(value), key)
+
+
+def optional_duration(key: str, value: Any) -> float | None:
+    """Seconds, or None for "never"."""
+    return None if value == "never" else duration(key, value)
+
+
+def choice(*names: str) -> Callable[[str, Any], str]:
+    """One of these names."""
+
+    def read(key: str, value: Any) -> str:
+        if value not in names:
+            raise ConfigurationError(f"{key}: expected one of {', '.join(names)}, got {value!r}")
+        return str(value)
+
+    return read
+
+
+def history_successes(key: str, value: Any) -> str | int:
+    """"none", "all", or the N of "sampled:N"."""
+    if value in ("none", "all"):
+        return str(value)
+    how, _, every = str(value).partition(":")
+    if how != "sampled" or not every.isdecimal() or int(every) < 1:
+        raise ConfigurationError(f"{key}: expected none, all or sampled:N, got {value!r}")
+    return int(every)
+
+
+def free_table(key: str, value: Any) -> Mapping[str, Any]:
+    """A table whose content somebody else checks."""
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{key}: expected a table, got {value!r}")
+    return MappingProxyType(dict(value))
+
+
+def tables(key: str, value: Any) -> tuple[Mapping[str, Any], ...]:
+    """A list of tables: [[job]]."""
+    if not isinstance(value, (list, tuple)):
+        raise ConfigurationError(f"{key}: expected [[{key}]] entries, got {value!r}")
+    return tuple(free_table(key, each) for each in value)
+
+
+def _number_or_text(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value

@@ -1,0 +1,1 @@
+"""The runner: a process, or several, that runs an application's jobs."""

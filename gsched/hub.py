@@ -261,7 +261,7 @@ class Hub:
             case Claimed(until, horizon, expires):
                 lane.claimed, lane.horizon, lane.expires = until, horizon, expires
             case StoreTime(base):
-                lane.time_base = base
+                lane.follow(base, self._clock)
             case RunRequested(job, request, at):
                 self._run_once(lane, job, at, request=request)
 
@@ -333,8 +333,7 @@ class Hub:
             lane.timetable.add(entry, next_due)
 
     def _submit(self, entry: Entry, run: Run) -> None:
-        if entry.lane.time_base is not None:
-            run.clock_offset = entry.lane.offset(self._clock)
+        run.clock_offset = entry.lane.clock_offset
         entry.running += 1
         self.in_progress += 1
         if self.in_progress == 1:

@@ -51,6 +51,7 @@ class Lane:
         self.expires = 0.0  # monotonic time after which others may have taken over what is claimed
         self.horizon = ALWAYS  # what is due later, the store keeps
         self.time_base: int | None = None  # the store's time less the monotonic one, ms; None: it is the clock's
+        self.clock_offset = 0  # by how many ms the store's time is ahead of the clock, as of the last turn
         self.unread = 0  # messages about jobs and runs that the hub has not handled
         self._held: set[Entry] = set()
 
@@ -142,13 +143,21 @@ class Lane:
         """The store's time, ms. One that is not the clock's does not jump when somebody sets this machine's clock."""
         return clock.now_ms() if self.time_base is None else self.time_base + int(clock.monotonic() * 1000)
 
-    def offset(self, clock: Clock) -> int:
-        """By how many milliseconds the store's time is ahead of the clock."""
-        return 0 if self.time_base is None else self.now(clock) - clock.now_ms()
-
     def may_run_until(self, clock: Clock) -> int:
-        """What is due up to then, in the store's time, may be run now."""
-        return min(self.now(clock), self.claimed) if clock.monotonic() < self.expires else NOTHING_CLAIMED
+        """What is due up to then, in the store's time, may be run now. Called in every turn."""
+        now = self._measured_now(clock)
+        return min(now, self.claimed) if clock.monotonic() < self.expires else NOTHING_CLAIMED
+
+    def follow(self, time_base: int, clock: Clock) -> None:
+        """The store has a time of its own."""
+        self.time_base = time_base
+        self._measured_now(clock)
+
+    def _measured_now(self, clock: Clock) -> int:
+        now = self.now(clock)
+        if self.time_base is not None:
+            self.clock_offset = now - clock.now_ms()
+        return now
 
     def next_due(self, clock: Clock) -> int | None:
         """When something that may be run is due next, in the store's time, or None."""

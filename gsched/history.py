@@ -89,6 +89,7 @@ class RunQuery:
 
     :ivar since: only what was due then (ms since the epoch) or later; of instants that ended together, the last of them
     :ivar until: only what was due before (ms)
+    :ivar run_id: only the attempts of this run
     """
 
     job_id: str | None = None
@@ -98,9 +99,10 @@ class RunQuery:
     tag: str | None = None
     limit: int = 100
     skip: int = 0
+    run_id: str | None = None
 
     def __post_init__(self) -> None:
-        for what in ("job_id", "tag"):
+        for what in ("job_id", "tag", "run_id"):
             value = getattr(self, what)
             if value is not None and not isinstance(value, str):
                 raise ConfigurationError(f"{what}: expected a text, got {value!r}")

@@ -131,6 +131,7 @@ class Record:
         return (
             query.job_id in (None, self.job_id)
             and query.outcome in (None, self.outcome)
+            and query.run_id in (None, self.run_id)
             and (query.since is None or last >= query.since)
             and (query.until is None or self.scheduled_ms < query.until)
             and (query.tag is None or query.tag in self.tags)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -323,6 +323,33 @@ class JobVerbs(Parts):
         end = None if limit is None else skip + limit
         return [job for job in listed if job.state == "running"][skip:end]
 
+    def iter_jobs(
+        self,
+        jobstore: str | None = None,
+        *,
+        tag: str | None = None,
+        state: str | None = None,
+        text: str | None = None,
+        prefix: str | None = None,
+        skip: int = 0,
+        limit: int | None = None,
+    ) -> Iterator[JobHandle]:
+        """Jobs one by one, for more of them than are to be held in memory: store by store, each the next due first.
+
+        :param state: only those that are scheduled, paused or parked
+        :param prefix: only those whose id begins with this text
+        :param skip: leave out so many
+        :param limit: give at most so many
+        """
+        aliases, query = self._aliases(jobstore), JobQuery(tag, state, text, prefix=prefix)
+        if len(aliases) == 1:  # else the first store's jobs count, too
+            query, skip, limit = replace(query, skip=skip, limit=limit), 0, None
+        found = (job for alias in aliases for job in self._at_home(self._stores[alias].find, query))
+        page = islice(found, skip, None if limit is None else skip + limit)
+        batch: list[Job]
+        while batch := self._at_home(list, islice(page, BATCH)):
+            yield from (JobHandle(self, job) for job in batch)
+
     def _list(self, jobstore: str | None, pending: bool | None, query: JobQuery) -> list[JobHandle]:
         found: list[Job] = []
         for alias in self._aliases(jobstore):
@@ -414,6 +441,7 @@ class JobVerbs(Parts):
         tag: str | None = None,
         limit: int = 100,
         skip: int = 0,
+        run_id: str | None = None,
     ) -> list[RunInfo]:
         """What became of due instants, the newest first, as far as the stores' history has it.
 
@@ -426,11 +454,12 @@ class JobVerbs(Parts):
         :param tag: only of jobs that had this tag
         :param limit: give at most so many
         :param skip: leave out so many of the newest
+        :param run_id: only the attempts of this run
         :raises ConfigurationError: for an argument that cannot be meant
         """
         now = self.now_ms()
         begin = as_past(since, now, self.timezone, "since")
-        query = RunQuery(job_id, outcome, begin, as_past(until, now, self.timezone, "until"), tag, limit, skip)
+        query = RunQuery(job_id, outcome, begin, as_past(until, now, self.timezone, "until"), tag, limit, skip, run_id)
         return self._at_home(self._runs, jobstore, query)
 
     def _runs(self, jobstore: str | None, query: RunQuery) -> list[RunInfo]:

@@ -97,7 +97,8 @@ STATES = ("scheduled", "paused", "parked")
 
 @dataclass(frozen=True)
 class JobQuery:
-    """Which jobs to list: those with the tag, in the state, with the text in id or name; None is any.
+    """Which jobs to list: those with the tag, in the state, with the text in id or name, with an id that begins so;
+    None is any.
 
     :ivar skip: how many of them to leave out at the start of the list
     :ivar limit: how many to give at most
@@ -108,12 +109,14 @@ class JobQuery:
     text: str | None = None
     skip: int = 0
     limit: int | None = None
+    prefix: str | None = None
 
     def matches(self, job: Job) -> bool:
         """Whether a job belongs to the list."""
         return (
             (self.tag is None or self.tag in job.tags)
             and (self.text is None or self.text.lower() in f"{job.id}\n{job.name}".lower())
+            and (self.prefix is None or job.id.startswith(self.prefix))
             and (self.state is None or self.state == job.state)
         )
 

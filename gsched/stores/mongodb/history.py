@@ -152,6 +152,8 @@ def _filters(query: RunQuery) -> Iterable[Document]:
     wanted: Document = {}
     if query.job_id is not None:
         wanted["job_id"] = query.job_id
+    if query.run_id is not None:
+        wanted["_id"] = {"$gte": f"{query.run_id}#", "$lt": f"{query.run_id}$"}  # "$" follows "#", as in run_key
     if query.tag is not None:
         wanted["tags"] = query.tag
     if query.outcome is not None:

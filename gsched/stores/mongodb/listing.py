@@ -66,6 +66,8 @@ def _filter(query: JobQuery) -> Document:
     if query.text is not None:
         has_text = {"$regex": re.escape(query.text), "$options": "i"}
         wanted["$or"] = [{"_id": has_text}, {"name": has_text}]
+    if query.prefix is not None:
+        wanted["_id"] = {"$regex": f"^{re.escape(query.prefix)}"}
     if query.state == "paused":
         wanted["paused"] = True
     elif query.state == "scheduled":

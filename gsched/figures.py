@@ -3,59 +3,65 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from itertools import accumulate
 from typing import Any, Final
 
+from gsched.histogram import BUCKETS, Histogram
+from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome, Result, Run
 
-# Upper bounds in milliseconds; a last bucket takes the rest. Fine where the scheduler's own lateness lies.
-BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000)
+UNTAGGED: Final = ""
+OTHER: Final = "other"  # stands for the tags, and the reasons, beyond the most that are told apart
+MOST_TAGS: Final = 100
+MOST_REASONS: Final = 20
 
-
-class Histogram:
-    """Counts of durations by size, and their total in milliseconds. `Figures.count` fills it, for every run."""
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BUCKETS) + 1)
-        self.total = 0
-
-    def percentile(self, share: float) -> float | None:
-        """The upper bound in seconds of the bucket in which this share (0-1) is reached; None if nothing was counted.
-
-        The last bucket has no bound; 300 s stands for it.
-        """
-        wanted = share * sum(self.counts)
-        if not wanted:
-            return None
-        reached = accumulate(self.counts)
-        bucket = next(number for number, count in enumerate(reached) if count >= wanted)
-        return BUCKETS[min(bucket, len(BUCKETS) - 1)] / 1000
+_SLICES: Final = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 25, 50, 100, 250, 1000)  # milliseconds
 
 
 class Figures:
-    """What a scheduler did since it started, and since the last summary."""
+    """What a scheduler did since it started, and since the last summary.
+
+    A job counts under its first tag, so that the tags add up to the whole. Instants that end without a run are spans; a
+    span counts once, for how many instants it holds only its trigger knows.
+
+    :ivar by_tag: how often each outcome came about, for at most MOST_TAGS tags, and OTHER
+    :ivar skipped: how often runs were skipped, by tag and reason
+    :ivar lateness: of runs, from when they were due to when they started
+    :ivar duration: of runs, from start to finish
+    :ivar slices: for how long the hub greenlet worked before it let everybody else have a turn
+    """
 
     def __init__(self) -> None:
-        self.outcomes = dict.fromkeys(Outcome, 0)
+        self.by_tag: dict[str, dict[Outcome, int]] = {}
+        self.skipped: dict[tuple[str, str], int] = {}
         self.lateness = Histogram()
         self.duration = Histogram()
+        self.slices = Histogram(_SLICES)
+        self._reasons: set[str] = set()
         self._late, self._long = self.lateness.counts, self.duration.counts
         self._start_period()
 
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How often each outcome came about."""
+        counted = list(self.by_tag.values())
+        return {outcome: sum(counts[outcome] for counts in counted) for outcome in Outcome}
+
     def _start_period(self) -> None:
-        self._outcomes_before = dict(self.outcomes)
+        self._outcomes_before = self.outcomes
         self._lateness_before = list(self.lateness.counts)
         self._slowest: Run | None = None
         self._slowest_ms = -1
 
     def count(self, run: Run, result: Result) -> None:
         """A run ended."""
-        self.outcomes[result.outcome] += 1
+        tags = run.job.tags
+        tag = tags[0] if tags else UNTAGGED
+        (self.by_tag.get(tag) or self._outcomes_of(tag))[result.outcome] += 1
         started, finished = run.started_ms, run.finished_ms
         if started is None or finished is None:
+            if result.outcome is Outcome.SKIPPED:
+                self._count_skipped(run.job, result.reason)
             return
         late = started - run.scheduled_ms
         self._late[bisect_left(BUCKETS, late)] += 1
@@ -65,9 +71,25 @@ class Figures:
         self._long[bisect_left(BUCKETS, duration)] += 1
         self.duration.total += duration
 
-    def count_span(self, span: Span) -> None:
-        """Instants ended without a run; a span counts once, for how many it holds only its trigger knows."""
-        self.outcomes[span.outcome] += 1
+    def count_span(self, job: Job, span: Span) -> None:
+        """Instants of the job ended without a run."""
+        self._outcomes_of(_tag_of(job))[span.outcome] += 1
+        if span.outcome is Outcome.SKIPPED:
+            self._count_skipped(job, span.reason)
+
+    def _outcomes_of(self, tag: str) -> dict[Outcome, int]:
+        return self.by_tag.setdefault(self._told_apart(tag), dict.fromkeys(Outcome, 0))
+
+    def _told_apart(self, tag: str) -> str:
+        return tag if tag in self.by_tag or len(self.by_tag) < MOST_TAGS else OTHER
+
+    def _count_skipped(self, job: Job, reason: str | None) -> None:
+        why = str(reason)
+        if why not in self._reasons and len(self._reasons) >= MOST_REASONS:
+            why = OTHER
+        self._reasons.add(why)
+        key = self._told_apart(_tag_of(job)), why
+        self.skipped[key] = self.skipped.get(key, 0) + 1
 
     def summary(self) -> dict[str, Any]:
         """What happened since the last summary; a new period begins."""
@@ -81,3 +103,7 @@ class Figures:
             said["slowest_job"], said["slowest_duration"] = self._slowest.job.id, self._slowest.duration
         self._start_period()
         return said
+
+
+def _tag_of(job: Job) -> str:
+    return job.tags[0] if job.tags else UNTAGGED

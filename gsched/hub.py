@@ -70,7 +70,7 @@ class Hub:
         self.in_progress = 0  # runs that were submitted and have not been settled
         self.asleep = False  # waiting for the clock or a wake-up
         self.figures = Figures()
-        self.ticked = 0.0  # monotonic time of the last turn, for health checks
+        self.ticked = 0.0  # monotonic time at the end of the last slice, for health checks
 
     # -- called by others, in the scheduler's thread ------------------------------------------------------------
 
@@ -170,16 +170,21 @@ class Hub:
     def _run(self) -> None:
         while not self._stopping:
             self._wakeup.clear()  # before looking, so that a wake-up while we look is kept
-            pace = Slice()
+            pace = Slice(self._tick)
             self._read_inbox(pace)
             self._settle_ended(pace)
             self._check_clock()
             self._serve(pace)
             self._summarize()
+            pace.end()
             self._sleep()
 
-    def _sleep(self) -> None:
+    def _tick(self, seconds: float) -> None:
+        """A slice of work took so long."""
         self.ticked = self._clock.monotonic()
+        self.figures.slices.count(seconds * 1000)
+
+    def _sleep(self) -> None:
         if self._ended or self._inbox or self._stopping:
             give_way()
             return
@@ -420,7 +425,7 @@ class Hub:
         self._report_span(job, span)
 
     def _report_span(self, job: Job, span: Span) -> None:
-        self.figures.count_span(span)
+        self.figures.count_span(job, span)
         code = events.code_of(span.outcome, span.reason)
         if self._bus.mask & code:
             self._bus.emit(JobSubmissionEvent(code, job, span))

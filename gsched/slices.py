@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 
 import gevent
@@ -10,11 +11,15 @@ SLICE_SECONDS = 0.002
 
 
 class Slice:
-    """Paces a loop: call `breathe` once a step; it yields when the slice is used up."""
+    """Paces a loop: call `breathe` once a step; it yields when the slice is used up.
 
-    __slots__ = ("_end",)
+    :param note: called with the seconds that each slice took, when it ends
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_end", "_note")
+
+    def __init__(self, note: Callable[[float], object] | None = None) -> None:
+        self._note = note
         self.restart()
 
     def restart(self) -> None:
@@ -29,9 +34,15 @@ class Slice:
         """Yield to the event loop if the slice is used up, and tell whether that happened."""
         if perf_counter() < self._end:
             return False
+        self.end()
         give_way()
         self.restart()
         return True
+
+    def end(self) -> None:
+        """The slice ends here, used up or not."""
+        if self._note is not None:
+            self._note(perf_counter() - self._end + SLICE_SECONDS)
 
 
 def give_way() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from gsched.errors import (
+        CommandFailedError as CommandFailedError,
         ConfigurationError as ConfigurationError,
         EmbeddedMongoError as EmbeddedMongoError,
         ForkedError as ForkedError,
@@ -130,8 +131,8 @@ __version__ = "0.1.0"
 
 _HOMES: Final = {
     "gsched.errors": (
-        "ConfigurationError EmbeddedMongoError ForkedError FuncRefError GschedError InvalidJobError "
-        "InvalidTriggerError JobIdConflictError JobNotFoundError NotInRunError RunCancelled RunInterrupted "
+        "CommandFailedError ConfigurationError EmbeddedMongoError ForkedError FuncRefError GschedError "
+        "InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError NotInRunError RunCancelled RunInterrupted "
         "RunTimedOut SchedulerAlreadyRunningError SchedulerNotRunningError StoreAccessError "
         "StoreConflictError StoreError StoreUnreachableError WorkerDiedError"
     ),

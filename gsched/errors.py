@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class GschedError(Exception):
     """Base of all gsched errors."""
@@ -69,6 +74,29 @@ class InvalidTriggerError(GschedError, ValueError):
 
 class WorkerDiedError(GschedError):
     """A worker process ended while it executed a run."""
+
+
+class CommandFailedError(GschedError):
+    """A shell command ended with a status that is not 0, or by a signal.
+
+    :ivar status: the exit status, or minus the number of the signal
+    :ivar output: the last lines that it wrote
+    """
+
+    def __init__(self, status: int, output: Iterable[str] = ()) -> None:
+        self.status = status
+        self.output = list(output)
+        said = ": " + " | ".join(self.output) if self.output else ""
+        super().__init__((f"ended by {_signal_name(-status)}" if status < 0 else f"exit status {status}") + said)
+
+
+def _signal_name(number: int) -> str:
+    from signal import Signals  # only this error needs it
+
+    try:
+        return Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 class EmbeddedMongoError(GschedError):

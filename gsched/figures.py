@@ -18,6 +18,17 @@ MOST_REASONS: Final = 20
 _SLICES: Final = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 25, 50, 100, 250, 1000)  # milliseconds
 
 
+class _ByTag(dict[str, dict[Outcome, int]]):
+    """Outcomes by tag. A missing tag gets its counts when it is first looked up, or shares those of OTHER."""
+
+    def __missing__(self, tag: str) -> dict[Outcome, int]:
+        return self.setdefault(self.told_apart(tag), dict.fromkeys(Outcome, 0))
+
+    def told_apart(self, tag: str) -> str:
+        """Under which tag this one counts."""
+        return tag if tag in self or len(self) < MOST_TAGS else OTHER
+
+
 class Figures:
     """What a scheduler did since it started, and since the last summary.
 
@@ -32,7 +43,7 @@ class Figures:
     """
 
     def __init__(self) -> None:
-        self.by_tag: dict[str, dict[Outcome, int]] = {}
+        self.by_tag = _ByTag()
         self.skipped: dict[tuple[str, str], int] = {}
         self.lateness = Histogram()
         self.duration = Histogram()
@@ -56,39 +67,32 @@ class Figures:
     def count(self, run: Run, result: Result) -> None:
         """A run ended."""
         tags = run.job.tags
-        tag = tags[0] if tags else UNTAGGED
-        (self.by_tag.get(tag) or self._outcomes_of(tag))[result.outcome] += 1
+        self.by_tag[tags[0] if tags else UNTAGGED][result.outcome] += 1
         started, finished = run.started_ms, run.finished_ms
         if started is None or finished is None:
             if result.outcome is Outcome.SKIPPED:
                 self._count_skipped(run.job, result.reason)
             return
         late = started - run.scheduled_ms
-        self._late[bisect_left(BUCKETS, late)] += 1
+        self._late[bisect_left(BUCKETS, late) if late > 1 else 0] += 1
         self.lateness.total += late
         if (duration := finished - started) > self._slowest_ms:
             self._slowest, self._slowest_ms = run, duration
-        self._long[bisect_left(BUCKETS, duration)] += 1
+        self._long[bisect_left(BUCKETS, duration) if duration > 1 else 0] += 1
         self.duration.total += duration
 
     def count_span(self, job: Job, span: Span) -> None:
         """Instants of the job ended without a run."""
-        self._outcomes_of(_tag_of(job))[span.outcome] += 1
+        self.by_tag[_tag_of(job)][span.outcome] += 1
         if span.outcome is Outcome.SKIPPED:
             self._count_skipped(job, span.reason)
-
-    def _outcomes_of(self, tag: str) -> dict[Outcome, int]:
-        return self.by_tag.setdefault(self._told_apart(tag), dict.fromkeys(Outcome, 0))
-
-    def _told_apart(self, tag: str) -> str:
-        return tag if tag in self.by_tag or len(self.by_tag) < MOST_TAGS else OTHER
 
     def _count_skipped(self, job: Job, reason: str | None) -> None:
         why = str(reason)
         if why not in self._reasons and len(self._reasons) >= MOST_REASONS:
             why = OTHER
         self._reasons.add(why)
-        key = self._told_apart(_tag_of(job)), why
+        key = self.by_tag.told_apart(_tag_of(job)), why
         self.skipped[key] = self.skipped.get(key, 0) + 1
 
     def summary(self) -> dict[str, Any]:

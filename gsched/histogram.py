@@ -21,7 +21,7 @@ class Histogram:
     def __init__(self, bounds: tuple[float, ...] = BUCKETS) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
+        self.total: float = 0  # stays whole where what is counted is: adding whole numbers is faster
 
     def count(self, milliseconds: float) -> None:
         """Count one duration."""

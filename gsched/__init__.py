@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         EVENT_NODE_JOINED as EVENT_NODE_JOINED,
         EVENT_NODE_LEFT as EVENT_NODE_LEFT,
         EVENT_NOT_PATCHED as EVENT_NOT_PATCHED,
+        EVENT_SCHEDULER_DRAINING as EVENT_SCHEDULER_DRAINING,
         EVENT_SCHEDULER_PAUSED as EVENT_SCHEDULER_PAUSED,
         EVENT_SCHEDULER_RESUMED as EVENT_SCHEDULER_RESUMED,
         EVENT_SCHEDULER_SHUTDOWN as EVENT_SCHEDULER_SHUTDOWN,
@@ -132,8 +133,8 @@ __version__ = "0.1.0"
 _HOMES: Final = {
     "gsched.errors": (
         "CommandFailedError ConfigurationError EmbeddedMongoError ForkedError FuncRefError GschedError "
-        "InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError NotInRunError RunCancelled RunInterrupted "
-        "RunTimedOut SchedulerAlreadyRunningError SchedulerNotRunningError StoreAccessError "
+        "InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError NotInRunError RunCancelled "
+        "RunInterrupted RunTimedOut SchedulerAlreadyRunningError SchedulerNotRunningError StoreAccessError "
         "StoreConflictError StoreError StoreUnreachableError WorkerDiedError"
     ),
     "gsched.events": (
@@ -144,7 +145,8 @@ _HOMES: Final = {
         "EVENT_JOB_LOST EVENT_JOB_MAX_INSTANCES EVENT_JOB_MISSED EVENT_JOB_MODIFIED EVENT_JOB_PARKED "
         "EVENT_JOB_PAUSED EVENT_JOB_REMOVED EVENT_JOB_RESUMED EVENT_JOB_SKIPPED EVENT_JOB_STARTED "
         "EVENT_JOB_SUBMITTED EVENT_JOB_TIMED_OUT EVENT_LISTENER_FAILED EVENT_NODE_DIED EVENT_NODE_DRAIN_REQUESTED "
-        "EVENT_NODE_FENCED EVENT_NODE_JOINED EVENT_NODE_LEFT EVENT_NOT_PATCHED EVENT_SCHEDULER_PAUSED EVENT_SCHEDULER_RESUMED "
+        "EVENT_NODE_FENCED EVENT_NODE_JOINED EVENT_NODE_LEFT EVENT_NOT_PATCHED EVENT_SCHEDULER_DRAINING "
+        "EVENT_SCHEDULER_PAUSED EVENT_SCHEDULER_RESUMED "
         "EVENT_SCHEDULER_SHUTDOWN EVENT_SCHEDULER_START EVENT_SCHEDULER_STARTED EVENT_STORE_CONNECTED "
         "EVENT_STORE_DISCONNECTED EVENT_STORE_FAILED EVENT_SUMMARY JobEvent JobExecutionEvent "
         "JobSubmissionEvent SchedulerEvent"

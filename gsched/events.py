@@ -84,6 +84,7 @@ EVENT_NODE_LEFT = _kind(42, "node.left", "info", "The node has handed its jobs o
 EVENT_NODE_DIED = _kind(43, "node.died", "warning", "A node was silent for too long; its jobs are taken over.")
 EVENT_NODE_FENCED = _kind(44, "node.fenced", "warning", "Others took this node for dead; it joins as a new one.")
 EVENT_NODE_DRAIN_REQUESTED = _kind(45, "node.drain_requested", "info", "Somebody asked the node `node` to drain.")
+EVENT_SCHEDULER_DRAINING = _kind(46, "scheduler.draining", "info", "It stops: `running` runs may still end.")
 
 EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
 EVENT_ALL: Final = sum(CATALOGUE)

@@ -14,11 +14,11 @@ from gsched.errors import ConfigurationError, ForkedError, SchedulerAlreadyRunni
 from gsched.events import SchedulerEvent
 from gsched.executors import GreenletPoolExecutor
 from gsched.executors.interruption import GRACE_SECONDS
+from gsched.housekeeping import Housekeeping
 from gsched.hub import Hub
 from gsched.run import Run, inside_run_of
 from gsched.stores import MemoryJobStore
 from gsched.threads import HomeThread
-from gsched.verbs import JobVerbs
 from gsched.watchdog import Watchdog
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ STATE_PAUSED = 2
 FLUSH_SECONDS = 5.0  # how long shutdown waits for listeners
 
 
-class GeventScheduler(JobVerbs):
+class GeventScheduler(Housekeeping):
     """Schedules jobs in a gevent program.
 
     Settings, by name or, as `gconfig`, by dotted keys that begin with `prefix`:
@@ -131,6 +131,10 @@ class GeventScheduler(JobVerbs):
         except KeyboardInterrupt:
             self.shutdown() if self.running else self._finished.wait()
 
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until a shutdown is over, at most `timeout` seconds; whether it is."""
+        return bool(self._finished.wait(timeout))
+
     def _interrupted(self) -> None:
         if self.running:
             self.shutdown()
@@ -151,6 +155,8 @@ class GeventScheduler(JobVerbs):
     def _shutdown(self, wait: bool, timeout: float | None, inside: bool) -> list[Run]:
         hub = self._require_running()
         self._stopping = True
+        seconds = timeout if wait else 0
+        self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_DRAINING, running=hub.in_progress, timeout=seconds))
         if inside:
             gevent.spawn(self._finish, hub, wait, timeout)
             return []

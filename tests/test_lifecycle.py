@@ -56,7 +56,7 @@ def test_the_state_says_what_it_does(unstarted):
     assert (scheduler.state, scheduler.running) == (STATE_STOPPED, False)
     unstarted.settle()
     assert unstarted.names("scheduler.") == [
-        "scheduler.started", "scheduler.paused", "scheduler.resumed", "scheduler.stopped",
+        "scheduler.started", "scheduler.paused", "scheduler.resumed", "scheduler.draining", "scheduler.stopped",
     ]  # fmt: skip
 
 

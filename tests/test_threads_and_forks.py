@@ -130,7 +130,7 @@ def scenario(patch: str) -> list[str]:
 def test_everything_works_with_patching_as_without():
     plain = scenario("")
     patched = scenario("from gevent import monkey; monkey.patch_all()")
-    assert plain[0] == "[]" and plain[4] == "['scheduler.started', 'scheduler.stopped']"
+    assert plain[0] == "[]" and plain[4] == "['scheduler.started', 'scheduler.draining', 'scheduler.stopped']"
     assert [line for number, line in enumerate(plain) if number != 3] == [
         line for number, line in enumerate(patched) if number != 3
     ]

@@ -16,6 +16,8 @@ from gsched.history import JobFigures, RunInfo, RunQuery
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Result, Run
+from gsched.stores.report import StoreReport
+from gsched.stores.statistics import StoreStatistics
 
 ALWAYS = 1 << 62  # claimed until the end of time
 
@@ -188,6 +190,10 @@ class BaseJobStore(ABC):
     def close(self) -> None:
         """Everything has come back: write what is left and let go of all resources."""
 
+    def report(self) -> StoreReport:
+        """How the store is now, told from memory: it asks no database, and may be called in any thread."""
+        return StoreReport()
+
     # -- definitions ------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -242,6 +248,29 @@ class BaseJobStore(ABC):
     @abstractmethod
     def account(self, job: Job | None, instant: int) -> Account:
         """What is known of a job of this store, beside its records, that helps to explain an instant (ms)."""
+
+    # -- housekeeping -----------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make what the store needs in its database, unless it is there."""
+
+    def ping(self) -> None:
+        """Ask whether the database answers. Raises StoreUnreachableError, or another StoreError, if it does not."""
+
+    @abstractmethod
+    def statistics(self) -> StoreStatistics:
+        """What the store holds, and how large it is."""
+
+    @abstractmethod
+    def count_records(self, before: int) -> int:
+        """How many records `purge` would remove."""
+
+    @abstractmethod
+    def purge(self, before: int, progress: Callable[[int], object] | None = None) -> int:
+        """Remove the records of what was due before an instant (ms), whole; how many there were.
+
+        :param progress: called now and then with how many were removed so far
+        """
 
     # -- what became of it ------------------------------------------------------------------------------------
 

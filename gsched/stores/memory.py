@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain, islice
 
@@ -10,12 +10,14 @@ from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundErr
 from gsched.events import EVENT_JOB_REMOVED, JobEvent
 from gsched.explanation import NEVER_BEFORE, Account
 from gsched.history import JobFigures, RunInfo, RunQuery, newest_first
+from gsched.instants import from_ms
 from gsched.job import Job, replacement
 from gsched.planning import Span
 from gsched.records import LONG_RUN_MS, Keeping, Record, Tally
 from gsched.run import Outcome, Result, Run
 from gsched.stores.base import (
     ALWAYS,
+    STATES,
     Admitted,
     BaseJobStore,
     Changed,
@@ -27,6 +29,7 @@ from gsched.stores.base import (
     RunRequested,
     same_instants,
 )
+from gsched.stores.statistics import StoreStatistics
 
 _PERIODS_KEPT = 100  # in which nothing was run
 _SUCCEEDED = Outcome.SUCCEEDED  # looked at for every run: to look it up in its class takes longer than all else
@@ -253,6 +256,28 @@ class MemoryJobStore(BaseJobStore):
             return "the scheduler does not run"
         return "the scheduler is paused" if self._paused else None
 
+    # -- housekeeping -----------------------------------------------------------------------------------------
+
+    def statistics(self) -> StoreStatistics:
+        states = Counter(job.state for job in self._jobs.values())
+        oldest = min((record.scheduled_ms for record in self._records), default=None)
+        return StoreStatistics(
+            jobs=dict.fromkeys(STATES, 0) | states,
+            records=Counter(record.outcome for record in self._records),
+            oldest=None if oldest is None else from_ms(oldest),
+        )
+
+    def count_records(self, before: int) -> int:
+        return sum(_was_due_before(record, before) for record in self._records)
+
+    def purge(self, before: int, progress: Callable[[int], object] | None = None) -> int:
+        kept = [record for record in self._records if not _was_due_before(record, before)]
+        purged = len(self._records) - len(kept)
+        self._records = deque(kept, self._records.maxlen)
+        if purged:
+            self._forgotten_until = max(self._forgotten_until, before)
+        return purged
+
     # -- the ends of jobs -------------------------------------------------------------------------------------
 
     def exhaust(self, job: Job) -> None:
@@ -283,3 +308,8 @@ class MemoryJobStore(BaseJobStore):
     def _tell(self, message: Message) -> None:
         if self._hub is not None:
             self._hub.post(message)
+
+
+def _was_due_before(record: Record, instant: int) -> bool:
+    last = record.scheduled_ms if record.until_ms is None else record.until_ms - 1
+    return last < instant

@@ -29,13 +29,14 @@ from gsched.stores.mongodb.changes import ChangeFeed
 from gsched.stores.mongodb.connection import Connection
 from gsched.stores.mongodb.definitions import MongoDefinitions
 from gsched.stores.mongodb.history import MongoHistory
+from gsched.stores.mongodb.housekeeping import MongoHousekeeping
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
 from gsched.stores.mongodb.ownership import Ownership, Pace
 
 CLOSE_SECONDS = 10.0  # how long close waits for what the driver is doing
 
 
-class MongoDBJobStore(MongoDefinitions, MongoHistory, BaseJobStore):
+class MongoDBJobStore(MongoDefinitions, MongoHistory, MongoHousekeeping, BaseJobStore):
     """Keeps jobs in MongoDB.
 
     In a process that only adds, changes and lists jobs it needs no scheduler that runs.
@@ -109,16 +110,18 @@ class MongoDBJobStore(MongoDefinitions, MongoHistory, BaseJobStore):
             raise ConfigurationError(f"jobs in MongoDB can only be run where gevent has patched socket: {PATCH_REMEDY}")
         if self._mongo is not None:
             self._mongo.open()  # after a shutdown
-        cluster = MongoCluster(
-            self._connection, lambda: DocumentReader(self.allowed, self.alias, id_key="_id"), self._keep_history
-        )
-        self._ownership = Ownership(cluster, self.clock, hub, _node_name, self._pace)
+        self._ownership = Ownership(self._cluster(), self.clock, hub, _node_name, self._pace)
         self._ownership.pause(paused)
         self._feed = ChangeFeed(self._connection, self._ownership, hub.emit)
         self._aftermath = Aftermath(
             self._connection, self.clock, hub.emit, keep=self._keep_history, keeping=self._keeping
         )
         self._greenlets = [gevent.spawn(part.run) for part in (self._ownership, self._feed, self._aftermath)]
+
+    def _cluster(self) -> MongoCluster:
+        return MongoCluster(
+            self._connection, lambda: DocumentReader(self.allowed, self.alias, id_key="_id"), self._keep_history
+        )
 
     def pause(self) -> None:
         self._ownership.pause(True)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 def main() -> int:
     """Run the command in sys.argv; its exit code, see gsched.cli.exits."""
-    from gsched.cli.app import run_command_line
+    try:
+        from gsched.cli.app import run_command_line
 
-    return run_command_line()
+        return run_command_line()
+    except KeyboardInterrupt:  # while it is being imported
+        return 130

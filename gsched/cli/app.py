@@ -1,18 +1,18 @@
-"""The root command: finds the others, and turns errors into one line on stderr and an exit code."""
+"""The root command: finds the others, and turns whatever goes wrong into one line on stderr and an exit code."""
 
 from __future__ import annotations
 
 import os
 import sys
-from difflib import get_close_matches
-from importlib import import_module
+import traceback
 from typing import Any, Final
 
 import click
 
 from gsched import __version__
-from gsched.cli.exits import CommandFailed, Exit, code_of
-from gsched.errors import GschedError
+from gsched.cli.exits import Exit, code_of
+from gsched.cli.lazy import LazyGroup
+from gsched.cli.messages import explained
 
 # name: where the command is, and what `gsched --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -32,36 +32,33 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-class Root(click.Group):
-    """Imports a command when it is used, and none for --help."""
+class Root(LazyGroup):
+    """Looks after what concerns every command: colours, errors, and readers that read no further."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
+    def invoke(self, ctx: click.Context) -> Any:
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except BrokenPipeError:  # `gsched job list | head`
+            _silence_stdout()
+            return Exit.OK
+        except Exception as error:
+            return _failed(error, ctx.params["verbose"])
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Root,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="gsched")
-def root() -> None:
+@click.option("-v", "--verbose", is_flag=True, envvar="GSCHED_DEBUG", help="Show tracebacks of errors.  [GSCHED_DEBUG]")
+def root(verbose: bool) -> None:
     """gsched: the job scheduler for gevent programs.
 
     Commands act on any scheduler through its store: name it with --store, -c gsched.toml or -A module:scheduler.
@@ -69,32 +66,37 @@ def root() -> None:
 
 
 def run_command_line(arguments: list[str] | None = None) -> int:
-    """Run a command; errors of ours end in one line on stderr."""
+    """Run a command: its exit code."""
+    _open_missing_streams()
     try:
         result: Any = root.main(arguments, prog_name="gsched", standalone_mode=False)
-        sys.stdout.flush()
         return result if isinstance(result, int) else Exit.OK
-    except click.exceptions.Exit as exit:
-        return exit.exit_code
-    except click.Abort:
-        return Exit.INTERRUPTED
     except click.ClickException as error:
         error.show()
         return Exit.USAGE
-    except (GschedError, CommandFailed) as error:
-        return _failed(error)
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # somebody reads no further: `gsched job list | head`
+
+
+def _failed(error: Exception, verbose: bool) -> int:
+    """Say what went wrong, for people; the traceback only to those who want it."""
+    if isinstance(error, OSError):  # stdout itself may be what fails
         _silence_stdout()
-        return Exit.OK
-
-
-def _failed(error: GschedError | CommandFailed) -> int:
-    click.echo(f"gsched: {error}", err=True)
-    if isinstance(error, CommandFailed) and error.remedy:
-        click.echo(f"  {error.remedy}", err=True)
+    if verbose:
+        traceback.print_exception(error)
+    message, remedy = explained(error)
+    click.echo(f"gsched: {message}", err=True)
+    if remedy:
+        click.echo(f"  {remedy}", err=True)
     return code_of(error)
+
+
+def _open_missing_streams() -> None:
+    """A process may be started with its output closed; there, output goes nowhere."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _silence_stdout() -> None:

@@ -1,0 +1,34 @@
+"""What commands say of errors, to people: in a line, with what to do about it on the next."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gsched.cli.exits import CommandFailed
+from gsched.errors import GschedError, StoreAccessError, StoreUnreachableError
+
+_TRACEBACKS: Final = "This is a bug in gsched, or in code that it called; gsched -v shows where."
+_LONGEST: Final = 300
+# What the driver adds to each address, and to all of them.
+_NOISE: Final = re.compile(r" \(configured timeouts:[^)]*\)|, Timeout: [\d.]+s.*|, full error:.*", re.DOTALL)
+
+
+def explained(error: Exception) -> tuple[str, str | None]:
+    """What went wrong, and what to do about it."""
+    if isinstance(error, CommandFailed):
+        return str(error), error.remedy
+    if isinstance(error, StoreUnreachableError):
+        return f"the store does not answer: {_said_by_driver(error)}", "Check the address, and that the server runs."
+    if isinstance(error, StoreAccessError):
+        return f"the store does not let us in: {_said_by_driver(error)}", "It needs readWrite on the database."
+    if isinstance(error, GschedError):
+        return str(error), None
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(filter(None, (error.filename, error.strerror))), None
+    return f"{type(error).__name__}: {error}", _TRACEBACKS
+
+
+def _said_by_driver(error: GschedError) -> str:
+    """Without its description of the whole topology, which fills a screen."""
+    return _NOISE.sub("", " ".join(str(error.__cause__ or error).split()))[:_LONGEST]

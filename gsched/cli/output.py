@@ -1,4 +1,13 @@
-"""What commands print: data on stdout in one of four forms, all else on stderr."""
+"""What commands print: data on stdout in one of four forms, all else on stderr.
+
+- table: for people, fitted to the terminal, the default there
+- plain: a line for each row, its columns separated by tabs, no header; the default elsewhere
+- json: one array, or one object
+- jsonl: an object a line
+
+Times are ISO 8601 with their offset, durations are seconds. Keys of JSON objects are the columns' names and do not
+change; new ones may come.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +15,41 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
-from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
+from gsched.cli.table import print_pairs, print_table
+from gsched.errors import ConfigurationError
+from gsched.instants import as_timezone
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-FORMS = ("table", "plain", "json", "jsonl")
-_MEASURED = 500  # rows that a table looks at to find its widths: 10^6 jobs must not be held in memory
+FORMS: Final = ("table", "plain", "json", "jsonl")
 
 
 class Column(NamedTuple):
-    """A column, or the key of a JSON object: its name, and how it is got from what is listed."""
+    """A column, or the key of a JSON object: its name, and how it is got from what is listed.
+
+    :ivar wide: tables have no room for it; the other forms have it
+    """
 
     name: str
     value: Callable[[Any], Any]
+    wide: bool = False
 
 
 class Output:
     """Prints rows.
 
-    :param form: table (for people), plain (tab-separated, no header), json (one array) or jsonl (an object a line)
+    :param form: one of FORMS
+    :param zone: show times in this zone; None: as they come
     """
 
-    def __init__(self, form: str) -> None:
+    def __init__(self, form: str, zone: tzinfo | None = None) -> None:
         self.form = form
+        self.zone = zone
 
     def rows(self, columns: Sequence[Column], items: Iterable[Any]) -> None:
         """Print one row for each item, as they come."""
@@ -40,61 +57,69 @@ class Output:
             self._json(columns, items)
         elif self.form == "jsonl":
             for item in items:
-                click.echo(json.dumps(_as_object(columns, item)))
+                click.echo(json.dumps(self._as_object(columns, item)))
         elif self.form == "plain":
             for item in items:
-                click.echo("\t".join(_one_line(as_text(column.value(item))) for column in columns))
+                click.echo("\t".join(self._cells(columns, item)))
         else:
-            self._table(columns, items)
+            shown = [column for column in columns if not column.wide]
+            print_table([column.name for column in shown], (self._cells(shown, item) for item in items))
 
     def one(self, columns: Sequence[Column], item: Any) -> None:
         """Print one item: its columns under each other, or one JSON object."""
         if self.form in ("json", "jsonl"):
-            click.echo(json.dumps(_as_object(columns, item), indent=2 if self.form == "json" else None))
+            click.echo(json.dumps(self._as_object(columns, item), indent=2 if self.form == "json" else None))
             return
-        width = max(len(column.name) for column in columns)
-        for column in columns:
-            text = as_text(column.value(item))
-            is_table = self.form == "table"
-            click.echo(f"{column.name:<{width}}  {text}" if is_table else f"{column.name}\t{_one_line(text)}")
+        pairs = [(column.name, self._in_zone(column.value(item))) for column in columns]
+        if self.form == "table":
+            print_pairs([(name, as_text(value)) for name, value in pairs])
+        else:
+            for name, value in pairs:
+                click.echo(f"{name}\t{one_line(as_text(value))}")
 
     def _json(self, columns: Sequence[Column], items: Iterable[Any]) -> None:
         separator = "["
         for item in items:
-            click.echo(f"{separator}\n{json.dumps(_as_object(columns, item))}", nl=False)
+            click.echo(f"{separator}\n{json.dumps(self._as_object(columns, item))}", nl=False)
             separator = ","
         click.echo("[]" if separator == "[" else "\n]")
 
-    def _table(self, columns: Sequence[Column], items: Iterable[Any]) -> None:
-        names = [column.name.upper().replace("_", " ") for column in columns]
-        cells = ([_one_line(as_text(column.value(item))) for column in columns] for item in items)
-        first = list(islice(cells, _MEASURED))
-        widths = [max(map(len, each)) for each in zip(names, *first)]
-        click.echo(click.style(_aligned(names, widths), bold=True))
-        for row in first:
-            click.echo(_aligned(row, widths))
-        for row in cells:
-            click.echo(_aligned(row, widths))
+    def _as_object(self, columns: Sequence[Column], item: Any) -> dict[str, Any]:
+        return {column.name: as_json(self._in_zone(column.value(item))) for column in columns}
+
+    def _cells(self, columns: Sequence[Column], item: Any) -> list[str]:
+        return [one_line(as_text(self._in_zone(column.value(item)))) for column in columns]
+
+    def _in_zone(self, value: Any) -> Any:
+        return value.astimezone(self.zone) if self.zone is not None and isinstance(value, datetime) else value
 
 
 def output_options(command: F) -> Callable[..., Any]:
-    """Decorator: give the command -o/--output; it gets an Output as `out`."""
+    """Decorator: give the command -o/--output and --tz; it gets an Output as `out`."""
 
     @functools.wraps(command)
-    def choose(*args: Any, output: str | None, **options: Any) -> Any:
+    def choose(*args: Any, output: str | None, tz: tzinfo | None, **options: Any) -> Any:
         form = output or ("table" if sys.stdout.isatty() else "plain")
-        return command(*args, out=Output(form), **options)
+        return command(*args, out=Output(form, tz), **options)
 
-    said = "Default: table on a terminal, else plain."
-    return click.option("-o", "--output", type=click.Choice(FORMS), envvar="GSCHED_OUTPUT", help=said)(choose)
+    said = "Default: table on a terminal, else plain.  [GSCHED_OUTPUT]"
+    zone = click.option("--tz", metavar="ZONE", callback=_zone, help="Show times in this zone, such as Europe/Paris.")
+    return click.option("-o", "--output", type=click.Choice(FORMS), envvar="GSCHED_OUTPUT", help=said)(zone(choose))
+
+
+def _zone(ctx: click.Context, param: click.Parameter, value: str | None) -> tzinfo | None:
+    try:
+        return None if value is None else as_timezone(value)
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
 
 def as_text(value: Any) -> str:
     """A value for people: times in ISO 8601 with their offset, "-" for nothing."""
-    if value is None or value == [] or value == "":
+    if value is None or value == "" or value == [] or value == {}:
         return "-"
     if isinstance(value, (list, tuple)):
-        return ",".join(map(as_text, value))
+        return ",".join(map(as_text, value)) or "-"
     plain = as_json(value)
     return plain if isinstance(plain, str) else json.dumps(plain)
 
@@ -112,14 +137,6 @@ def as_json(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, float, bool)) else repr(value)
 
 
-def _as_object(columns: Sequence[Column], item: Any) -> dict[str, Any]:
-    return {column.name: as_json(column.value(item)) for column in columns}
-
-
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Ids may hold anything: what would move a terminal's cursor, or break a line in two, is shown escaped."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, EmbeddedMongoError
@@ -19,16 +19,18 @@ def runner_scheduler(configuration: Configuration) -> GeventScheduler:
 
     Raises ConfigurationError if the two contradict each other, or the application cannot be loaded.
     """
-    return _completed(configuration, GeventScheduler(**_options(configuration)))
+    application = None if configuration.app is None else load_application(configuration.app)
+    return _completed(configuration, application or GeventScheduler(**_options(configuration)))
 
 
 def control_scheduler(configuration: Configuration) -> GeventScheduler:
     """A scheduler to look at jobs and change them; it resolves no functions, and is never started.
 
-    With an application it is the application's own.
+    It is the application's own if that has a job store. Else the application is asked for nothing: the jobs that it
+    adds are added where it runs, not by those who look at them.
     """
-    if configuration.app is not None:
-        return _completed(configuration, GeventScheduler())
+    if configuration.app is not None and _has_store(application := load_application(configuration.app)):
+        return _completed(configuration, application)
     scheduler = GeventScheduler(**_options(configuration), functions=UnresolvedFunctions())
     scheduler.add_jobstore(store_of(configuration))
     return scheduler
@@ -47,11 +49,13 @@ def _options(configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def _completed(configuration: Configuration, fresh: GeventScheduler) -> GeventScheduler:
-    scheduler = fresh
-    if configuration.app is not None:
-        scheduler = load_application(configuration.app) or fresh
-    if "default" not in scheduler.stores:
+def _has_store(scheduler: GeventScheduler | None) -> TypeGuard[GeventScheduler]:
+    """Whether it has a job store of its own, and not only jobs that wait for one."""
+    return scheduler is not None and "default" in scheduler.stores and not scheduler.is_pending("default")
+
+
+def _completed(configuration: Configuration, scheduler: GeventScheduler) -> GeventScheduler:
+    if not _has_store(scheduler):
         scheduler.add_jobstore(store_of(configuration))
     elif configuration.given & {"store", "embedded", "memory"}:
         raise ConfigurationError(f"{configuration.app} has a job store of its own; a store is configured as well")

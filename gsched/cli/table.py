@@ -43,8 +43,7 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         first, *others = _printable_lines(value)
-        colour = _colour(name, value)
-        click.echo(f"{click.style(name.ljust(width), bold=True)}{_GAP}{click.style(first, colour) if colour else first}")
+        click.echo(f"{click.style(name.ljust(width), bold=True)}{_GAP}{click.style(first, _colour(name, value))}")
         for line in others:
             click.echo(f"{' ' * width}{_GAP}{line}")
 

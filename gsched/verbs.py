@@ -193,6 +193,13 @@ class JobVerbs(Parts):
         """
         return self._change(events.EVENT_JOB_MODIFIED, job_id, jobstore, lambda job: self._modified(job, changes))
 
+    def change_job(self, job_id: str, change: Callable[[Job], Job], jobstore: str | None = None) -> JobHandle:
+        """Replace a job's definition by what `change` makes of it; `change` is called again if others were faster.
+
+        What it raises is raised here, and nothing is changed then. Raises JobNotFoundError.
+        """
+        return self._change(events.EVENT_JOB_MODIFIED, job_id, jobstore, change)
+
     def reschedule_job(
         self, job_id: str, jobstore: str | None = None, trigger: BaseTrigger | str | None = None, **trigger_args: Any
     ) -> JobHandle:

@@ -65,6 +65,7 @@ class Configuration:
 
     :ivar path: the file that it comes from, if any
     :ivar given: the names of the fields that were set, by whatever means
+    :ivar flags: those that were set on the command line: they still count when the file is read anew
     """
 
     app: str | None = _setting(
@@ -88,6 +89,9 @@ class Configuration:
     )  # fmt: skip
     pid_file: str | None = _setting(
         "gsched.pid_file", text, None, "write the process id there", "--pid-file", metavar="FILE"
+    )
+    crontab: str | None = _setting(
+        "gsched.crontab", text, None, "run the commands of this crontab as jobs", "--crontab", metavar="FILE"
     )
     blocked_hub_after: float | None = _setting(
         "gsched.blocked_hub_after", optional_duration, 1.0, "report code that holds the event loop for so long"
@@ -126,8 +130,9 @@ class Configuration:
         "auto (console on a terminal, else json), console, json or logfmt", "--log-format", metavar="FORMAT",
     )  # fmt: skip
     log_level: str = _setting(
-        "log.level", choice("debug", "info", "warning", "error"), "info", "log lines from this level on"
-    )
+        "log.level", choice("debug", "info", "warning", "error"), "info",
+        "log lines from this level on: debug, info, warning, error", "--log-level", metavar="LEVEL",
+    )  # fmt: skip
     run_events: str = _setting(
         "log.run_events", choice("all", "failures", "none"), "failures", "which runs are logged: all, failures, none"
     )
@@ -139,6 +144,7 @@ class Configuration:
 
     path: str | None = None
     given: frozenset[str] = frozenset()
+    flags: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 
 def settings() -> tuple[Setting, ...]:

@@ -1,0 +1,73 @@
+"""Crontabs' @reboot: jobs that run once after each start of a machine."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from gsched.errors import JobNotFoundError
+from gsched.job import Job
+from gsched.runner.crontab_jobs import REBOOT_TAG
+from gsched.scheduler import GeventScheduler
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_KEY: Final = "boots"  # in the jobs' metadata: the starts of machines that they have run after
+_MOST: Final = 100
+
+
+@cache
+def boot_id() -> str:
+    """What names this start of the machine; where the system has no such thing, this start of the process."""
+    with suppress(OSError):
+        return _BOOT_ID.read_text().strip()
+    return uuid.uuid4().hex
+
+
+def run_reboot_jobs(scheduler: GeventScheduler, boot: str | None = None) -> list[str]:
+    """Have the @reboot jobs of the default store run once, unless they have run since the machine's start.
+
+    Of several runners the first that asks has them run, in whichever owns the job. Paused jobs are left alone. The
+    scheduler has been started.
+
+    :param boot: names the machine's start
+    :return: the ids of the runs
+    """
+    boot = boot or boot_id()
+    runs = []
+    for job in scheduler.get_jobs("default", tag=REBOOT_TAG):
+        if _may_run(job.definition, boot) and _is_first(scheduler, job.id, boot):
+            with suppress(JobNotFoundError):
+                runs.append(scheduler.run_job(job.id, "default"))
+    return runs
+
+
+class _NotFirst(Exception):
+    """Somebody else has them run."""
+
+
+def _may_run(job: Job, boot: str) -> bool:
+    return job.state == "scheduled" and boot not in _served(job)
+
+
+def _is_first(scheduler: GeventScheduler, job_id: str, boot: str) -> bool:
+    """Write down that the job runs after this start; False if somebody else has."""
+
+    def serve(job: Job) -> Job:
+        if not _may_run(job, boot):
+            raise _NotFirst
+        return job.evolve(metadata={**job.metadata, _KEY: [*_served(job)[1 - _MOST :], boot]})
+
+    try:
+        scheduler.change_job(job_id, serve, "default")
+    except (_NotFirst, JobNotFoundError):
+        return False
+    return True
+
+
+def _served(job: Job) -> Sequence[str]:
+    boots: Sequence[str] = job.metadata.get(_KEY, ())
+    return boots

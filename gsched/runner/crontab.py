@@ -1,0 +1,182 @@
+"""A crontab's commands as jobs of a scheduler: what has come, changed or left the file is added, changed, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from gsched.durations import as_seconds
+from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
+from gsched.handle import JobHandle
+from gsched.runner.crontab_jobs import END_OF_TIME, REBOOT_TAG, TAG, crontab_definitions
+from gsched.runner.crontab_lines import Crontab, read_crontab
+from gsched.scheduler import GeventScheduler
+
+_SYSTEM_PLACES: Final = (Path("/etc/crontab"), Path("/etc/cron.d"))
+
+
+class Change(NamedTuple):
+    """What an import does to one job.
+
+    :ivar action: added, changed, moved (to another line), removed or unchanged
+    :ivar name: the command
+    :ivar trigger: when it is due, as text
+    :ivar arguments: what add_job or modify_job is called with
+    """
+
+    action: str
+    job_id: str
+    name: str
+    trigger: str
+    arguments: Mapping[str, Any] = {}
+
+
+class Source(NamedTuple):
+    """Where a crontab comes from: its jobs know it, and those that leave it are removed.
+
+    :ivar file: an absolute path, or "-"
+    :ivar prefix: what the jobs' ids begin with
+    :ivar system: whether lines have the user's name
+    :ivar user: who runs the commands of a crontab that does not say so itself
+    """
+
+    file: str
+    prefix: str
+    system: bool = False
+    user: str | None = None
+
+    def owns(self, job: JobHandle) -> bool:
+        """Whether a job was imported from here."""
+        return job.metadata.get("crontab") == self.file and job.metadata.get("prefix") == self.prefix
+
+
+def source_of(
+    file: str, *, system: bool = False, user: str | None = None, prefix: str | None = None
+) -> Source:
+    """The source that a path, or "-" for standard input, names. The ids of a file's jobs begin with its name.
+
+    :raises ConfigurationError: for a user with a system crontab, which has its own
+    """
+    path = Path(file).absolute()
+    is_system = system or (file != "-" and any(place in (path, path.parent) for place in _SYSTEM_PLACES))
+    if is_system and user is not None:
+        raise ConfigurationError(f"{file}: a system crontab names the users itself")
+    if prefix is None:
+        prefix = f"{path.name}/" if file != "-" else f"{user}/" if user else ""
+    return Source("-" if file == "-" else str(path), prefix, is_system, user)
+
+
+def understood(crontab: Crontab, file: str) -> Crontab:
+    """The crontab. Raises ConfigurationError if any line of it is wrong, naming all of those."""
+    if crontab.errors:
+        raise ConfigurationError("\n".join(f"{file}: {error}" for error in crontab.errors))
+    return crontab
+
+
+def read_file(file: str) -> str:
+    """The text of a file. Raises ConfigurationError."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file}: not UTF-8 text: {error}") from error
+
+
+def plan_import(
+    scheduler: GeventScheduler,
+    crontab: Crontab,
+    source: Source,
+    *,
+    options: Mapping[str, Any] | None = None,
+    replace: bool = False,
+) -> list[Change]:
+    """What is to be done for the default store to have the crontab's jobs, and no others from this source.
+
+    :param options: of add_job, for all of these jobs; durations as text or seconds
+    :param replace: also replace jobs with the same ids that are not from this source
+    :raises JobIdConflictError: if an id is taken by such a job
+    """
+    given = {name: as_seconds(value, name) for name, value in (options or {}).items()}
+    left = {job.id: job for job in scheduler.iter_jobs("default", tag=TAG, prefix=source.prefix) if source.owns(job)}
+    changes = []
+    for job_id, definition in crontab_definitions(crontab.entries, *source[:2], source.user):
+        wanted = {**definition, **given}
+        job = left.pop(job_id, None)
+        if job is None and replace:
+            job = scheduler.get_job(job_id, "default")
+        elif job is None and scheduler.get_job(job_id, "default") is not None:
+            raise JobIdConflictError(job_id)
+        changes.append(_adding(job_id, wanted) if job is None else _changing(job, wanted))
+    return changes + [Change("removed", job.id, job.name, str(job.trigger)) for job in left.values()]
+
+
+def apply_import(scheduler: GeventScheduler, changes: Iterable[Change]) -> None:
+    """Do it. Paused jobs stay paused."""
+    changes = list(changes)
+    added = [{"id": change.job_id, **change.arguments} for change in changes if change.action == "added"]
+    scheduler.add_jobs(added, replace_existing=True)  # a process that starts with this one may have been faster
+    for change in changes:
+        if change.action in ("changed", "moved"):
+            _modify(scheduler, change)
+        elif change.action == "removed":
+            with suppress(JobNotFoundError):
+                scheduler.remove_job(change.job_id, "default")
+
+
+def run_crontab(scheduler: GeventScheduler, file: str) -> list[Change]:
+    """Have the scheduler run the crontab in a file: import it into its default store. Again: as the file is now.
+
+    :return: what was done
+    :raises ConfigurationError: if it cannot be read, or a line of it is wrong; nothing is changed then
+    """
+    source = source_of(file)
+    crontab = understood(read_crontab(read_file(file), system=source.system, timezone=scheduler.timezone), file)
+    changes = plan_import(scheduler, crontab, source)
+    for warning in crontab.warnings:
+        structlog.get_logger("gsched").warning("crontab.doubtful", file=file, **warning._asdict())
+    apply_import(scheduler, changes)
+    return changes
+
+
+def _adding(job_id: str, wanted: dict[str, Any]) -> Change:
+    if REBOOT_TAG in wanted["tags"]:
+        wanted["next_run_time"] = END_OF_TIME
+    return Change("added", job_id, wanted["name"], str(wanted["trigger"]), wanted)
+
+
+def _changing(job: JobHandle, wanted: Mapping[str, Any]) -> Change:
+    differing = dict(_differing(job, wanted))
+    if REBOOT_TAG in wanted["tags"] and "trigger" in differing:
+        differing["next_run_time"] = END_OF_TIME
+    action = "changed" if differing.keys() - {"metadata"} else "moved" if differing else "unchanged"
+    return Change(action, job.id, wanted["name"], str(wanted["trigger"]), differing)
+
+
+def _differing(job: JobHandle, wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if job.func_ref != wanted["func"]:
+        yield "func", wanted["func"]
+    if not wanted["trigger"].same_schedule(job.trigger):
+        yield "trigger", wanted["trigger"]
+    metadata = {**job.metadata, **wanted["metadata"]}
+    if metadata != job.metadata:
+        yield "metadata", metadata
+    for name in wanted.keys() - {"func", "trigger", "metadata"}:
+        if _plain(getattr(job, name)) != _plain(wanted[name]):
+            yield name, wanted[name]
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
+
+
+def _modify(scheduler: GeventScheduler, change: Change) -> None:
+    with suppress(JobNotFoundError):
+        job = scheduler.get_job(change.job_id, "default")
+        scheduler.modify_job(change.job_id, "default", **change.arguments)
+        if job is not None and job.definition.paused and "next_run_time" in change.arguments:
+            scheduler.pause_job(change.job_id, "default")

@@ -1,0 +1,174 @@
+"""Crontabs, as crontab(5) of Debian's cron describes them: text -> what to run when, and what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from typing import Final, NamedTuple
+
+from gsched.errors import ConfigurationError, InvalidTriggerError
+from gsched.instants import as_timezone
+from gsched.triggers import BaseTrigger, CronTrigger
+from gsched.triggers.reboot import RebootTrigger
+
+_SETTING = re.compile(r"""("[^"]*"|'[^']*'|[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)""")
+_USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*\$?")
+_PERCENT = re.compile(r"\\.|%", re.DOTALL)
+_UNSUPPORTED: Final = {
+    "MAILTO": "no mail is sent: output goes to the log",
+    "MAILFROM": "no mail is sent: output goes to the log",
+    "CONTENT_TYPE": "no mail is sent: output goes to the log",
+    "CONTENT_TRANSFER_ENCODING": "no mail is sent: output goes to the log",
+    "LOGNAME": "it is always the name of the user that runs the command, as with cron",
+    "USER": "it is always the name of the user that runs the command, as with cron",
+    "RANDOM_DELAY": "not supported: give the jobs a jitter",
+    "START_HOURS_RANGE": "not supported",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command of a crontab.
+
+    :ivar schedule: the time fields or the nickname, as written
+    :ivar stdin: what the command reads, if there is a % in the line
+    :ivar env: the variables that are set above it, but for SHELL
+    :ivar user: of a system crontab
+    """
+
+    line: int
+    schedule: str
+    trigger: BaseTrigger
+    command: str
+    stdin: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    shell: str = "/bin/sh"
+    user: str | None = None
+
+    @property
+    def is_reboot(self) -> bool:
+        return isinstance(self.trigger, RebootTrigger)
+
+
+class Remark(NamedTuple):
+    """Something about a line: an error or a warning."""
+
+    line: int
+    text: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.text!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Crontab:
+    """A crontab, understood as far as it can be. `errors` has every line that was not."""
+
+    entries: list[Entry] = field(default_factory=list)
+    errors: list[Remark] = field(default_factory=list)
+    warnings: list[Remark] = field(default_factory=list)
+
+
+def read_crontab(text: str, *, system: bool = False, timezone: str | tzinfo | None = None) -> Crontab:
+    """Read a crontab.
+
+    :param system: lines have the user's name before the command, as in /etc/crontab and /etc/cron.d
+    :param timezone: of the schedules, until CRON_TZ says another (default: this machine's)
+    """
+    reader = _Reader(system, as_timezone(timezone))
+    for number, line in enumerate(text.split("\n"), 1):
+        reader.read(number, line.strip(" \t\r"))
+    return reader.crontab
+
+
+class _Reader:
+    """Reads line after line; settings count for the lines below them."""
+
+    def __init__(self, system: bool, timezone: tzinfo) -> None:
+        self.crontab = Crontab()
+        self._system = system
+        self._timezone: tzinfo | None = timezone  # None: below a CRON_TZ that is not known
+        self._shell = "/bin/sh"
+        self._env: dict[str, str] = {}
+
+    def read(self, number: int, line: str) -> None:
+        if not line or line.startswith("#"):
+            return
+        try:
+            if match := _SETTING.fullmatch(line):
+                self._set(_unquoted(match[1]), _unquoted(match[2]), number, line)
+            else:
+                self._add(number, line)
+        except (InvalidTriggerError, ConfigurationError) as error:
+            self.crontab.errors.append(Remark(number, line, str(error).removeprefix("crontab: ")))
+
+    def _set(self, name: str, value: str, number: int, line: str) -> None:
+        if name == "CRON_TZ":
+            self._timezone = None
+            self._timezone = as_timezone(value)
+        elif name == "SHELL":
+            self._shell = value
+        elif name not in _UNSUPPORTED:
+            self._env[name] = value
+        self.crontab.warnings.extend(Remark(number, line, why) for why in _doubts_about_setting(name, value))
+
+    def _add(self, number: int, line: str) -> None:
+        schedule, rest = _split(line)
+        if self._timezone is None:
+            raise ConfigurationError("its time zone, CRON_TZ above, is not known")
+        trigger = CronTrigger.from_crontab(schedule, self._timezone)
+        if not isinstance(trigger, RebootTrigger) and trigger.next_ms(0) is None:
+            raise InvalidTriggerError("never due: there is no such day")
+        user = None
+        if self._system:
+            user, rest = _user_first(rest)
+        if not rest:
+            raise InvalidTriggerError("there is no command")
+        command, percent, stdin = _at_percent(rest)
+        self.crontab.warnings.extend(Remark(number, line, why) for why in self._doubts_about_command(command))
+        self.crontab.entries.append(
+            Entry(
+                number, schedule, trigger, command, stdin if percent else None, dict(self._env), self._shell, user
+            )
+        )
+
+    def _doubts_about_command(self, command: str) -> Iterator[str]:
+        if not self._system and command.startswith("root "):
+            yield "the command begins with 'root': a system crontab is read with --system"
+
+
+def _doubts_about_setting(name: str, value: str) -> Iterator[str]:
+    if name in _UNSUPPORTED and not (name == "MAILTO" and not value):
+        yield f"{name}: {_UNSUPPORTED[name]}"
+    elif "$" in value:
+        yield "'$' stands for itself: variables are not replaced in values, as with cron"
+
+
+def _split(line: str) -> tuple[str, str]:
+    """The time fields, and what comes after."""
+    count = 1 if line.startswith("@") else 5
+    parts = line.split(None, count)
+    if len(parts) < count:
+        raise InvalidTriggerError("expected minute, hour, day of month, month, day of week and a command")
+    return " ".join(parts[:count]), parts[count] if len(parts) > count else ""
+
+
+def _user_first(text: str) -> tuple[str, str]:
+    user, command = (*text.split(None, 1), "", "")[:2]
+    if user and not _USER_NAME.fullmatch(user):
+        raise InvalidTriggerError(f"{user!r} is not a user's name, which a system crontab has before the command")
+    return user, command
+
+
+def _at_percent(text: str) -> tuple[str, str, str]:
+    """The command, "%" if there is one, and what follows it: input, each further % a new line. `\\%` is a %."""
+    text = _PERCENT.sub(lambda found: {"%": "\n", "\\%": "%"}.get(found[0], found[0]), text)
+    command, percent, stdin = text.partition("\n")
+    return command.strip(" \t"), percent, stdin if stdin.endswith("\n") else f"{stdin}\n"
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text

@@ -28,12 +28,14 @@ class Watchdog:
     gevent's own monitor does the same by tracing every switch of greenlets, which made no-op runs a fifth slower.
 
     :param limit_seconds: None watches nothing
+    :ivar blocked: how often that was so
     """
 
     def __init__(self, limit_seconds: float | None, emit: Callable[[SchedulerEvent], None]) -> None:
         self._limit = limit_seconds
         self._emit = emit
         self._turned = 0.0
+        self.blocked = 0
         self._caught: dict[str, Any] | None = None  # written by the native thread, taken by the loop's timer
 
     def start(self) -> None:
@@ -61,6 +63,7 @@ class Watchdog:
         held, self._turned = now - self._turned - self._period, now
         caught, self._caught = self._caught, None
         if caught is not None:
+            self.blocked += 1
             self._emit(SchedulerEvent(EVENT_HUB_BLOCKED, seconds=round(held, 3), **caught))
 
     def _watch(self) -> None:

@@ -46,6 +46,7 @@ class BaseExecutor(ABC):
         self._queue: deque[Run] = deque()
         self._executing: set[Run] = set()
         self._draining = False
+        self._saturated: float | None = None  # since when runs wait because all workers are busy; monotonic
         self._retiring = False
         self._binds_log = False
         self._clock: Clock
@@ -64,6 +65,12 @@ class BaseExecutor(ABC):
     def waiting(self) -> int:
         """Runs that wait for a worker."""
         return len(self._queue)
+
+    @property
+    def saturated_seconds(self) -> float:
+        """For how long runs have been waiting because all workers were busy; 0 while none waits."""
+        since = self._saturated
+        return 0.0 if since is None or not self._queue else self._clock.monotonic() - since
 
     @property
     def starting(self) -> bool:
@@ -90,6 +97,7 @@ class BaseExecutor(ABC):
             return True
         if run in self._queue:
             self._queue.remove(run)
+            self._note_saturation()
             run.cancelled = True
             run.owner.run_finished(run, Result(Outcome.CANCELLED, error=RunCancelled("cancelled before it started")))
             return True
@@ -165,6 +173,13 @@ class BaseExecutor(ABC):
                 self._continue_soon()
                 return
         self._draining = False
+        self._note_saturation()
+
+    def _note_saturation(self) -> None:
+        if not self._queue:
+            self._saturated = None
+        elif self._saturated is None:
+            self._saturated = self._clock.monotonic()
 
     def _continue_soon(self) -> None:
         timer = self._loop.timer(_SOON)

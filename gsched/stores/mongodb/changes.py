@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from random import random
 from typing import Any, Final, Protocol
 
@@ -10,7 +11,9 @@ import gevent
 from pymongo import errors as driver
 from pymongo.read_concern import ReadConcern
 
+from gsched.clock import Clock
 from gsched.events import EVENT_FEED_LOST, EVENT_FEED_OPENED, EVENT_FEED_UNSUPPORTED, SchedulerEvent
+from gsched.instants import to_ms
 from gsched.stores.mongodb.connection import Connection
 
 _AWAIT_MS: Final = 500  # how long one look waits for news: also how long stopping may take
@@ -29,8 +32,12 @@ _PIPELINE: Final[list[dict[str, Any]]] = [
             ]
         }
     },
-    {"$project": {"operationType": 1, "documentKey": 1}},
+    {"$project": {"operationType": 1, "documentKey": 1, "wallTime": 1}},
 ]
+
+CONNECTED: Final = "connected"  # changes are heard of at once
+POLLING: Final = "polling"  # there are no change streams
+LOST: Final = "lost"  # the stream is being opened (again)
 
 
 class Audience(Protocol):
@@ -49,12 +56,20 @@ class ChangeFeed:
     It only says which jobs to look at again. No resume token is kept: after any doubt the stream is opened anew from
     now on, and everything is looked at. Where there are no change streams (a standalone server, a user without the
     privilege) it says so once, and has the audience look at everything every few seconds.
+
+    :ivar state: connected, polling or lost
+    :ivar heard: when the last change was made (ms, the server's time), and when it got here (monotonic)
     """
 
-    def __init__(self, connection: Connection, audience: Audience, emit: Callable[[SchedulerEvent], None]) -> None:
+    def __init__(
+        self, connection: Connection, audience: Audience, clock: Clock, emit: Callable[[SchedulerEvent], None]
+    ) -> None:
         self._connection = connection
         self._audience = audience
+        self._clock = clock
         self._emit = emit
+        self.state = LOST
+        self.heard: tuple[int, float] | None = None
         self._stopping = False
         self._unsupported = False
         self._failures = 0
@@ -82,6 +97,7 @@ class ChangeFeed:
         with jobs.watch(_PIPELINE, max_await_time_ms=_AWAIT_MS) as stream:
             self._audience.rescan()  # after the stream is open: what was written before is found by looking
             self._failures, self._unsupported = 0, False
+            self.state = CONNECTED
             self._emit(SchedulerEvent(EVENT_FEED_OPENED))
             while not self._stopping and stream.alive:
                 change = stream.try_next()
@@ -89,6 +105,9 @@ class ChangeFeed:
                     self._tell(change)
 
     def _tell(self, change: dict[str, Any]) -> None:
+        made = change.get("wallTime")  # servers tell from 6.0 on
+        if isinstance(made, datetime):
+            self.heard = to_ms(made), self._clock.monotonic()
         if "documentKey" in change:
             job_id = change["documentKey"]["_id"]
             if isinstance(job_id, str):  # anything else is no job of ours
@@ -97,6 +116,7 @@ class ChangeFeed:
             self._audience.rescan()  # the collection was dropped or renamed
 
     def _lost(self, reason: str) -> None:
+        self.state = LOST
         if self._stopping:
             return
         if not self._failures:
@@ -106,6 +126,7 @@ class ChangeFeed:
         self._pause(min(shortest * 2**self._failures, longest) * (0.5 + random() / 2))
 
     def _go_without(self, error: driver.OperationFailure) -> None:
+        self.state = POLLING
         if not self._unsupported:
             self._unsupported = True
             self._emit(SchedulerEvent(EVENT_FEED_UNSUPPORTED, reason=str(error)))

@@ -17,6 +17,7 @@ from pymongo.read_concern import ReadConcern
 
 from gsched import errors
 from gsched.stores.mongodb.documents import CODEC
+from gsched.stores.mongodb.monitoring import Operations
 
 Document: TypeAlias = dict[str, Any]
 Jobs: TypeAlias = Collection[Document]
@@ -78,6 +79,7 @@ class Connection:
       behind it, so that the second client is always our own. It is made from the same address and options; a client
       that was given as an object is copied by PyMongo's own means, and shared in the rare case that it cannot be.
     - A forked child makes clients of its own: sockets and locks must not be shared with the parent.
+    - `operations` counts what the clients that are made here do.
     - All reads go to the primary, all writes wait for a majority, whatever the client's defaults are.
 
     Raises ConfigurationError if the server is named in two ways, or the arguments cannot be right.
@@ -98,6 +100,7 @@ class Connection:
         self._database, self.name = database, collection
         self._given_in = self._made_in = os.getpid()
         self._made: dict[str, MongoClient[Document]] = {}
+        self.operations = Operations()
         self._is_prepared = False
 
     def jobs(self) -> Jobs:
@@ -152,13 +155,24 @@ class Connection:
     def _make(self, purpose: str) -> MongoClient[Document]:
         limits = _BULK_LIMITS if purpose == "bulk" else {**_CONTROL_LIMITS, **_CONTROL_POOL}
         if self._given is not None:
-            return _copy_of(self._given, {} if purpose == "bulk" else limits)
+            return self._copy_of(self._given, {} if purpose == "bulk" else limits)
         given = self._arguments
         if purpose == "bulk":
             text = str(given.get("host")).lower()
             named = {option.lower() for option in given}
             limits = {k: v for k, v in limits.items() if k.lower() not in named and f"{k.lower()}=" not in text}
-        return MongoClient(**{**_without(given, limits), **limits})
+        return self._counted({**_without(given, limits), **limits})
+
+    def _copy_of(self, client: MongoClient[Document], limits: Document) -> MongoClient[Document]:
+        """A client like this one, with sockets of its own; the same one if PyMongo does not tell how it was made."""
+        arguments = getattr(client, "_init_kwargs", None)
+        if not isinstance(arguments, dict):
+            return client
+        return self._counted({**_without(arguments, limits), **limits})
+
+    def _counted(self, arguments: Document) -> MongoClient[Document]:
+        listeners = [*(arguments.get("event_listeners") or ()), self.operations]
+        return MongoClient(**{**arguments, "event_listeners": listeners})
 
     def _in_database(self, client: MongoClient[Document]) -> Database[Document]:
         return client.get_database(
@@ -179,14 +193,6 @@ def _checked_client(client: Any) -> MongoClient[Document] | None:
     if client is not None and not isinstance(client, MongoClient):
         raise errors.ConfigurationError(f"mongodb: client: expected a MongoClient, got {client!r}")
     return client
-
-
-def _copy_of(client: MongoClient[Document], limits: Document) -> MongoClient[Document]:
-    """A client like this one, with sockets of its own; the same one if PyMongo does not tell how it was made."""
-    arguments = getattr(client, "_init_kwargs", None)
-    if not isinstance(arguments, dict):
-        return client
-    return MongoClient(**{**_without(arguments, limits), **limits})
 
 
 def _without(options: Document, others: Document) -> Document:

@@ -15,6 +15,7 @@ nothing has to wait for it.
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -43,6 +44,7 @@ from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, RunR
 from gsched.stores.mongodb.membership import Membership, wanted_slots
 from gsched.stores.mongodb.slots import Slots
 from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.report import StoreReport
 
 T = TypeVar("T")
 
@@ -93,6 +95,9 @@ class Ownership:
         self._stopping = False  # hand over
         self._ended = False
         self._connected = True
+        self._error: str | None = None  # the last one
+        self._answered: float | None = None  # when an advance was confirmed last, monotonic
+        self._census: dict[str, int] = {}  # how many nodes are in which state
         self._failures = 0
         self._next = dict.fromkeys(("tick", "membership", "rescan", "horizon", "clock", "closing"), 0.0)
 
@@ -102,6 +107,24 @@ class Ownership:
     def tenure(self) -> Tenure | None:
         """What this node owns now."""
         return self._tenure
+
+    def report(self) -> StoreReport:
+        """How things are, from memory."""
+        tenure, now = self._tenure, self._clock.monotonic()
+        answered = None if self._answered is None else now - self._answered
+        return StoreReport(
+            connected=self._connected and answered is not None and answered < self._pace.ttl,
+            error=self._error,
+            answered=answered,
+            slots=0 if tenure is None else len(tenure.slots),
+            watermark_age=None if tenure is None else max(0, self.time_at(now) - tenure.watermark) / 1000,
+            nodes=self._census,
+        )
+
+    def time_at(self, monotonic: float) -> int:
+        """The server's time (ms) at a monotonic time; not before there was a tenure."""
+        assert self._time_base is not None
+        return self._time_base + int(monotonic * 1000)
 
     def look_at(self, job_ids: Iterable[str]) -> None:
         """These jobs may have changed."""
@@ -239,8 +262,7 @@ class Ownership:
         self._skewed = abs(skew) > MOST_SKEW_SECONDS
 
     def _now(self) -> int:
-        assert self._time_base is not None
-        return self._time_base + int(self._clock.monotonic() * 1000)
+        return self.time_at(self._clock.monotonic())
 
     # -- one incarnation ---------------------------------------------------------------------------------------------
 
@@ -299,6 +321,7 @@ class Ownership:
         expires = self._clock.monotonic() + self._pace.ttl
         if not self._cluster.advance(tenure.node, target, acked, self._stopping):
             raise FencedError
+        self._answered = self._clock.monotonic()
         tenure.watermark, self._acked = target, acked
         self._hub.post(Claimed(target, tenure.horizon, expires))
 
@@ -372,6 +395,7 @@ class Ownership:
             if self._cluster.bury(node.id, node.beat):
                 self._hub.emit(SchedulerEvent(EVENT_NODE_DIED, node=node.id))
         nodes = self._cluster.nodes()
+        self._census = _census(nodes)
         dead = [node for node in nodes if not node.alive]
         for node in dead:
             self._advance_if_due()
@@ -455,6 +479,7 @@ class Ownership:
 
     def _report_failure(self, error: Exception) -> None:
         self._failures = min(self._failures + 1, 10)
+        self._error = f"{type(error).__name__}: {error}"
         if self._connected:
             self._connected = False
             self._hub.emit(
@@ -462,6 +487,11 @@ class Ownership:
                     EVENT_STORE_DISCONNECTED, error_type=type(error).__name__, error_message=str(error)
                 )
             )
+
+
+def _census(nodes: Iterable[NodeRecord]) -> dict[str, int]:
+    states = ("dead" if not node.alive else "draining" if node.draining else "alive" for node in nodes)
+    return {"alive": 0, "draining": 0, "dead": 0, **Counter(states)}
 
 
 def _stands_alone(run: Run, before: int, tenure: Tenure) -> bool:

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +33,7 @@ from gsched.stores.mongodb.history import MongoHistory
 from gsched.stores.mongodb.housekeeping import MongoHousekeeping
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
 from gsched.stores.mongodb.ownership import Ownership, Pace
+from gsched.stores.report import StoreReport
 
 CLOSE_SECONDS = 10.0  # how long close waits for what the driver is doing
 
@@ -112,7 +114,7 @@ class MongoDBJobStore(MongoDefinitions, MongoHistory, MongoHousekeeping, BaseJob
             self._mongo.open()  # after a shutdown
         self._ownership = Ownership(self._cluster(), self.clock, hub, _node_name, self._pace)
         self._ownership.pause(paused)
-        self._feed = ChangeFeed(self._connection, self._ownership, hub.emit)
+        self._feed = ChangeFeed(self._connection, self._ownership, self.clock, hub.emit)
         self._aftermath = Aftermath(
             self._connection, self.clock, hub.emit, keep=self._keep_history, keeping=self._keeping
         )
@@ -143,6 +145,21 @@ class MongoDBJobStore(MongoDefinitions, MongoHistory, MongoHousekeeping, BaseJob
         self._connection.close()
         if self._mongo is not None:
             self._mongo.close()
+
+    def report(self) -> StoreReport:
+        asked = self._connection.operations
+        if self._greenlets:
+            known = replace(self._ownership.report(), feed=self._feed.state, feed_lag=self._feed_lag())
+        else:
+            known = StoreReport(connected=False, error="no scheduler runs here")
+        return replace(known, operations=dict(asked.durations), errors=dict(asked.errors))
+
+    def _feed_lag(self) -> float | None:
+        heard = self._feed.heard
+        if heard is None or self._ownership.tenure is None:
+            return None
+        made, arrived = heard
+        return max(0, self._ownership.time_at(arrived) - made) / 1000
 
     def settle(self, run: Run, result: Result) -> None:
         self._aftermath.settle(run, result, self._node())

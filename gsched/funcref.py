@@ -69,6 +69,10 @@ class AllowedFunctions:
         self._modules = {module.rstrip(".") for module in modules}
         self._registered: dict[str, Callable[..., Any]] = {}
 
+    def allow(self, modules: Iterable[str]) -> None:
+        """Allow these modules, too."""
+        self._modules |= {module.rstrip(".") for module in modules}
+
     def register(self, ref: str, func: Callable[..., Any]) -> None:
         """Allow one reference: the program used this function itself."""
         self._registered[ref] = func

@@ -92,17 +92,23 @@ class Parts:
         )
         self._calls = CallChecker()
         self._executors, self._stores, self._implicit = {}, {}, {}
-        self._listen_for_log(run_events)
+        self.log_runs(run_events)
         for alias, executor in executors.items():
             self.add_executor(executor, alias)
         for alias, store in stores.items():
             self.add_jobstore(store, alias)
 
-    def _listen_for_log(self, run_events: str) -> None:
+    def log_runs(self, run_events: str) -> None:
+        """Log these runs from now on: "all", "failures" or "none"."""
+        self.run_events = run_events
         if self._log_sink is not None:
             self._bus.remove_listener(self._log_sink)
         self._log_sink = LogSink(self._clock, self.name, run_events)
         self._bus.add_listener(self._log_sink, self._log_sink.mask)
+
+    def allow_modules(self, modules: Iterable[str]) -> None:
+        """Resolve function references from stores and imports in these modules, too."""
+        self._allowed.allow(modules)
 
     # -- executors and stores -----------------------------------------------------------------------------------
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gsched.config.settings import Configuration, Setting, settings
@@ -38,7 +40,27 @@ def read_configuration(
         merged |= source
     if len(places := _places(merged)) > 1:
         raise ConfigurationError(f"store: name one place: {', '.join(places)} exclude each other")
-    return Configuration(path=None if path is None else str(path), given=frozenset(merged), **merged)
+    return Configuration(
+        path=None if path is None else str(path), given=frozenset(merged), flags=MappingProxyType(from_flags), **merged
+    )
+
+
+def read_again(configuration: Configuration) -> Configuration:
+    """The configuration as its file and the environment are now; the command line counts as before.
+
+    Raises ConfigurationError.
+    """
+    return read_configuration(configuration.path, configuration.flags)
+
+
+def with_flags(configuration: Configuration, **flags: Any) -> Configuration:
+    """The configuration with more said on the command line, by the names of its fields."""
+    return replace(
+        configuration,
+        given=configuration.given | flags.keys(),
+        flags=MappingProxyType({**configuration.flags, **flags}),
+        **flags,
+    )
 
 
 _PLACES = ("store", "embedded", "memory")

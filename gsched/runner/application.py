@@ -2,37 +2,105 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
+import traceback
+from collections.abc import Callable
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Final
 
-from gsched.errors import ConfigurationError
+import gsched.errors
+from gsched.errors import ConfigurationError, GschedError
 from gsched.runner.patching import patch
 from gsched.scheduler import GeventScheduler
 
+_OURS: Final = str(Path(gsched.errors.__file__).parent) + os.sep
+_OTHERS: Final = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
 
 def load_application(name: str) -> GeventScheduler | None:
-    """Import "package.module:name" and give the scheduler that it is or makes; None for a module without one.
+    """Import "package.module:name" and give the scheduler that it is or makes.
 
-    The working directory is looked in, as by `python -m`. The process is patched first.
+    Of "package.module" alone it is the only scheduler in there; None if there is none. The working directory is looked
+    in, as by `python -m`. The process is patched first.
 
     Raises ConfigurationError, which says what went wrong where, without a traceback of ours.
     """
     patch()
     if (here := str(Path.cwd())) not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
-    module_name, _, attribute = name.partition(":")
+    module_name, colon, attribute = name.partition(":")
+    if not module_name or (colon and not attribute) or module_name.endswith(".py"):
+        raise ConfigurationError(f"app {name!r}: write it as package.module:name, the name being a scheduler")
+    module = _imported(name, module_name)
+    found = _attribute(name, module, attribute) if attribute else _only_scheduler(name, module)
+    if callable(found) and not isinstance(found, GeventScheduler):
+        found = _checked(name, found)
+    if found is not None and not isinstance(found, GeventScheduler):
+        raise ConfigurationError(
+            f"app {name!r}: expected a GeventScheduler or a function that makes one, got {found!r}"
+        )
+    if found is None and attribute:
+        raise ConfigurationError(f"app {name!r}: the function made no scheduler, but returned None")
+    if found is not None and found.running:
+        raise ConfigurationError(f"app {name!r}: it starts its scheduler itself; leave that to the runner")
+    return found
+
+
+def _imported(name: str, module_name: str) -> ModuleType:
     try:
-        found: Any = import_module(module_name)
-        for step in attribute.split(".") if attribute else ():
+        return import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise _failed(name, error) from error
+        raise ConfigurationError(
+            f"app {name!r}: there is no module {error.name!r} in {Path.cwd()}, nor among what is installed"
+        ) from error
+    except (Exception, SystemExit) as error:  # an application may raise anything
+        raise _failed(name, error) from error
+
+
+def _attribute(name: str, module: ModuleType, attribute: str) -> Any:
+    found: Any = module
+    for step in attribute.split("."):
+        try:
             found = getattr(found, step)
-        if callable(found) and not isinstance(found, GeventScheduler):
-            found = found()
-    except Exception as error:  # an application may raise anything
-        raise ConfigurationError(f"app {name!r}: {type(error).__name__}: {error}") from error
-    if isinstance(found, GeventScheduler):
-        return found
-    if not attribute:
-        return None
-    raise ConfigurationError(f"app {name!r}: expected a GeventScheduler or a function that makes one, got {found!r}")
+        except AttributeError:
+            near = get_close_matches(step, dir(found), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigurationError(f"app {name!r}: there is no {step!r} in {found!r}{hint}") from None
+    return found
+
+
+def _only_scheduler(name: str, module: ModuleType) -> GeventScheduler | None:
+    found = {id(each): (key, each) for key, each in vars(module).items() if isinstance(each, GeventScheduler)}
+    if len(found) > 1:
+        names = ", ".join(f"{name}:{key}" for key, _ in found.values())
+        raise ConfigurationError(f"app {name!r}: it has more than one scheduler; name one: {names}")
+    return next((scheduler for _, scheduler in found.values()), None)
+
+
+def _checked(name: str, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except (Exception, SystemExit) as error:
+        raise _failed(name, error) from error
+
+
+def _failed(name: str, error: BaseException) -> ConfigurationError:
+    said = f"{type(error).__name__}: {error}" if not isinstance(error, GschedError) else str(error)
+    return ConfigurationError(f"app {name!r}: {said}{_where(error)}")
+
+
+def _where(error: BaseException) -> str:
+    """The user's own line at which it happened: the last one that is neither ours nor a library's."""
+    if isinstance(error, SyntaxError):
+        return f" ({error.filename}:{error.lineno})"
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<")]
+    foreign = [each for each in frames if not each.filename.startswith(_OURS)]
+    own = [each for each in foreign if not each.filename.startswith(_OTHERS)] or foreign
+    return f" ({own[-1].filename}:{own[-1].lineno}: {own[-1].line})" if own else ""

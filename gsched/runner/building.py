@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, EmbeddedMongoError
@@ -13,26 +15,54 @@ from gsched.runner.application import load_application
 from gsched.scheduler import GeventScheduler
 from gsched.stores import BaseJobStore, MemoryJobStore
 
+COMMANDS: Final = "gsched.runner.commands"
+_PLACES: Final = frozenset({"store", "embedded", "memory"})
+_GENERATED_ID: Final = re.compile(r"[0-9a-f]{32}")
 
-def runner_scheduler(configuration: Configuration) -> GeventScheduler:
+
+class Place(NamedTuple):
+    """Which job store it is.
+
+    :ivar kind: mongodb, embedded, memory, or application: one of its own
+    :ivar why: where that is, or why it was chosen, without passwords
+    """
+
+    kind: str
+    why: str
+
+
+def runner_scheduler(configuration: Configuration) -> tuple[GeventScheduler, Place]:
     """The scheduler that a runner starts: the application's, or a new one, completed from the configuration.
+
+    What an application's scheduler sets itself stays. The configuration adds modules, executors and, where it has none,
+    the job store; and what it says about names and logging counts.
 
     Raises ConfigurationError if the two contradict each other, or the application cannot be loaded.
     """
-    application = None if configuration.app is None else load_application(configuration.app)
-    return _completed(configuration, application or GeventScheduler(**_options(configuration)))
+    scheduler = load_application(configuration.app) if configuration.app is not None else None
+    if scheduler is None:
+        scheduler = GeventScheduler(**_options(configuration))
+    else:
+        _complete(scheduler, configuration)
+    place = _place(configuration, scheduler)
+    scheduler.allow_modules(_modules(configuration, place))
+    if place.kind != "application":
+        scheduler.add_jobstore(_store_at(place, configuration))
+    return scheduler, place
 
 
 def control_scheduler(configuration: Configuration) -> GeventScheduler:
-    """A scheduler to look at jobs and change them; it resolves no functions, and is never started.
+    """A scheduler to look at jobs and change them; it is never started.
 
-    It is the application's own if that has a job store. Else the application is asked for nothing: the jobs that it
-    adds are added where it runs, not by those who look at them.
+    An application's own, if that has a job store, else a new one, which resolves no functions.
     """
-    if configuration.app is not None and _has_store(application := load_application(configuration.app)):
-        return _completed(configuration, application)
+    if configuration.app is not None:
+        own = load_application(configuration.app)
+        if own is not None and _has_own_store(own):
+            _refuse_second_store(configuration)
+            return own
     scheduler = GeventScheduler(**_options(configuration), functions=UnresolvedFunctions())
-    scheduler.add_jobstore(store_of(configuration))
+    scheduler.add_jobstore(_store_at(_place(configuration, scheduler), configuration))
     return scheduler
 
 
@@ -49,21 +79,71 @@ def _options(configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def _has_store(scheduler: GeventScheduler | None) -> TypeGuard[GeventScheduler]:
-    """Whether it has a job store of its own, and not only jobs that wait for one."""
-    return scheduler is not None and "default" in scheduler.stores and not scheduler.is_pending("default")
+def _complete(scheduler: GeventScheduler, configuration: Configuration) -> None:
+    """Give an application's scheduler what the configuration says and it does not."""
+    if _has_own_store(scheduler):
+        _refuse_second_store(configuration)
+    for alias, executor in configuration.executors.items():
+        try:
+            scheduler.add_executor(**({"executor": executor["type"], "alias": alias} | _arguments(executor)))
+        except (KeyError, TypeError) as error:
+            raise ConfigurationError(f"executors.{alias}: {error}") from None
+    for name in configuration.given & {"name", "blocked_hub_after", "summary_every"}:
+        setattr(scheduler, name, getattr(configuration, name))
+    scheduler.log_runs(configuration.run_events if "run_events" in configuration.given else scheduler.run_events)
 
 
-def _completed(configuration: Configuration, scheduler: GeventScheduler) -> GeventScheduler:
-    if not _has_store(scheduler):
-        scheduler.add_jobstore(store_of(configuration))
-    elif configuration.given & {"store", "embedded", "memory"}:
-        raise ConfigurationError(f"{configuration.app} has a job store of its own; a store is configured as well")
-    return scheduler
+def _arguments(executor: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in executor.items() if name != "type"}
 
 
-def store_of(configuration: Configuration) -> BaseJobStore:
-    """The job store: the one that is named, else a private MongoDB if there is a mongod, else memory."""
+def _modules(configuration: Configuration, place: Place) -> list[str]:
+    """Where stored references may lead: an application's own module is one that we were told to run."""
+    modules = list(configuration.modules)
+    if configuration.app is not None:
+        modules.append(configuration.app.partition(":")[0])
+    if place.kind == "embedded":  # nobody but this user can write there: jobs may run commands
+        modules.append(COMMANDS)
+    return modules
+
+
+def _has_own_store(scheduler: GeventScheduler) -> bool:
+    return "default" in scheduler.stores and not scheduler.is_pending("default")
+
+
+def _refuse_second_store(configuration: Configuration) -> None:
+    if configuration.given & _PLACES:
+        raise ConfigurationError(
+            f"app {configuration.app!r}: it has a job store of its own, and a store is configured as well; name only one"
+        )
+
+
+def _has_nameless_jobs(scheduler: GeventScheduler) -> bool:
+    """Whether jobs wait for their store whose ids were made up: each start would add them once more."""
+    return any(_GENERATED_ID.fullmatch(job.id) for job in scheduler.get_jobs(pending=True))
+
+
+def _place(configuration: Configuration, scheduler: GeventScheduler) -> Place:
+    """The one that is named, else a private MongoDB if there is a mongod, else memory."""
+    if _has_own_store(scheduler):
+        return Place("application", "its own")
+    if configuration.store is not None:
+        return Place("mongodb", without_password(configuration.store))
+    if configuration.memory:
+        return Place("memory", "configured")
+    if not configuration.embedded and not has_mongod():
+        return Place("memory", "there is no mongod for a private MongoDB")
+    if not configuration.embedded and _has_nameless_jobs(scheduler):
+        return Place("memory", "jobs of the application have no ids: elsewhere each start would add them once more")
+    return Place("embedded", str(data_directory(configuration)))
+
+
+def _store_at(place: Place, configuration: Configuration) -> BaseJobStore:
+    """Raises ConfigurationError for a URL that is none, EmbeddedMongoError for a private MongoDB that does not start."""
+    if place.kind == "memory":
+        return MemoryJobStore()
+    from gsched.stores import MongoDBJobStore
+
     options: dict[str, Any] = {
         "collection": configuration.collection,
         "modules": configuration.modules,
@@ -71,19 +151,20 @@ def store_of(configuration: Configuration) -> BaseJobStore:
         "history_successes": configuration.history_successes,
         "node_ttl": configuration.node_ttl,
     }
-    if configuration.database is not None:
-        options["database"] = configuration.database
-    if configuration.memory:
-        return MemoryJobStore()
+    if database := configuration.database or _database_in(configuration.store or ""):
+        options["database"] = database
     if configuration.store is not None:
-        from gsched.stores import MongoDBJobStore
-
         return MongoDBJobStore(configuration.store, **options)
-    if configuration.embedded or has_mongod():
-        from gsched.stores import MongoDBJobStore
+    return MongoDBJobStore.embedded(place.why, **options)
 
-        return MongoDBJobStore.embedded(data_directory(configuration), **options)
-    return MemoryJobStore()
+
+def _database_in(url: str) -> str:
+    return unquote(urlsplit(url).path.lstrip("/"))
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1:***@", url)
 
 
 def has_mongod() -> bool:

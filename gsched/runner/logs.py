@@ -1,0 +1,156 @@
+"""The runner's log: structlog and the standard library's logging, as lines on standard error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from gsched.clock import SystemClock
+from gsched.config import Configuration
+from gsched.instants import from_ms
+
+_NOISY: Final = ("pymongo", "urllib3")  # at level debug they write a line for each thing that they send
+_FIRST: Final = ("timestamp", "level", "logger", "event")
+_WHOLE: Final = ("stack", "exception")  # keys whose values may have many lines on a terminal
+_clock = SystemClock()
+
+
+def configure_logging(configuration: Configuration) -> None:
+    """Write all log lines to standard error, in the configured form and from the configured level on.
+
+    Inside a run, the lines of the user's structlog loggers carry job_id, run_id and attempt. May be called again.
+    """
+    level = logging.getLevelNamesMapping()[configuration.log_level.upper()]
+    chain = _chain()
+    last = _last_steps(configuration.log_format)
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, *chain, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_Line,
+        cache_logger_on_first_use=False,  # a reload may change the level
+    )
+    _route_standard_logging(level, chain, last)
+
+
+def runner_log() -> Any:
+    """The logger of the runner's own lines."""
+    return structlog.get_logger("gsched")
+
+
+def write_line(text: str) -> None:
+    """Write a line to standard error; nothing happens if nobody is there to read it: a terminal that is gone, say."""
+    unwritten = (text + "\n").encode(errors="backslashreplace")
+    try:
+        while unwritten:  # not through sys.stderr, whose buffer would fail again and again
+            unwritten = unwritten[os.write(2, unwritten) :]
+    except OSError:
+        pass
+
+
+def secure_streams() -> None:
+    """Let nothing else get the descriptors of the standard streams, where these are closed: logs would go there."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free is this one
+
+
+def _chain() -> list[Processor]:
+    return [
+        structlog.stdlib.add_log_level,
+        _add_logger_name,
+        _add_time,
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+
+
+def _last_steps(form: str) -> list[Processor]:
+    if form == "auto":
+        form = "console" if os.isatty(2) else "json"
+    if form == "json":
+        return [_telling_first, structlog.processors.JSONRenderer(default=repr)]
+    if form == "logfmt":
+        return [_telling_first, _printable, structlog.processors.LogfmtRenderer(bool_as_flag=False)]
+    has_colors = os.isatty(2) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    plain = structlog.dev.plain_traceback  # the default shows local variables, passwords among them
+    return [_for_people, structlog.dev.ConsoleRenderer(colors=has_colors, exception_formatter=plain, pad_event_to=20)]
+
+
+def _add_logger_name(logger: WrappedLogger, _: str, event: EventDict) -> EventDict:
+    record = event.get("_record")
+    name = logger.name if record is None else record.name
+    if name is not None:
+        event.setdefault("logger", name)
+    return event
+
+
+def _add_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event["timestamp"] = from_ms(_clock.now_ms()).astimezone().isoformat(timespec="milliseconds")
+    return event
+
+
+def _telling_first(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {**{key: event[key] for key in _FIRST if key in event}, **event}
+
+
+def _for_people(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    if "traceback" in event:
+        event["exception"] = str(event.pop("traceback")).rstrip()
+    return _printable(logger, name, event, _WHOLE)
+
+
+def _printable(_: WrappedLogger, __: str, event: EventDict, whole: tuple[str, ...] = ()) -> EventDict:
+    """Ids and messages may hold anything: what would move a cursor, or begin another line, is shown escaped."""
+    return {
+        "_".join(key.split()) or "_": value if key in whole or not isinstance(value, str) else _escaped(value)
+        for key, value in event.items()
+    }
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class _Line:
+    """What structlog loggers write to in the end."""
+
+    def __init__(self, name: str | None = None, *_: Any) -> None:
+        self.name = name
+
+    def __getattr__(self, level: str) -> Callable[[str], None]:
+        return write_line
+
+
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            write_line(self.format(record))
+        except Exception as error:  # arguments that do not fit the message, a __str__ that raises
+            write_line(f"logging: {record.name}, {record.pathname}:{record.lineno}: {error!r}")
+
+
+def _route_standard_logging(level: int, chain: list[Processor], last: list[Processor]) -> None:
+    handler = _Handler()
+    without_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.contextvars.merge_contextvars, *chain], processors=[without_meta, *last]
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(level, logging.INFO))
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    runner_log().critical("runner.failed", exc_info=(kind, error, trace))

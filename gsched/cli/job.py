@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import click
 
-from gsched.cli.options import PLACE, configured
-from gsched.cli.output import Column, Output, output_options
-from gsched.config import Configuration
+from gsched.cli.lazy import LazyGroup
+
+TABLE = {
+    "list": ("gsched.cli.job_reading:list_jobs", "List jobs, the next due first."),
+    "show": ("gsched.cli.job_reading:show", "Show all of a job, and what it did."),
+    "next": ("gsched.cli.job_reading:next_times", "The times at which a job is due next."),
+    "run": ("gsched.cli.job_running:run", "Run a job once, now; its schedule stays as it is."),
+    "pause": ("gsched.cli.job_changing:pause", "Let jobs not be due until they are resumed."),
+    "resume": ("gsched.cli.job_changing:resume", "Let paused jobs be due again, from now on."),
+    "remove": ("gsched.cli.job_changing:remove", "Remove jobs; their runs in progress go on."),
+    "set": ("gsched.cli.job_setting:set_options", "Change a job's options or its trigger."),
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, table=TABLE)
 def job() -> None:
-    """List, show, pause, resume, change, run and remove jobs."""
+    """List, show, pause, resume, change, run and remove jobs.
 
-
-COLUMNS = (
-    Column("id", lambda job: job.id),
-    Column("state", lambda job: job.state),
-    Column("next_run_time", lambda job: job.next_run_time),
-    Column("trigger", lambda job: str(job.trigger)),
-    Column("tags", lambda job: list(job.tags)),
-)
-
-
-@job.command("list")
-@configured(*PLACE)
-@output_options
-@click.option("--tag", help="Only jobs with this tag.")
-def list_jobs(configuration: Configuration, out: Output, tag: str | None) -> None:
-    """List jobs, the next due first."""
-    from gsched.cli.target import target
-
-    with target(configuration) as scheduler:
-        out.rows(COLUMNS, scheduler.get_jobs(tag=tag))
+    Jobs are named by their ids; the beginning of one is enough if no other job's id begins so.
+    """

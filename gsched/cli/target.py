@@ -7,17 +7,25 @@ from contextlib import contextmanager
 
 from gsched.cli.exits import CommandFailed, Exit
 from gsched.config import Configuration
-from gsched.runner.building import control_scheduler
+from gsched.runner.building import control_scheduler, data_directory
 from gsched.scheduler import GeventScheduler
 from gsched.stores import MemoryJobStore
+
+_PLACES = frozenset({"app", "store", "embedded", "memory", "directory"})
 
 
 @contextmanager
 def target(configuration: Configuration) -> Iterator[GeventScheduler]:
     """A scheduler with the configured store, to look at jobs and change them; closed at the end.
 
-    Raises CommandFailed where the jobs are in another process's memory.
+    Raises CommandFailed where the jobs are in another process's memory, or nothing says where they are.
     """
+    if not configuration.given & _PLACES and not data_directory(configuration).exists():
+        raise CommandFailed(
+            "nothing says where the jobs are",
+            Exit.INVALID,
+            "name the store: --store URL, --embedded, -c gsched.toml, or -A module:scheduler",
+        )
     scheduler = control_scheduler(configuration)
     try:
         if all(isinstance(store, MemoryJobStore) for store in scheduler.stores.values()):

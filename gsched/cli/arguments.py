@@ -1,0 +1,76 @@
+"""Arguments and options that commands about jobs share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from gsched.config import read_configuration
+from gsched.durations import as_seconds
+from gsched.errors import ConfigurationError
+
+_COMPLETED = 50  # ids that are offered
+_QUICK: dict[str, Any] = {"serverSelectionTimeoutMS": 500, "connectTimeoutMS": 500, "socketTimeoutMS": 1000}
+
+
+class JobId(click.ParamType[str]):
+    """A job's id, or how it begins."""
+
+    name = "job"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Ids that begin so, if a database is named and answers at once."""
+        try:
+            return [CompletionItem(job_id) for job_id in _ids(ctx.params, incomplete)]
+        except Exception:  # a shell that completes has no place for messages
+            return []
+
+
+def _ids(params: dict[str, Any], incomplete: str) -> list[str]:
+    flags = {name: params[name] for name in ("store",) if params.get(name)}
+    configuration = read_configuration(params.get("config"), flags)
+    if configuration.store is None:  # a private MongoDB may have to be started, an application to be imported
+        return []
+    from gsched.funcref import UnresolvedFunctions
+    from gsched.scheduler import GeventScheduler
+    from gsched.stores import MongoDBJobStore
+
+    options = _QUICK if configuration.database is None else {**_QUICK, "database": configuration.database}
+    store = MongoDBJobStore(configuration.store, collection=configuration.collection, **options)
+    scheduler = GeventScheduler(jobstores={"default": store}, functions=UnresolvedFunctions())
+    return [job.id for job in scheduler.iter_jobs(prefix=incomplete, limit=_COMPLETED) if job.id.isprintable()]
+
+
+class Duration(click.ParamType[float | str]):
+    """How long: "90s", "10m", "1h30m", or a number of seconds. Seconds.
+
+    :param nothing: the word that stands for None, if there is one
+    """
+
+    name = "duration"
+
+    def __init__(self, nothing: str | None = None) -> None:
+        self.nothing = nothing
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == self.nothing or not isinstance(value, str):
+            return value
+        try:
+            return as_seconds(_number(value), "duration")
+        except ConfigurationError as error:
+            self.fail(str(error).removeprefix("duration: "), param, ctx)
+
+
+def _number(value: str) -> float | str:
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+jobstore_option = click.option(
+    "--jobstore", metavar="ALIAS", help="Only this job store, of an application that has several."
+)
+job_argument = click.argument("job_id", metavar="JOB", type=JobId())

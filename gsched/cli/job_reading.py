@@ -1,0 +1,115 @@
+"""gsched job list, show, next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gsched.cli.arguments import job_argument, jobstore_option
+from gsched.cli.options import PLACE, configured
+from gsched.cli.output import Column, Output, output_options
+from gsched.config import Configuration
+
+if TYPE_CHECKING:
+    from gsched.handle import JobHandle
+
+COLUMNS = (
+    Column("id", lambda job: job.id),
+    Column("name", lambda job: job.name),
+    Column("state", lambda job: job.state),
+    Column("next_run_time", lambda job: job.next_run_time),
+    Column("trigger", lambda job: str(job.trigger)),
+    Column("tags", lambda job: list(job.tags)),
+)
+_OF_SEVERAL = Column("jobstore", lambda job: job.jobstore)
+
+_OPTIONS = (
+    "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "next_run_time", "executor", "jobstore",
+    "misfire_grace_time", "coalesce", "max_instances", "timeout", "recover", "tags", "metadata", "parked",
+)  # fmt: skip
+_FIGURES = ("runs", "failures", "last_run", "last_duration", "last_error")
+
+
+@click.command("list")
+@configured(*PLACE)
+@output_options
+@click.option("--tag", help="Only jobs with this tag.")
+@click.option("--state", type=click.Choice(["scheduled", "paused", "parked"]), help="Only jobs in this state.")
+@click.option("--text", help="Only jobs with this text in their id or name.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
+@click.option("--skip", type=click.IntRange(0), default=0, metavar="N", help="Leave out so many at the beginning.")
+@jobstore_option
+def list_jobs(configuration: Configuration, out: Output, jobstore: str | None, **which: Any) -> None:
+    """List jobs, the next due first.
+
+    Of more than 2,000 jobs the order is that of stored times, which may be past; the times shown are true.
+    """
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        columns = (*COLUMNS, _OF_SEVERAL) if len(scheduler.stores) > 1 else COLUMNS
+        out.rows(columns, scheduler.iter_jobs(jobstore, **which))
+
+
+@click.command()
+@job_argument
+@configured(*PLACE)
+@output_options
+@jobstore_option
+def show(configuration: Configuration, out: Output, job_id: str, jobstore: str | None) -> None:
+    """Show all of a job, and what it did: runs, failures, the last run and the last error."""
+    from gsched.cli.finding import find_job
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        job = find_job(scheduler, job_id, jobstore)
+        figures = scheduler.get_figures(job.id, job.jobstore)
+        values = {name: _shown(job, name) for name in _OPTIONS} | {name: getattr(figures, name) for name in _FIGURES}
+        out.one([Column(name, itemgetter(name)) for name in values], values)
+
+
+def _shown(job: JobHandle, name: str) -> Any:
+    if name == "trigger":
+        return str(job.trigger)
+    value = getattr(job, name) if hasattr(job, name) else getattr(job.definition, name)
+    return dict(value) if name in ("kwargs", "metadata") else list(value) if name in ("args", "tags") else value
+
+
+@click.command("next")
+@job_argument
+@configured(*PLACE)
+@output_options
+@click.option("--count", type=click.IntRange(1, 100_000), default=10, show_default=True, metavar="N")
+@jobstore_option
+def next_times(configuration: Configuration, out: Output, job_id: str, jobstore: str | None, count: int) -> None:
+    """The times at which a job is due next; of a paused job, those at which it would be."""
+    from gsched.cli.finding import find_job
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        job = find_job(scheduler, job_id, jobstore)
+        if reason := job.definition.parked:
+            click.echo(f"gsched: {job.id!r} is parked, and none of these will run: {reason}", err=True)
+        elif job.definition.paused:
+            click.echo(f"gsched: {job.id!r} is paused: none of these will run until it is resumed", err=True)
+        times = list(next_run_times(job, scheduler.now_ms(), count))
+        if len(times) < count:
+            click.echo(f"gsched: {job.id!r} is due {len(times) or 'no'} more times", err=True)
+        out.rows([Column("next_run_time", lambda time: time)], times)
+
+
+def next_run_times(job: JobHandle, now: int, count: int) -> Iterator[datetime]:
+    """At most `count` times at which a job is due after `now` (ms), as if it were neither paused nor parked."""
+    from gsched.instants import from_ms
+
+    definition = job.definition.evolve(paused=False, parked=None)
+    due = definition.next_due_ms(now)
+    for _ in range(count):
+        if due is None:
+            return
+        yield from_ms(due, definition.trigger.timezone)
+        due = definition.next_ms(due)

@@ -1,0 +1,116 @@
+"""gsched crontab import."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gsched.cli.exits import CommandFailed, Exit
+from gsched.cli.options import PLACE, configured
+from gsched.cli.output import Column, Output, output_options
+from gsched.config import Configuration
+from gsched.config.values import duration
+from gsched.errors import ConfigurationError, JobIdConflictError
+
+if TYPE_CHECKING:
+    from gsched.runner.crontab import Change
+    from gsched.runner.crontab_lines import Crontab
+
+COLUMNS = (
+    Column("action", lambda change: change.action),
+    Column("id", lambda change: change.job_id),
+    Column("trigger", lambda change: change.trigger),
+    Column("command", lambda change: change.name),
+)
+
+
+def _duration(_: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else duration(option.opts[-1], value)
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
+
+
+@click.command("import")
+@click.argument("file", metavar="FILE|-")
+@configured(*PLACE, "timezone")
+@output_options
+@click.option("--system", is_flag=True, help="Lines name the user before the command (as is known of /etc/crontab).")
+@click.option("--user", metavar="NAME", help="Run the commands as this user; root's runner can.")
+@click.option("--prefix", help="What the jobs' ids begin with.  Default: the file's name and a slash.")
+@click.option("--timeout", metavar="DURATION", callback=_duration, help="Stop commands that take longer.")
+@click.option(
+    "--misfire-grace-time", metavar="DURATION", callback=_duration,
+    help="Do not run a command that is later than this.  Default: run it, once.",
+)  # fmt: skip
+@click.option("--replace", is_flag=True, help="Also replace jobs with the same ids that are not from this file.")
+@click.option("--skip-bad", is_flag=True, help="Import the lines that are right if others are wrong.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+def import_file(
+    configuration: Configuration,
+    out: Output,
+    file: str,
+    system: bool,
+    user: str | None,
+    prefix: str | None,
+    replace: bool,
+    skip_bad: bool,
+    dry_run: bool,
+    **options: float | None,
+) -> None:
+    """Import a crontab's commands as jobs.
+
+    The same file again: jobs are added, changed, and removed with their lines; paused ones stay paused. Each job's
+    output goes to the log of the runner, its exit status is the run's outcome.
+    """
+    from gsched.cli.target import target
+    from gsched.runner.crontab import apply_import, plan_import, source_of
+    from gsched.runner.crontab_lines import read_crontab
+
+    source = source_of(file, system=system, user=user, prefix=prefix)
+    with target(configuration) as scheduler:
+        crontab = read_crontab(_text(file), system=source.system, timezone=scheduler.timezone)
+        _report(file, crontab, skip_bad)
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        try:
+            changes = plan_import(scheduler, crontab, source, options=given, replace=replace)
+        except JobIdConflictError as error:
+            raise CommandFailed(
+                f"the job id {error.job_id!r} is taken by a job that is not from {file}",
+                Exit.CONFLICT, "--prefix TEXT gives these jobs other ids; --replace replaces that job",
+            ) from None  # fmt: skip
+        if not dry_run:
+            apply_import(scheduler, changes)
+    out.rows(COLUMNS, changes)
+    _sum_up(changes, dry_run)
+
+
+def _text(file: str) -> str:
+    from gsched.runner.crontab import read_file
+
+    if file != "-":
+        return read_file(file)
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"-: not UTF-8 text: {error}") from error
+
+
+def _report(file: str, crontab: Crontab, skip_bad: bool) -> None:
+    for kind, remarks in (("error", crontab.errors), ("warning", crontab.warnings)):
+        for remark in remarks:
+            click.echo(f"{file}: {kind}: {remark}", err=True)
+    if crontab.errors and not skip_bad:
+        lines = "1 line is" if len(crontab.errors) == 1 else f"{len(crontab.errors)} lines are"
+        raise CommandFailed(
+            f"{file}: {lines} wrong; nothing was imported", Exit.INVALID, "--skip-bad imports the others"
+        )
+
+
+def _sum_up(changes: list[Change], dry_run: bool) -> None:
+    counts = Counter(change.action for change in changes)
+    said = ", ".join(f"{count} {action}" for action, count in counts.items()) or "no jobs"
+    click.echo(f"{said} (dry run: nothing was done)" if dry_run else said, err=True)

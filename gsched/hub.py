@@ -148,6 +148,16 @@ class Hub:
         for executor in self._working():
             executor.forked()
 
+    def stuck_seconds(self) -> float:
+        """For how long the hub greenlet should have had a turn, and has not."""
+        asleep = self._clock.longest_sleep if self.asleep else 0.0
+        return max(0.0, self._clock.monotonic() - self.ticked - asleep)
+
+    def jobs(self) -> dict[str, int]:
+        """How many jobs it looks after: scheduled, waiting for a run of theirs to end, parked."""
+        lanes = [lane.jobs() for lane in list(self._lanes.values())]
+        return {state: sum(jobs[state] for jobs in lanes) for state in ("scheduled", "waiting", "parked")}
+
     def running_count(self, job_id: str, alias: str) -> int:
         """How many runs of a job are in progress or wait for a worker."""
         lane = self._lanes.get(alias)

@@ -125,6 +125,12 @@ class Lane:
         """The entries with an instant that waits for a run of the job to end."""
         return [entry for entry in self._held if not entry.parked]
 
+    def jobs(self) -> dict[str, int]:
+        """How many entries are scheduled, wait for a run of their job to end, or are parked; in whatever thread."""
+        held = list(self._held)
+        parked = sum(entry.parked for entry in held)
+        return {"scheduled": len(self.timetable), "waiting": len(held) - parked, "parked": parked}
+
     def first_undecided(self, after: int) -> int | None:
         """The earliest instant after `after` that is not decided, claimed or not; parked jobs are not asked.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import gevent
@@ -14,11 +15,13 @@ from gsched.errors import ConfigurationError, ForkedError, SchedulerAlreadyRunni
 from gsched.events import SchedulerEvent
 from gsched.executors import GreenletPoolExecutor
 from gsched.executors.interruption import GRACE_SECONDS
+from gsched.health import Health, health_of
 from gsched.housekeeping import Housekeeping
 from gsched.hub import Hub
 from gsched.run import Run, inside_run_of
 from gsched.stores import MemoryJobStore
 from gsched.threads import HomeThread
+from gsched.vitals import Pool, Vitals
 from gsched.watchdog import Watchdog
 
 T = TypeVar("T")
@@ -103,6 +106,7 @@ class GeventScheduler(Housekeeping):
         self._stopping, self._paused = False, paused
         self._finished.clear()
         self._bus.attach()
+        self._watchdog = Watchdog(self.blocked_hub_after, self._bus.emit)
         hub = self._hub = Hub(self._clock, self._bus, self.summary_every)
         self._greenlet = hub.start(paused)
         try:
@@ -115,7 +119,6 @@ class GeventScheduler(Housekeeping):
             self._stop_parts(hub)
             raise
         runtime.watch_forks(self)
-        self._watchdog = Watchdog(self.blocked_hub_after, self._bus.emit)
         self._watchdog.start()
         self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_STARTED))
         if missing := runtime.unpatched_modules():
@@ -241,6 +244,33 @@ class GeventScheduler(Housekeeping):
     def at_rest(self) -> bool:
         """Whether all that can happen now has happened, but for what runs in progress wait for: for tests."""
         return (self._hub is None or self._hub.at_rest()) and self._bus.at_rest()
+
+    # -- how it is ----------------------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """Whether it lives and is ready, and if not, why not. It asks no database; call it in any thread."""
+        return health_of(self.vitals())
+
+    def vitals(self) -> Vitals:
+        """What it is doing now, read from memory, in whatever thread."""
+        pools = {
+            alias: Pool(each.size, each.in_progress, each.waiting, each.saturated_seconds)
+            for alias, each in list(self._executors.items())
+        }
+        stores = {alias: store.report() for alias, store in list(self._stores.items())}
+        resting = Vitals("stopped", pools, stores, self._bus.dropped, self._bus.failures)
+        hub = self._hub
+        if hub is None:
+            return resting
+        return replace(
+            resting,
+            state="stopping" if self._stopping else "paused" if self._paused else "running",
+            stuck=hub.stuck_seconds(),
+            blocked=self._watchdog.blocked,
+            figures=hub.figures,
+            in_progress=hub.in_progress,
+            jobs=hub.jobs(),
+        )
 
     # -- threads and forks --------------------------------------------------------------------------------------
 

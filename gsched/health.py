@@ -1,0 +1,92 @@
+"""Health: does it live, is it ready, and if not, why not. By memory alone: no database is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from gsched.stores.report import StoreReport
+from gsched.vitals import Pool, Vitals
+
+STUCK_SECONDS: Final = 10.0  # the hub greenlet has a turn every few milliseconds when it works
+SATURATED_SECONDS: Final = 30.0
+
+
+class Check(NamedTuple):
+    """One check.
+
+    :ivar name: hub, scheduler, "store:" or "pool:" and an alias
+    :ivar ok: whether it passes
+    :ivar what: what was found
+    """
+
+    name: str
+    ok: bool
+    what: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a scheduler is.
+
+    :ivar liveness: checks that fail only where nothing but a restart helps; they do not depend on databases
+    :ivar readiness: checks that fail while it cannot do its work
+    """
+
+    liveness: tuple[Check, ...]
+    readiness: tuple[Check, ...]
+
+    @property
+    def live(self) -> bool:
+        """Whether it lives."""
+        return all(check.ok for check in self.liveness)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it lives and can do its work."""
+        return not self.failing()
+
+    def failing(self) -> list[Check]:
+        """The checks that fail."""
+        return [check for check in (*self.liveness, *self.readiness) if not check.ok]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same in JSON's types."""
+        checks = [check._asdict() for check in (*self.liveness, *self.readiness)]
+        return {"live": self.live, "ready": self.ready, "checks": checks}
+
+
+def health_of(vitals: Vitals, draining: bool = False) -> Health:
+    """The health of a scheduler with these vital signs.
+
+    :param draining: the process has been told to end
+    """
+    return Health((_hub(vitals),), tuple(_readiness(vitals, draining)))
+
+
+def _hub(vitals: Vitals) -> Check:
+    stuck = vitals.stuck > STUCK_SECONDS
+    return Check("hub", not stuck, f"the hub greenlet had no turn for {vitals.stuck:.0f} s" if stuck else "it turns")
+
+
+def _readiness(vitals: Vitals, draining: bool) -> Iterator[Check]:
+    state = "draining" if draining or vitals.state == "stopping" else vitals.state
+    yield Check("scheduler", state in ("running", "paused"), state)
+    if vitals.state != "stopped":
+        yield from (_store(f"store:{alias}", report) for alias, report in vitals.stores.items())
+        yield from (_pool(f"pool:{alias}", pool) for alias, pool in vitals.pools.items())
+
+
+def _store(name: str, report: StoreReport) -> Check:
+    if not report.connected:
+        since = "has not answered yet" if report.answered is None else f"has not answered for {report.answered:.1f} s"
+        return Check(name, False, since if report.error is None else f"{since}: {report.error}")
+    return Check(name, True, "connected" if report.feed is None else f"connected, change feed {report.feed}")
+
+
+def _pool(name: str, pool: Pool) -> Check:
+    busy = f"{pool.in_progress} of {pool.size} workers busy, {pool.waiting} runs wait"
+    if pool.saturated > SATURATED_SECONDS:
+        return Check(name, False, f"full for {pool.saturated:.0f} s: {busy}")
+    return Check(name, True, busy)

@@ -148,6 +148,13 @@ class JobVerbs(Parts):
 
         return add
 
+    def build_job(self, definition: Mapping[str, Any]) -> Job:
+        """The job that add_job's arguments would add now; it is checked, and not added.
+
+        :raises InvalidJobError, InvalidTriggerError, FuncRefError: as add_job does
+        """
+        return self._builder().build(definition)
+
     def _builder(self) -> JobBuilder:
         return JobBuilder(self.now_ms(), self.timezone, self._job_defaults, self._allowed, self._calls)
 
@@ -311,6 +318,7 @@ class JobVerbs(Parts):
         tag: str | None = None,
         state: str | None = None,
         text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
         skip: int = 0,
         limit: int | None = None,
     ) -> list[JobHandle]:
@@ -321,12 +329,15 @@ class JobVerbs(Parts):
         :param tag: only those with this tag
         :param state: only those that are scheduled, running, paused or parked
         :param text: only those with this text in their id or name
+        :param metadata: only those with these values in their metadata
         :param skip: leave out so many of each store
         :param limit: give at most so many of each store
         """
+        whole = JobQuery(tag, None, text, metadata=metadata or {})
         if state != "running":
-            return self._at_home(self._list, jobstore, pending, JobQuery(tag, state, text, skip, limit))
-        listed = self._at_home(self._list, jobstore, pending, JobQuery(tag, None, text))
+            paged = replace(whole, state=state, skip=skip, limit=limit)
+            return self._at_home(self._list, jobstore, pending, paged)
+        listed = self._at_home(self._list, jobstore, pending, whole)
         end = None if limit is None else skip + limit
         return [job for job in listed if job.state == "running"][skip:end]
 

@@ -16,7 +16,6 @@ from gsched.scheduler import GeventScheduler
 from gsched.stores import BaseJobStore, MemoryJobStore
 
 COMMANDS: Final = "gsched.runner.commands"
-_PLACES: Final = frozenset({"store", "embedded", "memory"})
 _GENERATED_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -112,9 +111,9 @@ def _has_own_store(scheduler: GeventScheduler) -> bool:
 
 
 def _refuse_second_store(configuration: Configuration) -> None:
-    if configuration.given & _PLACES:
+    if configuration.store or configuration.embedded or configuration.memory:
         raise ConfigurationError(
-            f"app {configuration.app!r}: it has a job store of its own, and a store is configured as well; name only one"
+            f"app {configuration.app!r}: it has a job store of its own, and a store is configured, too; name one only"
         )
 
 
@@ -139,7 +138,7 @@ def _place(configuration: Configuration, scheduler: GeventScheduler) -> Place:
 
 
 def _store_at(place: Place, configuration: Configuration) -> BaseJobStore:
-    """Raises ConfigurationError for a URL that is none, EmbeddedMongoError for a private MongoDB that does not start."""
+    """Raises ConfigurationError if it cannot be, EmbeddedMongoError for a private MongoDB that does not start."""
     if place.kind == "memory":
         return MemoryJobStore()
     from gsched.stores import MongoDBJobStore

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 from gsched.clock import Clock
 from gsched.errors import InvalidJobError
@@ -102,6 +102,7 @@ class JobQuery:
     """Which jobs to list: those with the tag, in the state, with the text in id or name, with an id that begins so;
     None is any.
 
+    :ivar metadata: only those that have these values in their metadata
     :ivar skip: how many of them to leave out at the start of the list
     :ivar limit: how many to give at most
     """
@@ -112,6 +113,7 @@ class JobQuery:
     skip: int = 0
     limit: int | None = None
     prefix: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def matches(self, job: Job) -> bool:
         """Whether a job belongs to the list."""
@@ -120,6 +122,7 @@ class JobQuery:
             and (self.text is None or self.text.lower() in f"{job.id}\n{job.name}".lower())
             and (self.prefix is None or job.id.startswith(self.prefix))
             and (self.state is None or self.state == job.state)
+            and all(job.metadata.get(key) == value for key, value in self.metadata.items())
         )
 
     def __post_init__(self) -> None:

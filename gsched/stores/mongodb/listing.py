@@ -60,7 +60,7 @@ def _filter(query: JobQuery) -> Document:
 
     Which jobs are parked it cannot: a function that is missing here may be there in another process.
     """
-    wanted: Document = {}
+    wanted: Document = {f"metadata.{key}": value for key, value in query.metadata.items()}
     if query.tag is not None:
         wanted["tags"] = query.tag
     if query.text is not None:

@@ -1,0 +1,116 @@
+"""Cron expressions in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Final
+
+NAMES: Final = ("minute", "hour", "day of month", "month", "day of week")
+NICKNAMES: Final = {
+    "@reboot": "once after each start of the machine",
+    "@hourly": "at the start of every hour",
+    "@daily": "every day at 00:00",
+    "@midnight": "every day at 00:00",
+    "@weekly": "at 00:00, on Sunday",
+    "@monthly": "at 00:00, on day 1 of the month",
+    "@yearly": "at 00:00, on day 1 of the month, in January",
+    "@annually": "at 00:00, on day 1 of the month, in January",
+}
+_MOST_TIMES: Final = 6  # of day, that are written out
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November"),
+    "December",
+)
+_WEEKDAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def in_words(expression: str) -> str:
+    """What a valid expression of five or six fields, or a nickname, says."""
+    text = " ".join(expression.lower().split())
+    if text in NICKNAMES:
+        return NICKNAMES[text]
+    *seconds, minute, hour, day, month, weekday = text.split(" ")
+    parts = [_time(seconds[0] if seconds else "0", minute, hour), _day(day, weekday)]
+    if month != "*":
+        parts.append(f"in {_listed('month', month)}")
+    return ", ".join(filter(None, parts))
+
+
+def _time(second: str, minute: str, hour: str) -> str:
+    times = list(product(hour.split(","), minute.split(",")))
+    if second == "0" and (minute + hour).replace(",", "").isdigit() and len(times) <= _MOST_TIMES:
+        return "at " + _joined([f"{int(h):02}:{int(m):02}" for h, m in sorted(times, key=_as_numbers)])
+    words = [_unit("minute", minute)]
+    if second != "0":
+        words.insert(0, _unit("second", second))
+    if hour != "*":
+        words.append(_unit("hour", hour))
+    elif minute != "*" and not minute.startswith("*/"):
+        words.append("every hour")
+    return " of ".join(words) if words[0].startswith("every") else "at " + " of ".join(words)
+
+
+def _as_numbers(time: Sequence[str]) -> tuple[int, ...]:
+    return tuple(map(int, time))
+
+
+def _unit(name: str, text: str) -> str:
+    if text == "*":
+        return f"every {name}"
+    said = _listed(name, text)
+    return said if said.startswith("every") else f"{name} {said}"
+
+
+def _day(day: str, weekday: str) -> str:
+    days = f"on {_days(day)}" if day != "*" else ""
+    weekdays = f"on {_listed('day of week', weekday)}" if weekday != "*" else ""
+    if not (days and weekdays):
+        return days or weekdays
+    return f"{days} {'if that is also' if is_both_required(day, weekday) else 'and also'} {weekdays}"
+
+
+def is_both_required(day: str, weekday: str) -> bool:
+    """Whether a day must fit both day fields, for one of them begins with *."""
+    return day.startswith("*") or weekday.startswith("*")
+
+
+def _days(text: str) -> str:
+    said = _listed("day of month", text)
+    return f"{said} of the month" if said.startswith("every") else f"day {said} of the month"
+
+
+def _listed(name: str, text: str) -> str:
+    return _joined([_expression(name, part) for part in text.split(",")])
+
+
+def _expression(name: str, text: str) -> str:
+    values, _, step = text.partition("/")
+    first, _, last = values.partition("-")
+    unit = "day" if name.startswith("day") else name
+    span = "" if values == "*" else f"{_value(name, first)} through {_value(name, last)}" if last else ""
+    if step and int(step) > 1:
+        return f"every {_ordinal(int(step))} {unit}" + (f" from {span}" if span else "")
+    return span or (f"every {unit}" if values == "*" else _value(name, first))
+
+
+def _value(name: str, text: str) -> str:
+    if name == "month":
+        return _MONTHS[int(text) - 1] if text.isdigit() else _full(_MONTHS, text)
+    if name == "day of week":
+        return _WEEKDAYS[int(text)] if text.isdigit() else _full(_WEEKDAYS, text)
+    return str(int(text))
+
+
+def _full(names: Sequence[str], short: str) -> str:
+    return next(name for name in names if name.lower().startswith(short))
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    *others, last = parts
+    return f"{', '.join(others)} and {last}" if others else last

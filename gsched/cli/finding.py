@@ -43,7 +43,8 @@ def _ambiguous(wanted: str, found: list[JobHandle]) -> CommandFailed:
         return CommandFailed(f"several stores have a job {wanted!r}: {where}", Exit.CONFLICT, "name one: --jobstore")
     listed = ", ".join(repr(job.id) for job in found[:_LISTED])
     more = " ..." if len(found) > _LISTED else ""
-    return CommandFailed(f"{wanted!r} is not one job's: {listed}{more}", Exit.CONFLICT, "write more of the id")
+    message = f"the ids of several jobs begin with {wanted!r}: {listed}{more}"
+    return CommandFailed(message, Exit.CONFLICT, "write more of the id")
 
 
 def _near(scheduler: GeventScheduler, wanted: str, jobstore: str | None) -> Iterator[str]:

@@ -24,6 +24,7 @@ COLUMNS = (
     Column("state", lambda job: job.state),
     Column("next_run_time", lambda job: job.next_run_time),
 )
+REMOVED = (Column("id", lambda job: job.id), Column("name", lambda job: job.name))
 
 
 def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,7 +60,7 @@ def resume(configuration: Configuration, **selected: Any) -> None:
 @_selecting
 def remove(configuration: Configuration, **selected: Any) -> None:
     """Remove jobs. Their runs in progress go on, and their history stays."""
-    _change(configuration, "Remove", _removed, always_ask=True, **selected)
+    _change(configuration, "Remove", _removed, always_ask=True, columns=REMOVED, **selected)
 
 
 def _paused(job: JobHandle) -> JobHandle:
@@ -89,6 +90,7 @@ def _change(
     yes: bool,
     dry_run: bool,
     always_ask: bool = False,
+    columns: Sequence[Column] = COLUMNS,
 ) -> None:
     from gsched.cli.target import target
 
@@ -97,12 +99,12 @@ def _change(
     with target(configuration) as scheduler:
         chosen = _chosen(scheduler, job_ids, tag, jobstore)
         if dry_run:
-            out.rows(COLUMNS, filter(None, (scheduler.get_job(*one) for one in chosen)))
+            out.rows(columns, filter(None, (scheduler.get_job(*one) for one in chosen)))
             return
         if chosen and (always_ask or tag is not None):
             confirm(f"{verb} {_counted(chosen)}?", yes)
         failures: list[str] = []
-        out.rows(COLUMNS, _changed(scheduler, chosen, change, failures))
+        out.rows(columns, _changed(scheduler, chosen, change, failures))
         if failures:
             raise CommandFailed(f"{len(failures)} of {len(chosen)} jobs are as they were: {failures[0]}", Exit.CONFLICT)
 

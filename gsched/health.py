@@ -47,14 +47,17 @@ class Health:
         """Whether it lives and can do its work."""
         return not self.failing()
 
+    def checks(self) -> tuple[Check, ...]:
+        """All checks."""
+        return (*self.liveness, *self.readiness)
+
     def failing(self) -> list[Check]:
         """The checks that fail."""
-        return [check for check in (*self.liveness, *self.readiness) if not check.ok]
+        return [check for check in self.checks() if not check.ok]
 
     def as_dict(self) -> dict[str, Any]:
         """The same in JSON's types."""
-        checks = [check._asdict() for check in (*self.liveness, *self.readiness)]
-        return {"live": self.live, "ready": self.ready, "checks": checks}
+        return {"live": self.live, "ready": self.ready, "checks": [check._asdict() for check in self.checks()]}
 
 
 def health_of(vitals: Vitals, draining: bool = False) -> Health:

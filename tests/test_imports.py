@@ -31,8 +31,8 @@ LAYERS = [
     ["housekeeping"],
     ["scheduler"],
     ["config", "metrics"],
-    ["web", "contrib", "testing"],
-    ["cli", "runner"],
+    ["contrib", "testing"],
+    ["cli", "runner", "web"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -1,0 +1,1 @@
+"""What gsched serves over HTTP."""

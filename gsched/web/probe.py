@@ -1,0 +1,149 @@
+"""The probe port: is the runner well, what does it do? For orchestrators, Prometheus and people on the machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from gevent.pywsgi import WSGIServer
+
+from gsched.errors import ConfigurationError
+from gsched.health import Check, Health, health_of
+from gsched.metrics import REMEDY, collector
+from gsched.runner.stacks import stacks_text
+from gsched.scheduler import GeventScheduler
+
+LOOPBACK: Final = "127.0.0.1"
+STOP_SECONDS: Final = 1.0  # for requests that are being answered
+
+_TEXT: Final = "text/plain; charset=utf-8"
+
+Answer = tuple[str, str, bytes]  # status, content type, body
+
+
+class ProbeServer:
+    """Serves /livez, /readyz, /health, /metrics and /stacks.
+
+    :ivar address: where it listens, as HOST:PORT
+    """
+
+    def __init__(
+        self, host: str, port: int, scheduler: GeventScheduler, draining: Callable[[], bool]
+    ) -> None:
+        self._pages = _Pages(scheduler, draining)
+        self._server = WSGIServer((host, port), self._serve, log=None, error_log=None)
+        self._server.start()
+        shown = f"[{host}]" if ":" in host else host
+        self.address = f"{shown}:{self._server.server_port}"
+
+    def stop(self) -> None:
+        """Stop listening; what is being answered has a second to end."""
+        self._server.stop(timeout=STOP_SECONDS)
+
+    def _serve(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        page = self._pages.by_path.get(environ["PATH_INFO"])
+        headers = []
+        if page is None:
+            answer = _plain("404 Not Found", f"there are: {' '.join(self._pages.by_path)}")
+        elif environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            answer = _plain("405 Method Not Allowed", "GET or HEAD")
+            headers = [("Allow", "GET, HEAD")]
+        else:
+            answer = page(environ)
+        status, kind, body = answer
+        headers += [("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+        start_response(status, headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def serve_probe(address: str, scheduler: GeventScheduler, *, draining: Callable[[], bool]) -> ProbeServer:
+    """Listen on `address` and answer, in greenlets of the calling thread's hub, without a log line per request.
+
+    :param address: HOST:PORT, or a port alone, which is on loopback; with port 0 the system chooses one
+    :param draining: whether the process has been told to end
+    :raises ConfigurationError: if the address is none, or cannot be listened on
+    """
+    host, port = parse_address(address)
+    try:
+        return ProbeServer(host, port, scheduler, draining)
+    except OSError as error:
+        raise ConfigurationError(f"probe: cannot listen on {address}: {error.strerror or error}") from error
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """Host and port of "HOST:PORT", "[IPv6]:PORT", ":PORT" or "PORT". Raises ConfigurationError."""
+    host, _, port = address.strip().rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigurationError(f"probe: expected HOST:PORT or a port from 0 to 65535, got {address!r}")
+    return host.removeprefix("[").removesuffix("]") or LOOPBACK, int(port)
+
+
+class _Pages:
+    """What is answered, by path."""
+
+    def __init__(self, scheduler: GeventScheduler, draining: Callable[[], bool]) -> None:
+        self._scheduler = scheduler
+        self._draining = draining
+        self._collector: Any = None
+        self.by_path: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
+            "/livez": lambda _: _verdict(self._health().liveness),
+            "/readyz": lambda _: _verdict(self._health().checks()),
+            "/health": self._as_json,
+            "/metrics": self._metrics,
+            "/stacks": _stacks,
+        }
+
+    def _health(self) -> Health:
+        return health_of(self._scheduler.vitals(), self._draining())
+
+    def _as_json(self, _: Mapping[str, Any]) -> Answer:
+        health = self._health()
+        body = json.dumps(health.as_dict(), indent=2) + "\n"
+        return _status(health.ready), "application/json", body.encode()
+
+    def _metrics(self, environ: Mapping[str, Any]) -> Answer:
+        """Ours, and what the application registered in the registry of the process."""
+        try:
+            from prometheus_client.exposition import choose_encoder
+        except ImportError:
+            return _plain("501 Not Implemented", REMEDY)
+        if self._collector is None:
+            self._collector = _WithTheProcess(collector(self._scheduler))
+        encode, kind = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+        return "200 OK", kind, encode(self._collector)
+
+
+class _WithTheProcess:
+    """A collector's metrics, and all others of the process."""
+
+    def __init__(self, ours: Any) -> None:
+        self._ours = ours
+
+    def collect(self) -> Iterator[Any]:
+        from prometheus_client import REGISTRY
+
+        ours = {family.name for family in self._ours.describe()}
+        yield from self._ours.collect()
+        yield from (family for family in REGISTRY.collect() if family.name not in ours)
+
+
+def _stacks(environ: Mapping[str, Any]) -> Answer:
+    """For people on this machine only: stacks show code."""
+    peer = environ.get("REMOTE_ADDR", "")
+    if not peer.startswith("127.") and peer not in ("::1", "::ffff:127.0.0.1"):
+        return _plain("403 Forbidden", "only from this machine")
+    return "200 OK", _TEXT, stacks_text().encode(errors="replace")
+
+
+def _verdict(checks: Iterable[Check]) -> Answer:
+    failing = [f"{check.name}: {check.what}" for check in checks if not check.ok]
+    return _plain(_status(not failing), "\n".join(failing) or "ok")
+
+
+def _status(ok: bool) -> str:
+    return "200 OK" if ok else "503 Service Unavailable"
+
+
+def _plain(status: str, text: str) -> Answer:
+    return status, _TEXT, f"{text}\n".encode()

@@ -204,6 +204,11 @@ class Parts:
         self._bus.emit(SchedulerEvent(events.EVENT_JOBSTORE_REMOVED, alias))
 
     @property
+    def executors(self) -> Mapping[str, BaseExecutor]:
+        """The executors by alias, as they are now."""
+        return MappingProxyType(self._executors)
+
+    @property
     def stores(self) -> Mapping[str, BaseJobStore]:
         """The job stores by alias, as they are now."""
         return MappingProxyType(self._stores)

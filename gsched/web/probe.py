@@ -13,8 +13,8 @@ from gsched.health import Check, Health, health_of
 from gsched.metrics import REMEDY, collector
 from gsched.runner.stacks import stacks_text
 from gsched.scheduler import GeventScheduler
+from gsched.web.address import parse_address, shown_address
 
-LOOPBACK: Final = "127.0.0.1"
 STOP_SECONDS: Final = 1.0  # for requests that are being answered
 
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -28,14 +28,11 @@ class ProbeServer:
     :ivar address: where it listens, as HOST:PORT
     """
 
-    def __init__(
-        self, host: str, port: int, scheduler: GeventScheduler, draining: Callable[[], bool]
-    ) -> None:
+    def __init__(self, host: str, port: int, scheduler: GeventScheduler, draining: Callable[[], bool]) -> None:
         self._pages = _Pages(scheduler, draining)
         self._server = WSGIServer((host, port), self._serve, log=None, error_log=None)
         self._server.start()
-        shown = f"[{host}]" if ":" in host else host
-        self.address = f"{shown}:{self._server.server_port}"
+        self.address = shown_address(host, self._server.server_port)
 
     def stop(self) -> None:
         """Stop listening; what is being answered has a second to end."""
@@ -68,15 +65,8 @@ def serve_probe(address: str, scheduler: GeventScheduler, *, draining: Callable[
     try:
         return ProbeServer(host, port, scheduler, draining)
     except OSError as error:
-        raise ConfigurationError(f"probe: cannot listen on {address}: {error.strerror or error}") from error
-
-
-def parse_address(address: str) -> tuple[str, int]:
-    """Host and port of "HOST:PORT", "[IPv6]:PORT", ":PORT" or "PORT". Raises ConfigurationError."""
-    host, _, port = address.strip().rpartition(":")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigurationError(f"probe: expected HOST:PORT or a port from 0 to 65535, got {address!r}")
-    return host.removeprefix("[").removesuffix("]") or LOOPBACK, int(port)
+        why = (error.strerror or str(error)).partition(": (")[0]  # gevent adds the address
+        raise ConfigurationError(f"probe: cannot listen on {address}: {why}") from error
 
 
 class _Pages:

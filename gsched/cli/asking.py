@@ -1,0 +1,42 @@
+"""Asks a runner's probe port. Imports little: exec probes start this every few seconds."""
+
+from __future__ import annotations
+
+import socket
+
+from gsched.cli.exits import CommandFailed, Exit
+from gsched.web.address import parse_address, shown_address
+
+
+def ask(address: str, path: str, timeout_seconds: float) -> tuple[int, bytes]:
+    """The status and the body that the probe port answers with.
+
+    :param address: as `gsched run --probe` takes it
+    :param timeout_seconds: for each step: to connect, and for the next bytes to come
+    :raises CommandFailed: if nobody answers in time, or not in HTTP (exit code 7)
+    """
+    host, port = parse_address(address)
+    where = shown_address(host, port)
+    request = f"GET {path} HTTP/1.0\r\nHost: {where}\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection((host, port), timeout_seconds) as connection:
+            connection.sendall(request.encode("ascii"))
+            answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    except TimeoutError:
+        raise _unhealthy(f"{where} does not answer within {timeout_seconds:g} s") from None
+    except OSError as error:
+        remedy = "is the runner up, and started with --probe?"
+        raise _unhealthy(f"nobody answers at {where}: {error.strerror or error}", remedy) from None
+    return _parsed(answer, where)
+
+
+def _parsed(answer: bytes, where: str) -> tuple[int, bytes]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    words = head.split(b"\r\n", 1)[0].split()
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        raise _unhealthy(f"what answers at {where} is no probe port of gsched")
+    return int(words[1]), body
+
+
+def _unhealthy(message: str, remedy: str | None = None) -> CommandFailed:
+    return CommandFailed(message, Exit.UNHEALTHY, remedy)

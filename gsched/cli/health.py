@@ -1,0 +1,52 @@
+"""gsched health."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from gsched.cli.asking import ask
+from gsched.cli.exits import CommandFailed, Exit
+from gsched.cli.options import configured
+from gsched.cli.output import Column, Output, output_options
+from gsched.config import Configuration
+from gsched.web.address import USUAL
+
+COLUMNS = (
+    Column("check", lambda check: check["name"]),
+    Column("ok", lambda check: check["ok"]),
+    Column("what", lambda check: check["what"]),
+)
+
+
+@click.command()
+@configured("probe")
+@output_options
+@click.option("--ready", is_flag=True, help="Whether it can do its work, too; else only whether it lives.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=3.0, metavar="SECONDS", show_default=True,
+    help="How long to wait for an answer.",
+)  # fmt: skip
+def health(configuration: Configuration, out: Output, ready: bool, timeout: float) -> None:
+    """Ask a runner on its probe port whether it is well: exit code 0, or 7 and the checks that fail.
+
+    Without a configured address it asks at 127.0.0.1:8788.
+    """
+    address = configuration.probe or USUAL
+    found = _read(address, timeout)
+    out.rows(COLUMNS, found["checks"])
+    if not found["ready" if ready else "live"]:
+        failing = [f"{check['name']}: {check['what']}" for check in found["checks"] if not check["ok"]]
+        raise CommandFailed(f"not {'ready' if ready else 'live'}: {'; '.join(failing)}", Exit.UNHEALTHY)
+
+
+def _read(address: str, timeout: float) -> dict[str, Any]:
+    _, body = ask(address, "/health", timeout)
+    try:
+        found: dict[str, Any] = json.loads(body)
+        found["live"], found["ready"], found["checks"]
+    except (ValueError, TypeError, KeyError):
+        raise CommandFailed(f"what answers at {address} is no probe port of gsched", Exit.UNHEALTHY) from None
+    return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gevent import get_hub
 from gevent.monkey import get_original
@@ -21,42 +22,51 @@ class _Groups:
         self.owner = os.getpid()
         self._groups: set[int] = set()
         self._pipe: int | None = None
+        self._may_restart = False  # once for each command: a guardian that cannot run is not started for ever
 
     def add(self, group: int) -> None:
         self._groups.add(group)
-        if self._pipe is None or not self._tell(f"+{group}\n"):
+        self._may_restart = True
+        if self._pipe is None:
             self._start()
+        else:
+            self._tell(f"+{group}\n")
 
     def discard(self, group: int) -> None:
         if group in self._groups:
             self._groups.discard(group)
             self._tell(f"-{group}\n")
 
-    def forget(self) -> None:
-        """In a forked child: the guardian is the parent's, which must not seem alive through us."""
+    def close(self) -> None:
+        """Let go of the guardian, which ends then. A forked child does: it must not keep its parent's there."""
         if self._pipe is not None:
             os.close(self._pipe)
+            self._pipe = None
 
     def _start(self) -> None:
-        if self._pipe is not None:
-            os.close(self._pipe)
         theirs, self._pipe = os.pipe()
-        _spawn_guardian(theirs)
+        watcher = get_hub().loop.child(_spawn_guardian(theirs), ref=False)
+        watcher.start(self._on_end, watcher)
         os.close(theirs)
         self._tell("".join(f"+{group}\n" for group in self._groups))
 
-    def _tell(self, lines: str) -> bool:
-        """Whether the guardian is there to be told; it reads at once, so that this does not block."""
-        assert self._pipe is not None
-        try:
-            os.write(self._pipe, lines.encode())
-        except BrokenPipeError:
-            return False
-        return True
+    def _on_end(self, watcher: Any) -> None:
+        """Somebody has killed the guardian."""
+        watcher.close()
+        self.close()
+        if self._groups and self._may_restart:
+            self._may_restart = False
+            self._start()
+
+    def _tell(self, lines: str) -> None:
+        """Tell the guardian, which reads at once, so that this does not block; one that is gone is started anew."""
+        if self._pipe is not None:
+            with suppress(BrokenPipeError):
+                os.write(self._pipe, lines.encode())
 
 
-def _spawn_guardian(stdin: int) -> None:
-    pid = get_original("os", "posix_spawn")(
+def _spawn_guardian(stdin: int) -> int:
+    pid: int = get_original("os", "posix_spawn")(
         _python(),
         [_python(), "-I", "-S", command_guardian.__file__],
         {},
@@ -69,8 +79,7 @@ def _spawn_guardian(stdin: int) -> None:
         setsigmask=(),
         setsigdef=(signal.SIGPIPE,),
     )
-    watcher = get_hub().loop.child(pid, ref=False)  # reaps it if it is killed
-    watcher.start(watcher.close)
+    return pid
 
 
 def _python() -> str:
@@ -86,7 +95,7 @@ _groups: Final = [_Groups()]
 def guard(group: int) -> None:
     """Have `group` ended when this process ends before it."""
     if _groups[0].owner != os.getpid():
-        _groups[0].forget()
+        _groups[0].close()
         _groups[0] = _Groups()
     _groups[0].add(group)
 

@@ -11,7 +11,7 @@ import signal
 import sys
 from threading import Event
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 2.0
 POLL_SECONDS = 0.1
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the guardian's life is bounded by the runner's
 

@@ -1,0 +1,388 @@
+"""Shell commands as jobs: real processes, their output, their ends."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from hypothesis import given, strategies as st
+from programs import run_program
+from structlog.testing import capture_logs
+
+from gsched import CommandFailedError, ConfigurationError, GeventScheduler, NotInRunError
+from gsched.runner.command_output import lines_of
+from gsched.runner.commands import run_command
+
+LONGEST_SECONDS = 20.0
+ENDINGS = {"run.succeeded", "run.failed", "run.timed_out", "run.cancelled"}
+STUBBORN = "trap '' TERM; while :; do sleep 0.05; done"
+
+
+class Site:
+    """A scheduler that runs commands, with what became of them.
+
+    :ivar ended: the events of runs that ended
+    :ivar lines: what was logged: (level, line) of output, in order
+    """
+
+    def __init__(self) -> None:
+        self.scheduler = GeventScheduler(timezone="UTC", blocked_hub_after=None)
+        self.scheduler.add_listener(lambda event: event.name in ENDINGS and self.ended.append(event))
+        self.ended: list[Any] = []
+        self.logged: list[dict[str, Any]] = []
+
+    def start(self, command: str, timeout: float | None = None, **kwargs: Any) -> str:
+        return self.scheduler.add_job(run_command, args=[command], kwargs=kwargs, timeout=timeout).id
+
+    def run(self, command: str, timeout: float | None = None, **kwargs: Any) -> Any:
+        """Run a command: the event that says how it ended."""
+        count = len(self.ended)
+        self.start(command, timeout, **kwargs)
+        wait_until(lambda: len(self.ended) > count)
+        return self.ended[-1]
+
+    def said(self, command: str, **kwargs: Any) -> list[str]:
+        """The lines that a command writes to standard output."""
+        before = len(self.logged)
+        assert self.run(command, **kwargs).name == "run.succeeded"
+        return [line["line"] for line in self.logged[before:] if line.get("stream") == "stdout"]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with gevent.Timeout(LONGEST_SECONDS), capture_logs() as logged:
+        site = Site()
+        site.logged = logged
+        site.scheduler.start()
+        yield site
+        site.scheduler.shutdown(wait=False)
+
+
+def wait_until(happened: Callable[[], Any]) -> None:
+    with gevent.Timeout(LONGEST_SECONDS):
+        while not happened():
+            gevent.sleep(0.005)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; what is only left to be reaped by its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def pids_in(path: Path, count: int) -> list[int]:
+    wait_until(lambda: path.exists() and len(path.read_text().split()) >= count)
+    return [int(pid) for pid in path.read_text().split()]
+
+
+# -- output -----------------------------------------------------------------------------------------------------------
+
+
+def test_output_goes_to_the_log_line_by_line_and_names_the_run(site):
+    ended = site.run("echo one; echo two")
+    out = [line for line in site.logged if line["event"] == "command.output"]
+    assert [line["line"] for line in out] == ["one", "two"]
+    assert {line["log_level"] for line in out} == {"info"}
+    assert {(line["job_id"], line["run_id"]) for line in out} == {(ended.job_id, ended.run_id)}
+
+
+def test_what_goes_to_standard_error_is_a_warning(site):
+    site.run("echo oops >&2")
+    (line,) = (line for line in site.logged if line["event"] == "command.output")
+    assert (line["log_level"], line["line"], line["stream"]) == ("warning", "oops", "stderr")
+
+
+def test_a_last_line_without_an_end_is_logged(site):
+    assert site.said("printf 'one\\ntwo'") == ["one", "two"]
+
+
+def test_bytes_that_are_no_text_are_shown_escaped(site):
+    assert site.said("printf 'a\\377b\\n'") == ["a\\xffb"]
+
+
+def test_long_lines_are_cut_and_how_much_is_said(site):
+    site.run("head -c 10000 /dev/zero | tr '\\0' x")
+    (line,) = (line for line in site.logged if line["event"] == "command.output")
+    assert (len(line["line"]), line["cut"]) == (4096, 10000 - 4096)
+
+
+def test_lines_beyond_the_limit_are_counted_and_the_last_ones_still_told_of(site):
+    ended = site.run("seq 1000; exit 1", max_lines=3)
+    assert [line["line"] for line in site.logged if line["event"] == "command.output"] == ["1", "2", "3"]
+    (cut,) = (line for line in site.logged if line["event"] == "command.output_cut")
+    assert (cut["lines"], cut["bytes"]) == (997, sum(len(str(n)) for n in range(4, 1001)))
+    assert ended.exception.output == ["996", "997", "998", "999", "1000"]
+
+
+def test_a_flood_of_output_does_not_hold_the_event_loop(site):
+    site.start("yes", max_lines=10)
+    wait_until(lambda: site.logged)
+    turns, end = 0, time.monotonic() + 0.5
+    while time.monotonic() < end:
+        gevent.sleep(0.001)
+        turns += 1
+    assert turns > 30
+
+
+@given(st.lists(st.binary(max_size=30).map(lambda chunk: chunk.replace(b"x", b"\n"))), st.integers(1, 20))
+def test_lines_are_the_same_however_they_come_in_chunks(chunks, longest):
+    found = list(lines_of(chunks, longest))
+    whole = b"".join(chunks)
+    expected = whole.split(b"\n")
+    if not expected[-1]:
+        expected.pop()
+    assert [line.kept for line in found] == [line[:longest] for line in expected]
+    assert [line.cut for line in found] == [max(0, len(line) - longest) for line in expected]
+
+
+# -- how it ends ------------------------------------------------------------------------------------------------------
+
+
+def test_an_exit_status_of_zero_is_success(site):
+    assert site.run("true").name == "run.succeeded"
+
+
+def test_another_exit_status_is_a_failure_that_shows_the_last_lines(site):
+    ended = site.run("echo going; echo wrong >&2; exit 3")
+    assert ended.name == "run.failed"
+    assert isinstance(ended.exception, CommandFailedError)
+    assert ended.exception.status == 3
+    assert sorted(ended.exception.output) == ["going", "wrong"]
+    assert str(ended.exception).startswith("exit status 3: ")
+
+
+def test_a_command_that_a_signal_ends_has_failed(site):
+    ended = site.run("kill -KILL $$")
+    assert (ended.name, ended.exception.status, str(ended.exception)) == ("run.failed", -9, "ended by SIGKILL")
+
+
+def test_a_shell_that_is_not_there_is_a_failure(site):
+    assert isinstance(site.run("true", shell="/nonexistent/sh").exception, FileNotFoundError)
+    assert site.said("echo still") == ["still"]
+
+
+def test_outside_a_run_it_is_refused():
+    with pytest.raises(NotInRunError):
+        run_command("true")
+
+
+def test_a_pool_of_threads_cannot_run_commands_and_says_so(site):
+    site.scheduler.add_executor("threadpool", "threads")
+    site.scheduler.add_job(run_command, args=["true"], executor="threads")
+    wait_until(lambda: site.ended)
+    assert isinstance(site.ended[0].exception, ConfigurationError)
+    assert "main thread" in str(site.ended[0].exception)
+
+
+# -- what it is given -------------------------------------------------------------------------------------------------
+
+
+def test_standard_input_is_what_is_given_and_else_empty(site):
+    assert site.said("cat", stdin="one\ntwo\n") == ["one", "two"]
+    assert site.said("cat") == []
+
+
+def test_much_input_that_is_not_read_does_no_harm(site):
+    assert site.run("true", stdin="x" * 5_000_000).name == "run.succeeded"
+
+
+def test_much_input_is_copied_whole(site):
+    assert site.said("wc -c", stdin="x" * 1_000_000) == ["1000000"]
+
+
+def test_the_environment_is_the_runners_without_its_settings(site, monkeypatch):
+    monkeypatch.setenv("GSCHED_STORE", "mongodb://user:secret@db")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    monkeypatch.setenv("INHERITED", "yes")
+    lines = site.said("env", env={"EXTRA": "1", "SHELL": "/bin/zsh"})
+    assert {"INHERITED=yes", "EXTRA=1", "SHELL=/bin/zsh"} <= set(lines)
+    assert not [line for line in lines if "secret" in line or "NOTIFY" in line]
+
+
+def test_the_command_is_told_which_run_it_is(site):
+    job_id, run_id = site.said('echo "$GSCHED_JOB_ID"; echo "$GSCHED_RUN_ID"')
+    assert (job_id, run_id) == (site.ended[-1].job_id, site.ended[-1].run_id)
+
+
+def test_the_working_directory(site, tmp_path):
+    assert site.said("pwd", cwd=str(tmp_path)) == [str(tmp_path)]
+    assert site.said("pwd", cwd="~", env={"HOME": str(tmp_path)}) == [str(tmp_path)]
+    assert site.said("pwd") == [os.getcwd()]
+    assert site.run("pwd", cwd="/nonexistent").name == "run.failed"
+
+
+def test_a_directory_with_an_odd_name_is_no_command(site, tmp_path):
+    odd = tmp_path / "-a $(echo b) ;'\""
+    odd.mkdir()
+    assert site.said("pwd", cwd=str(odd)) == [str(odd)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root changes users")
+def test_root_runs_commands_as_other_users(site):
+    nobody = pwd.getpwnam("nobody")
+    lines = site.said("id -un; id -u; echo $HOME; echo $LOGNAME", user="nobody")
+    assert lines == ["nobody", str(nobody.pw_uid), nobody.pw_dir, "nobody"]
+
+
+def test_a_user_that_does_not_exist_is_a_failure(site):
+    assert "no such user" in str(site.run("true", user="nobody-like-that").exception)
+
+
+def test_the_command_begins_with_default_signals(site):
+    assert site.said("yes | head -1; echo ${PIPESTATUS[0]}", shell="/bin/bash") == ["y", "141"]  # ended by SIGPIPE
+
+
+def test_the_command_gets_no_descriptors_of_ours(site):
+    ours = os.open("/dev/null", os.O_RDONLY)  # as Python opens files; what the tests were given by others is theirs
+    given = {fd for fd in map(int, os.listdir("/proc/self/fd")) if fd > 2 and fd != ours and is_inheritable(fd)}
+    listed = site.said("for each in /proc/self/fd/*; do echo $each; done")
+    os.close(ours)
+    assert len(listed) <= 4 + len(given)  # the streams, and the directory that is listed
+
+
+def is_inheritable(descriptor: int) -> bool:
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:
+        return False
+
+
+# -- stopping it ------------------------------------------------------------------------------------------------------
+
+
+def test_a_command_that_takes_too_long_is_told_to_end_with_all_its_group(site, tmp_path):
+    pids = tmp_path / "pids"
+    ended = site.run(f"echo $$ >{pids}; sleep 60 & echo $! >>{pids}; sleep 60 & echo $! >>{pids}; wait", timeout=0.3)
+    assert ended.name == "run.timed_out"
+    assert not [pid for pid in pids_in(pids, 3) if is_alive(pid)]
+
+
+def test_a_command_may_clean_up_when_it_is_told_to_end(site, tmp_path):
+    proof = tmp_path / "proof"
+    ended = site.run(f"trap 'echo cleaned >{proof}; exit 0' TERM; while :; do sleep 0.02; done", timeout=0.3)
+    assert ended.name == "run.timed_out"
+    assert proof.read_text() == "cleaned\n"
+
+
+def test_one_that_does_not_end_is_killed_a_second_later(site, tmp_path):
+    pids = tmp_path / "pids"
+    started = time.monotonic()
+    ended = site.run(f"echo $$ >{pids}; ({STUBBORN}) & echo $! >>{pids}; {STUBBORN}", timeout=0.2)
+    assert ended.name == "run.timed_out"
+    assert 1.0 < time.monotonic() - started < 2.2  # before the run would be abandoned
+    assert not [pid for pid in pids_in(pids, 2) if is_alive(pid)]
+
+
+def test_cancelling_a_run_ends_its_command(site, tmp_path):
+    pids = tmp_path / "pids"
+    job_id = site.start(f"echo $$ >{pids}; sleep 60")
+    (pid,) = pids_in(pids, 1)
+    site.scheduler.cancel_runs(job_id)
+    wait_until(lambda: site.ended)
+    assert site.ended[0].name == "run.cancelled"
+    assert not is_alive(pid)
+
+
+def test_a_shutdown_that_does_not_wait_ends_commands(site, tmp_path):
+    pids = tmp_path / "pids"
+    site.start(f"echo $$ >{pids}; {STUBBORN}")
+    (pid,) = pids_in(pids, 1)
+    site.scheduler.shutdown(wait=False)
+    assert not is_alive(pid)
+    site.scheduler.start()
+
+
+def test_what_holds_the_output_open_is_part_of_the_run(site, tmp_path):
+    pids = tmp_path / "pids"
+    assert site.run(f"sleep 60 & echo $! >{pids}", timeout=0.3).name == "run.timed_out"
+    assert not is_alive(pids_in(pids, 1)[0])
+
+
+def test_what_gives_the_output_up_goes_on_after_the_run_as_with_cron(site, tmp_path):
+    pids = tmp_path / "pids"
+    assert site.run(f"sleep 60 >/dev/null 2>&1 & echo $! >{pids}").name == "run.succeeded"
+    (pid,) = pids_in(pids, 1)
+    assert is_alive(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_many_at_once_leave_neither_processes_nor_descriptors(site):
+    site.run("true")  # the guardian is there from now on
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for _ in range(200):
+        site.start("echo hello")
+    site.start("exit 1")
+    site.start("sleep 60", timeout=0.2)
+    wait_until(lambda: len(site.ended) == 203)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert [line for line in children(os.getpid()) if "command_guardian" not in line] == []
+
+
+def children(pid: int) -> list[str]:
+    """The command lines of a process's children."""
+    found = subprocess.run(["ps", "--ppid", str(pid), "-o", "args="], capture_output=True, text=True).stdout
+    return [line for line in found.splitlines() if not line.startswith("ps ")]
+
+
+PROGRAM = """
+    import sys
+    if {patched}:
+        from gevent import monkey
+        monkey.patch_all()
+    import gevent
+    from gsched import GeventScheduler
+    from gsched.runner.commands import run_command
+
+    scheduler = GeventScheduler(timezone="UTC")
+    scheduler.add_listener(lambda event: print(event.name) if event.name in ("run.succeeded", "run.failed") else None)
+    scheduler.start()
+    {jobs}
+    gevent.sleep({seconds})
+    scheduler.shutdown()
+"""
+
+
+@pytest.mark.parametrize("patched", [False, True])
+def test_it_works_patched_and_unpatched(patched):
+    jobs = 'scheduler.add_job(run_command, args=["sleep 0.1; exit 0"]); scheduler.add_job(run_command, args=["exit 1"])'
+    out, error, code = run_program(PROGRAM.format(patched=patched, jobs=jobs, seconds=0.5))
+    assert (sorted(out.split()), code) == (["run.failed", "run.succeeded"], 0), error
+
+
+def test_a_killed_runner_leaves_nothing_behind(tmp_path):
+    pids = tmp_path / "pids"
+    commands = [f"echo $$ >>{pids}; {STUBBORN}", f"echo $$ >>{pids}; sleep 60 & echo $! >>{pids}; wait"]
+    jobs = "; ".join(f"scheduler.add_job(run_command, args=[{command!r}])" for command in commands)
+    program = textwrap.dedent(PROGRAM.format(patched=True, jobs=jobs, seconds=60))
+    runner = subprocess.Popen([sys.executable, "-c", program])
+    left = pids_in(pids, 3)
+    assert all(map(is_alive, left))
+    runner.kill()
+    runner.wait()
+    wait_until(lambda: not any(map(is_alive, left)))
+
+
+def test_a_guardian_that_is_killed_is_replaced(tmp_path):
+    pids = tmp_path / "pids"
+    add = f"scheduler.add_job(run_command, args=['echo $$ >>{pids}; sleep 60'])"
+    find = "subprocess.check_output(['pgrep', '-P', str(os.getpid()), '-f', 'command_guardian'])"
+    kill = f"import os, subprocess; os.kill(int({find}), 9)"
+    program = PROGRAM.format(patched=False, jobs=f"{add}; gevent.sleep(0.3); {kill}; {add}", seconds=60)
+    runner = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)])
+    left = pids_in(pids, 2)
+    wait_until(lambda: any("command_guardian" in each for each in children(runner.pid)))
+    runner.kill()
+    runner.wait()
+    wait_until(lambda: not any(map(is_alive, left)))

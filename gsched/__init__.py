@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InvalidTriggerError as InvalidTriggerError,
         JobIdConflictError as JobIdConflictError,
         JobNotFoundError as JobNotFoundError,
+        NodeNotFoundError as NodeNotFoundError,
         NotInRunError as NotInRunError,
         RunCancelled as RunCancelled,
         RunInterrupted as RunInterrupted,
@@ -95,12 +96,14 @@ if TYPE_CHECKING:
         ThreadPoolExecutor as ThreadPoolExecutor,
     )
     from gsched.explanation import Explanation as Explanation
+    from gsched.facts import Fact as Fact
     from gsched.handle import JobHandle as JobHandle
     from gsched.history import (
         JobFigures as JobFigures,
         RunInfo as RunInfo,
     )
     from gsched.job import Job as Job
+    from gsched.nodes import NodeInfo as NodeInfo
     from gsched.run import (
         Outcome as Outcome,
         Result as Result,
@@ -133,9 +136,9 @@ __version__ = "0.1.0"
 _HOMES: Final = {
     "gsched.errors": (
         "CommandFailedError ConfigurationError EmbeddedMongoError ForkedError FuncRefError GschedError "
-        "InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError NotInRunError RunCancelled "
-        "RunInterrupted RunTimedOut SchedulerAlreadyRunningError SchedulerNotRunningError StoreAccessError "
-        "StoreConflictError StoreError StoreUnreachableError WorkerDiedError"
+        "InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError NodeNotFoundError NotInRunError "
+        "RunCancelled RunInterrupted RunTimedOut SchedulerAlreadyRunningError SchedulerNotRunningError "
+        "StoreAccessError StoreConflictError StoreError StoreUnreachableError WorkerDiedError"
     ),
     "gsched.events": (
         "EVENT_ALL EVENT_ALL_JOBS_REMOVED EVENT_CLOCK_SKEWED EVENT_EVENTS_DROPPED EVENT_EXECUTOR_ADDED "
@@ -152,9 +155,11 @@ _HOMES: Final = {
     ),
     "gsched.executors": "BaseExecutor GreenletPoolExecutor ProcessPoolExecutor ThreadPoolExecutor",
     "gsched.explanation": "Explanation",
+    "gsched.facts": "Fact",
     "gsched.handle": "JobHandle",
     "gsched.history": "JobFigures RunInfo",
     "gsched.job": "Job",
+    "gsched.nodes": "NodeInfo",
     "gsched.run": "Outcome Result Run current_run",
     "gsched.scheduler": "GeventScheduler STATE_PAUSED STATE_RUNNING STATE_STOPPED",
     "gsched.stores": "BaseJobStore MemoryJobStore MongoDBJobStore",

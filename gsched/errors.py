@@ -64,6 +64,16 @@ class InvalidJobError(JobError, ValueError):
     """A job's options or arguments cannot work."""
 
 
+class NodeNotFoundError(GschedError, KeyError):
+    """No node has this id."""
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__(f"no node has the id {node_id!r}")
+        self.node_id = node_id
+
+    __str__ = Exception.__str__  # KeyError would print the repr of the message
+
+
 class FuncRefError(JobError, LookupError):
     """A function reference cannot be made or resolved."""
 

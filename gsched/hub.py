@@ -15,6 +15,7 @@ from gevent import get_hub
 from gevent.event import Event
 
 from gsched import events
+from gsched.activity import MOST_DUE
 from gsched.clock import Clock
 from gsched.events import EventBus, JobEvent, JobExecutionEvent, JobSubmissionEvent, SchedulerEvent
 from gsched.executors import BaseExecutor
@@ -41,6 +42,7 @@ from gsched.stores.base import (
 from gsched.threads import thread_ident
 
 CLOCK_JUMP_MS = 500
+_SOON_MS = 60_000
 
 
 class Hub:
@@ -127,6 +129,22 @@ class Hub:
         self._finishing = True
         self.wake()
         self._served.wait()
+
+    def activity(self) -> dict[str, Any]:
+        """What was done since the start (outcomes, by_tag, lateness, duration), and is going on (running, waiting,
+        pool_size, due_soon), in plain values."""
+        figures, executors = self.figures, self._working()
+        until = [(lane, lane.now(self._clock) + _SOON_MS) for lane in self._lanes.values()]
+        return {
+            "outcomes": {str(outcome): count for outcome, count in figures.outcomes.items()},
+            "by_tag": {tag: {str(o): n for o, n in counts.items() if n} for tag, counts in figures.by_tag.items()},
+            "lateness": list(figures.lateness.counts),
+            "duration": list(figures.duration.counts),
+            "running": self.in_progress,
+            "waiting": sum(executor.waiting for executor in executors),
+            "pool_size": sum(executor.size for executor in executors),
+            "due_soon": min(sum(lane.timetable.count_until(end, MOST_DUE) for lane, end in until), MOST_DUE),
+        }
 
     def at_rest(self) -> bool:
         """Whether everything that can happen now has happened, but for what runs in progress wait for."""
@@ -499,3 +517,6 @@ class _StoreSide:
 
     def unread(self) -> bool:
         return self._lane.unread > 0
+
+    def activity(self) -> dict[str, Any]:
+        return self._hub.activity()

@@ -16,8 +16,8 @@ from gsched.events import SchedulerEvent
 from gsched.executors import GreenletPoolExecutor
 from gsched.executors.interruption import GRACE_SECONDS
 from gsched.health import Health, health_of
-from gsched.housekeeping import Housekeeping
 from gsched.hub import Hub
+from gsched.insight import Insight
 from gsched.run import Run, inside_run_of
 from gsched.stores import MemoryJobStore
 from gsched.threads import HomeThread
@@ -33,7 +33,7 @@ STATE_PAUSED = 2
 FLUSH_SECONDS = 5.0  # how long shutdown waits for listeners
 
 
-class GeventScheduler(Housekeeping):
+class GeventScheduler(Insight):
     """Schedules jobs in a gevent program.
 
     Settings, by name or, as `gconfig`, by dotted keys that begin with `prefix`:

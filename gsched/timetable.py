@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 
@@ -65,6 +66,17 @@ class Timetable(Generic[EntryT]):
         if self._current:
             return self._current_due
         return self._times[0] if self._times else None
+
+    def count_until(self, until: int, most: int) -> int:
+        """How many entries are due not after `until`; at `most` it stops counting."""
+        count = sum(entry.due == self._current_due for entry in self._current) if self._current_due <= until else 0
+        unseen = [0]  # places in the heap: what is below one that is later is later, too
+        while unseen and count < most:
+            at = unseen.pop()
+            if at < len(self._times) and (due := self._times[at]) <= until:
+                count += sum(entry.due == due for entry in islice(_listed(self._entries[due]), most))
+                unseen += (2 * at + 1, 2 * at + 2)
+        return min(count, most)
 
     def pop(self, until: int) -> tuple[EntryT, int] | None:
         """Take out the first entry that is due not after `until`, with its time; None if there is none.

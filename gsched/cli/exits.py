@@ -38,6 +38,7 @@ class CommandFailed(Exception):
 # The first that fits counts.
 _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.JobNotFoundError, Exit.NOT_FOUND),
+    (errors.NodeNotFoundError, Exit.NOT_FOUND),
     (errors.JobIdConflictError, Exit.CONFLICT),
     (errors.StoreConflictError, Exit.CONFLICT),
     (errors.StoreUnreachableError, Exit.UNREACHABLE),

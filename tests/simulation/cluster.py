@@ -29,6 +29,7 @@ class NodeDocument:
     acked: int
     beat: int = 0
     draining: bool = False
+    drain_requested: bool = False
 
 
 @dataclass
@@ -177,7 +178,7 @@ class SimCluster:
     def nodes(self) -> Sequence[NodeRecord]:
         def do() -> list[NodeRecord]:
             return [
-                NodeRecord(name, it.alive, it.watermark, it.acked, it.beat, it.draining)
+                NodeRecord(name, it.alive, it.watermark, it.acked, it.beat, it.draining, it.drain_requested)
                 for name, it in self._db.nodes.items()
             ]
 

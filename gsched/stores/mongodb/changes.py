@@ -20,7 +20,7 @@ _AWAIT_MS: Final = 500  # how long one look waits for news: also how long stoppi
 _RETRY_SECONDS: Final = (0.1, 5.0)  # the first and the longest wait before the stream is opened again
 _POLL_SECONDS: Final = 2.0  # where there are no change streams
 _ASK_AGAIN_SECONDS: Final = 60.0  # where change streams are not to be had: they may come
-_UNSUPPORTED_CODES: Final = frozenset({40573, 40324, 13, 8000, 115})  # standalone, unknown stage, no privilege
+UNSUPPORTED_CODES: Final = frozenset({40573, 40324, 13, 8000, 115})  # standalone, unknown stage, no privilege
 
 # Only what the API writes changes `rev`; what owners note down in their jobs is no news.
 _PIPELINE: Final[list[dict[str, Any]]] = [
@@ -81,7 +81,7 @@ class ChangeFeed:
                 self._listen()
                 self._lost("the stream was closed by the server")
             except driver.OperationFailure as error:
-                if error.code in _UNSUPPORTED_CODES:
+                if error.code in UNSUPPORTED_CODES:
                     self._go_without(error)
                 else:
                     self._lost(str(error))

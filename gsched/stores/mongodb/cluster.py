@@ -20,7 +20,10 @@ class FencedError(GschedError):
 
 
 class NodeRecord(NamedTuple):
-    """One node, alive or dead. `beat` changes while it lives; `draining` nodes give their slots away."""
+    """One node, alive or dead. `beat` changes while it lives; `draining` nodes give their slots away.
+
+    `drain_requested`: somebody asked it to, which is for whoever started the node to follow.
+    """
 
     id: str
     alive: bool
@@ -28,6 +31,7 @@ class NodeRecord(NamedTuple):
     acked: int
     beat: int
     draining: bool = False
+    drain_requested: bool = False
 
 
 class SlotRecord(NamedTuple):

@@ -31,12 +31,13 @@ _CONFIRM_MS: Final = 20_000  # how long a majority may take to confirm a write
 _ACCESS_CODES: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed, Atlas' AtlasError
 _RACE_CODES: Final = frozenset({48, 112, 117, 276})  # others make the same collection or index at this moment
 
-# What the queries need: a slot's jobs by time; those of which runs were requested; those with a tag; the order of
-# listings.
+# What the queries need: a slot's jobs by time; those of which runs were requested; those with a tag; those that cannot
+# be run; the order of listings.
 INDEXES: Final = (
     IndexModel([("slot", 1), ("next_run_time", 1)], name="slot_next_run_time"),
     IndexModel([("slot", 1)], name="requested", partialFilterExpression={"requests.0": {"$exists": True}}),
     IndexModel([("tags", 1)], name="tags"),
+    IndexModel([("parked", 1)], name="parked", partialFilterExpression={"parked": {"$type": "string"}}),
     IndexModel([("paused", 1), ("next_run_time", 1), ("_id", 1)], name="listing"),
 )
 

@@ -30,8 +30,16 @@ from gsched.stores.mongodb.history import INDEXES as HISTORY_INDEXES
 
 _FETCH: Final = 250  # documents per batch: decoding one must not hold up the hub
 _KEEP_DEAD_SECONDS: Final = 86_400
+_KEEP_ACTIVITY_SECONDS: Final = 600
 _KEEP_LOST: Final = timedelta(days=14)
 _NEVER: Final = from_ms(0)
+
+# Of the collections beside that of the jobs, by the last part of their names.
+INDEXES: Final = {
+    "nodes": (IndexModel([("ended_at", 1)], expireAfterSeconds=_KEEP_DEAD_SECONDS, name="ended_at"),),
+    "runs": (IndexModel([("state", 1), ("slot", 1)], name="in_progress"), *HISTORY_INDEXES),
+    "activity": (IndexModel([("at", 1)], expireAfterSeconds=_KEEP_ACTIVITY_SECONDS, name="at"),),
+}
 
 
 class MongoCluster:
@@ -59,8 +67,8 @@ class MongoCluster:
         self._connection.prepare()
         hello = self._hello()
         self.exclusive = "setName" not in hello and hello.get("msg") != "isdbgrid"
-        self._nodes.create_index("ended_at", expireAfterSeconds=_KEEP_DEAD_SECONDS, name="ended_at")
-        self._runs.create_indexes([IndexModel([("state", 1), ("slot", 1)], name="in_progress"), *HISTORY_INDEXES])
+        for name, indexes in INDEXES.items():
+            self._jobs[name].create_indexes(list(indexes))
         new = {"owner": None, "epoch": 0, "watermark": _NEVER, "acked": _NEVER, "attached": False, "open_from": None}
         known = {slot["_id"] for slot in self._slots.find({}, ["_id"])}
         missing = [UpdateOne({"_id": n}, {"$setOnInsert": new}, upsert=True) for n in range(SLOTS) if n not in known]
@@ -113,13 +121,14 @@ class MongoCluster:
     def advance(self, node: str, watermark: int, acked: int, draining: bool) -> bool:
         # $max: an earlier attempt, given up by us, may reach the server later than this one.
         raised = {"watermark": from_ms(watermark), "acked": from_ms(acked)}
-        beat = {"$max": raised, "$set": {"draining": draining}, "$inc": {"beat": 1}}
+        beat = {"$max": raised, "$set": {"draining": draining}, "$inc": {"beat": 1}, "$currentDate": {"beat_at": True}}
         claim = self._nodes.update_one(_alive(node), beat)
         return bool(claim.matched_count)
 
     @translate_errors()
     def leave(self, node: str, acked: int) -> None:
-        over = {"$set": {"state": "dead", "acked": from_ms(acked)}, "$currentDate": {"ended_at": True}}
+        left = {"state": "dead", "acked": from_ms(acked), "left": True}
+        over = {"$set": left, "$currentDate": {"ended_at": True}}
         self._nodes.update_one(_alive(node), over)
 
     @translate_errors()
@@ -369,6 +378,7 @@ def _node_record(document: Document) -> NodeRecord:
         to_ms(document["acked"]),
         document["beat"],
         document.get("draining", False),
+        document.get("drain_requested") is not None,
     )
 
 

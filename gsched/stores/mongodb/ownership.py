@@ -29,6 +29,7 @@ from gsched.errors import StoreError
 from gsched.events import (
     EVENT_CLOCK_SKEWED,
     EVENT_NODE_DIED,
+    EVENT_NODE_DRAIN_REQUESTED,
     EVENT_NODE_FENCED,
     EVENT_NODE_JOINED,
     EVENT_NODE_LEFT,
@@ -389,8 +390,12 @@ class Ownership:
         tenure = self._tenure
         assert tenure is not None
         nodes = self._cluster.nodes()
-        if not any(node.id == tenure.node and node.alive for node in nodes):
+        me = next((node for node in nodes if node.id == tenure.node and node.alive), None)
+        if me is None:
             raise FencedError
+        if me.drain_requested and not tenure.drain_requested:
+            tenure.drain_requested = True
+            self._hub.emit(SchedulerEvent(EVENT_NODE_DRAIN_REQUESTED, node=tenure.node))
         for node in self._membership.silent(nodes, tenure.node):
             if self._cluster.bury(node.id, node.beat):
                 self._hub.emit(SchedulerEvent(EVENT_NODE_DIED, node=node.id))

@@ -25,20 +25,27 @@ from gsched.records import Keeping
 from gsched.run import Result, Run
 from gsched.runtime import PATCH_REMEDY
 from gsched.stores.base import BaseJobStore, HubSide
+from gsched.stores.mongodb.activity import MongoActivity, Publisher
 from gsched.stores.mongodb.aftermath import Aftermath
 from gsched.stores.mongodb.changes import ChangeFeed
 from gsched.stores.mongodb.connection import Connection
 from gsched.stores.mongodb.definitions import MongoDefinitions
+from gsched.stores.mongodb.diagnosis import MongoDiagnosis
+from gsched.stores.mongodb.following import MongoFollowing
 from gsched.stores.mongodb.history import MongoHistory
 from gsched.stores.mongodb.housekeeping import MongoHousekeeping
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
+from gsched.stores.mongodb.nodes import MongoNodes
 from gsched.stores.mongodb.ownership import Ownership, Pace
 from gsched.stores.report import StoreReport
 
 CLOSE_SECONDS = 10.0  # how long close waits for what the driver is doing
 
 
-class MongoDBJobStore(MongoDefinitions, MongoHistory, MongoHousekeeping, BaseJobStore):
+class MongoDBJobStore(
+    MongoDefinitions, MongoHistory, MongoHousekeeping, MongoNodes, MongoActivity, MongoFollowing, MongoDiagnosis,
+    BaseJobStore,
+):  # fmt: skip
     """Keeps jobs in MongoDB.
 
     In a process that only adds, changes and lists jobs it needs no scheduler that runs.
@@ -118,7 +125,10 @@ class MongoDBJobStore(MongoDefinitions, MongoHistory, MongoHousekeeping, BaseJob
         self._aftermath = Aftermath(
             self._connection, self.clock, hub.emit, keep=self._keep_history, keeping=self._keeping
         )
-        self._greenlets = [gevent.spawn(part.run) for part in (self._ownership, self._feed, self._aftermath)]
+        self._paused = paused
+        self._publisher = Publisher(self._connection, self.clock, hub, self._node, lambda: self._paused)
+        parts = (self._ownership, self._feed, self._aftermath, self._publisher)
+        self._greenlets = [gevent.spawn(part.run) for part in parts]
 
     def _cluster(self) -> MongoCluster:
         return MongoCluster(
@@ -126,9 +136,11 @@ class MongoDBJobStore(MongoDefinitions, MongoHistory, MongoHousekeeping, BaseJob
         )
 
     def pause(self) -> None:
+        self._paused = True
         self._ownership.pause(True)
 
     def resume(self) -> None:
+        self._paused = False
         self._ownership.pause(False)
 
     def stop(self) -> None:
@@ -139,6 +151,7 @@ class MongoDBJobStore(MongoDefinitions, MongoHistory, MongoHousekeeping, BaseJob
             self._ownership.end()
             self._feed.stop()
             self._aftermath.stop()
+            self._publisher.stop()
             # None is ever killed: it may be inside the driver. Whatever hangs ends by the driver's own limits.
             gevent.joinall(self._greenlets, timeout=CLOSE_SECONDS)
             self._greenlets = []

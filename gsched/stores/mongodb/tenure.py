@@ -40,6 +40,7 @@ class Tenure:
     :ivar late: jobs that were late when they were admitted, and until when
     :ivar dormant: jobs that the hub gave back
     :ivar awaited: those of them that it gave back too early, and when they are due
+    :ivar drain_requested: whether it was said that somebody asked this node to drain
     """
 
     def __init__(self, node: str, watermark: int, horizon: int) -> None:
@@ -50,6 +51,7 @@ class Tenure:
         self.late: dict[str, int] = {}
         self.dormant: dict[str, Dormant] = {}
         self.awaited: dict[str, int] = {}
+        self.drain_requested = False
         self._known: dict[int, dict[str, Known]] = {}
 
     def hold(self, number: int, held: Held) -> None:

@@ -1,0 +1,60 @@
+"""The nodes of a store as users see them, and asking one to drain."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from gsched.nodes import ALIVE, DEAD, DRAINING, NodeInfo
+from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
+
+_AGED: Final[list[Document]] = [{"$sort": {"_id": 1}}, {"$set": {"now": "$$NOW"}}]
+_OWNERS: Final[list[Document]] = [
+    {"$match": {"owner": {"$ne": None}}},
+    {"$group": {"_id": "$owner", "slots": {"$sum": 1}}},
+]
+
+
+class MongoNodes:
+    """The part of the store that knows the other nodes, in any process."""
+
+    _connection: Connection
+
+    @translate_errors()
+    def nodes(self) -> list[NodeInfo]:
+        return read_nodes(self._connection.jobs())
+
+    @translate_errors()
+    def request_drain(self, node_id: str) -> None:
+        asked = {"$currentDate": {"drain_requested": True}}
+        self._connection.jobs().nodes.update_one({"_id": node_id, "state": "alive", "drain_requested": None}, asked)
+
+
+def read_nodes(jobs: Jobs) -> list[NodeInfo]:
+    """All nodes that are known, the oldest first."""
+    slots = {each["_id"]: each["slots"] for each in jobs.slots.aggregate(_OWNERS)}
+    return [_node_info(document, slots.get(document["_id"], 0)) for document in jobs.nodes.aggregate(_AGED)]
+
+
+def _node_info(document: Document, slots: int) -> NodeInfo:
+    is_alive = document["state"] == "alive"
+    beat_at = document.get("beat_at")
+    return NodeInfo(
+        id=document["_id"],
+        host=document.get("host") or "",
+        pid=document.get("pid"),
+        state=DEAD if not is_alive else DRAINING if document.get("draining") else ALIVE,
+        started_at=document.get("started_at") or document["watermark"],
+        ended_at=document.get("ended_at"),
+        watermark=document["watermark"],
+        watermark_age=_age(document, document["watermark"]),
+        beat_age=None if beat_at is None else _age(document, beat_at),
+        acked=document["acked"],
+        slots=slots,
+        left=bool(document.get("left")),
+        drain_requested=document.get("drain_requested"),
+    )
+
+
+def _age(document: Document, since: datetime) -> float:
+    return float((document["now"] - since).total_seconds())

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -30,11 +31,13 @@ from gsched.document import DocumentReader, job_document
 from gsched.errors import InvalidJobError, InvalidTriggerError
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
+from gsched.json_items import items_of
 from gsched.slices import Slice
 from gsched.triggers.registry import trigger_class
 
 VERSION: Final = 1
 Target: TypeAlias = str | os.PathLike[str] | IO[str]
+_OPENING: Final = re.compile(rf'\s*\{{\s*"version"\s*:\s*{VERSION}\s*,\s*"jobs"\s*:\s*\[')
 
 _TAGGED: Final[Mapping[type, tuple[str, Callable[[Any], Any]]]] = {
     datetime: ("$date", datetime.isoformat),
@@ -110,8 +113,10 @@ def from_json(value: Any) -> Any:
 # -- writing ----------------------------------------------------------------------------------------------------
 
 
-def write_jobs(jobs: Iterable[Job], outfile: Target) -> int:
+def write_jobs(jobs: Iterable[Job], outfile: Target, progress: Callable[[int], object] | None = None) -> int:
     """Write the jobs to a path or an open text file, whole or not at all; how many there were.
+
+    :param progress: called for each job with how many were written so far
 
     Raises InvalidJobError, naming the job, for one that cannot be expressed.
     """
@@ -122,6 +127,8 @@ def write_jobs(jobs: Iterable[Job], outfile: Target) -> int:
             out.write(",\n" if count else "\n")
             out.write(_line(job))
             count += 1
+            if progress is not None:
+                progress(count)
             pace.breathe()
         out.write("\n]}\n")
     return count
@@ -198,30 +205,49 @@ def _may_be_replaced(path: str | os.PathLike[str]) -> bool:
 # -- reading ----------------------------------------------------------------------------------------------------
 
 
-def read_jobs(infile: Target, allowed: AllowedFunctions, jobstore: str, now: int) -> list[Job]:
-    """The jobs in a path or an open text file, all of them understood.
+@contextmanager
+def rereadable(infile: Target) -> Iterator[IO[str]]:
+    """A file that can be read more than once, of a path or an open text file, which may be a pipe."""
+    if isinstance(infile, (str, os.PathLike)):
+        with open(infile, encoding="utf-8") as file, rereadable(file) as same:
+            yield same
+    elif infile.seekable():
+        yield infile
+    else:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as copy:
+            shutil.copyfileobj(infile, copy)
+            copy.seek(0)
+            yield copy
+
+
+def read_jobs(file: IO[str], allowed: AllowedFunctions, jobstore: str, now: int) -> Iterator[Job]:
+    """The jobs in an open text file, from where it is, one by one.
 
     A job without the key "next_run_time" begins at `now` (ms), like one that is added.
 
     Raises InvalidJobError, naming the job and the reason, for the first that cannot be understood.
     """
     reader, pace = DocumentReader(allowed, jobstore), Slice()
-    jobs = []
-    for position, document in enumerate(_documents(infile)):
-        jobs.append(_read_one(reader, position, document, now))
+    for position, document in enumerate(_documents(file)):
+        yield _read_one(reader, position, document, now)
         pace.breathe()
-    return jobs
 
 
-def _documents(infile: Target) -> list[Any]:
+def _documents(file: IO[str]) -> Iterator[Any]:
+    start = file.tell()
     try:
-        if isinstance(infile, (str, os.PathLike)):
-            with open(infile, encoding="utf-8") as file:
-                content = json.load(file)
-        else:
-            content = json.load(infile)
+        items = items_of(file, _OPENING)
+        if items is None:  # in another order
+            file.seek(start)
+            items = iter(_jobs_in(json.load(file)))
+        yield from items
     except (ValueError, RecursionError) as error:
+        if isinstance(error, InvalidJobError):
+            raise
         raise InvalidJobError(f"the import is not JSON: {error}") from error
+
+
+def _jobs_in(content: Any) -> list[Any]:
     if not isinstance(content, dict) or content.get("version") != VERSION or not isinstance(content.get("jobs"), list):
         raise InvalidJobError('the import is not {"version": 1, "jobs": [...]}, as export_jobs writes it')
     jobs: list[Any] = content["jobs"]

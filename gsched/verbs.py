@@ -12,9 +12,9 @@ from typing import Any, TextIO, TypeVar
 
 from gsched import events
 from gsched.building import JobBuilder, check_executor, make_trigger, with_jitter, with_next_run_time
-from gsched.errors import GschedError, InvalidJobError, JobNotFoundError
+from gsched.errors import GschedError, InvalidJobError, JobIdConflictError, JobNotFoundError
 from gsched.events import JobEvent, SchedulerEvent
-from gsched.exchange import Target, read_jobs, write_jobs
+from gsched.exchange import Target, read_jobs, rereadable, write_jobs
 from gsched.explanation import Case, Explanation, explain
 from gsched.handle import JobHandle
 from gsched.history import JobFigures, RunInfo, RunQuery, as_past, newest_first
@@ -535,22 +535,31 @@ class JobVerbs(Parts):
 
     # -- export and import --------------------------------------------------------------------------------------
 
-    def export_jobs(self, outfile: Target, jobstore: str | None = None) -> int:
+    def export_jobs(
+        self, outfile: Target, jobstore: str | None = None, progress: Callable[[int], object] | None = None
+    ) -> int:
         """Write jobs as JSON, with their next run times, pauses and phases, whole or not at all.
 
         :param outfile: a path or an open text file
         :param jobstore: only those of this store; default: of all stores
+        :param progress: called for each job with how many were written so far
         :return: how many jobs were written
         :raises InvalidJobError: for a job that JSON cannot express: its function is a lambda or a closure, or an
             argument has a type that neither JSON nor `gsched.exchange` knows
         """
-        return self._at_home(self._export, outfile, jobstore)
+        return self._at_home(self._export, outfile, jobstore, progress)
 
-    def _export(self, outfile: Target, jobstore: str | None) -> int:
+    def _export(self, outfile: Target, jobstore: str | None, progress: Callable[[int], object] | None) -> int:
         stores = [self._stores[alias] for alias in self._aliases(jobstore)]
-        return write_jobs((job for store in stores for job in store.find(JobQuery())), outfile)
+        return write_jobs((job for store in stores for job in store.find(JobQuery())), outfile, progress)
 
-    def import_jobs(self, infile: Target, jobstore: str = "default", replace_existing: bool = False) -> int:
+    def import_jobs(
+        self,
+        infile: Target,
+        jobstore: str = "default",
+        replace_existing: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
         """Add the jobs that `export_jobs` wrote; all of them are checked before the first is added.
 
         Their functions must be in the scheduler's `modules`, or ones that the program has used itself.
@@ -558,15 +567,29 @@ class JobVerbs(Parts):
         :param infile: a path or an open text file
         :param jobstore: alias of the store to add them to
         :param replace_existing: replace jobs with the same ids
+        :param progress: called after each thousand with how many were added so far
         :return: how many jobs were added
         :raises InvalidJobError: naming a job that cannot be understood, and the reason
         :raises JobIdConflictError: if an id is taken
         """
-        return self._at_home(self._import, infile, jobstore, replace_existing)
+        return self._at_home(self._import, infile, jobstore, replace_existing, progress)
 
-    def _import(self, infile: Target, jobstore: str, replace: bool) -> int:
-        jobs = read_jobs(infile, self._allowed, jobstore, self.now_ms())
-        return len(self._store_jobs(jobs, jobstore, replace, {job.id for job in jobs}))
+    def _import(
+        self, infile: Target, jobstore: str, replace: bool, progress: Callable[[int], object] | None
+    ) -> int:
+        """Reads the jobs twice, so that those that are checked already need not be kept."""
+        now, added = self.now_ms(), 0
+        with rereadable(infile) as file:
+            start = file.tell()
+            for batch in _batches(_all_different(read_jobs(file, self._allowed, jobstore, now), replace)):
+                self._store_for_adding(jobstore).check_addable(batch, replace)
+            file.seek(start)
+            for batch in _batches(read_jobs(file, self._allowed, jobstore, now)):
+                self._store_jobs(batch, jobstore, replace, {job.id for job in batch})
+                added += len(batch)
+                if progress is not None:
+                    progress(added)
+        return added
 
     # -- where jobs are -----------------------------------------------------------------------------------------
 
@@ -587,3 +610,19 @@ class JobVerbs(Parts):
     def _require_running(self) -> Hub:
         """Raise SchedulerNotRunningError unless the scheduler runs."""
         raise NotImplementedError
+
+
+def _batches(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+    remaining = iter(jobs)
+    while batch := list(islice(remaining, BATCH)):
+        yield batch
+
+
+def _all_different(jobs: Iterable[Job], replace: bool) -> Iterator[Job]:
+    """The jobs. Raises JobIdConflictError at an id that comes again, unless they may replace each other."""
+    seen: set[str] = set()
+    for job in jobs:
+        if not replace and job.id in seen:
+            raise JobIdConflictError(job.id)
+        seen.add(job.id)
+        yield job

@@ -98,18 +98,20 @@ class MemoryJobStore(BaseJobStore):
             self._jobs = {i: job if job.parked is None else job.evolve(parked=None) for i, job in self._jobs.items()}
 
     def add(self, jobs: Sequence[Job], replace: bool, timed: Collection[str] = ()) -> list[Job]:
-        if not replace:
-            seen: set[str] = set()
-            for job in jobs:
-                if job.id in seen or (job.id in self._jobs and job.id not in self._exhausted):
-                    raise JobIdConflictError(job.id)
-                seen.add(job.id)
+        self.check_addable(jobs, replace)
         now = self.clock.now_ms()
         fresh = (now, now)  # one for all of them: there may be many
         for job in jobs:
             known = self._written.get(job.id)
             self._written[job.id] = fresh if known is None else (known[0], now)
         return [self._put(job, job.id not in timed) for job in jobs]
+
+    def check_addable(self, jobs: Sequence[Job], replace: bool) -> None:
+        seen: set[str] = set()
+        for job in () if replace else jobs:
+            if job.id in seen or (job.id in self._jobs and job.id not in self._exhausted):
+                raise JobIdConflictError(job.id)
+            seen.add(job.id)
 
     def _put(self, job: Job, keep_schedule: bool) -> Job:
         old = self._jobs.get(job.id)

@@ -54,17 +54,30 @@ class Adding:
 
     def add(self, jobs: Sequence[Job]) -> list[Job]:
         """Store the jobs and give them as stored."""
-        fresh = {job.id: new_document(job, self._now) for job in jobs}
-        if len(fresh) < len(jobs) and not self._replace:
-            raise JobIdConflictError(Counter(job.id for job in jobs).most_common(1)[0][0])
+        fresh = self._encoded(jobs)
         if len(jobs) > BATCH:
-            for batch in _batches(jobs):
-                self._found(batch)  # for what it raises
+            self._find_all(jobs)
         result: list[Job] = []
         for batch in _batches(jobs):
             self._add_batch(batch, fresh)
             result += [self._stored[job.id] for job in batch]
         return result
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """Raise what `add` would raise, as things are."""
+        self._encoded(jobs)
+        self._find_all(jobs)
+
+    def _encoded(self, jobs: Sequence[Job]) -> dict[str, RawBSONDocument]:
+        fresh = {job.id: new_document(job, self._now) for job in jobs}
+        if len(fresh) < len(jobs) and not self._replace:
+            raise JobIdConflictError(Counter(job.id for job in jobs).most_common(1)[0][0])
+        return fresh
+
+    def _find_all(self, jobs: Iterable[Job]) -> None:
+        """Raise JobIdConflictError if one of the jobs exists and is in the way."""
+        for batch in _batches(jobs):
+            self._found(batch)
 
     def _add_batch(self, jobs: list[Job], fresh: dict[str, RawBSONDocument]) -> None:
         """Add jobs with different ids. Those that others have touched since we looked are looked at again."""

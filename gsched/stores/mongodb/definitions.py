@@ -42,8 +42,14 @@ class MongoDefinitions:
         if not jobs:  # a scheduler that is being made adds none, and must not connect yet
             return []
         self._connection.prepare()
-        adding = Adding(self._connection.jobs(), self._reader, self.clock.now_ms(), replace, timed)
-        return adding.add(jobs)
+        return self._adding(replace, timed).add(jobs)
+
+    @translate_errors()
+    def check_addable(self, jobs: Sequence[Job], replace: bool) -> None:
+        self._adding(replace).check(jobs)
+
+    def _adding(self, replace: bool, timed: Collection[str] = ()) -> Adding:
+        return Adding(self._connection.jobs(), self._reader, self.clock.now_ms(), replace, timed)
 
     def get(self, job_id: str) -> Job:
         return self._reader().read(self._document(job_id))

@@ -1,0 +1,22 @@
+"""How far long work has come: shown on stderr, on terminals only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], object]]:
+    """A function to be called with how much is done so far; a bar if it is known of how much."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+    elif total is None:
+        yield lambda done: click.echo(f"\r{label}  {done}", nl=False, err=True)
+        click.echo(err=True)
+    else:
+        with click.progressbar(range(total), label=label, file=sys.stderr, show_pos=True) as bar:
+            yield lambda done: bar.update(done - bar.pos)

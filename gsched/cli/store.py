@@ -1,0 +1,131 @@
+"""gsched store."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO
+
+import click
+
+from gsched.cli.arguments import jobstore_option
+from gsched.cli.confirming import confirm, yes_option
+from gsched.cli.exits import CommandFailed, Exit
+from gsched.cli.options import PLACE, configured
+from gsched.cli.output import Column, Output, output_options
+from gsched.cli.progress import progress
+from gsched.config import Configuration
+from gsched.errors import ConfigurationError, InvalidJobError
+
+STATISTICS = (
+    Column("jobs", lambda found: sum(found.jobs.values())),
+    Column("scheduled", lambda found: found.jobs["scheduled"]),
+    Column("paused", lambda found: found.jobs["paused"]),
+    Column("parked", lambda found: found.jobs["parked"]),
+    Column("records", lambda found: sum(found.records.values())),
+    Column("records_by_outcome", lambda found: dict(found.records)),
+    Column("oldest_record", lambda found: found.oldest),
+    Column("nodes", lambda found: dict(found.nodes)),
+    Column("owned_slots", lambda found: found.owned_slots),
+    Column("bytes", lambda found: sum(found.sizes.values())),
+    Column("bytes_by_collection", lambda found: dict(found.sizes)),
+)
+_one_store = click.option("--jobstore", metavar="ALIAS", default="default", show_default=True, help="The job store.")
+
+
+@click.group()
+def store() -> None:
+    """Prepare, measure, export, import and purge the store."""
+
+
+@store.command()
+@configured(*PLACE)
+@_one_store
+def init(configuration: Configuration, jobstore: str) -> None:
+    """Make the collections and indexes. Schedulers do it when they start; this is for those who may not, or first."""
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        scheduler.prepare_store(jobstore)
+        click.echo(f"gsched: the store {jobstore!r} is ready", err=True)
+
+
+@store.command()
+@configured(*PLACE)
+@output_options
+@_one_store
+def stats(configuration: Configuration, out: Output, jobstore: str) -> None:
+    """What the store holds: jobs by state, the history by outcome, nodes, sizes on disk."""
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        out.one(STATISTICS, scheduler.get_statistics(jobstore))
+
+
+@store.command("export")
+@click.argument("file", default="-", type=click.Path(dir_okay=False, allow_dash=True))
+@configured(*PLACE)
+@jobstore_option
+def export_jobs(configuration: Configuration, file: str, jobstore: str | None) -> None:
+    """Write jobs as JSON to FILE, or to stdout: with their next run times and pauses, whole or not at all."""
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        aliases = [jobstore] if jobstore is not None else list(scheduler.stores)
+        total = sum(sum(scheduler.get_statistics(alias).jobs.values()) for alias in aliases) if _shows() else 0
+        with progress("exporting", total) as note:
+            count = scheduler.export_jobs(sys.stdout if file == "-" else file, jobstore, note)
+        click.echo(f"gsched: exported {count} jobs", err=True)
+
+
+@store.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@configured(*PLACE)
+@click.option("--replace", is_flag=True, help="Replace jobs with the same ids; without it they are a conflict.")
+@_one_store
+def import_jobs(configuration: Configuration, file: str, jobstore: str, replace: bool) -> None:
+    """Add the jobs that `export` wrote to FILE, or to stdin (-). All are checked before the first is added.
+
+    Their functions are not looked for here: a job whose function is missing where it is to run is parked there.
+    """
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        source: IO[str] | str = sys.stdin if file == "-" else file
+        try:
+            with progress("importing") as note:
+                count = scheduler.import_jobs(source, jobstore, replace, note)
+        except InvalidJobError as error:
+            raise CommandFailed(str(error), Exit.FAILED) from None
+        click.echo(f"gsched: imported {count} jobs", err=True)
+
+
+@store.command()
+@click.option("--older-than", required=True, metavar="TIME", help="How long ago (14d), or ISO 8601.")
+@configured(*PLACE)
+@_one_store
+@yes_option
+@click.option("--dry-run", is_flag=True, help="Only say how many there are.")
+def purge(configuration: Configuration, older_than: str, jobstore: str, yes: bool, dry_run: bool) -> None:
+    """Remove the history of runs that were due long ago. Figures of jobs stay.
+
+    The database removes what is older than store.history.keep by itself.
+    """
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        try:
+            count = scheduler.count_runs(older_than, jobstore)
+        except ConfigurationError as error:
+            raise click.UsageError(str(error).replace("before:", "--older-than:")) from None
+        if dry_run or not count:
+            click.echo(f"gsched: {count} records are older", err=True)
+            return
+        confirm(f"Remove {count} records of the history?", yes)
+        with progress("purging", count) as note:
+            purged = scheduler.purge_runs(older_than, jobstore, note)
+        click.echo(f"gsched: removed {purged} records", err=True)
+
+
+def _shows() -> bool:
+    """Whether anybody sees how far it has come: counting jobs takes the database a while."""
+    return sys.stderr.isatty()

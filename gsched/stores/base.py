@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from gsched.activity import Overview
 from gsched.clock import Clock
-from gsched.errors import InvalidJobError
+from gsched.doctor import Finding
+from gsched.errors import ConfigurationError, InvalidJobError, NodeNotFoundError
 from gsched.events import SchedulerEvent
 from gsched.explanation import Account
+from gsched.facts import Fact
 from gsched.funcref import AllowedFunctions
 from gsched.history import JobFigures, RunInfo, RunQuery
 from gsched.job import Job
+from gsched.nodes import NodeInfo
 from gsched.planning import Span
 from gsched.run import Result, Run
 from gsched.stores.report import StoreReport
@@ -151,6 +155,9 @@ class HubSide(Protocol):
     def unread(self) -> bool:
         """Whether messages about jobs or runs were posted that the hub has not handled."""
 
+    def activity(self) -> Mapping[str, Any]:
+        """What the scheduler did since it started, and is doing, in plain values: see `Hub.activity`."""
+
 
 class BaseJobStore(ABC):
     """Keeps jobs, and says which of them this scheduler may run, and until when.
@@ -278,6 +285,31 @@ class BaseJobStore(ABC):
 
         :param progress: called now and then with how many were removed so far
         """
+
+    # -- who shares the store, and what they do -----------------------------------------------------------------
+
+    def nodes(self) -> list[NodeInfo]:
+        """The schedulers that share the store, and those that ended lately, the oldest first; none if it is not shared.
+        """
+        return []
+
+    def request_drain(self, node_id: str) -> None:
+        """Ask a node to drain; nothing happens if it is dead. Raises NodeNotFoundError."""
+        raise NodeNotFoundError(node_id)
+
+    def follow(self, stop: Callable[[], bool]) -> Iterator[Fact]:
+        """What happens from now on, until `stop()`. Raises ConfigurationError if the store is not shared."""
+        raise ConfigurationError(f"the store {self.alias!r} is in this process only: listen to the scheduler's events")
+
+    def overview(self) -> Overview:
+        """Jobs, nodes, and what these are doing."""
+        statistics = self.statistics()
+        counts = {"total": sum(statistics.jobs.values()), **statistics.jobs}
+        return Overview(counts, (), (), ())
+
+    def diagnose(self) -> Iterator[Finding]:
+        """Look for what is wrong with the store."""
+        return iter(())
 
     # -- what became of it ------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from gsched import __version__
 from gsched.cli.exits import Exit, code_of
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.messages import explained
+from gsched.errors import StoreError
 
 # name: where the command is, and what `gsched --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -80,6 +81,8 @@ def run_command_line(arguments: list[str] | None = None) -> int:
 
 def _failed(error: Exception, verbose: bool) -> int:
     """Say what went wrong, for people; the traceback only to those who want it."""
+    if isinstance(error.__cause__, StoreError):  # met while an application was imported
+        error = error.__cause__
     if isinstance(error, OSError):  # stdout itself may be what fails
         _silence_stdout()
     if verbose:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from gsched.durations import as_seconds
 from gsched.errors import ConfigurationError
 
 _COMPLETED = 50  # ids that are offered
-_QUICK: dict[str, Any] = {"serverSelectionTimeoutMS": 500, "connectTimeoutMS": 500, "socketTimeoutMS": 1000}
+_QUICK = "serverSelectionTimeoutMS=500&connectTimeoutMS=500&socketTimeoutMS=1000"
 
 
 class JobId(click.ParamType[str]):
@@ -33,13 +34,10 @@ def _ids(params: dict[str, Any], incomplete: str) -> list[str]:
     configuration = read_configuration(params.get("config"), flags)
     if configuration.store is None:  # a private MongoDB may have to be started, an application to be imported
         return []
-    from gsched.funcref import UnresolvedFunctions
-    from gsched.scheduler import GeventScheduler
-    from gsched.stores import MongoDBJobStore
+    from gsched.runner.building import control_scheduler
 
-    options = _QUICK if configuration.database is None else {**_QUICK, "database": configuration.database}
-    store = MongoDBJobStore(configuration.store, collection=configuration.collection, **options)
-    scheduler = GeventScheduler(jobstores={"default": store}, functions=UnresolvedFunctions())
+    url = f"{configuration.store}{'&' if '?' in configuration.store else '?'}{_QUICK}"
+    scheduler = control_scheduler(replace(configuration, app=None, store=url))
     return [job.id for job in scheduler.iter_jobs(prefix=incomplete, limit=_COMPLETED) if job.id.isprintable()]
 
 

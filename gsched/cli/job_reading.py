@@ -16,6 +16,7 @@ from gsched.config import Configuration
 
 if TYPE_CHECKING:
     from gsched.handle import JobHandle
+    from gsched.job import Job
 
 COLUMNS = (
     Column("id", lambda job: job.id),
@@ -96,20 +97,19 @@ def next_times(configuration: Configuration, out: Output, job_id: str, jobstore:
             click.echo(f"gsched: {job.id!r} is parked, and none of these will run: {reason}", err=True)
         elif job.definition.paused:
             click.echo(f"gsched: {job.id!r} is paused: none of these will run until it is resumed", err=True)
-        times = list(next_run_times(job, scheduler.now_ms(), count))
+        times = list(next_run_times(job.definition, scheduler.now_ms(), count))
         if len(times) < count:
             click.echo(f"gsched: {job.id!r} is due {len(times) or 'no'} more times", err=True)
         out.rows([Column("next_run_time", lambda time: time)], times)
 
 
-def next_run_times(job: JobHandle, now: int, count: int) -> Iterator[datetime]:
+def next_run_times(job: Job, now: int, count: int) -> Iterator[datetime]:
     """At most `count` times at which a job is due after `now` (ms), as if it were neither paused nor parked."""
     from gsched.instants import from_ms
 
-    definition = job.definition.evolve(paused=False, parked=None)
-    due = definition.next_due_ms(now)
+    due = job.evolve(paused=False, parked=None).next_due_ms(now)
     for _ in range(count):
         if due is None:
             return
-        yield from_ms(due, definition.trigger.timezone)
-        due = definition.next_ms(due)
+        yield from_ms(due, job.trigger.timezone)
+        due = job.next_ms(due)

@@ -14,7 +14,7 @@ from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.cli.progress import progress
 from gsched.config import Configuration
-from gsched.errors import ConfigurationError, InvalidJobError
+from gsched.errors import ConfigurationError, InvalidJobError, JobIdConflictError
 
 STATISTICS = (
     Column("jobs", lambda found: sum(found.jobs.values())),
@@ -96,6 +96,8 @@ def import_jobs(configuration: Configuration, file: str, jobstore: str, replace:
                 count = scheduler.import_jobs(source, jobstore, replace, note)
         except InvalidJobError as error:
             raise CommandFailed(str(error), Exit.FAILED) from None
+        except JobIdConflictError as error:
+            raise CommandFailed(f"the job id {error.job_id!r} is taken", Exit.CONFLICT, "say --replace") from None
         click.echo(f"gsched: imported {count} jobs", err=True)
 
 

@@ -1,0 +1,118 @@
+"""gsched check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from gsched.cli.options import PLACE, configured
+from gsched.cli.output import Column, Output, output_options
+from gsched.config import Configuration
+
+if TYPE_CHECKING:
+    from gsched.job import Job
+    from gsched.scheduler import GeventScheduler
+
+_TIMES = 3
+
+
+class Found(NamedTuple):
+    """A job, and where it is: with the application, declared in the configuration, or stored."""
+
+    job: Job
+    source: str
+    times: list[datetime]
+
+
+COLUMNS = (
+    Column("id", lambda found: found.job.id),
+    Column("source", lambda found: found.source),
+    Column("state", lambda found: found.job.state),
+    Column("trigger", lambda found: str(found.job.trigger)),
+    Column("next_run_times", lambda found: found.times),
+    Column("parked", lambda found: found.job.parked, wide=True),
+)
+
+
+@click.command()
+@configured(*PLACE, "name", "timezone")
+@output_options
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="So many stored jobs at most."
+)
+def check(configuration: Configuration, out: Output, limit: int) -> None:
+    """Import the application, validate the configuration, list jobs with their next three runs, and ask the store.
+
+    Nothing is started, and nothing is changed: jobs that the application adds, and declared ones, are shown and not
+    stored. (An application that has a job store of its own and adds jobs while it is imported, adds them itself.)
+    """
+    from gsched.runner.patching import patch
+
+    patch()
+    own = list(_own_jobs(configuration))
+    _say(f"application {configuration.app or '(none)'}: valid")
+    _say(f"configuration {configuration.path or '(no file)'}: valid")
+    out.rows(COLUMNS, _and_stored(configuration, own, limit))
+
+
+def _own_jobs(configuration: Configuration) -> Iterator[Found]:
+    """The application's jobs that wait for a store, and those that the file declares. Raises ConfigurationError."""
+    from gsched.runner.declared import read_declarations
+
+    scheduler = _without_store(configuration)
+    now = scheduler.now_ms()
+    declared = [declaration.job for declaration in read_declarations(configuration, scheduler)]
+    waiting = [handle.definition for handle in scheduler.get_jobs()] if _keeps_nothing(scheduler) else []
+    for source, jobs in (("application", waiting), ("declared", declared)):
+        yield from (_found(job, source, now) for job in jobs)
+
+
+def _without_store(configuration: Configuration) -> GeventScheduler:
+    """The scheduler that would run, in memory: jobs that wait for their store are not added to it."""
+    from gsched.runner.application import load_application
+    from gsched.runner.building import runner_scheduler
+
+    application = None if configuration.app is None else load_application(configuration.app)
+    if application is None or not set(application.stores) or application.is_pending("default"):
+        configuration = replace(configuration, store=None, embedded=False, memory=True)
+    return runner_scheduler(configuration)[0]
+
+
+def _keeps_nothing(scheduler: GeventScheduler) -> bool:
+    from gsched.stores import MemoryJobStore
+
+    return all(isinstance(store, MemoryJobStore) for store in scheduler.stores.values())
+
+
+def _and_stored(configuration: Configuration, own: list[Found], limit: int) -> Iterator[Found]:
+    """The application's and declared jobs; then those of the store, which is asked only now."""
+    from gsched.cli.target import target
+
+    yield from own
+    if configuration.memory:
+        _say("store: memory")
+        return
+    with target(configuration) as scheduler:
+        for alias in scheduler.stores:
+            scheduler.ping_store(alias)
+            _say(f"store {alias}: answers")
+        known = {found.job.id for found in own}
+        others = (handle.definition for handle in scheduler.iter_jobs() if handle.id not in known)
+        yield from (_found(job, "stored", scheduler.now_ms()) for job in islice(others, limit))
+        if next(others, None) is not None:
+            _say("the store has more jobs: gsched job list")
+
+
+def _found(job: Job, source: str, now: int) -> Found:
+    from gsched.cli.job_reading import next_run_times
+
+    return Found(job, source, [] if job.paused else list(next_run_times(job, now, _TIMES)))
+
+
+def _say(text: str) -> None:
+    click.echo(f"gsched: {text}", err=True)

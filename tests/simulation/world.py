@@ -128,6 +128,8 @@ class SimSlice:
     def restart(self) -> None:
         """Nothing is measured."""
 
+    end = restart
+
     def used_up(self) -> bool:
         return self._world.chance(0.05)
 
@@ -185,7 +187,7 @@ def real_code_in(world: World, slots: int) -> Iterator[None]:
         "gsched.hub.gevent": gevent,
         "gsched.hub.get_hub": lambda: SimpleNamespace(loop=None),
         "gsched.hub.Event": lambda: SimEvent(world),
-        "gsched.hub.Slice": lambda: SimSlice(world),
+        "gsched.hub.Slice": lambda *_: SimSlice(world),
         "gsched.hub.give_way": lambda: world.sleep(world.random.choice((0, 1))),
         "gsched.executors.base.Slice": lambda: SimSlice(world),
         "gsched.stores.mongodb.ownership.Event": lambda: SimEvent(world),

@@ -32,8 +32,9 @@ class Admission:
 
     @property
     def unsure(self) -> bool:
-        """Whether admissions may have happened of which the hub does not know: the watermark must not advance then."""
-        return bool(self._attempted)
+        """Whether admissions may have happened, or requests been taken, of which the hub does not know: the watermark
+        must not advance then, nor slots be given away."""
+        return bool(self._attempted or self._taking)
 
     @property
     def pending(self) -> bool:

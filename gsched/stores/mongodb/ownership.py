@@ -51,6 +51,8 @@ T = TypeVar("T")
 
 MOST_SKEW_SECONDS = 0.5
 SLOW_ANSWER_SECONDS = 0.1
+LONGEST_HOLD_MS = 250  # for so long nothing is claimed while slots wait to be given away
+MOST_SAID = 200  # characters of an error, to which the driver adds all that it knows
 LATE_AT_ONCE = 500  # jobs whose late instants are looked after at once
 WRITTEN_BACK_AT_ONCE = 50
 
@@ -90,6 +92,7 @@ class Ownership:
         self._tenure: Tenure | None = None
         self._early: dict[str, None] = {}  # ids that changed before there was a tenure
         self._recording: set[Run] = set()  # runs that are marked as recorded before we know that they are
+        self._leaving: set[int] = set()  # slots to give away as soon as what is claimed in them has begun
         self._rescan_wanted = False
         self._skewed = False
         self._paused = False
@@ -212,6 +215,8 @@ class Ownership:
             self._tenure.loaded = self._tenure.horizon
         if self._is_time("membership", self._pace.membership):
             self._tend_membership()
+        if self._leaving:
+            self._release_what_leaves()
         if self._is_time("horizon", self._pace.horizon / 3):
             self._move_horizon()
         if self._rescan_wanted or self._is_time("rescan", self._pace.rescan):
@@ -223,9 +228,7 @@ class Ownership:
         tenure = self._tenure
         assert tenure is not None
         self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
-        undecided = self._hub.next_due(-1)
-        is_decided = undecided is None or undecided > min(self._now(), tenure.watermark)
-        if tenure.slots and is_decided and not self._hub.unread():
+        if tenure.slots and self._has_begun_all(tenure):
             self._release(tenure, list(tenure.slots))
 
     def _wait(self) -> None:
@@ -233,6 +236,8 @@ class Ownership:
         if self._ended or (more and not self._failures):
             return
         seconds = self._next["tick"] - self._clock.monotonic()
+        if self._leaving and self._tenure is not None:  # right when what is claimed has begun
+            seconds = min(seconds, max(self._tenure.watermark + 1 - self._now(), 5) / 1000)
         if self._failures:
             seconds = min(self._pace.tick * 2**self._failures, self._pace.longest_retry) * (0.5 + random() / 2)
         timer = self._clock.call_later(seconds, self._wakeup.set)
@@ -277,7 +282,7 @@ class Ownership:
         self._admission = Admission(self._cluster, tenure, self._hub)
         self._slots = Slots(self._cluster, tenure, self._hub, self._advance_if_due, self._admission.look_at)
         self._admission.look_at(self._early)
-        self._early = {}
+        self._early, self._leaving = {}, set()
         self._dead: set[str] = set()
         self._acked = tenure.watermark
         self._next = dict.fromkeys(self._next, 0.0)
@@ -314,7 +319,7 @@ class Ownership:
         assert tenure is not None
         self._write_down_long_runs(tenure)
         target = tenure.watermark
-        if not self._paused and not self._stopping:
+        if not self._paused and not self._stopping and not self._leaving:
             # Never beyond that: jobs that are not looked at would count as claimed.
             target = max(target, min(self._now() + round(self._pace.ahead * 1000), tenure.loaded))
         acked = self._ended_until(tenure)
@@ -410,9 +415,7 @@ class Ownership:
     def _rebalance(self, tenure: Tenure, alive: list[NodeRecord], dead: list[NodeRecord]) -> None:
         names = {node.id for node in dead}
         wanted = wanted_slots(tenure.node, {node.id for node in alive}, self._cluster.exclusive)
-        surplus = tenure.slots.keys() - wanted
-        if surplus:
-            self._release(tenure, surplus)
+        self._leaving = tenure.slots.keys() - wanted
         free = set(self._cluster.free_slots(tenure.node))
         if free - wanted:  # an attempt to take them may have succeeded, and they are not wanted any more
             self._cluster.give_back_slots(tenure.node, free - wanted)
@@ -421,6 +424,21 @@ class Ownership:
         if names - self._dead:
             self._slots.take_over_runs(list(tenure.slots), names - self._dead)
         self._dead = names
+
+    def _release_what_leaves(self) -> None:
+        """Give slots away when what was claimed in them has begun: a node that died before would have it unsaid what
+        became of that. Where there is too much to do, it is not waited for."""
+        tenure = self._tenure
+        assert tenure is not None
+        if self._has_begun_all(tenure) or self._now() > tenure.watermark + LONGEST_HOLD_MS:
+            leaving, self._leaving = self._leaving & tenure.slots.keys(), set()
+            self._release(tenure, leaving)
+
+    def _has_begun_all(self, tenure: Tenure) -> bool:
+        """Whether the hub has handed on, or settled, all that is claimed."""
+        undecided = self._hub.next_due(-1)
+        is_decided = undecided is None or undecided > tenure.watermark
+        return self._now() > tenure.watermark and is_decided and not self._hub.unread()
 
     def _release(self, tenure: Tenure, numbers: Collection[int]) -> None:
         """Give slots up. What is in progress in them goes on here, and is written down lest a crash lose it."""
@@ -484,7 +502,8 @@ class Ownership:
 
     def _report_failure(self, error: Exception) -> None:
         self._failures = min(self._failures + 1, 10)
-        self._error = f"{type(error).__name__}: {error}"
+        cause = error.__cause__ or error  # the driver's own words
+        self._error = f"{type(cause).__name__}: {cause}"[:MOST_SAID]
         if self._connected:
             self._connected = False
             self._hub.emit(

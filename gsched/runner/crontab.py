@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +14,7 @@ import structlog
 from gsched.durations import as_seconds
 from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
 from gsched.handle import JobHandle
-from gsched.runner.crontab_jobs import END_OF_TIME, REBOOT_TAG, TAG, crontab_definitions
+from gsched.runner.crontab_jobs import END_OF_TIME, REBOOT_TAG, crontab_definitions
 from gsched.runner.crontab_lines import Crontab, read_crontab
 from gsched.scheduler import GeventScheduler
 
@@ -49,9 +51,9 @@ class Source(NamedTuple):
     system: bool = False
     user: str | None = None
 
-    def owns(self, job: JobHandle) -> bool:
-        """Whether a job was imported from here."""
-        return job.metadata.get("crontab") == self.file and job.metadata.get("prefix") == self.prefix
+    def mark(self) -> dict[str, str]:
+        """What the jobs from here have in their metadata."""
+        return {"crontab": self.file, "prefix": self.prefix}
 
 
 def source_of(
@@ -68,13 +70,6 @@ def source_of(
     if prefix is None:
         prefix = f"{path.name}/" if file != "-" else f"{user}/" if user else ""
     return Source("-" if file == "-" else str(path), prefix, is_system, user)
-
-
-def understood(crontab: Crontab, file: str) -> Crontab:
-    """The crontab. Raises ConfigurationError if any line of it is wrong, naming all of those."""
-    if crontab.errors:
-        raise ConfigurationError("\n".join(f"{file}: {error}" for error in crontab.errors))
-    return crontab
 
 
 def read_file(file: str) -> str:
@@ -102,7 +97,7 @@ def plan_import(
     :raises JobIdConflictError: if an id is taken by such a job
     """
     given = {name: as_seconds(value, name) for name, value in (options or {}).items()}
-    left = {job.id: job for job in scheduler.iter_jobs("default", tag=TAG, prefix=source.prefix) if source.owns(job)}
+    left = {job.id: job for job in scheduler.get_jobs("default", metadata=source.mark())}
     changes = []
     for job_id, definition in crontab_definitions(crontab.entries, *source[:2], source.user):
         wanted = {**definition, **given}
@@ -128,19 +123,36 @@ def apply_import(scheduler: GeventScheduler, changes: Iterable[Change]) -> None:
                 scheduler.remove_job(change.job_id, "default")
 
 
-def run_crontab(scheduler: GeventScheduler, file: str) -> list[Change]:
-    """Have the scheduler run the crontab in a file: import it into its default store. Again: as the file is now.
+class CrontabFile(NamedTuple):
+    """A crontab that a runner was given, understood, and where it comes from."""
 
-    :return: what was done
-    :raises ConfigurationError: if it cannot be read, or a line of it is wrong; nothing is changed then
+    source: Source
+    crontab: Crontab
+
+
+def load_crontab(file: str, timezone: str | tzinfo | None) -> CrontabFile:
+    """The crontab in a file. What is doubtful about it is logged.
+
+    :param timezone: of its schedules, where it names none
+    :raises ConfigurationError: if it cannot be read, or a line of it is wrong: naming all of those
     """
     source = source_of(file)
-    crontab = understood(read_crontab(read_file(file), system=source.system, timezone=scheduler.timezone), file)
-    changes = plan_import(scheduler, crontab, source)
+    crontab = read_crontab(read_file(file), system=source.system, timezone=timezone)
+    if crontab.errors:
+        raise ConfigurationError("\n".join(f"{file}: {error}" for error in crontab.errors))
     for warning in crontab.warnings:
         structlog.get_logger("gsched").warning("crontab.doubtful", file=file, **warning._asdict())
+    return CrontabFile(source, crontab)
+
+
+def write_crontab(scheduler: GeventScheduler, loaded: CrontabFile) -> dict[str, int]:
+    """Bring a scheduler's default store up to date; how many jobs were added, changed, moved, removed or unchanged.
+
+    :raises JobIdConflictError: if an id is taken by a job that is not from this file
+    """
+    changes = plan_import(scheduler, loaded.crontab, loaded.source)
     apply_import(scheduler, changes)
-    return changes
+    return dict(Counter(change.action for change in changes))
 
 
 def _adding(job_id: str, wanted: dict[str, Any]) -> Change:

@@ -16,7 +16,6 @@ from gsched.config import Configuration
 
 if TYPE_CHECKING:
     from gsched.job import Job
-    from gsched.scheduler import GeventScheduler
 
 _TIMES = 3
 
@@ -54,39 +53,33 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
     from gsched.runner.patching import patch
 
     patch()
-    own = list(_own_jobs(configuration))
+    has_store = _has_own_store(configuration)
+    own = list(_own_jobs(configuration, has_store))
     _say(f"application {configuration.app or '(none)'}: valid")
     _say(f"configuration {configuration.path or '(no file)'}: valid")
-    out.rows(COLUMNS, _and_stored(configuration, own, limit))
+    out.rows(COLUMNS, _and_stored(configuration if has_store else replace(configuration, app=None), own, limit))
 
 
-def _own_jobs(configuration: Configuration) -> Iterator[Found]:
-    """The application's jobs that wait for a store, and those that the file declares. Raises ConfigurationError."""
-    from gsched.runner.declared import read_declarations
-
-    scheduler = _without_store(configuration)
-    now = scheduler.now_ms()
-    declared = [declaration.job for declaration in read_declarations(configuration, scheduler)]
-    waiting = [handle.definition for handle in scheduler.get_jobs()] if _keeps_nothing(scheduler) else []
-    for source, jobs in (("application", waiting), ("declared", declared)):
-        yield from (_found(job, source, now) for job in jobs)
-
-
-def _without_store(configuration: Configuration) -> GeventScheduler:
-    """The scheduler that would run, in memory: jobs that wait for their store are not added to it."""
+def _has_own_store(configuration: Configuration) -> bool:
+    """Whether the application, which is imported, has a job store and not only jobs that wait for one."""
     from gsched.runner.application import load_application
-    from gsched.runner.building import runner_scheduler
 
     application = None if configuration.app is None else load_application(configuration.app)
-    if application is None or not set(application.stores) or application.is_pending("default"):
+    return application is not None and "default" in application.stores and not application.is_pending("default")
+
+
+def _own_jobs(configuration: Configuration, has_store: bool) -> Iterator[Found]:
+    """The application's jobs that wait for a store, and those that the file declares. Raises ConfigurationError."""
+    from gsched.runner.building import runner_scheduler
+    from gsched.runner.declared import read_declarations
+
+    if not has_store:  # they come into memory, instead of the store that is configured
         configuration = replace(configuration, store=None, embedded=False, memory=True)
-    return runner_scheduler(configuration)[0]
-
-
-def _keeps_nothing(scheduler: GeventScheduler) -> bool:
-    from gsched.stores import MemoryJobStore
-
-    return all(isinstance(store, MemoryJobStore) for store in scheduler.stores.values())
+    scheduler = runner_scheduler(configuration)[0]
+    declared = [declaration.job for declaration in read_declarations(configuration, scheduler)]
+    waiting = [] if has_store else [handle.definition for handle in scheduler.get_jobs()]
+    for source, jobs in (("application", waiting), ("declared", declared)):
+        yield from (_found(job, source, scheduler.now_ms()) for job in jobs)
 
 
 def _and_stored(configuration: Configuration, own: list[Found], limit: int) -> Iterator[Found]:
@@ -94,8 +87,8 @@ def _and_stored(configuration: Configuration, own: list[Found], limit: int) -> I
     from gsched.cli.target import target
 
     yield from own
-    if configuration.memory:
-        _say("store: memory")
+    if absent := _without_store(configuration):
+        _say(f"store: {absent}")
         return
     with target(configuration) as scheduler:
         for alias in scheduler.stores:
@@ -106,6 +99,18 @@ def _and_stored(configuration: Configuration, own: list[Found], limit: int) -> I
         yield from (_found(job, "stored", scheduler.now_ms()) for job in islice(others, limit))
         if next(others, None) is not None:
             _say("the store has more jobs: gsched job list")
+
+
+def _without_store(configuration: Configuration) -> str | None:
+    """Why there is no store to be asked yet, if there is none."""
+    from gsched.runner.building import data_directory, has_mongod
+
+    if configuration.app is not None or configuration.store is not None:
+        return None
+    if configuration.memory or not (configuration.embedded or has_mongod()):
+        return "memory"
+    directory = data_directory(configuration)
+    return None if directory.exists() else f"a private MongoDB, to be made in {directory}"
 
 
 def _found(job: Job, source: str, now: int) -> Found:

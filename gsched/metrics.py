@@ -168,7 +168,8 @@ METRICS: Final = (
     ),
     Metric(
         "gsched_store_errors_total", "counter", ("store", "op", "error"), _stores("errors"),
-        "Commands that the database did not answer or refused.",
+        "Commands that the database did not answer or refused. The op 'claim' is a turn of the claim protocol, which "
+        "fails also while nothing can be sent: nothing new starts here then.",
     ),
     Metric(
         "gsched_feed_connected", "gauge", ("store",), _feed,

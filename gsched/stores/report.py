@@ -21,7 +21,8 @@ class StoreReport:
     :ivar watermark_age: how far what is claimed lies behind the time; 0 when it is ahead, as it should be
     :ivar nodes: how many processes share the store, by state: alive, draining, dead
     :ivar operations: how long its database took, by operation
-    :ivar errors: how often its database failed, by operation and error
+    :ivar errors: how often its database failed, by operation and error; "claim" is a turn of the claim protocol, which
+        fails also where nothing could be sent
     """
 
     connected: bool = True

@@ -52,9 +52,9 @@ T = TypeVar("T")
 MOST_SKEW_SECONDS = 0.5
 SLOW_ANSWER_SECONDS = 0.1
 LONGEST_HOLD_MS = 250  # for so long nothing is claimed while slots wait to be given away
-MOST_SAID = 200  # characters of an error, to which the driver adds all that it knows
 LATE_AT_ONCE = 500  # jobs whose late instants are looked after at once
 WRITTEN_BACK_AT_ONCE = 50
+MOST_SAID = 200  # characters of an error, to which the driver adds all that it knows
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ class Ownership:
         self._ended = False
         self._connected = True
         self._error: str | None = None  # the last one
+        self._failed: Counter[tuple[str, str]] = Counter()  # turns, by error
         self._answered: float | None = None  # when an advance was confirmed last, monotonic
         self._census: dict[str, int] = {}  # how many nodes are in which state
         self._failures = 0
@@ -123,6 +124,7 @@ class Ownership:
             slots=0 if tenure is None else len(tenure.slots),
             watermark_age=None if tenure is None else max(0, self.time_at(now) - tenure.watermark) / 1000,
             nodes=self._census,
+            errors=dict(self._failed),
         )
 
     def time_at(self, monotonic: float) -> int:
@@ -504,6 +506,7 @@ class Ownership:
         self._failures = min(self._failures + 1, 10)
         cause = error.__cause__ or error  # the driver's own words
         self._error = f"{type(cause).__name__}: {cause}"[:MOST_SAID]
+        self._failed["claim", type(cause).__name__] += 1
         if self._connected:
             self._connected = False
             self._hub.emit(

@@ -165,7 +165,7 @@ class MongoDBJobStore(
             known = replace(self._ownership.report(), feed=self._feed.state, feed_lag=self._feed_lag())
         else:
             known = StoreReport(connected=False, error="no scheduler runs here")
-        return replace(known, operations=dict(asked.durations), errors=dict(asked.errors))
+        return replace(known, operations=dict(asked.durations), errors={**asked.errors, **known.errors})
 
     def _feed_lag(self) -> float | None:
         heard = self._feed.heard

@@ -1,14 +1,210 @@
-"""One runner process: configure logging, build the scheduler, start it, drain it."""
+"""One runner process: build the scheduler, start it, do what it is asked for, drain it."""
 
 from __future__ import annotations
 
-from gsched.cli.exits import Exit
-from gsched.config import Configuration
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import fields
+from typing import Any, Final, Protocol
+
+import gevent
+
+from gsched.cli.exits import CommandFailed, Exit
+from gsched.clock import SystemClock
+from gsched.config import Configuration, read_again
+from gsched.errors import ConfigurationError, GschedError, SchedulerNotRunningError, StoreUnreachableError
+from gsched.runner.boot import run_reboot_jobs
 from gsched.runner.building import runner_scheduler
+from gsched.runner.file_jobs import FileJobs
+from gsched.runner.garbage import LongCollections
+from gsched.runner.logs import configure_logging, runner_log
+from gsched.runner.signals import Request, Requests
+from gsched.runner.stacks import stacks_text
+from gsched.scheduler import GeventScheduler
+from gsched.stores import MemoryJobStore
+
+STUCK_SECONDS: Final = 1.0  # the hub greenlet turns more often than that
+_RELOADED: Final = frozenset({"jobs", "log_level", "log_format", "drain_timeout"})
+_NO_SETTINGS: Final = frozenset({"path", "given", "flags"})
 
 
-def run_jobs(configuration: Configuration) -> int:
-    """Run jobs until a signal ends it; the exit code."""
-    scheduler = runner_scheduler(configuration)
-    scheduler.run_forever()
-    return Exit.OK
+class Reporter(Protocol):
+    """Whom we tell how we are: systemd, or our supervisor."""
+
+    watchdog_seconds: float | None
+
+    def ready(self, status: str) -> None:
+        """It runs; also after `reloading`."""
+
+    def reloading(self, monotonic: float) -> None:
+        """It reads its configuration anew."""
+
+    def stopping(self, status: str) -> None:
+        """It drains."""
+
+    def alive(self) -> None:
+        """It had its turn."""
+
+
+def run_jobs(configuration: Configuration, requests: Requests, reporter: Reporter) -> int:
+    """Run jobs until somebody asks for the end; the exit code. gevent has patched the process, logging is configured.
+
+    Raises GschedError or CommandFailed if it cannot begin.
+    """
+    scheduler, place = runner_scheduler(configuration)
+    if configuration.processes > 1 and isinstance(scheduler.stores["default"], MemoryJobStore):
+        raise ConfigurationError(
+            f"{configuration.processes} processes cannot share jobs in memory ({place.why}): each would run all of "
+            "them; name a store, or run one process"
+        )
+    runner_log().info("store.chosen", store=place.kind, where=place.why)
+    return Runner(configuration, scheduler, requests, reporter).run()
+
+
+class Runner:
+    """A scheduler that runs, and what is asked of it from outside."""
+
+    def __init__(
+        self, configuration: Configuration, scheduler: GeventScheduler, requests: Requests, reporter: Reporter
+    ) -> None:
+        self._configuration = configuration
+        self._scheduler = scheduler
+        self._requests = requests
+        self._reporter = reporter
+        self._clock = SystemClock()
+        self._files = FileJobs(scheduler, configuration)
+        self._draining = False
+        self._cancelling = False
+        self._cut: set[str] = set()  # ids of runs that were not allowed to end
+
+    def run(self) -> int:
+        """Start, serve, drain; the exit code."""
+        with ExitStack() as stack:
+            stack.enter_context(self._requests.from_signals())
+            self._reach_store()
+            if self._configuration.probe is not None:
+                stack.callback(self._serve_probe(self._configuration.probe))
+            self._scheduler.start()
+            gevent.spawn(self._note_end)
+            gevent.spawn(self._run_reboot_jobs)
+            gevent.spawn(self._feed_watchdog)
+            collections = LongCollections(self._clock)
+            collections.watch()
+            stack.callback(collections.stop)
+            self._reporter.ready("running")
+            for request in self._requests:
+                _ACTIONS[request](self)
+        return Exit.DRAIN_TIMED_OUT if self._cut else Exit.OK
+
+    # -- starting -------------------------------------------------------------------------------------------------
+
+    def _reach_store(self) -> None:
+        """A store that does not answer now may do so later; one that does not let us in is an error."""
+        try:
+            self._scheduler.ping_store()
+            self._files.write()
+        except StoreUnreachableError as error:
+            runner_log().warning("store.unreachable", error=str(error))
+            self._files.write_later()
+
+    def _serve_probe(self, address: str) -> Callable[[], None]:
+        from gsched.web.probe import serve_probe
+
+        try:
+            server = serve_probe(address, self._scheduler, draining=lambda: self._draining)
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, OSError):  # somebody else listens there
+                raise CommandFailed(str(error), Exit.FAILED) from error
+            raise
+        runner_log().info("probe.opened", address=server.address)
+        return server.stop
+
+    def _run_reboot_jobs(self) -> None:
+        try:
+            run_reboot_jobs(self._scheduler)
+        except GschedError as error:
+            runner_log().error("reboot_jobs.failed", error=str(error))
+
+    def _note_end(self) -> None:
+        self._scheduler.join()
+        self._requests.note(Request.OVER)
+
+    def _feed_watchdog(self) -> None:
+        period = self._reporter.watchdog_seconds
+        while period is not None:
+            if self._scheduler.vitals().stuck < STUCK_SECONDS:
+                self._reporter.alive()
+            gevent.sleep(period / 3)
+
+    # -- ending ---------------------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        self._cancel() if self._draining else self._drain()
+
+    def _drain(self) -> None:
+        if self._draining:
+            return
+        self._draining = True
+        self._files.stop()
+        self._reporter.stopping("draining")
+        gevent.spawn(self._shut_down)
+
+    def _shut_down(self) -> None:
+        try:
+            cut = self._scheduler.shutdown(timeout=self._configuration.drain_timeout)
+        except SchedulerNotRunningError:  # one of its jobs has shut it down, and may wait for ever
+            if not self._scheduler.join(self._configuration.drain_timeout):
+                self._cancel()
+        else:
+            self._cut |= {run.id for run in cut}
+
+    def _cancel(self) -> None:
+        self._drain()
+        if not self._cancelling:
+            self._cancelling = True
+            gevent.spawn(self._cancel_all)
+
+    def _cancel_all(self) -> None:
+        """Cancel what is in progress, and what begins while the last that was claimed is handed out."""
+        while not self._scheduler.join(0.05):
+            for run in self._scheduler.get_running():
+                if run.id not in self._cut:
+                    self._cut.add(run.id)
+                    self._scheduler.cancel_run(run.id)
+
+    # -- while it runs --------------------------------------------------------------------------------------------
+
+    def _dump_stacks(self) -> None:
+        runner_log().info("stacks.dumped", stack=stacks_text())
+
+    def _reload(self) -> None:
+        gevent.spawn(self._take_configuration)
+
+    def _take_configuration(self) -> None:
+        self._reporter.reloading(self._clock.monotonic())
+        try:
+            wanted = read_again(self._configuration)
+            self._files.reload(wanted)
+        except GschedError as error:
+            runner_log().error("configuration.refused", error=str(error))
+        else:
+            configure_logging(wanted)
+            later = _differing(self._configuration, wanted) - _RELOADED
+            self._configuration = wanted
+            need = {"need_a_restart": sorted(later)} if later else {}
+            runner_log().info("configuration.reloaded", path=wanted.path, **need)
+        self._reporter.ready("running")
+
+
+def _differing(one: Configuration, other: Configuration) -> set[str]:
+    settings = {each.name for each in fields(one)} - _NO_SETTINGS
+    return {name for name in settings if getattr(one, name) != getattr(other, name)}
+
+
+_ACTIONS: Final[dict[Request, Callable[[Runner], Any]]] = {
+    Request.END: Runner._end,
+    Request.DRAIN: Runner._drain,
+    Request.CANCEL: Runner._cancel,
+    Request.RELOAD: Runner._reload,
+    Request.STACKS: Runner._dump_stacks,
+}

@@ -1,51 +1,82 @@
-"""Signals: their handlers write down which one came, and wake the greenlet that acts."""
+"""Signals: their handlers write down what is wanted, and wake the greenlet that does it."""
 
 from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any, Final
 
 from gevent.event import Event
 
-HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+class Request(Enum):
+    """What a runner can be asked for."""
+
+    END = "end"  # drain; asked once more, cancel
+    DRAIN = "drain"
+    CANCEL = "cancel"
+    RELOAD = "reload"
+    STACKS = "stacks"
+    OVER = "over"  # there is nothing more to wait for
 
 
-class Signals:
-    """What others want of this process, in order: signals, and what the program itself says by `note`."""
+ALONE: Final[Mapping[signal.Signals, Request | None]] = {
+    signal.SIGTERM: Request.END,
+    signal.SIGINT: Request.END,
+    signal.SIGHUP: Request.RELOAD,
+    signal.SIGUSR1: Request.STACKS,
+}
+# Below a supervisor, which tells its processes what it is told. Ctrl-C and a hang-up reach all processes of a terminal,
+# systemd's TERM all of a service: what was meant once must not count twice.
+SUPERVISED: Final[Mapping[signal.Signals, Request | None]] = {
+    signal.SIGTERM: Request.DRAIN,
+    signal.SIGINT: None,
+    signal.SIGHUP: None,
+    signal.SIGUSR1: Request.STACKS,
+}
 
-    def __init__(self) -> None:
-        self._noted: deque[int | None] = deque()
+
+class Requests:
+    """What others want of this process, in order.
+
+    :param meanings: which signal asks for what; None: for nothing
+    """
+
+    def __init__(self, meanings: Mapping[signal.Signals, Request | None] = ALONE) -> None:
+        self._meanings = meanings
+        self._noted: deque[Request] = deque()
         self._wakeup = Event()
 
     @contextmanager
-    def handled(self) -> Iterator[None]:
+    def from_signals(self) -> Iterator[None]:
         """Inside the block, signals are noted and do nothing else."""
-        before = {number: signal.signal(number, self._handle) for number in HANDLED}
+        before = {number: signal.signal(number, self._handle) for number in self._meanings}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def note(self, number: int | None) -> None:
-        """As if this signal had come; None: there is nothing more to wait for."""
-        self._noted.append(number)
+    def note(self, request: Request) -> None:
+        """Ask for something; never waits, and may be called from a signal's handler."""
+        self._noted.append(request)
         self._wakeup.set()
 
-    def __iter__(self) -> Iterator[int]:
-        """Wait for one signal after the other, until None is noted."""
+    def __iter__(self) -> Iterator[Request]:
+        """Wait for one request after the other, until OVER."""
         while True:
             while self._noted:
-                number = self._noted.popleft()
-                if number is None:
+                if (request := self._noted.popleft()) is Request.OVER:
                     return
-                yield number
+                yield request
             self._wakeup.clear()
             if not self._noted:  # a handler may interrupt us anywhere
                 self._wakeup.wait()
 
     def _handle(self, number: int, _: Any) -> None:
-        self.note(number)
+        request = self._meanings[signal.Signals(number)]
+        if request is not None:
+            self.note(request)

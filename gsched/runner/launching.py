@@ -1,0 +1,64 @@
+"""How `gsched run` begins: streams, patching, logging, and whether this is one process or a supervisor of several."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gsched.config import Configuration
+from gsched.runner.logs import configure_logging, secure_streams
+from gsched.runner.patching import patch
+from gsched.runner.pid_file import pid_file
+from gsched.runner.signals import SUPERVISED, Requests
+from gsched.runner.systemd import Notifier
+
+if TYPE_CHECKING:
+    from gsched.runner.supervisor import Part
+
+
+def launch(configuration: Configuration) -> int:
+    """Run jobs until a signal ends it; the exit code.
+
+    Raises GschedError or CommandFailed if it cannot begin.
+    """
+    secure_streams()
+    if configuration.processes == 1:
+        patch()
+    configure_logging(configuration)
+    with pid_file(configuration.pid_file):
+        if configuration.processes > 1:
+            return _supervise(configuration)
+        from gsched.runner.runner import run_jobs
+
+        return run_jobs(configuration, Requests(), Notifier())
+
+
+def _supervise(configuration: Configuration) -> int:
+    """Nothing is patched before the fork: each process has an event loop of its own from the first."""
+    from gsched.runner.supervisor import Part, Supervisor
+
+    outcome = Supervisor(configuration, Notifier()).run()
+    return _run_part(outcome) if isinstance(outcome, Part) else outcome
+
+
+def _run_part(part: Part) -> int:
+    """In a forked process: what one without a supervisor does."""
+    patch()
+    from gsched.runner.lifeline import Lifeline
+    from gsched.runner.runner import run_jobs
+
+    configuration = replace(part.configuration, probe=_probe_address(part))
+    configure_logging(configuration)
+    lifeline, requests = Lifeline(part.line, part.watchdog_seconds), Requests(SUPERVISED)
+    lifeline.follow(requests)
+    return run_jobs(configuration, requests, lifeline)
+
+
+def _probe_address(part: Part) -> str | None:
+    """The first process has the address that is configured, the others the ports after it."""
+    address = part.configuration.probe
+    if address is None or part.number == 0:
+        return address
+    host, _, port = address.rpartition(":")
+    is_countable = port.isdecimal() and int(port) > 0
+    return f"{host}:{int(port) + part.number}" if is_countable else address

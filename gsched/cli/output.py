@@ -70,7 +70,7 @@ class Output:
         if self.form in ("json", "jsonl"):
             click.echo(json.dumps(self._as_object(columns, item), indent=2 if self.form == "json" else None))
             return
-        pairs = [(column.name, self._in_zone(column.value(item))) for column in columns]
+        pairs = [(column.name, self.in_zone(column.value(item))) for column in columns]
         if self.form == "table":
             print_pairs([(name, as_text(value)) for name, value in pairs])
         else:
@@ -85,12 +85,13 @@ class Output:
         click.echo("[]" if separator == "[" else "\n]")
 
     def _as_object(self, columns: Sequence[Column], item: Any) -> dict[str, Any]:
-        return {column.name: as_json(self._in_zone(column.value(item))) for column in columns}
+        return {column.name: as_json(self.in_zone(column.value(item))) for column in columns}
 
     def _cells(self, columns: Sequence[Column], item: Any) -> list[str]:
-        return [one_line(as_text(self._in_zone(column.value(item)))) for column in columns]
+        return [one_line(as_text(self.in_zone(column.value(item)))) for column in columns]
 
-    def _in_zone(self, value: Any) -> Any:
+    def in_zone(self, value: Any) -> Any:
+        """A time in the zone that was asked for; anything else as it is."""
         return value.astimezone(self.zone) if self.zone is not None and isinstance(value, datetime) else value
 
 

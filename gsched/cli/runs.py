@@ -42,7 +42,7 @@ COLUMNS = (
     Column("error_type", attrgetter("error_type"), wide=True),
     Column("error_message", attrgetter("error_message"), wide=True),
 )
-_WHY = Column("why", lambda run: run.reason or ": ".join(filter(None, (run.error_type, run.error_message))))
+WHY = Column("why", lambda run: run.reason or ": ".join(filter(None, (run.error_type, run.error_message))))
 _EXPLAINED = ("job_id", "instant", "outcome", "recorded", "sentence", "before", "after")
 
 
@@ -72,7 +72,7 @@ def list_runs(
     """
     from gsched.cli.target import target
 
-    columns = (*COLUMNS, _WHY) if out.form == "table" else COLUMNS
+    columns = (*COLUMNS, WHY) if out.form == "table" else COLUMNS
     with target(configuration) as scheduler:
         job_id = None if job is None else _job_id(scheduler, job, jobstore)
         try:

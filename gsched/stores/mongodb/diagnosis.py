@@ -8,6 +8,7 @@ from typing import Any, Final
 import gevent
 from pymongo import errors as driver
 from pymongo.operations import IndexModel
+from pymongo.read_concern import ReadConcern
 
 from gsched.clock import Clock
 from gsched.doctor import OK, PROBLEM, WARNING, Finding
@@ -66,7 +67,7 @@ class MongoDiagnosis:
 
     def _change_streams(self, jobs: Jobs) -> Iterator[Finding]:
         try:
-            with jobs.watch([], max_await_time_ms=1) as stream:
+            with jobs.with_options(read_concern=ReadConcern("majority")).watch([], max_await_time_ms=1) as stream:
                 stream.try_next()
             yield Finding("change streams", OK, "one was opened")
         except driver.OperationFailure as error:

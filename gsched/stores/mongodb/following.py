@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import gevent
 from pymongo import errors as driver
+from pymongo.read_concern import ReadConcern
 
 from gsched.clock import Clock
 from gsched.facts import Fact, fact_of_run
@@ -99,7 +100,8 @@ def _wait(seconds: float, stop: Callable[[], bool]) -> None:
 
 
 def _listen(jobs: Jobs, stop: Callable[[], bool]) -> Iterator[Fact]:
-    with jobs.database.watch(_pipeline(jobs.name), max_await_time_ms=_AWAIT_MS) as stream:
+    database = jobs.database.with_options(read_concern=ReadConcern("majority"))
+    with database.watch(_pipeline(jobs.name), max_await_time_ms=_AWAIT_MS) as stream:
         yield Fact(_time(jobs), "feed.opened")
         while stream.alive and not stop():
             change = stream.try_next()

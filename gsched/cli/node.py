@@ -1,0 +1,132 @@
+"""gsched node."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from gsched.cli.arguments import Duration, jobstore_option
+from gsched.cli.exits import CommandFailed, Exit
+from gsched.cli.options import PLACE, configured
+from gsched.cli.output import Column, Output, output_options
+from gsched.config import Configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gsched.nodes import NodeInfo
+    from gsched.scheduler import GeventScheduler
+
+_LOOK_SECONDS: Final = 0.25
+_LISTED: Final = 8  # candidates
+_STATES: Final = ("alive", "draining", "dead")
+
+COLUMNS = (
+    Column("id", attrgetter("id")),
+    Column("state", attrgetter("state")),
+    Column("host", attrgetter("host"), wide=True),
+    Column("pid", attrgetter("pid"), wide=True),
+    Column("slots", attrgetter("slots")),
+    Column("watermark_age", lambda node: round(node.watermark_age, 3)),
+    Column("beat_age", lambda node: None if node.beat_age is None else round(node.beat_age, 3)),
+    Column("started_at", attrgetter("started_at")),
+    Column("ended_at", attrgetter("ended_at"), wide=True),
+    Column("left", attrgetter("left"), wide=True),
+    Column("watermark", attrgetter("watermark"), wide=True),
+    Column("acked", attrgetter("acked"), wide=True),
+    Column("drain_requested", attrgetter("drain_requested"), wide=True),
+)
+
+
+@click.group()
+def node() -> None:
+    """The processes that run the store's jobs: list, show, drain."""
+
+
+@node.command("list")
+@configured(*PLACE)
+@output_options
+@click.option("--state", type=click.Choice(_STATES), help="Only nodes in this state.")
+@jobstore_option
+def list_nodes(configuration: Configuration, out: Output, state: str | None, jobstore: str | None) -> None:
+    """List nodes, those too that ended within the last day, the oldest first.
+
+    The watermark is claimed ahead of time: in a node that is well, its age is below 0. The beat is at most 0.1 s old.
+    """
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        out.rows(COLUMNS, [each for each in scheduler.get_nodes(jobstore) if state in (None, each.state)])
+
+
+@node.command()
+@click.argument("wanted", metavar="NODE")
+@configured(*PLACE)
+@output_options
+@jobstore_option
+def show(configuration: Configuration, wanted: str, out: Output, jobstore: str | None) -> None:
+    """Show a node: NODE is its id, or a part of it that no other has."""
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        out.one(COLUMNS, find_node(scheduler.get_nodes(jobstore), wanted))
+
+
+@node.command()
+@click.argument("wanted", metavar="NODE")
+@configured(*PLACE)
+@click.option("--wait", is_flag=True, help="Wait until it has ended.")
+@click.option("--timeout", type=Duration(), default=60.0, metavar="DURATION", help="Wait so long at most (60s).")
+@jobstore_option
+def drain(configuration: Configuration, wanted: str, wait: bool, timeout: float, jobstore: str | None) -> None:
+    """Ask a node, on whatever machine, to hand its jobs over, finish what is in progress, and end."""
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        known = scheduler.get_nodes(jobstore)
+        living = [each for each in known if each.state != "dead"]
+        chosen = find_node(living if any(wanted in each.id for each in living) else known, wanted)
+        if chosen.state == "dead":
+            click.echo(f"{chosen.id} has ended already", err=True)
+            return
+        scheduler.drain_node(chosen.id, jobstore)
+        click.echo(f"{chosen.id} is asked to drain", err=True)
+        if wait:
+            _wait_for_end(scheduler, chosen.id, timeout, jobstore)
+            click.echo(f"{chosen.id} has ended", err=True)
+
+
+def find_node(nodes: Sequence[NodeInfo], wanted: str) -> NodeInfo:
+    """The node with this id, else the only one whose id begins so, else the only one with this in its id.
+
+    Raises CommandFailed: NOT_FOUND, or CONFLICT naming the candidates.
+    """
+    whole = [each for each in nodes if each.id == wanted]
+    begins = [each for each in nodes if each.id.startswith(wanted)]
+    found = whole or begins or [each for each in nodes if wanted in each.id]
+    if wanted and len(found) == 1:
+        return found[0]
+    if not wanted or not found:
+        raise CommandFailed(f"no node has the id {wanted!r}, or it in its id", Exit.NOT_FOUND, "see gsched node list")
+    listed = ", ".join(each.id for each in found[:_LISTED]) + (" ..." if len(found) > _LISTED else "")
+    raise CommandFailed(f"{wanted!r} is not one node's: {listed}", Exit.CONFLICT, "write more of the id")
+
+
+def _wait_for_end(scheduler: GeventScheduler, node_id: str, timeout: float, jobstore: str | None) -> None:
+    import gevent
+
+    state = "alive"
+    for _ in range(max(1, round(timeout / _LOOK_SECONDS))):
+        now = next((each for each in scheduler.get_nodes(jobstore) if each.id == node_id), None)
+        if now is None or now.left:
+            return
+        state = now.state
+        if state == "dead":
+            raise CommandFailed(f"{node_id} died before it had handed its jobs over; others take them over")
+        gevent.sleep(_LOOK_SECONDS)
+    heard = "it is draining still" if state == "draining" else "it has not begun to: does its program listen?"
+    raise CommandFailed(
+        f"{node_id} has not ended within {timeout:g} s; {heard}", Exit.DRAIN_TIMED_OUT, "wait longer: --timeout"
+    )

@@ -1,0 +1,75 @@
+"""gsched runs tail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from gsched.cli.arguments import JobId, jobstore_option
+from gsched.cli.options import PLACE, configured
+from gsched.cli.output import Output, output_options
+from gsched.cli.runs import COLUMNS, WHY
+from gsched.config import Configuration
+from gsched.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from gsched.history import RunInfo, RunQuery
+    from gsched.scheduler import GeventScheduler
+
+
+@click.command()
+@configured(*PLACE)
+@output_options
+@click.option("-n", "--lines", type=click.IntRange(0), default=10, show_default=True, metavar="N", help="Past runs.")
+@click.option("--job", metavar="JOB", type=JobId(), help="Only of this job.")
+@click.option("--outcome", help="Only runs with this outcome: failed, timed_out, lost ...; or running.")
+@jobstore_option
+def tail(
+    configuration: Configuration,
+    out: Output,
+    lines: int,
+    job: str | None,
+    outcome: str | None,
+    jobstore: str | None,
+) -> None:
+    """Follow what becomes of due instants, as it is recorded, until Ctrl-C.
+
+    Successes are recorded only if somebody asked for the run, if it took seconds, or if the configuration says so
+    (store.history.successes).
+    """
+    from gsched.cli.streaming import meant_job, print_stream
+    from gsched.cli.target import target
+    from gsched.history import RunQuery
+
+    with target(configuration) as scheduler:
+        try:
+            wanted = RunQuery(meant_job(scheduler, job, jobstore), outcome)
+        except ConfigurationError as error:
+            raise click.UsageError(str(error)) from None
+        columns = (*COLUMNS, WHY) if out.form == "table" else COLUMNS
+        print_stream(out, columns, _runs(scheduler, wanted, lines, jobstore))
+
+
+def _runs(scheduler: GeventScheduler, wanted: RunQuery, lines: int, jobstore: str | None) -> Iterator[RunInfo]:
+    """The last few on record, once those that follow are heard of; then those."""
+    from gsched.cli.streaming import followed
+
+    past: set[tuple[str, int, str]] | None = None
+    for fact in followed(scheduler, jobstore):
+        if past is None:
+            some = scheduler.get_runs(wanted.job_id, jobstore, wanted.outcome, limit=lines) if lines else []
+            past = {_key(run) for run in some}
+            yield from reversed(some)
+        run = fact.run
+        if run is not None and _is(run, wanted) and _key(run) not in past:
+            yield run
+
+
+def _key(run: RunInfo) -> tuple[str, int, str]:
+    return run.run_id, run.attempt, run.outcome
+
+
+def _is(run: RunInfo, wanted: RunQuery) -> bool:
+    return wanted.job_id in (None, run.job_id) and wanted.outcome in (None, run.outcome)

@@ -1,0 +1,82 @@
+"""Printing what happens while it happens: a line for each item, at once, until nobody reads any more."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from gsched.cli.exits import CommandFailed, Exit
+from gsched.cli.output import Column, Output, as_text, one_line
+
+if TYPE_CHECKING:
+    from gsched.facts import Fact
+    from gsched.scheduler import GeventScheduler
+
+_WIDEST: Final = 48  # a column grows with what comes, up to here
+
+
+def print_stream(out: Output, columns: Sequence[Column], items: Iterable[Any]) -> None:
+    """Print items as they come. A stream has no end: as JSON, it is an object a line."""
+    if out.form == "table":
+        _print_aligned(out, [column for column in columns if not column.wide], items)
+    else:
+        Output("plain" if out.form == "plain" else "jsonl", out.zone).rows(columns, items)
+
+
+def _print_aligned(out: Output, columns: Sequence[Column], items: Iterable[Any]) -> None:
+    widths = [0] * len(columns)
+    for item in items:
+        values = [column.value(item) for column in columns]
+        cells = [one_line(as_text(out.in_zone(value))) for value in values]
+        widths = [max(width, min(len(cell), _WIDEST)) for width, cell in zip(widths, cells, strict=True)]
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+def followed(scheduler: GeventScheduler, jobstore: str | None) -> Iterator[Fact]:
+    """What happens from now on. What concerns the feed itself is said on stderr as well."""
+    is_known = False
+    for fact in scheduler.follow(jobstore, stop=reader_watch()):
+        if fact.name == "feed.opened":
+            _note("following again" if is_known else "following; Ctrl-C ends it")
+            is_known = True
+        elif fact.name == "feed.lost":
+            _note(f"the feed broke, and what happens meanwhile is not shown: {fact.details['reason']}")
+        elif fact.name == "feed.unsupported":
+            _note(f"following by a look every second: {fact.details['reason']}")
+        yield fact
+
+
+def _note(said: str) -> None:
+    click.echo(f"gsched: {one_line(said)}", err=True)
+
+
+def reader_watch() -> Callable[[], bool]:
+    """A function that tells whether nobody reads our output any more: else the next line only would show it."""
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return lambda: False
+    from gevent.monkey import get_original
+
+    poll = get_original("select", "poll")()
+    poll.register(number, 0)
+    gone = select.POLLERR | select.POLLHUP | select.POLLNVAL
+    return lambda: any(event & gone for _, event in poll.poll(0))
+
+
+def meant_job(scheduler: GeventScheduler, wanted: str | None, jobstore: str | None) -> str | None:
+    """The id of the job that is meant; as it was written where there is no such job, for there may have been one."""
+    from gsched.cli.finding import find_job
+
+    if wanted is None:
+        return None
+    try:
+        return find_job(scheduler, wanted, jobstore).id
+    except CommandFailed as error:
+        if error.code == Exit.NOT_FOUND:
+            return wanted
+        raise

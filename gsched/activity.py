@@ -137,3 +137,8 @@ class Overview:
     def recent(self) -> Period:
         """What all nodes together did within the last minute."""
         return together(activity.recent for activity in self.activities)
+
+    @property
+    def runs_per_second(self) -> float:
+        """How many runs end in a second, on all nodes."""
+        return sum(activity.recent.runs_per_second for activity in self.activities)

@@ -66,6 +66,10 @@ class Insight(Housekeeping):
     def diagnose(self, jobstore: str | None = None) -> Iterator[Finding]:
         """Look for what is wrong with this process and the stores, one finding after the other."""
         yield from environment_findings(runs_jobs=self._hub is not None)
+        yield from self.diagnose_stores(jobstore)
+
+    def diagnose_stores(self, jobstore: str | None = None) -> Iterator[Finding]:
+        """Look for what is wrong with the stores."""
         for alias in self._aliases(jobstore):
             yield from self._store(alias).diagnose()
 

@@ -1,0 +1,68 @@
+"""gsched doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from gsched.cli.exits import CommandFailed, Exit
+from gsched.cli.messages import explained
+from gsched.cli.options import PLACE, configured
+from gsched.cli.output import Column, Output, one_line, output_options
+from gsched.config import Configuration
+from gsched.errors import GschedError
+
+if TYPE_CHECKING:
+    from gsched.doctor import Finding
+
+COLUMNS = tuple(Column(name, attrgetter(name)) for name in ("check", "verdict", "found", "remedy"))
+_COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
+
+
+@click.command()
+@configured(*PLACE)
+@output_options
+def doctor(configuration: Configuration, out: Output) -> int:
+    """Look for what is wrong with this machine and the store, and say what to do about it.
+
+    The exit code is 1 if there is a problem; warnings leave it at 0.
+    """
+    verdicts: list[str] = []
+    findings = _noted(_findings(configuration), verdicts)
+    if out.form == "table":
+        for finding in findings:
+            _print(finding)
+    else:
+        out.rows(COLUMNS, findings)
+    return Exit.FAILED if "problem" in verdicts else Exit.OK
+
+
+def _noted(findings: Iterator[Finding], verdicts: list[str]) -> Iterator[Finding]:
+    for finding in findings:
+        verdicts.append(finding.verdict)
+        yield finding
+
+
+def _findings(configuration: Configuration) -> Iterator[Finding]:
+    from gsched.cli.target import target
+    from gsched.doctor import PROBLEM, WARNING, Finding, environment_findings
+
+    yield from environment_findings(runs_jobs=False)
+    try:
+        with target(configuration) as scheduler:
+            yield from scheduler.diagnose_stores()
+    except CommandFailed as error:  # there is no store that could be looked at from here
+        yield Finding("store", WARNING, f"not looked at: {error}", error.remedy)
+    except GschedError as error:
+        message, remedy = explained(error)
+        yield Finding("store", PROBLEM, message, remedy or "see the message")
+
+
+def _print(finding: Finding) -> None:
+    verdict = click.style(finding.verdict.ljust(7), _COLOURS[finding.verdict])
+    click.echo(f"{verdict}  {finding.check}: {one_line(finding.found)}")
+    if finding.remedy is not None:
+        click.echo(f"{'':7}  -> {one_line(finding.remedy)}")

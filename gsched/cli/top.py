@@ -1,0 +1,125 @@
+"""gsched top."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from gsched.cli.arguments import Duration, jobstore_option
+from gsched.cli.messages import explained
+from gsched.cli.options import PLACE, configured
+from gsched.cli.output import Output, output_options
+from gsched.config import Configuration
+from gsched.errors import StoreError
+
+if TYPE_CHECKING:
+    from gsched.cli.panels import Panel
+    from gsched.scheduler import GeventScheduler
+
+_CLEAR: Final = "\x1b[H\x1b[2J"
+_Show = Callable[[Sequence["Panel"], str | None], None]
+
+
+@click.command()
+@configured(*PLACE)
+@output_options
+@click.option("--once", is_flag=True, help="Print one picture and end.")
+@click.option("--interval", type=Duration(), default=2.0, metavar="DURATION", help="How often to look (2s).")
+@jobstore_option
+def top(
+    configuration: Configuration, out: Output, once: bool, interval: float, jobstore: str | None
+) -> None:
+    """A refreshing overview: jobs, runs, lateness, tags, nodes, and jobs that fail or take long.
+
+    Each scheduler publishes what it does every other second; "last minute" is the last minute of each. Ctrl-C ends it.
+    """
+    from gsched.cli.target import target
+
+    with target(configuration) as scheduler:
+        if once or out.form in ("json", "jsonl") or not sys.stdout.isatty():
+            _once(scheduler, out, jobstore)
+        else:
+            with _screen() as show:
+                _refresh(scheduler, show, max(interval, 0.5), jobstore)
+
+
+def _once(scheduler: GeventScheduler, out: Output, jobstore: str | None) -> None:
+    from gsched.cli.panels import COLUMNS, panels
+
+    overview = scheduler.get_overview(jobstore)
+    if out.form in ("json", "jsonl"):
+        out.one(COLUMNS, overview)
+    else:
+        click.echo("\n".join(_text(panels(overview))))
+
+
+def _refresh(scheduler: GeventScheduler, show: _Show, interval: float, jobstore: str | None) -> None:
+    import gevent
+
+    from gsched.cli.panels import panels
+
+    seen: Sequence[Panel] = ()
+    while True:
+        trouble = None
+        try:
+            seen = panels(scheduler.get_overview(jobstore))
+        except StoreError as error:  # it may come back
+            trouble = f"{explained(error)[0]}; trying again"
+        show(seen, trouble)
+        gevent.sleep(interval)
+
+
+# -- plain text -------------------------------------------------------------------------------------------------------
+
+
+def _text(panels: Sequence[Panel]) -> Iterator[str]:
+    for number, panel in enumerate(panels):
+        if number:
+            yield ""
+        yield panel.title
+        rows = [panel.header, *panel.rows]
+        widths = [max(len(row[n]) for row in rows if n < len(row)) for n in range(len(panel.header))]
+        for row in rows:
+            yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+
+
+def _redraw(panels: Sequence[Panel], trouble: str | None) -> None:
+    room = shutil.get_terminal_size()
+    lines = [*([trouble] if trouble else ()), *_text(panels)]
+    click.echo(_CLEAR + "\n".join(line[: room.columns] for line in lines[: room.lines - 1]))
+
+
+# -- a terminal -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _screen() -> Iterator[_Show]:
+    """Something to show panels on: rich's live display where it is installed, else the terminal, redrawn."""
+    try:
+        from rich.live import Live
+    except ImportError:
+        yield _redraw
+        return
+    with Live(screen=True, auto_refresh=False) as live:
+        yield lambda panels, trouble: live.update(_rendered(panels, trouble), refresh=True)
+
+
+def _rendered(panels: Sequence[Panel], trouble: str | None) -> Any:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[Any] = [Text(trouble, style="bold red")] if trouble else []
+    for panel in panels:
+        table = Table(title=panel.title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for name in panel.header:
+            table.add_column(name, style="", header_style="dim", no_wrap=True)
+        for row in panel.rows:
+            table.add_row(*map(Text, row))
+        parts += [table, Text("")]
+    return Group(*parts)

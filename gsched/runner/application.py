@@ -25,14 +25,12 @@ _OTHERS: Final = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", 
 def load_application(name: str) -> GeventScheduler | None:
     """Import "package.module:name" and give the scheduler that it is or makes.
 
-    Of "package.module" alone it is the only scheduler in there; None if there is none. The working directory is looked
-    in, as by `python -m`. The process is patched first.
+    Of "package.module" alone it is the only scheduler in there; None if there is none. The process is patched first.
 
     Raises ConfigurationError, which says what went wrong where, without a traceback of ours.
     """
     patch()
-    if (here := str(Path.cwd())) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+    look_here()
     module_name, colon, attribute = name.partition(":")
     if not module_name or (colon and not attribute) or module_name.endswith(".py"):
         raise ConfigurationError(f"app {name!r}: write it as package.module:name, the name being a scheduler")
@@ -49,6 +47,12 @@ def load_application(name: str) -> GeventScheduler | None:
     if found is not None and found.running:
         raise ConfigurationError(f"app {name!r}: it starts its scheduler itself; leave that to the runner")
     return found
+
+
+def look_here() -> None:
+    """Find modules in the working directory, as `python -m` does."""
+    if (here := str(Path.cwd())) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
 
 
 def _imported(name: str, module_name: str) -> ModuleType:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, EmbeddedMongoError
 from gsched.funcref import UnresolvedFunctions
-from gsched.runner.application import load_application
+from gsched.runner.application import load_application, look_here
 from gsched.scheduler import GeventScheduler
 from gsched.stores import BaseJobStore, MemoryJobStore
 
@@ -38,6 +38,7 @@ def runner_scheduler(configuration: Configuration) -> tuple[GeventScheduler, Pla
 
     Raises ConfigurationError if the two contradict each other, or the application cannot be loaded.
     """
+    look_here()
     scheduler = load_application(configuration.app) if configuration.app is not None else None
     if scheduler is None:
         scheduler = GeventScheduler(**_options(configuration))

@@ -27,7 +27,7 @@ def configure_logging(configuration: Configuration) -> None:
     Inside a run, the lines of the user's structlog loggers carry job_id, run_id and attempt. May be called again.
     """
     level = logging.getLevelNamesMapping()[configuration.log_level.upper()]
-    chain = _chain()
+    chain = _chain(with_pid=configuration.processes > 1)
     last = _last_steps(configuration.log_format)
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *chain, *last],
@@ -62,11 +62,12 @@ def secure_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest that is free is this one
 
 
-def _chain() -> list[Processor]:
+def _chain(with_pid: bool) -> list[Processor]:
     return [
         structlog.stdlib.add_log_level,
         _add_logger_name,
         _add_time,
+        *([_add_pid] if with_pid else []),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
     ]
@@ -94,6 +95,11 @@ def _add_logger_name(logger: WrappedLogger, _: str, event: EventDict) -> EventDi
 
 def _add_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     event["timestamp"] = from_ms(_clock.now_ms()).astimezone().isoformat(timespec="milliseconds")
+    return event
+
+
+def _add_pid(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event.setdefault("pid", os.getpid())
     return event
 
 

@@ -1,0 +1,349 @@
+"""The probe port and the commands that ask it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from http.client import HTTPConnection
+from pathlib import Path
+
+import gevent
+import pytest
+from gevent import get_hub
+
+from gsched import ConfigurationError, GeventScheduler
+from gsched.web.address import parse_address
+from gsched.web.probe import serve_probe
+
+GSCHED = str(Path(sys.executable).parent / "gsched")
+
+
+def elsewhere(func, *args):
+    """Call `func` in a native thread, while the scheduler and the probe go on here."""
+    return get_hub().threadpool.apply(func, args)
+
+
+class Served:
+    """A scheduler with a probe port."""
+
+    def __init__(self):
+        self.scheduler = GeventScheduler(summary_every=None)
+        self.draining = False
+        self.probe = serve_probe("0", self.scheduler, draining=lambda: self.draining)
+
+    def request(self, path, method="GET", **headers):
+        """(status, body, headers) of an answer."""
+        return elsewhere(self._request, path, method, headers)
+
+    def _request(self, path, method, headers):
+        connection = HTTPConnection(*parse_address(self.probe.address), timeout=20)
+        try:
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode(), response.headers
+        finally:
+            connection.close()
+
+    def get(self, path):
+        return self.request(path)[:2]
+
+    def command(self, *arguments):
+        """(exit code, stdout, stderr) of `gsched ... --probe HERE`."""
+        return run_command(*arguments, "--probe", self.probe.address)
+
+    def close(self):
+        self.probe.stop()
+        if self.scheduler.running:
+            self.scheduler.shutdown(wait=False)
+
+
+def run_command(*arguments):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GSCHED_")}
+    done = elsewhere(
+        lambda: subprocess.run([GSCHED, *arguments], capture_output=True, text=True, timeout=30, env=environment)
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def unstarted():
+    with gevent.Timeout(60):
+        served = Served()
+        yield served
+        served.close()
+
+
+@pytest.fixture
+def served(unstarted):
+    unstarted.scheduler.start()
+    return unstarted
+
+
+# -- pages -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_runner_that_is_well_answers_ok(served):
+    assert served.get("/livez") == (200, "ok\n")
+    assert served.get("/readyz") == (200, "ok\n")
+    assert served.get("/readyz?verbose") == (200, "ok\n")
+
+
+def test_what_is_not_ready_is_named(unstarted):
+    assert unstarted.get("/livez") == (200, "ok\n")
+    assert unstarted.get("/readyz") == (503, "scheduler: stopped\n")
+
+
+def test_a_process_that_drains_lives_and_is_not_ready(served):
+    served.draining = True
+    assert served.get("/livez") == (200, "ok\n")
+    assert served.get("/readyz") == (503, "scheduler: draining\n")
+
+
+def test_health_is_json(served):
+    status, body, headers = served.request("/health")
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert json.loads(body) == served.scheduler.health().as_dict()
+    served.draining = True
+    status, body = served.get("/health")
+    assert (status, json.loads(body)["ready"]) == (503, False)
+
+
+def test_metrics_are_scraped(served):
+    from prometheus_client import REGISTRY, Counter
+
+    counter = Counter("test_probe_application", "What an application counts itself.")
+    try:
+        status, body, headers = served.request("/metrics")
+    finally:
+        REGISTRY.unregister(counter)
+    assert status == 200 and headers["Content-Type"].startswith("text/plain; version=")
+    assert "gsched_build_info{" in body
+    assert "test_probe_application_total 0.0" in body
+
+
+def test_metrics_come_as_openmetrics_to_those_who_want_them(served):
+    status, body, headers = served.request("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert status == 200 and headers["Content-Type"].startswith("application/openmetrics-text")
+    assert body.endswith("# EOF\n")
+
+
+def test_metrics_that_are_registered_twice_appear_once(served):
+    from prometheus_client import REGISTRY
+
+    from gsched.metrics import collector
+
+    ours = collector(served.scheduler)
+    REGISTRY.register(ours)
+    try:
+        body = served.get("/metrics")[1]
+    finally:
+        REGISTRY.unregister(ours)
+    assert body.count("# TYPE gsched_jobs gauge") == 1
+
+
+def test_without_prometheus_client_it_says_what_to_install(served, monkeypatch):
+    monkeypatch.setitem(sys.modules, "prometheus_client.exposition", None)
+    status, body = served.get("/metrics")
+    assert status == 501 and "pip install 'gsched[metrics]'" in body
+
+
+def test_stacks_show_what_greenlets_do(served):
+    def wait_for_godot():
+        gevent.sleep(1000)
+
+    served.scheduler.add_job(wait_for_godot, id="vladimir")
+    gevent.sleep(0.1)
+    status, body = served.get("/stacks")
+    assert status == 200
+    assert "wait_for_godot" in body and "vladimir" in body
+
+
+@pytest.mark.parametrize("peer, status", [("127.0.0.1", "200 OK"), ("::1", "200 OK"), ("10.1.2.3", "403 Forbidden")])
+def test_stacks_are_for_this_machine_only(served, peer, status):
+    answers = []
+    environ = {"PATH_INFO": "/stacks", "REQUEST_METHOD": "GET", "REMOTE_ADDR": peer}
+    served.probe._serve(environ, lambda status, headers: answers.append(status))
+    assert answers == [status]
+
+
+def test_head_gives_no_body(served):
+    status, body, headers = served.request("/readyz", "HEAD")
+    assert (status, body, headers["Content-Length"]) == (200, "", "3")
+
+
+def test_other_paths_are_not_found(served):
+    status, body = served.get("/readyz/")
+    assert (status, body) == (404, "there are: /livez /readyz /health /metrics /stacks\n")
+
+
+def test_other_methods_are_not_allowed(served):
+    status, _, headers = served.request("/readyz", "POST")
+    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_nothing_is_logged_for_a_request(served, capfd):
+    served.get("/livez")
+    served.get("/nowhere")
+    with socket.create_connection(parse_address(served.probe.address)) as rude:
+        rude.sendall(b"\x00\x01 what?\r\n\r\n")
+        gevent.sleep(0.05)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_answers_while_the_scheduler_has_more_to_do_than_it_can(served):
+    served.scheduler.add_jobs(
+        {"func": int, "trigger": "interval", "seconds": 0.02, "id": str(number)} for number in range(1000)
+    )
+    gevent.sleep(0.2)
+    before = served.scheduler.vitals().figures.outcomes["succeeded"]
+    assert [served.get(path) for path in ["/livez", "/readyz"] * 10] == [(200, "ok\n")] * 20
+    assert served.scheduler.vitals().figures.outcomes["succeeded"] > before
+
+
+# -- where it listens ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address, meant",
+    [
+        ("8788", ("127.0.0.1", 8788)),
+        (":8788", ("127.0.0.1", 8788)),
+        ("0.0.0.0:80", ("0.0.0.0", 80)),
+        ("[::1]:0", ("::1", 0)),
+        ("localhost:8788", ("localhost", 8788)),
+    ],
+)
+def test_addresses_are_host_and_port_and_on_loopback_where_no_host_is_named(address, meant):
+    assert parse_address(address) == meant
+
+
+@pytest.mark.parametrize("address", ["", "localhost", "1:2:x", "70000", "-1", "host:", "²"])
+def test_other_addresses_are_refused(address):
+    with pytest.raises(ConfigurationError, match="HOST:PORT"):
+        parse_address(address)
+
+
+def test_a_port_that_is_taken_is_an_error_that_says_so(served):
+    with pytest.raises(ConfigurationError, match=f"cannot listen on {served.probe.address}: Address already in use$"):
+        serve_probe(served.probe.address, served.scheduler, draining=lambda: False)
+
+
+def test_nobody_answers_after_stop(served):
+    served.probe.stop()
+    with pytest.raises(ConnectionRefusedError):
+        served.get("/livez")
+
+
+# -- gsched health ---------------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_that_all_is_well(served):
+    code, out, error = served.command("health", "--ready")
+    assert (code, error) == (0, "")
+    assert out.splitlines()[:2] == ["hub\ttrue\tit turns", "scheduler\ttrue\trunning"]
+
+
+def test_the_command_tells_life_from_readiness(unstarted):
+    assert unstarted.command("health")[0] == 0
+    code, _, error = unstarted.command("health", "--ready")
+    assert (code, error) == (7, "gsched: not ready: scheduler: stopped\n")
+
+
+def test_the_command_gives_json(served):
+    code, out, _ = served.command("health", "-o", "json")
+    assert (code, [check["check"] for check in json.loads(out)][:2]) == (0, ["hub", "scheduler"])
+
+
+def test_where_nobody_listens_the_command_says_so(served):
+    served.probe.stop()
+    code, out, error = served.command("health")
+    assert (code, out) == (7, "")
+    assert f"nobody answers at {served.probe.address}: Connection refused" in error
+
+
+def test_the_command_waits_no_longer_than_it_is_told_to():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = "{}:{}".format(*silent.getsockname())
+        code, _, error = run_command("health", "--probe", address, "--timeout", "0.2")
+    assert (code, error) == (7, f"gsched: {address} does not answer within 0.2 s\n")
+
+
+def test_the_command_notices_that_somebody_else_answers():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = "{}:{}".format(*other.getsockname())
+        asking = gevent.spawn(run_command, "health", "--probe", address)
+        connection, _ = elsewhere(other.accept)
+        with connection:
+            connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            code, _, error = asking.get()
+    assert (code, error) == (7, f"gsched: what answers at {address} is no probe port of gsched\n")
+
+
+def test_the_command_imports_little_and_costs_little(served):
+    program = f"""
+import resource, sys
+sys.argv = ["gsched", "health", "--probe", {served.probe.address!r}]
+from gsched.cli import main
+main()
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(*(name for name in ("gevent", "pymongo", "structlog", "ssl") if name in sys.modules))
+print(used.ru_utime + used.ru_stime)
+"""
+    spent = []
+    for _ in range(5):
+        done = elsewhere(
+            lambda: subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+        )
+        *_, imported, seconds = done.stdout.splitlines()
+        assert imported == ""
+        spent.append(float(seconds))
+        if spent[-1] < 0.3:
+            return
+    raise AssertionError(f"CPU seconds: {spent}")
+
+
+# -- gsched dump -----------------------------------------------------------------------------------------------------
+
+
+def test_dump_prints_the_stacks(served):
+    code, out, error = served.command("dump")
+    assert (code, error) == (0, "")
+    assert "gsched-hub" in out and "hub.py" in out
+
+
+def test_dump_signals_the_process_that_holds_the_pid_file(tmp_path):
+    import fcntl
+
+    path, came = tmp_path / "pid", gevent.event.Event()
+    before = signal.signal(signal.SIGUSR1, lambda *_: came.set())
+    try:
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            code, out, error = run_command("dump", "--pid-file", str(path))
+            assert came.wait(10)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert (code, out) == (0, "")
+    assert error.startswith(f"process {os.getpid()} writes its stacks to its stderr")
+
+
+def test_dump_signals_nobody_when_the_pid_file_was_left_behind(tmp_path):
+    path = tmp_path / "pid"
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        path.write_text(f"{bystander.pid}\n")
+        code, _, error = run_command("dump", "--pid-file", str(path))
+        assert (code, error) == (5, f"gsched: no runner runs with the pid file {path}\n")
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_dump_says_that_there_is_no_pid_file(tmp_path):
+    code, _, error = run_command("dump", "--pid-file", str(tmp_path / "none"))
+    assert (code, error) == (5, f"gsched: no runner runs with the pid file {tmp_path / 'none'}\n")

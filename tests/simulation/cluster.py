@@ -381,10 +381,15 @@ class SimCluster:
         return bool(self.step(f"take request {job_id} {request}", do))
 
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
-        def do(run: RunRecord) -> None:
-            self._db.runs.setdefault(_key(run), RunDocument(node, run))
+        def do() -> None:
+            if not self._db.nodes[node].alive:
+                raise FencedError
+            for run in ordered:
+                self._db.runs.setdefault(_key(run), RunDocument(node, run))
 
-        self._step_each(f"record {node}", sorted(runs, key=_key), do)
+        ordered = sorted(runs, key=_key)
+        if ordered:
+            self.step(f"record {node} {' '.join(map(str, ordered))}", do)
 
     def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         def do() -> list[RunRecord]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .process import Process
     from .world import World
 
-JUST_RELEASED = 600  # ms: the look-ahead, a tick and a slow write
+JUST_BEGUN = 600  # ms: a tick and slow writes, after which a run of a slot that was given away is written down
 
 
 @dataclass
@@ -278,7 +278,7 @@ class Ledger:
                 continue
             killed, held = self._killed.get(process, -1), process.first_undecided(job.id)
             waits = held is not None and held <= instant
-            has_just_begun = bool(dispatches) and killed <= at + JUST_RELEASED
+            has_just_begun = any(killed <= dispatch.at + JUST_BEGUN for dispatch in dispatches)
             if killed >= at and (waits or has_just_begun):
                 return True
         return False

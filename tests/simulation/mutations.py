@@ -144,6 +144,18 @@ def older_times_are_written_back() -> Any:
 
 
 @mutation
+def dead_nodes_write_runs_down() -> Any:
+    def record_runs(self: SimCluster, node: str, runs: Any) -> None:
+        def do() -> None:
+            for run in runs:
+                self._db.runs.setdefault(cluster._key(run), cluster.RunDocument(node, run))
+
+        self.step(f"record {node}", do)
+
+    return patch.object(SimCluster, "record_runs", record_runs)
+
+
+@mutation
 def runs_that_ended_are_written_down_again() -> Any:
     def record_runs(self: SimCluster, node: str, runs: Any) -> None:
         def do(run: Any) -> None:

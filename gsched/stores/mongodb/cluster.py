@@ -162,7 +162,11 @@ class Cluster(Protocol):
         """Remove a requested run from the job; whether it was there."""
 
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
-        """Write down runs that are in progress on the node."""
+        """Write down runs that are in progress on the node: all of them, if it is alive, else none. What a dead node
+        wrote down after others took over would be taken over once more.
+
+        :raises FencedError: if the node is dead
+        """
 
     def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         """The runs of jobs in these slots that nodes which are dead now wrote down as in progress."""

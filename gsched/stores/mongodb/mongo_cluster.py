@@ -320,8 +320,23 @@ class MongoCluster:
 
     @translate_errors()
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
-        if runs:
-            self._runs.bulk_write([_recording(node, run) for run in runs], ordered=False)
+        if not runs:
+            return
+        recording = [_recording(node, run) for run in runs]
+        if self.exclusive:
+            if self._nodes.find_one(_alive(node), ["_id"]) is None:
+                raise FencedError
+            self._runs.bulk_write(recording, ordered=False)
+            return
+        with self._connection.control().client.start_session() as session:
+            session.with_transaction(
+                lambda its: self._record_in_transaction(node, recording, its), write_concern=self._jobs.write_concern
+            )
+
+    def _record_in_transaction(self, node: str, recording: list[UpdateOne], session: ClientSession) -> None:
+        if not self._nodes.update_one(_alive(node), {"$inc": {"records": 1}}, session=session).matched_count:
+            raise FencedError
+        self._runs.bulk_write(recording, ordered=False, session=session)
 
     @translate_errors()
     def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:

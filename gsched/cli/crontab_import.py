@@ -67,6 +67,7 @@ def import_file(
     output goes to the log of the runner, its exit status is the run's outcome.
     """
     from gsched.cli.target import target
+    from gsched.runner.building import COMMANDS
     from gsched.runner.crontab import apply_import, plan_import, source_of
     from gsched.runner.crontab_lines import read_crontab
 
@@ -86,6 +87,9 @@ def import_file(
             apply_import(scheduler, changes)
     out.rows(COLUMNS, changes)
     _sum_up(changes, dry_run)
+    if configuration.store is not None and COMMANDS not in configuration.modules:
+        click.echo(f'Runners of this store need modules = ["{COMMANDS}"] in [store]: whoever can write', err=True)
+        click.echo("to the database can have commands run there.", err=True)
 
 
 def _text(file: str) -> str:

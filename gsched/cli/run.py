@@ -10,7 +10,7 @@ from gsched.config import Configuration, with_flags
 
 @click.command()
 @configured(
-    *PLACE, "name", "timezone", "processes", "probe", "drain_timeout", "pid_file", "log_format", "log_level"
+    *PLACE, "name", "timezone", "processes", "probe", "drain_timeout", "pid_file", "crontab", "log_format", "log_level"
 )
 @click.option("-v", "--verbose", "loudness", flag_value="debug", help="The same as --log-level debug.")
 @click.option("-q", "--quiet", "loudness", flag_value="warning", help="The same as --log-level warning.")

@@ -102,7 +102,8 @@ def _modules(configuration: Configuration, place: Place) -> list[str]:
     modules = list(configuration.modules)
     if configuration.app is not None:
         modules.append(configuration.app.partition(":")[0])
-    if place.kind == "embedded":  # nobody but this user can write there: jobs may run commands
+    # Nobody but this user can write to an embedded store; with a crontab, commands are what we were told to run.
+    if place.kind == "embedded" or configuration.crontab is not None:
         modules.append(COMMANDS)
     return modules
 

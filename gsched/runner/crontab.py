@@ -148,9 +148,13 @@ def load_crontab(file: str, timezone: str | tzinfo | None) -> CrontabFile:
 def write_crontab(scheduler: GeventScheduler, loaded: CrontabFile) -> dict[str, int]:
     """Bring a scheduler's default store up to date; how many jobs were added, changed, moved, removed or unchanged.
 
-    :raises JobIdConflictError: if an id is taken by a job that is not from this file
+    :raises ConfigurationError: if an id is taken by a job that is not from this file
     """
-    changes = plan_import(scheduler, loaded.crontab, loaded.source)
+    try:
+        changes = plan_import(scheduler, loaded.crontab, loaded.source)
+    except JobIdConflictError as error:
+        taken = f"the job id {error.job_id!r} is taken by a job that is not from this file"
+        raise ConfigurationError(f"{loaded.source.file}: {taken}") from error
     apply_import(scheduler, changes)
     return dict(Counter(change.action for change in changes))
 

@@ -12,6 +12,7 @@ from gevent.lock import RLock
 
 from gsched.config import Configuration
 from gsched.errors import GschedError, StoreUnreachableError
+from gsched.runner.crontab import CrontabFile, load_crontab, write_crontab
 from gsched.runner.declared import Declaration, apply_declared, plan_declared, read_declarations
 from gsched.runner.logs import runner_log
 from gsched.scheduler import GeventScheduler
@@ -20,14 +21,16 @@ LONGEST_PAUSE: Final = 30.0  # seconds between two attempts
 
 
 class FileJobs:
-    """Keeps the store's jobs as the [[job]] entries of the configuration say.
+    """Keeps the store's jobs as the [[job]] entries of the configuration and the crontab say.
 
-    Raises ConfigurationError for an entry that is wrong; nothing has been changed then.
+    Raises ConfigurationError for an entry or a line that is wrong; nothing has been changed then.
     """
 
     def __init__(self, scheduler: GeventScheduler, configuration: Configuration) -> None:
         self._scheduler = scheduler
         self._owner = configuration.name
+        self._crontab_path = configuration.crontab
+        self._crontab = self._loaded(configuration)
         self._declarations: Sequence[Declaration] = read_declarations(configuration, scheduler)
         self._was_declared = bool(self._declarations) or configuration.path is not None
         self._lock = RLock()
@@ -35,26 +38,32 @@ class FileJobs:
         self._trying: gevent.Greenlet | None = None
 
     def reload(self, configuration: Configuration) -> None:
-        """Take a new configuration's entries. Raises ConfigurationError, and keeps the old ones then."""
-        declarations = read_declarations(configuration, self._scheduler)
+        """Take a new configuration's entries, and the crontab as it is now.
+
+        Raises ConfigurationError, and keeps the old ones then.
+        """
+        declarations, crontab = read_declarations(configuration, self._scheduler), self._loaded(configuration)
         with self._lock:
-            before, self._declarations = self._declarations, declarations
+            before = self._declarations, self._crontab
+            self._declarations, self._crontab = declarations, crontab
             try:
                 self.write()
             except StoreUnreachableError:
                 self.write_later()
             except GschedError:
-                self._declarations = before
+                self._declarations, self._crontab = before
                 raise
 
     def write(self) -> None:
         """Bring the store up to date. Raises ConfigurationError, StoreUnreachableError or another StoreError."""
-        if not self._was_declared:
-            return
         with self._lock:
-            plan = plan_declared(self._scheduler, self._declarations, self._owner)
-            apply_declared(self._scheduler, plan, self._owner)
-            runner_log().info("jobs.declared", **plan.counts())
+            if self._was_declared:
+                plan = plan_declared(self._scheduler, self._declarations, self._owner)
+                apply_declared(self._scheduler, plan, self._owner)
+                runner_log().info("jobs.declared", **plan.counts())
+            if self._crontab is not None:
+                counts = write_crontab(self._scheduler, self._crontab)
+                runner_log().info("crontab.imported", file=self._crontab.source.file, **counts)
 
     def write_later(self) -> None:
         """Bring the store up to date as soon as it answers."""
@@ -65,6 +74,11 @@ class FileJobs:
     def stop(self) -> None:
         """Try no more."""
         self._stopped.set()
+
+    def _loaded(self, configuration: Configuration) -> CrontabFile | None:
+        if self._crontab_path is None:
+            return None
+        return load_crontab(self._crontab_path, configuration.timezone or self._scheduler.timezone)
 
     def _try(self) -> None:
         pause = 1.0

@@ -578,6 +578,7 @@ def test_a_run_that_was_written_down_in_progress_is_overwritten(desk):
     from gsched.stores.mongodb.mongo_cluster import MongoCluster
 
     cluster = MongoCluster(desk.connection, lambda: None)  # type: ignore[arg-type, return-value]
+    cluster.join("n1", 1_000_000)
     cluster.record_runs("n1", [RunRecord("poll", 1, 1_000_000)])
     desk.aftermath.settle(a_run(desk.job, took=2600), SUCCEEDED_WITH_NONE, "n1")  # written down, maybe unknown to it
     desk.aftermath.flush()
@@ -585,6 +586,19 @@ def test_a_run_that_was_written_down_in_progress_is_overwritten(desk):
     assert (stored["state"], stored["outcome"], stored["job_name"]) == ("ended", "succeeded", desk.job.name)
     cluster.record_runs("n1", [RunRecord("poll", 1, 1_000_000)])
     assert desk.runs.find_one()["state"] == "ended", "what has ended is not in progress again"
+
+
+def test_a_node_that_others_took_for_dead_writes_nothing_down(desk):
+    from gsched.stores.mongodb.cluster import FencedError, RunRecord
+    from gsched.stores.mongodb.mongo_cluster import MongoCluster
+
+    cluster = MongoCluster(desk.connection, lambda: None)  # type: ignore[arg-type, return-value]
+    cluster.join("n1", 2000)
+    (node,) = cluster.nodes()
+    assert cluster.bury("n1", node.beat)
+    with pytest.raises(FencedError):
+        cluster.record_runs("n1", [RunRecord("poll", 1, 2000)])
+    assert desk.runs.find_one() is None
 
 
 def test_lost_does_not_replace_what_a_node_said_itself(desk):
@@ -611,6 +625,7 @@ def test_a_run_that_was_lost_expires_and_is_listed_once(desk):
     from gsched.stores.mongodb.mongo_cluster import MongoCluster
 
     cluster = MongoCluster(desk.connection, lambda: None)  # type: ignore[arg-type, return-value]
+    cluster.join("n1", 2000)
     record = RunRecord("poll", 1, 2000)
     cluster.record_runs("n1", [record])
     cluster.lose_runs([record])

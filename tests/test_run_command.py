@@ -1,0 +1,384 @@
+"""`gsched run`: what it runs, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from runner_rig import GSCHED, Runner, environment, run_to_the_end, running, wait_until, write
+
+pytest_plugins = ["mongodb"]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """A directory with an application: jobs.py."""
+    write(
+        tmp_path / "jobs.py",
+        """
+        import logging
+        import structlog
+        from gsched import GeventScheduler
+
+        def tick():
+            structlog.get_logger("app").info("app.ticked")
+            logging.getLogger("old").warning("said the old way")
+
+        scheduler = GeventScheduler(name="mine")
+        scheduler.add_job(tick, "interval", seconds=1, id="tick", replace_existing=True)
+
+        def make():
+            made = GeventScheduler()
+            made.add_job(tick, "interval", seconds=1, id="made", replace_existing=True)
+            return made
+
+        def takes(argument): ...
+        def gives_nothing(): ...
+        def fails():
+            raise ValueError("no database")
+        """,
+    )
+    write(tmp_path / "plain.py", "def tick(): ...")
+    write(tmp_path / "broken.py", "import os\nimport no_such_module\n")
+    write(tmp_path / "wrong.py", "def f(:\n")
+    write(tmp_path / "leaves.py", "raise SystemExit('not today')")
+    write(tmp_path / "starts.py", """
+        from gsched import GeventScheduler
+        scheduler = GeventScheduler()
+        scheduler.start()
+        """)  # fmt: skip
+    write(tmp_path / "two.py", """
+        from gsched import GeventScheduler
+        one, other = GeventScheduler(), GeventScheduler()
+        """)  # fmt: skip
+    return tmp_path
+
+
+# -- what it runs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "job"), [("jobs:scheduler", "tick"), ("jobs:make", "made"), ("jobs", "tick")])
+def test_it_runs_an_applications_jobs(app: Path, name: str, job: str) -> None:
+    with running(app, "-A", name, "--memory") as runner:
+        assert runner.wait_for("app.ticked")[0]["job_id"] == job
+        assert runner.end() == 0
+        assert runner.lines("scheduler.stopped")[0]["cut"] == 0
+
+
+def test_a_configuration_file_alone_is_enough(tmp_path: Path) -> None:
+    write(tmp_path / "gsched.toml", """
+        [store]
+        memory = true
+        [[job]]
+        id = "hello"
+        command = "echo hello"
+        trigger = { type = "interval", seconds = 1 }
+        """)  # fmt: skip
+    with running(tmp_path, "-c", "gsched.toml") as runner:
+        said = runner.wait_for("command.output")[0]
+        assert (said["line"], said["job_id"]) == ("hello", "hello")
+        assert runner.end(signal.SIGINT) == 0
+
+
+def test_a_plain_module_and_declared_jobs_go_together(app: Path) -> None:
+    write(app / "gsched.toml", """
+        [gsched]
+        app = "plain"
+        [log]
+        run_events = "all"
+        [[job]]
+        id = "t"
+        func = "plain:tick"
+        trigger = { type = "interval", seconds = 1 }
+        """)  # fmt: skip
+    with running(app, "-c", "gsched.toml", "--memory", "-v") as runner:
+        runner.wait_for("run.succeeded")
+
+
+def test_the_configuration_completes_an_applications_scheduler(app: Path) -> None:
+    write(app / "gsched.toml", """
+        [gsched]
+        name = "yours"
+        [executors.threads]
+        type = "threadpool"
+        max_workers = 2
+        [log]
+        run_events = "all"
+        [[job]]
+        id = "t"
+        func = "jobs:tick"
+        executor = "threads"
+        trigger = { type = "interval", seconds = 1 }
+        """)  # fmt: skip
+    with running(app, "-A", "jobs:scheduler", "-c", "gsched.toml", "--memory", "-v") as runner:
+        wait_until(lambda: {line["job_id"] for line in runner.lines("run.succeeded")} == {"t", "tick"}, runner)
+        assert {line["scheduler"] for line in runner.lines("run.succeeded")} == {"yours"}
+
+
+def test_jobs_of_an_application_go_to_the_store_that_is_named(app: Path, uri: str, database) -> None:
+    with running(app, "-A", "jobs:scheduler", "--store", with_database(uri, database.name)) as runner:
+        runner.wait_for("app.ticked")
+        assert database.jobs.find_one()["_id"] == "tick"  # the URL's database
+        assert runner.end() == 0
+
+
+def with_database(uri: str, name: str) -> str:
+    """The server's address with a database in it."""
+    address, question, options = uri.partition("?")
+    return f"{address.rstrip('/')}/{name}{question}{options}"
+
+
+# -- which store ----------------------------------------------------------------------------------------------------
+
+
+def test_without_a_mongod_jobs_are_in_memory_and_a_line_says_so(app: Path) -> None:
+    nothing = str(app / "no-mongod")
+    with running(app, "-A", "jobs:scheduler", until="store.chosen", GSCHED_MONGOD=nothing) as runner:
+        line = runner.lines("store.chosen")[0]
+    assert line["store"] == "memory" and "no mongod" in line["where"]
+
+
+def test_a_store_that_does_not_answer_keeps_nobody_from_starting(app: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"mongodb://user:secret@127.0.0.1:{nobody.getsockname()[1]}/x?serverSelectionTimeoutMS=300"
+        with running(app, "-A", "plain", "--store", url, "--drain-timeout", "1s") as runner:
+            assert len(runner.lines("store.unreachable")) == 1
+            runner.wait_for("store.disconnected")
+            assert "secret" not in json.dumps(runner.lines("store.chosen"))
+
+
+@pytest.mark.parametrize("url", ["mongodb://a:b:c@host", "http://host", "mongodb://"])
+def test_a_url_that_cannot_be_right_is_refused(tmp_path: Path, url: str) -> None:
+    code, said = run_to_the_end(tmp_path, "--store", url)
+    assert code == 3 and "gsched: " in said and "Traceback" not in said
+
+
+def test_an_application_with_a_store_of_its_own_and_another_one_contradict_each_other(tmp_path: Path) -> None:
+    write(tmp_path / "own.py", """
+        from gsched import GeventScheduler, MemoryJobStore
+        scheduler = GeventScheduler(jobstores={"default": MemoryJobStore()})
+        """)  # fmt: skip
+    code, said = run_to_the_end(tmp_path, "-A", "own:scheduler", "--embedded", "--data", str(tmp_path / "data"))
+    assert code == 3 and "a job store of its own" in said
+
+
+# -- what cannot work -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_app:scheduler", "there is no module 'no_such_app'"),
+        ("jobs:schedular", "did you mean 'scheduler'?"),
+        ("jobs:tick.missing", "there is no 'missing'"),
+        ("jobs:gives_nothing", "returned None"),
+        ("jobs:takes", "missing 1 required positional argument"),
+        ("jobs:fails", r"ValueError: no database \(.*jobs.py:\d+: raise ValueError"),
+        ("jobs:logging", "expected a GeventScheduler"),
+        ("jobs.py", "write it as package.module:name"),
+        ("broken:app", r"No module named 'no_such_module' \(.*broken.py:2: import no_such_module\)"),
+        ("wrong:app", r"SyntaxError.*wrong.py:1\)"),
+        ("leaves:app", r"SystemExit: not today \(.*leaves.py:1"),
+        ("starts:scheduler", "it starts its scheduler itself"),
+        ("two", "more than one scheduler; name one: two:one, two:other"),
+    ],
+)
+def test_an_application_that_cannot_be_loaded_is_named_with_the_users_own_line(
+    app: Path, name: str, message: str
+) -> None:
+    code, said = run_to_the_end(app, "-A", name, "--memory")
+    assert code == 3
+    assert re.search(message, said) and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[gsched", "not TOML"),
+        ("[gsched]\nproceses = 2", "did you mean 'gsched.processes'"),
+        ("[gsched]\nprocesses = 0", "expected a whole number from 1"),
+        ("[store]\nmemory = true\nembedded = true", "exclude each other"),
+    ],
+)
+def test_a_configuration_that_cannot_be_right_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    write(tmp_path / "gsched.toml", text)
+    code, said = run_to_the_end(tmp_path, "-c", "gsched.toml")
+    assert code == 3 and message in said
+
+
+def test_a_probe_port_that_is_taken_is_an_error_of_one_line(app: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        code, said = run_to_the_end(app, "-A", "plain", "--memory", "--probe", address)
+    assert code == 1 and f"cannot listen on {address}" in said and "Traceback" not in said
+
+
+# -- the log --------------------------------------------------------------------------------------------------------
+
+
+def test_lines_inside_a_run_name_it_whichever_way_they_are_logged(app: Path) -> None:
+    with running(app, "-A", "jobs:scheduler", "--memory") as runner:
+        for line in (runner.wait_for("app.ticked")[0], runner.wait_for("said the old way")[0]):
+            assert (line["job_id"], line["attempt"]) == ("tick", 1)
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]+\.\d{3}\+00:00", line["timestamp"])
+
+
+@pytest.mark.parametrize(("flag", "has_info", "has_debug"), [("-q", False, False), ("-v", True, True)])
+def test_it_says_more_or_less_as_it_is_told(app: Path, flag: str, has_info: bool, has_debug: bool) -> None:
+    with running(app, "-A", "jobs:scheduler", "--memory", flag, until="said the old way") as runner:
+        assert bool(runner.lines("app.ticked")) is has_info
+        assert bool(runner.lines("store.added")) is has_debug
+
+
+@pytest.mark.parametrize(("variables", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_on_a_terminal_lines_are_for_people(app: Path, variables: dict[str, str], is_coloured: bool) -> None:
+    ours, theirs = pty.openpty()
+    command = [*GSCHED, "run", "-A", "jobs:scheduler", "--memory"]
+    process = subprocess.Popen(
+        command, cwd=app, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(TERM="xterm", **variables)
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while b"app.ticked" not in said:
+            said += os.read(ours, 4096)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b"[info" in said.replace(b"\x1b[32m\x1b[1m", b"") and not said.startswith(b"{")
+    assert (b"\x1b[" in said) is is_coloured
+
+
+def test_a_terminal_that_goes_away_takes_nothing_with_it(app: Path) -> None:
+    write(app / "beats.py", """
+        from pathlib import Path
+        def beat():
+            with Path("beats").open("a") as beats:
+                beats.write("x")
+        """)  # fmt: skip
+    write(app / "gsched.toml", """
+        [[job]]
+        id = "beat"
+        func = "beats:beat"
+        trigger = { type = "interval", seconds = 0.2 }
+        """)  # fmt: skip
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*GSCHED, "run", "-c", "gsched.toml", "--memory", "-v"], cwd=app,
+        stdin=theirs, stdout=theirs, stderr=theirs, env=environment(), start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    beats = app / "beats"
+    try:
+        wait_until(beats.exists)
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)  # as the kernel does
+        size = beats.stat().st_size
+        wait_until(lambda: beats.stat().st_size > size + 3)
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("closing", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_trouble(app: Path, closing: str) -> None:
+    write(app / "once.py", """
+        import sys
+        from pathlib import Path
+        from gsched import GeventScheduler
+        scheduler = GeventScheduler()
+        def once():
+            print("out"); print("err", file=sys.stderr)
+            Path("done").write_text("")
+            scheduler.shutdown()
+        scheduler.add_job(once, id="once")
+        """)  # fmt: skip
+    command = f'exec "$@" {closing}'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", *GSCHED, "run", "-A", "once", "--memory"], cwd=app, env=environment(), timeout=25
+    )
+    assert done.returncode == 0 and (app / "done").exists()
+
+
+# -- pid file, stacks -----------------------------------------------------------------------------------------------
+
+
+def test_the_pid_file_keeps_a_second_one_out_and_goes_with_the_first(app: Path) -> None:
+    arguments = ("-A", "plain", "--memory", "--pid-file", "run.pid")
+    with running(app, *arguments) as runner:
+        assert (app / "run.pid").read_text() == f"{runner.pid}\n"
+        code, said = run_to_the_end(app, *arguments)
+        assert code == 6 and f"process {runner.pid} runs already" in said
+        assert runner.end() == 0
+    assert not (app / "run.pid").exists()
+
+
+def test_a_stale_pid_file_is_replaced_and_a_line_says_so(app: Path) -> None:
+    write(app / "run.pid", "4711\n")
+    with running(app, "-A", "plain", "--memory", "--pid-file", "run.pid") as runner:
+        assert runner.lines("pid_file.replaced")[0]["left_by"] == "4711"
+        assert (app / "run.pid").read_text() == f"{runner.pid}\n"
+
+
+def test_a_pid_file_that_cannot_be_written_is_an_error(app: Path) -> None:
+    code, said = run_to_the_end(app, "-A", "plain", "--memory", "--pid-file", "no/such/directory/run.pid")
+    assert code == 3 and "No such file or directory" in said
+
+
+def test_usr1_tells_what_every_greenlet_does_and_harms_nobody(app: Path) -> None:
+    write(app / "sleeper.py", """
+        import gevent
+        from gsched import GeventScheduler
+        scheduler = GeventScheduler()
+        def sleep_for_long():
+            gevent.sleep(60)
+        scheduler.add_job(sleep_for_long, id="sleeper")
+        """)  # fmt: skip
+    with running(app, "-A", "sleeper", "--memory", "--drain-timeout", "0.1s") as runner:
+        runner.send(signal.SIGUSR1)
+        stack = runner.wait_for("stacks.dumped")[0]["stack"]
+        assert "in sleep_for_long" in stack and "sleeper@" in stack
+        assert runner.end() == 8
+
+
+# -- systemd --------------------------------------------------------------------------------------------------------
+
+
+def test_systemd_hears_of_start_reload_stop_and_is_fed(app: Path) -> None:
+    write(app / "gsched.toml", "")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(app / "notify"))
+        systemd.settimeout(20)
+        variables = {"NOTIFY_SOCKET": str(app / "notify"), "WATCHDOG_USEC": "600000"}
+        runner = Runner(app, "-A", "plain", "-c", "gsched.toml", "--memory", **variables)
+        try:
+            assert hear(systemd, "READY=1")
+            assert hear(systemd, "WATCHDOG=1")
+            runner.send(signal.SIGHUP)
+            assert "MONOTONIC_USEC=" in hear(systemd, "RELOADING=1")
+            assert hear(systemd, "READY=1")
+            runner.send(signal.SIGTERM)
+            assert hear(systemd, "STOPPING=1")
+            assert runner.end(None) == 0
+        finally:
+            runner.kill()
+
+
+def hear(systemd: socket.socket, wanted: str) -> str:
+    """The next message that says this."""
+    while wanted not in (message := systemd.recv(4096).decode()).split("\n"):
+        pass
+    return message

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from structlog.contextvars import bind_contextvars, merge_contextvars
 
-from gsched.errors import NotInRunError
+from gsched.errors import CommandFailedError, NotInRunError
 from gsched.instants import from_ms
 
 if TYPE_CHECKING:
@@ -51,8 +51,10 @@ class Result:
 
     @property
     def traceback(self) -> str | None:
-        """The error's traceback as text."""
-        return None if self.error is None else "".join(traceback.format_exception(self.error))
+        """The error's traceback as text; there is none for a shell command, whose output says more."""
+        if self.error is None or isinstance(self.error, CommandFailedError):
+            return None
+        return "".join(traceback.format_exception(self.error))
 
 
 SUCCEEDED_WITH_NONE = Result(Outcome.SUCCEEDED)  # the commonest result, made once

@@ -1,4 +1,4 @@
-"""[[job]] entries: what is understood, what is refused, and that the store follows the file and touches nothing else."""
+"""[[job]] entries: what is understood, what is refused; the store follows the file, and nothing else is touched."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_jobs_that_were_added_by_other_means_are_never_touched(scheduler, follow
     follow(ENTRY)
     follow("")
     assert [each.id for each in scheduler.get_jobs()] == ["other"]
-    with pytest.raises(ConfigurationError, match="'other'.* was added by other means"):
+    with pytest.raises(ConfigurationError, match=r"'other'.* was added by other means"):
         follow(ENTRY.replace("refresh", "other"))
 
 
@@ -254,8 +254,7 @@ def test_a_wrong_entry_ends_a_start_before_anything_is_changed(file: Path) -> No
 
 
 def test_jobs_are_declared_as_soon_as_the_store_answers(file: Path, uri: str, database) -> None:
-    """The store is cut off by a name that leads nowhere until a link is made: an embedded MongoDB's socket has a path."""
-    write(file, entries("late"))
+    """The way to the MongoDB's socket leads nowhere until a link is made."""
     directory, _, rest = uri.removeprefix("mongodb://").partition("%2Fmongod.sock")
     link = file.parent / "to-the-store"
     url = f"mongodb://{str(link).replace('/', '%2F')}%2Fmongod.sock{rest}"

@@ -58,7 +58,7 @@ class Supervisor:
     def run(self) -> int | Part:
         """Supervise; the exit code. In each forked process: what it is to do."""
         with _signal_pipe() as signals:
-            runner_log().info("supervisor.started", pid=os.getpid(), processes=len(self._children))
+            runner_log().info("supervisor.started", processes=len(self._children))
             while not self._is_over():
                 part = self._start_due()
                 if part is not None:
@@ -81,7 +81,7 @@ class Supervisor:
                     for other in self._children:
                         other.hang_up()
                     return Part(self._configuration, child.index, line.detach(), self._notifier.watchdog_seconds)
-                runner_log().info("process.started", process=child.index, pid=child.pid)
+                runner_log().info("process.started", process=child.index, started=child.pid)
         return None
 
     def _may_start(self, child: Child) -> bool:
@@ -103,7 +103,7 @@ class Supervisor:
         how = {"code": code} if code >= 0 else {"signal": signal.Signals(-code).name}
         is_fatal = code in _FATAL and not child.was_ready
         log = runner_log().info if self._kill_at is not None else runner_log().warning
-        log("process.ended", process=child.index, pid=child.pid, **how)
+        log("process.ended", process=child.index, ended=child.pid, **how)
         child.ended(self._clock.monotonic())
         if self._kill_at is not None or is_fatal:
             self._codes.append(code)
@@ -117,7 +117,7 @@ class Supervisor:
             is_silent = period is not None and child.is_ready and now - child.heard_at > period
             is_late = self._kill_at is not None and now > self._kill_at
             if child.pid is not None and (is_silent or is_late):
-                runner_log().error("process.killed", process=child.index, pid=child.pid, silent=is_silent)
+                runner_log().error("process.killed", process=child.index, killed=child.pid, silent=is_silent)
                 child.kill()
                 child.heard_at = now  # once is enough
 

@@ -185,11 +185,13 @@ METRICS: Final = (
     ),
     Metric(
         "gsched_watermark_age_seconds", "gauge", ("store",), _stores("watermark_age"),
-        "How far what is claimed lies behind the time; 0 when all is well. While it grows, nothing starts here.",
+        "How far what is claimed lies behind the time; 0 when all is well. While it grows, nothing starts here: the "
+        "store does not answer, or the scheduler is paused.",
     ),
     Metric(
         "gsched_nodes", "gauge", ("store", "state"), _stores("nodes"),
-        "Processes that share the store, as this one sees them: alive, draining or dead.",
+        "Processes that share the store, as this one sees them: alive, draining, or dead (declared so within the last "
+        "day; not those that ended by themselves).",
     ),
     Metric(
         "gsched_events_dropped_total", "counter", (), _single("dropped"),

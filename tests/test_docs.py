@@ -6,14 +6,19 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 import gsched
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_catalogue_of_events_is_generated_from_the_code() -> None:
-    script = runpy.run_path(str(ROOT / "scripts" / "generate-docs"))
-    assert (ROOT / "docs" / "events.md").read_text() == script["events_page"](), "run scripts/generate-docs"
+PAGES = runpy.run_path(str(ROOT / "scripts" / "generate-docs"))["PAGES"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_catalogues_are_generated_from_the_code(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run scripts/generate-docs"
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -331,7 +331,7 @@ def test_dump_signals_the_process_that_holds_the_pid_file(tmp_path):
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert (code, out) == (0, "")
-    assert error.startswith(f"process {os.getpid()} writes its stacks to its stderr")
+    assert error.startswith(f"process {os.getpid()} logs its stacks")
 
 
 def test_dump_signals_nobody_when_the_pid_file_was_left_behind(tmp_path):

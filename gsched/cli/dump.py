@@ -25,8 +25,7 @@ from gsched.web.address import USUAL
 def dump(configuration: Configuration, timeout: float) -> None:
     """Show what every greenlet and thread of a runner is doing.
 
-    It is asked on its probe port; or, where only a pid file is configured, told by a signal to write it to its own
-    stderr.
+    It is asked on its probe port; or, where only a pid file is configured, told by a signal to log it.
     """
     if configuration.probe is None and configuration.pid_file is not None:
         _signal(Path(configuration.pid_file))
@@ -47,7 +46,7 @@ def _signal(pid_file: Path) -> None:
         raise CommandFailed(f"no runner runs with the pid file {pid_file}", Exit.NOT_FOUND) from None
     except OSError as error:
         raise CommandFailed(f"{pid_file}: {error.strerror}") from None
-    click.echo(f"process {pid} writes its stacks to its stderr (under systemd: journalctl _PID={pid})", err=True)
+    click.echo(f"process {pid} logs its stacks (under systemd: journalctl _PID={pid})", err=True)
 
 
 def _live_owner(pid_file: Path) -> int:

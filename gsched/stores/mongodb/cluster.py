@@ -22,7 +22,7 @@ class FencedError(GschedError):
 class NodeRecord(NamedTuple):
     """One node, alive or dead. `beat` changes while it lives; `draining` nodes give their slots away.
 
-    `drain_requested`: somebody asked it to, which is for whoever started the node to follow.
+    `drain_requested`: somebody asked it to, which is for whoever started the node to follow. `left`: it ended itself.
     """
 
     id: str
@@ -32,6 +32,7 @@ class NodeRecord(NamedTuple):
     beat: int
     draining: bool = False
     drain_requested: bool = False
+    left: bool = False
 
 
 class SlotRecord(NamedTuple):

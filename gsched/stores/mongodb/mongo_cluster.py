@@ -394,6 +394,7 @@ def _node_record(document: Document) -> NodeRecord:
         document["beat"],
         document.get("draining", False),
         document.get("drain_requested") is not None,
+        document.get("left", False),
     )
 
 

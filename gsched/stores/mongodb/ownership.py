@@ -517,7 +517,8 @@ class Ownership:
 
 
 def _census(nodes: Iterable[NodeRecord]) -> dict[str, int]:
-    states = ("dead" if not node.alive else "draining" if node.draining else "alive" for node in nodes)
+    present = (node for node in nodes if not node.left)
+    states = ("dead" if not node.alive else "draining" if node.draining else "alive" for node in present)
     return {"alive": 0, "draining": 0, "dead": 0, **Counter(states)}
 
 

@@ -117,7 +117,9 @@ def _zone(ctx: click.Context, param: click.Parameter, value: str | None) -> tzin
 
 def as_text(value: Any) -> str:
     """A value for people: times in ISO 8601 with their offset, "-" for nothing."""
-    if value is None or value == "" or value == [] or value == {}:
+    if isinstance(value, str):
+        return str(value) or "-"
+    if value is None or value == [] or value == {}:
         return "-"
     if isinstance(value, (list, tuple)):
         return ",".join(map(as_text, value)) or "-"

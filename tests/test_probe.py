@@ -347,3 +347,61 @@ def test_dump_signals_nobody_when_the_pid_file_was_left_behind(tmp_path):
 def test_dump_says_that_there_is_no_pid_file(tmp_path):
     code, _, error = run_command("dump", "--pid-file", str(tmp_path / "none"))
     assert (code, error) == (5, f"gsched: no runner runs with the pid file {tmp_path / 'none'}\n")
+
+
+# -- a real runner ---------------------------------------------------------------------------------------------------
+
+
+def until(condition):
+    while not (seen := condition()):
+        gevent.sleep(0.02)
+    return seen
+
+
+def test_a_runner_is_watched_from_its_start_to_its_end(tmp_path):
+    (tmp_path / "jobs.py").write_text(
+        "import gevent, pathlib\n"
+        "def wait():\n"
+        "    while not pathlib.Path('go').exists():\n"
+        "        gevent.sleep(0.02)\n"
+    )
+    (tmp_path / "gsched.toml").write_text(
+        '[gsched]\nprobe = "0"\n[store]\nmemory = true\n[log]\nformat = "json"\n'
+        '[[job]]\nid = "wait"\nfunc = "jobs:wait"\ntags = ["slow"]\ntrigger = { type = "interval", seconds = 0.1 }\n'
+    )
+    log = tmp_path / "log"
+    with gevent.Timeout(60), log.open("w") as stderr:
+        runner = subprocess.Popen([GSCHED, "run", "-c", "gsched.toml"], cwd=tmp_path, stderr=stderr)
+        try:
+            until(lambda: "probe.opened" in log.read_text())
+            opened = next(line for line in log.read_text().splitlines() if "probe.opened" in line)
+            there = ["--probe", json.loads(opened)["address"]]
+            until(lambda: run_command("health", "--ready", *there)[0] == 0)
+            until(lambda: 'executor="default"} 1.0' in scraped(there[1], "gsched_runs_in_progress"))
+            assert "jobs.py" in run_command("dump", *there)[1]
+
+            runner.terminate()
+            until(lambda: run_command("health", "--ready", *there)[0] == 7)
+            assert run_command("health", "--ready", *there)[2] == "gsched: not ready: scheduler: draining\n"
+            assert run_command("health", *there)[0] == 0
+
+            (tmp_path / "go").touch()
+            assert elsewhere(runner.wait) == 0
+            assert run_command("health", *there)[0] == 7
+        finally:
+            runner.kill()
+            runner.wait()
+
+
+def scraped(address, name):
+    """The lines of a scrape that begin so."""
+
+    def scrape():
+        connection = HTTPConnection(*parse_address(address), timeout=20)
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    return "\n".join(line for line in elsewhere(scrape).splitlines() if line.startswith(name))

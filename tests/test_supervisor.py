@@ -33,7 +33,9 @@ def place(tmp_path: Path, uri: str, database) -> Path:
     return tmp_path
 
 
-def configure(directory: Path, uri: str, database: str, *ids: str, func: str = "jobs:tick", seconds: float = 0.5) -> None:
+def configure(
+    directory: Path, uri: str, database: str, *ids: str, func: str = "jobs:tick", seconds: float = 0.5
+) -> None:
     head = f"[store]\nurl = '{uri}'\ndatabase = '{database}'\nnode_ttl = '2s'\n[gsched]\nprocesses = 2\n"
     jobs = "".join(
         f'[[job]]\nid = "{job_id}"\nfunc = "{func}"\ntrigger = {{ type = "interval", seconds = {seconds} }}\n'

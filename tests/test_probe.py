@@ -185,7 +185,7 @@ def test_other_methods_are_not_allowed(served):
     assert (status, headers["Allow"]) == (405, "GET, HEAD")
 
 
-def test_nothing_is_logged_for_a_request(served, capfd):
+def test_nothing_is_logged_for_a_request(capfd, served):  # in this order: it writes where stderr is when it begins
     served.get("/livez")
     served.get("/nowhere")
     with socket.create_connection(parse_address(served.probe.address)) as rude:

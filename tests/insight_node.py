@@ -1,5 +1,5 @@
-"""A node for tests: `python insight_node.py URI DATABASE TTL [deaf]` runs the jobs there until TERM, or until it is asked
-to drain, unless it is deaf to that. It ends with its parent."""
+"""A node for tests: `python insight_node.py URI DATABASE TTL [deaf]` runs jobs until TERM, or until it is asked to
+drain, unless it is deaf to that. It ends with its parent."""
 
 # ruff: noqa: E402  (gevent has to patch before anything else is imported)
 from gevent import monkey

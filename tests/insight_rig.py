@@ -111,7 +111,7 @@ class Terminal:
     def interrupt(self) -> int:
         """Ctrl-C: the exit code."""
         os.write(self._end, b"\x03")
-        pid, status = wait_until(lambda: (got := os.waitpid(self.pid, os.WNOHANG))[0] and got, "its end")
+        _, status = wait_until(lambda: (got := os.waitpid(self.pid, os.WNOHANG))[0] and got, "its end")
         return os.waitstatus_to_exitcode(status)
 
     def kill(self) -> None:

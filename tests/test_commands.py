@@ -161,6 +161,7 @@ def test_another_exit_status_is_a_failure_that_shows_the_last_lines(site):
     assert ended.exception.status == 3
     assert sorted(ended.exception.output) == ["going", "wrong"]
     assert str(ended.exception).startswith("exit status 3: ")
+    assert ended.traceback is None
 
 
 def test_a_command_that_a_signal_ends_has_failed(site):
@@ -266,6 +267,7 @@ def test_a_command_that_takes_too_long_is_told_to_end_with_all_its_group(site, t
     pids = tmp_path / "pids"
     ended = site.run(f"echo $$ >{pids}; sleep 60 & echo $! >>{pids}; sleep 60 & echo $! >>{pids}; wait", timeout=0.3)
     assert ended.name == "run.timed_out"
+    assert "joinall" not in ended.traceback  # of gevent, where we waited
     assert not [pid for pid in pids_in(pids, 3) if is_alive(pid)]
 
 

@@ -182,6 +182,9 @@ def test_a_system_crontab_read_as_a_users_is_suspected():
         ("@daily", "there is no command"),
         ("@fortnightly x", "crontab '@fortnightly': not one of @hourly, "),
         ("0 0 31 6 * x", "never due: there is no such day"),
+        ("@daily x\0y", "it has a NUL character"),
+        ("''=b", "'' cannot be a variable's name"),
+        ("'a=b'=c", "'a=b' cannot be a variable's name"),
         ("CRON_TZ=Mars/Olympus", "timezone: 'Mars/Olympus' is not in the time zone database"),
     ],
 )

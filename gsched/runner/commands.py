@@ -60,8 +60,9 @@ def run_command(
     try:
         _follow(process, output, stdin)
         status = process.wait()
-    except BaseException:
+    except BaseException as error:
         process.stop()
+        error.__traceback__ = None  # where we waited meanwhile tells nothing
         raise
     finally:
         process.close()

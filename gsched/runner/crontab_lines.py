@@ -98,6 +98,8 @@ class _Reader:
         if not line or line.startswith("#"):
             return
         try:
+            if "\0" in line:
+                raise ConfigurationError("it has a NUL character")
             if match := _SETTING.fullmatch(line):
                 self._set(_unquoted(match[1]), _unquoted(match[2]), number, line)
             else:
@@ -106,6 +108,8 @@ class _Reader:
             self.crontab.errors.append(Remark(number, line, str(error).removeprefix("crontab: ")))
 
     def _set(self, name: str, value: str, number: int, line: str) -> None:
+        if not name or "=" in name:
+            raise ConfigurationError(f"{name!r} cannot be a variable's name")
         if name == "CRON_TZ":
             self._timezone = None
             self._timezone = as_timezone(value)

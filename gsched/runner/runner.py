@@ -178,7 +178,8 @@ class Runner:
         runner_log().info("stacks.dumped", stack=stacks_text())
 
     def _reload(self) -> None:
-        gevent.spawn(self._take_configuration)
+        if not self._draining:
+            gevent.spawn(self._take_configuration)
 
     def _take_configuration(self) -> None:
         self._reporter.reloading(self._clock.monotonic())

@@ -61,8 +61,8 @@ def run_command(
         _follow(process, output, stdin)
         status = process.wait()
     except BaseException as error:
+        error.__traceback__ = None  # where we waited tells nothing
         process.stop()
-        error.__traceback__ = None  # where we waited meanwhile tells nothing
         raise
     finally:
         process.close()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 
 import pytest
 from cluster.rig import Mongod, ReplicaSet
@@ -104,6 +105,8 @@ def test_runs_are_told_as_the_history_records_them(rig):
     rig.scheduler.run_job("asked")
     failed = told(events, "run.failed")
     assert (failed["job_id"], failed["details"]["error"]) == ("failing", "no such thing")
+    due = datetime.fromisoformat(failed["details"]["run_id"].partition("@")[2])
+    assert (datetime.fromisoformat(failed["at"]) - due).total_seconds() < 1
     run = told(tail, "failing")
     assert (run["outcome"], run["error_type"]) == ("failed", "ValueError")
     if not any("run.succeeded" in line for line in events.seen):

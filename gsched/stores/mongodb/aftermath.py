@@ -30,7 +30,7 @@ from gsched.stores.mongodb.connection import Connection, Document, Jobs, transla
 from gsched.stores.mongodb.history import document_of
 from gsched.stores.mongodb.mongo_cluster import run_key
 
-FLUSH_SECONDS: Final = 2.0
+FLUSH_SECONDS: Final = 2.0  # between two writes of figures, and at most until anything else is written
 FIGURES_AT_ONCE: Final = 500  # jobs whose figures one flush writes, at about 0.3 ms each for the server
 LAST_FLUSH_SECONDS: Final = 5.0  # how long is written at the end
 _BATCH: Final = 250  # what the driver encodes at one go holds up everybody else
@@ -115,6 +115,8 @@ class Aftermath:
         return self._node
 
     def _note(self, record: Record) -> None:
+        if not self._records:  # somebody may be following; while the database is away, the timer tries again
+            self._wakeup.set()
         if len(self._records) >= _MOST_BUFFERED:
             self._records.popleft()
             self._dropped += 1
@@ -124,12 +126,16 @@ class Aftermath:
 
     def run(self) -> None:
         """Write until `stop`, and then what is left, as far as it is done in a few seconds."""
+        figures_due = self._clock.monotonic() + FLUSH_SECONDS
         while not self._stopped.is_set():
-            timer = self._clock.call_later(FLUSH_SECONDS, self._wakeup.set)
+            timer = self._clock.call_later(figures_due - self._clock.monotonic(), self._wakeup.set)
             self._wakeup.wait()
             timer.cancel()
             self._wakeup.clear()
-            self._try_to_flush()
+            with_figures = self._clock.monotonic() >= figures_due
+            self._try_to_flush(with_figures)
+            if with_figures:
+                figures_due = self._clock.monotonic() + FLUSH_SECONDS
             self._stopped.wait(_PAUSE_SECONDS)
         # Not killed: no greenlet of ours is, inside the driver.
         give_up = self._clock.monotonic() + LAST_FLUSH_SECONDS
@@ -141,10 +147,10 @@ class Aftermath:
         self._stopped.set()
         self._wakeup.set()
 
-    def _try_to_flush(self) -> bool:
+    def _try_to_flush(self, with_figures: bool = True) -> bool:
         """Write what there is; whether the database took it. What it did not take is kept for the next time."""
         try:
-            self.flush()
+            self.flush(with_figures)
         except StoreError:
             return False  # that the database is away, ownership reports
         except Exception as error:  # whatever it is, the others' outcomes must still be written
@@ -159,13 +165,14 @@ class Aftermath:
     def _report(self, error_type: str, message: str) -> None:
         self._emit(SchedulerEvent(EVENT_STORE_FAILED, error_type=error_type, error_message=message))
 
-    def flush(self) -> None:
+    def flush(self, with_figures: bool = True) -> None:
         """Write what is buffered: the history before the jobs that it is about are removed.
 
         Each part is tried, whatever becomes of the others. Raises StoreError; what was not written stays buffered.
         """
         jobs, failure = self._connection.jobs(), None
-        for write in (self._write_records, self._remove_ended, self._write_figures, self._write_parked):
+        writes = [self._write_records, self._remove_ended, self._write_parked]
+        for write in (*writes, self._write_figures) if with_figures else writes:
             try:
                 translate_errors()(write)(jobs)
             except StoreError as error:

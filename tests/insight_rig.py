@@ -130,7 +130,9 @@ class Rig:
     def __init__(self, uri: str, database: str, directory: Path) -> None:
         self.uri, self.database = uri, database
         self.file = directory / "gsched.toml"
-        self.file.write_text(f'[store]\nurl = "{uri}"\ndatabase = "{database}"\nnode_ttl = 2\n')
+        store = {"url": uri, "database": database, "node_ttl": 2, "modules": ["insight_jobs"]}
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in store.items()]
+        self.file.write_text("[store]\n" + "".join(lines))
         self.store = MongoDBJobStore(uri, database=database, node_ttl=2)
         self.scheduler = GeventScheduler(
             jobstores={"default": self.store}, timezone="UTC", functions=UnresolvedFunctions()

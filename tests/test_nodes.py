@@ -57,6 +57,16 @@ def test_drain_has_a_node_hand_over_and_end_whoever_asks(rig):
     assert "has ended already" in rig.run("node", "drain", node_id)[1]
 
 
+def test_a_runner_drains_when_it_is_asked_to(rig):
+    runner = rig.start("run", "--drain-timeout", "1s")
+    rig.add("long", "sleep", {"trigger": "date"}, args=[60])
+    node = rig.wait_until(lambda: rig.node_of(runner), "the runner")
+    rig.wait_until(lambda: rig.json("top", "--once")["running"] == 1, "the run")
+    rig.run("node", "drain", node.id, "--wait")
+    assert runner.wait() == 8  # a run was cut
+    assert rig.node_of(runner).left
+
+
 def test_a_node_hears_once_that_it_is_asked_to_drain(rig):
     deaf = rig.node("deaf")
     node = rig.node_of(deaf)

@@ -13,6 +13,7 @@ from gsched.cli.exits import CommandFailed, Exit
 from gsched.clock import SystemClock
 from gsched.config import Configuration, read_again
 from gsched.errors import ConfigurationError, GschedError, SchedulerNotRunningError, StoreUnreachableError
+from gsched.events import EVENT_NODE_DRAIN_REQUESTED
 from gsched.runner.boot import run_reboot_jobs
 from gsched.runner.building import runner_scheduler
 from gsched.runner.file_jobs import FileJobs
@@ -84,6 +85,7 @@ class Runner:
             self._reach_store()
             if self._configuration.probe is not None:
                 stack.callback(self._serve_probe(self._configuration.probe))
+            self._scheduler.add_listener(lambda _: self._requests.note(Request.DRAIN), EVENT_NODE_DRAIN_REQUESTED)
             self._scheduler.start()
             gevent.spawn(self._note_end)
             gevent.spawn(self._run_reboot_jobs)

@@ -83,7 +83,7 @@ class Ledger:
         self._buried: dict[str, int] = {}
         self._killed: dict[Process, int] = {}
         self._releasing: dict[tuple[Process, int], int] = {}
-        self._released: list[tuple[Process, int, int, int, int]] = []
+        self._released: list[tuple[Process, str, int, int, int, int]] = []
 
     def _problem(self, text: str) -> None:
         self._world.note(f"PROBLEM {text}")
@@ -204,7 +204,7 @@ class Ledger:
 
     def released(self, process: Process, node: str, slot: int, watermark: int) -> None:
         begun = self._releasing.get((process, slot), self._world.now)
-        self._released.append((process, slot, begun, self._world.now, watermark))
+        self._released.append((process, node, slot, begun, self._world.now, watermark))
 
     def advances(self, node: str, document: NodeDocument, acked: int) -> None:
         """What a node says has ended must have ended, or be written down."""
@@ -269,17 +269,19 @@ class Ledger:
 
     def _is_in_gap(self, job: Job, instant: int, dispatches: list[Dispatch]) -> bool:
         """Whether it waited for an earlier run of its job to end, or there was too much to do, when the node that
-        claimed it gave its slot away, and the node was killed before it was run or written down.
+        claimed it gave its slot away, and the node died before it was run or written down.
 
         What was in progress when the slot was given away was written down.
         """
-        for process, slot, begun, at, watermark in self._released:
+        for process, node, slot, begun, at, watermark in self._released:
             if slot != slot_of(job.id) or instant > watermark or any(dispatch.at < begun for dispatch in dispatches):
                 continue
             killed, held = self._killed.get(process, -1), process.first_undecided(job.id)
             waits = held is not None and held <= instant
             has_just_begun = any(killed <= dispatch.at + JUST_BEGUN for dispatch in dispatches)
             if killed >= at and (waits or has_just_begun):
+                return True
+            if node in self._buried:  # it stood still, and what it had kept was not its own any more when it went on
                 return True
         return False
 

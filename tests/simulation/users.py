@@ -112,7 +112,8 @@ class Users:
         if paused:
             document = self._random.choice(paused)
             due = document.job.next_ms(self._world.now)
-            self._change(document, paused=False, next_run_ms=document.job.next_run_ms if due is None else due)
+            if due is not None:  # else the same instant would be due anew, and the ledger takes one for the other
+                self._change(document, paused=False, next_run_ms=due)
 
     def remove(self) -> None:
         if (document := self._any()) is not None:

@@ -42,7 +42,7 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     """Print names and values under each other; values of several lines are indented."""
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
-        first, *others = _printable_lines(value)
+        first, *others = _printable_lines(value.rstrip("\n"))
         click.echo(f"{click.style(name.ljust(width), bold=True)}{_GAP}{click.style(first, _colour(name, value))}")
         for line in others:
             click.echo(f"{' ' * width}{_GAP}{line}")

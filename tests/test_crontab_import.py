@@ -165,6 +165,14 @@ def test_a_reboot_job_waits_for_a_start_and_is_not_run_by_being_imported(schedul
     assert (job.state, job.next_run_time, job.tags) == ("scheduled", END_OF_TIME, ("crontab", "@reboot"))
 
 
+def test_a_job_that_becomes_one_waits_for_a_start_too(scheduler):
+    bring(scheduler, "@daily a")
+    assert bring(scheduler, "@reboot a") == [("changed", "tab/a")]
+    assert scheduler.get_job("tab/a").next_run_time == END_OF_TIME
+    assert bring(scheduler, "@daily a") == [("changed", "tab/a")]
+    assert scheduler.get_job("tab/a").next_run_time < END_OF_TIME
+
+
 def test_it_runs_once_after_each_start_of_the_machine_and_stays(scheduler):
     if not scheduler.stores["default"].shared:  # with one that is, others run jobs
         scheduler.start()
@@ -187,11 +195,11 @@ def test_a_paused_one_does_not_run(scheduler):
 
 
 def test_of_two_runners_one_has_it_run(uri, database):
-    schedulers = [
-        GeventScheduler(jobstores={"default": MongoDBJobStore(uri, database=database.name)}, timezone="UTC")
-        for _ in range(2)
-    ]
+    stores = [MongoDBJobStore(uri, database=database.name) for _ in range(2)]
+    schedulers = [GeventScheduler(jobstores={"default": store}, modules=["gsched.runner.commands"]) for store in stores]
     bring(schedulers[0], "@reboot a\n@reboot b")
+    listed = schedulers[1].get_jobs()
+    schedulers[1].get_jobs = lambda *_, **__: listed  # it looked before the other one had them run
     runs = [run_reboot_jobs(scheduler, "boot 1") for scheduler in schedulers]
     assert [len(each) for each in runs] == [2, 0]
     for scheduler in schedulers:

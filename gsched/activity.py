@@ -11,7 +11,7 @@ from gsched.histogram import BUCKETS, Histogram
 from gsched.nodes import NodeInfo
 
 PERIOD_SECONDS: Final = 60.0  # what counts as recent
-MOST_DUE: Final = 10_000  # jobs due in the next minute are counted up to here
+MOST_DUE: Final = 5000  # jobs due in the next minute are counted up to here
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,13 @@ class Timetable(Generic[EntryT]):
         while unseen and count < most:
             at = unseen.pop()
             if at < len(self._times) and (due := self._times[at]) <= until:
-                count += sum(entry.due == due for entry in islice(_listed(self._entries[due]), most))
-                unseen += (2 * at + 1, 2 * at + 2)
+                bucket = self._entries[due]
+                if isinstance(bucket, list):
+                    count += sum(entry.due == due for entry in islice(bucket, most))
+                else:
+                    count += bucket.due == due
+                unseen.append(2 * at + 1)
+                unseen.append(2 * at + 2)
         return min(count, most)
 
     def pop(self, until: int) -> tuple[EntryT, int] | None:

@@ -1,0 +1,105 @@
+"""Looking at jobs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any, TextIO
+
+from gsched.errors import JobNotFoundError
+from gsched.handle import JobHandle
+from gsched.job import Job
+from gsched.stores import JobQuery
+from gsched.verbs.places import BATCH, Places
+
+
+class Listing(Places):
+    """The verbs that give jobs."""
+
+    def get_job(self, job_id: str, jobstore: str | None = None) -> JobHandle | None:
+        """The job, or None if there is none with this id."""
+        try:
+            return self._handle(self._at_home(self._find, job_id, jobstore))
+        except JobNotFoundError:
+            return None
+
+    def get_jobs(
+        self,
+        jobstore: str | None = None,
+        pending: bool | None = None,
+        *,
+        tag: str | None = None,
+        state: str | None = None,
+        text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        skip: int = 0,
+        limit: int | None = None,
+    ) -> list[JobHandle]:
+        """Jobs, the next due first.
+
+        :param jobstore: only those of this store
+        :param pending: only those that wait for their store to be added (True), or only the others (False)
+        :param tag: only those with this tag
+        :param state: only those that are scheduled, running, paused or parked
+        :param text: only those with this text in their id or name
+        :param metadata: only those with these values in their metadata
+        :param skip: leave out so many of each store
+        :param limit: give at most so many of each store
+        """
+        whole = JobQuery(tag, None, text, metadata=metadata or {})
+        if state != "running":
+            paged = replace(whole, state=state, skip=skip, limit=limit)
+            return self._at_home(self._list, jobstore, pending, paged)
+        listed = self._at_home(self._list, jobstore, pending, whole)
+        end = None if limit is None else skip + limit
+        return [job for job in listed if job.state == "running"][skip:end]
+
+    def iter_jobs(
+        self,
+        jobstore: str | None = None,
+        *,
+        tag: str | None = None,
+        state: str | None = None,
+        text: str | None = None,
+        prefix: str | None = None,
+        skip: int = 0,
+        limit: int | None = None,
+    ) -> Iterator[JobHandle]:
+        """Jobs one by one, for more of them than are to be held in memory: store by store, each the next due first.
+
+        :param state: only those that are scheduled, paused or parked
+        :param prefix: only those whose id begins with this text
+        :param skip: leave out so many
+        :param limit: give at most so many
+        """
+        aliases, query = self._aliases(jobstore), JobQuery(tag, state, text, prefix=prefix)
+        if len(aliases) == 1:  # else the first store's jobs count, too
+            query, skip, limit = replace(query, skip=skip, limit=limit), 0, None
+        found = (job for alias in aliases for job in self._at_home(self._stores[alias].find, query))
+        page = islice(found, skip, None if limit is None else skip + limit)
+        batch: list[Job]
+        while batch := self._at_home(list, islice(page, BATCH)):
+            yield from (self._handle(job) for job in batch)
+
+    def _list(self, jobstore: str | None, pending: bool | None, query: JobQuery) -> list[JobHandle]:
+        found: list[Job] = []
+        for alias in self._aliases(jobstore):
+            if pending in (None, alias in self._implicit):
+                found += self._stores[alias].find(query)
+        return [self._handle(job) for job in found]
+
+    def print_jobs(self, jobstore: str | None = None, out: TextIO | None = None) -> None:
+        """Print the jobs of each store, the next due first.
+
+        :param out: where to; default: sys.stdout
+        """
+        out = out or sys.stdout
+        for alias in self._aliases(jobstore):
+            print(f"Jobstore {alias}:", file=out)
+            jobs = self.get_jobs(alias)
+            for job in jobs:
+                print(f"    {job}{' (pending)' if job.pending else ''}", file=out)
+            if not jobs:
+                print("    No scheduled jobs", file=out)

@@ -16,6 +16,7 @@ from gsched.config import Configuration
 
 if TYPE_CHECKING:
     from gsched.job import Job
+    from gsched.scheduler import GeventScheduler
 
 _TIMES = 3
 
@@ -39,7 +40,7 @@ COLUMNS = (
 
 
 @click.command()
-@configured(*PLACE, "name", "timezone")
+@configured(*PLACE, "name", "timezone", "crontab")
 @output_options
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="So many stored jobs at most."
@@ -69,7 +70,7 @@ def _has_own_store(configuration: Configuration) -> bool:
 
 
 def _own_jobs(configuration: Configuration, has_store: bool) -> Iterator[Found]:
-    """The application's jobs that wait for a store, and those that the file declares. Raises ConfigurationError."""
+    """The application's jobs that wait for a store, and those that files declare. Raises ConfigurationError."""
     from gsched.runner.building import runner_scheduler
     from gsched.runner.declared import read_declarations
 
@@ -78,8 +79,21 @@ def _own_jobs(configuration: Configuration, has_store: bool) -> Iterator[Found]:
     scheduler = runner_scheduler(configuration)[0]
     declared = [declaration.job for declaration in read_declarations(configuration, scheduler)]
     waiting = [] if has_store else [handle.definition for handle in scheduler.get_jobs()]
-    for source, jobs in (("application", waiting), ("declared", declared)):
+    for source, jobs in (
+        ("application", waiting), ("declared", declared), ("crontab", _of_crontab(configuration, scheduler))
+    ):  # fmt: skip
         yield from (_found(job, source, scheduler.now_ms()) for job in jobs)
+
+
+def _of_crontab(configuration: Configuration, scheduler: GeventScheduler) -> list[Job]:
+    from gsched.runner.crontab import crontab_jobs, load_crontab
+
+    if configuration.crontab is None:
+        return []
+    loaded = load_crontab(configuration.crontab, configuration.timezone or scheduler.timezone)
+    for warning in loaded.crontab.warnings:
+        _say(f"{configuration.crontab}: warning: {warning}")
+    return crontab_jobs(scheduler, loaded)
 
 
 def _and_stored(configuration: Configuration, own: list[Found], limit: int) -> Iterator[Found]:

@@ -9,13 +9,13 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import structlog
-
 from gsched.durations import as_seconds
 from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
 from gsched.handle import JobHandle
+from gsched.job import Job
 from gsched.runner.crontab_jobs import END_OF_TIME, REBOOT_TAG, crontab_definitions
 from gsched.runner.crontab_lines import Crontab, read_crontab
+from gsched.runner.logs import runner_log
 from gsched.scheduler import GeventScheduler
 
 _SYSTEM_PLACES: Final = (Path("/etc/crontab"), Path("/etc/cron.d"))
@@ -131,7 +131,7 @@ class CrontabFile(NamedTuple):
 
 
 def load_crontab(file: str, timezone: str | tzinfo | None) -> CrontabFile:
-    """The crontab in a file. What is doubtful about it is logged.
+    """The crontab in a file.
 
     :param timezone: of its schedules, where it names none
     :raises ConfigurationError: if it cannot be read, or a line of it is wrong: naming all of those
@@ -140,13 +140,20 @@ def load_crontab(file: str, timezone: str | tzinfo | None) -> CrontabFile:
     crontab = read_crontab(read_file(file), system=source.system, timezone=timezone)
     if crontab.errors:
         raise ConfigurationError("\n".join(f"{file}: {error}" for error in crontab.errors))
-    for warning in crontab.warnings:
-        structlog.get_logger("gsched").warning("crontab.doubtful", file=file, **warning._asdict())
     return CrontabFile(source, crontab)
+
+
+def crontab_jobs(scheduler: GeventScheduler, loaded: CrontabFile) -> list[Job]:
+    """The jobs that a crontab would add; nothing is stored."""
+    definitions = crontab_definitions(loaded.crontab.entries, *loaded.source[:2], loaded.source.user)
+    added = (_adding(job_id, definition) for job_id, definition in definitions)
+    return [scheduler.build_job({"id": change.job_id, **change.arguments}) for change in added]
 
 
 def write_crontab(scheduler: GeventScheduler, loaded: CrontabFile) -> dict[str, int]:
     """Bring a scheduler's default store up to date; how many jobs were added, changed, moved, removed or unchanged.
+
+    What is doubtful about the crontab is logged.
 
     :raises ConfigurationError: if an id is taken by a job that is not from this file
     """
@@ -155,6 +162,8 @@ def write_crontab(scheduler: GeventScheduler, loaded: CrontabFile) -> dict[str, 
     except JobIdConflictError as error:
         taken = f"the job id {error.job_id!r} is taken by a job that is not from this file"
         raise ConfigurationError(f"{loaded.source.file}: {taken}") from error
+    for warning in loaded.crontab.warnings:
+        runner_log().warning("crontab.doubtful", file=loaded.source.file, **warning._asdict())
     apply_import(scheduler, changes)
     return dict(Counter(change.action for change in changes))
 

@@ -12,7 +12,9 @@ from programs import run_program
 from gsched import GreenletPoolExecutor, MemoryJobStore
 from gsched.health import Check, health_of
 from gsched.slices import SLICE_SECONDS, give_way
+from gsched.stores.mongodb.ownership import Ownership, Pace
 from gsched.stores.report import StoreReport
+from gsched.testing import ManualClock
 from gsched.vitals import Pool, Vitals
 
 pytest_plugins = ["mongodb"]
@@ -188,6 +190,17 @@ def test_it_has_a_form_for_json():
             {"name": "scheduler", "ok": False, "what": "stopped"},
         ],
     }
+
+
+def test_a_database_that_is_silent_for_half_of_the_ttl_is_gone():
+    clock = ManualClock()
+    ownership = Ownership(None, clock, None, str, Pace(ttl=10))
+    assert not ownership.report().connected
+    ownership._answered = clock.monotonic()
+    clock.skip(4900)
+    assert ownership.report().connected
+    clock.skip(200)
+    assert not ownership.report().connected
 
 
 # -- with MongoDB --------------------------------------------------------------------------------------------------

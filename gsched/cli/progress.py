@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import click
+
+_PICTURES: Final = 200  # of a bar; more would take longer than the work
 
 
 @contextmanager
@@ -18,5 +21,8 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], o
         yield lambda done: click.echo(f"\r{label}  {done}", nl=False, err=True)
         click.echo(err=True)
     else:
-        with click.progressbar(range(total), label=label, file=sys.stderr, show_pos=True) as bar:
+        step = max(1, total // _PICTURES)
+        with click.progressbar(
+            range(total), label=label, file=sys.stderr, show_pos=True, update_min_steps=step
+        ) as bar:
             yield lambda done: bar.update(done - bar.pos)

@@ -323,6 +323,16 @@ def test_a_runner_runs_a_crontab_and_reads_it_again_on_hup(runner, tmp_path):
     assert process.wait(LONGEST_SECONDS) == 0
 
 
+def test_check_shows_the_jobs_of_a_crontab(tmp_path):
+    tab = tmp_path / "tab"
+    tab.write_text("MAILTO=me\n0 3 * * * backup\n")
+    out, error = gsched("check", "--memory", "--crontab", str(tab))
+    assert out.startswith("tab/backup\tcrontab\tscheduled\tcron[crontab='0 3 * * *']\t")
+    assert "line 1: 'MAILTO=me'" in error
+    tab.write_text("* * * *\n")
+    assert "line 1" in gsched("check", "--memory", "--crontab", str(tab), expect=3)[1]
+
+
 def test_a_runner_refuses_a_wrong_crontab(runner, tmp_path):
     tab, log = tmp_path / "tab", tmp_path / "log"
     tab.write_text("* * * *\n")

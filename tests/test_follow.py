@@ -252,7 +252,7 @@ def test_a_stream_that_breaks_is_opened_anew_and_that_is_said(make_rig, tmp_path
     with server.client() as client:
         lost = {"failCommands": ["getMore"], "errorCode": 286}
         client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": lost})
-    events.wait_for_error("what happens meanwhile is not shown")
+    events.wait_for_error("what happens until it is back is not shown")
     events.wait_for_error("following again")
     rig.add("a")
     assert told(events)["event"] == "job.added"

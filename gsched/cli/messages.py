@@ -30,5 +30,9 @@ def explained(error: Exception) -> tuple[str, str | None]:
 
 
 def _said_by_driver(error: GschedError) -> str:
-    """Without its description of the whole topology, which fills a screen."""
-    return _NOISE.sub("", " ".join(str(error.__cause__ or error).split()))[:_LONGEST]
+    return without_noise(str(error.__cause__ or error))
+
+
+def without_noise(said: str) -> str:
+    """What a driver says, without its description of the whole topology, which fills a screen."""
+    return _NOISE.sub("", " ".join(said.split()))[:_LONGEST]

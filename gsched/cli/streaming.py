@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from gsched.cli.exits import CommandFailed, Exit
+from gsched.cli.messages import without_noise
 from gsched.cli.output import Column, Output, as_text, one_line
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ def followed(scheduler: GeventScheduler, jobstore: str | None) -> Iterator[Fact]
             _note("following again" if is_known else "following; Ctrl-C ends it")
             is_known = True
         elif fact.name == "feed.lost":
-            _note(f"the feed broke, and what happens meanwhile is not shown: {fact.details['reason']}")
+            reason = without_noise(fact.details["reason"])
+            _note(f"the feed broke, and what happens until it is back is not shown: {reason}")
         elif fact.name == "feed.unsupported":
-            _note(f"following by a look every second: {fact.details['reason']}")
+            _note(f"following by a look every second: {without_noise(fact.details['reason'])}")
         yield fact
 
 

@@ -225,14 +225,14 @@ def _dead_owner(node: NodeInfo, others_live: bool) -> Finding:
 
 def _slots(jobs: Jobs, ttl: float) -> Finding:
     """Slots that nobody owns, or somebody who is not known; looked at twice, for they change hands."""
+    living = any(node.state == ALIVE and _beats(node, ttl) for node in read_nodes(jobs))
     unowned, strange = _ownerless(jobs)
     for _ in range(2):
-        if not unowned and not strange:
+        if not strange and not (unowned and living):
             break
         gevent.sleep(_LOOK_AGAIN_SECONDS)
         again = _ownerless(jobs)
         unowned, strange = unowned & again[0], strange & again[1]
-    living = any(node.state == ALIVE and _beats(node, ttl) for node in read_nodes(jobs))
     if strange:
         owners = sorted({str(s["owner"]) for s in jobs.slots.find({"_id": {"$in": list(strange)}}, ["owner"])})
         return Finding(

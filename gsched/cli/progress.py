@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -21,8 +21,10 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], o
         yield lambda done: click.echo(f"\r{label}  {done}", nl=False, err=True)
         click.echo(err=True)
     else:
-        step = max(1, total // _PICTURES)
-        with click.progressbar(
-            range(total), label=label, file=sys.stderr, show_pos=True, update_min_steps=step
-        ) as bar:
-            yield lambda done: bar.update(done - bar.pos)
+        with click.progressbar(range(total), label=label, file=sys.stderr, show_pos=True) as bar:
+            yield lambda done: _draw(bar, done, total)
+
+
+def _draw(bar: Any, done: int, total: int) -> None:
+    if done - bar.pos >= total // _PICTURES or done >= total:
+        bar.update(done - bar.pos)

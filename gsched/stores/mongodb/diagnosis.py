@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -142,8 +143,8 @@ def _server(connection: Connection) -> Finding:
 
 
 def _unreachable(error: Exception) -> Finding:
-    said = str(translated(error)) if isinstance(error, driver.PyMongoError) else str(error)
-    return Finding("server", PROBLEM, said, "check the address, the network, the user, and that the server runs")
+    said = re.split(r" \(configured timeouts|, Timeout: |, full error: ", str(error), maxsplit=1)[0]
+    return Finding("server", PROBLEM, f"it does not let us in, or answer: {said}", "check the address, the network, the user, and that the server runs")
 
 
 def _no_stream(error: driver.OperationFailure) -> Finding:

@@ -144,7 +144,8 @@ def _server(connection: Connection) -> Finding:
 
 def _unreachable(error: Exception) -> Finding:
     said = re.split(r" \(configured timeouts|, Timeout: |, full error: ", str(error), maxsplit=1)[0]
-    return Finding("server", PROBLEM, f"it does not let us in, or answer: {said}", "check the address, the network, the user, and that the server runs")
+    remedy = "check the address, the network, the user, and that the server runs"
+    return Finding("server", PROBLEM, f"it does not let us in, or answer: {said}", remedy)
 
 
 def _no_stream(error: driver.OperationFailure) -> Finding:

@@ -32,9 +32,14 @@ class Admission:
 
     @property
     def unsure(self) -> bool:
-        """Whether admissions may have happened, or requests been taken, of which the hub does not know: the watermark
-        must not advance then, nor slots be given away."""
-        return bool(self._attempted or self._taking)
+        """Whether admissions may have happened of which the hub does not know: the watermark must not advance then."""
+        return bool(self._attempted)
+
+    @property
+    def taking(self) -> bool:
+        """Whether requests may have been taken of which the hub does not know: slots must not be given away then. One
+        that a job does not have any more would be taken for ours, though the next owner took it."""
+        return bool(self._taking)
 
     @property
     def pending(self) -> bool:

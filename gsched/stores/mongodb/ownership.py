@@ -230,7 +230,9 @@ class Ownership:
         tenure = self._tenure
         assert tenure is not None
         self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
-        if tenure.slots and self._has_begun_all(tenure):
+        if self._admission.taking:
+            self._admission.work()
+        if tenure.slots and self._has_begun_all(tenure) and not self._admission.taking:
             self._release(tenure, list(tenure.slots))
 
     def _wait(self) -> None:
@@ -432,7 +434,8 @@ class Ownership:
         became of that. Where there is too much to do, it is not waited for."""
         tenure = self._tenure
         assert tenure is not None
-        if self._has_begun_all(tenure) or self._now() > tenure.watermark + LONGEST_HOLD_MS:
+        is_time = self._has_begun_all(tenure) or self._now() > tenure.watermark + LONGEST_HOLD_MS
+        if is_time and not self._admission.taking:
             leaving, self._leaving = self._leaving & tenure.slots.keys(), set()
             self._release(tenure, leaving)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -26,8 +27,15 @@ def ref_of(func: Callable[..., Any]) -> str | None:
     try:
         found = _lookup(f"{module}:{qualname}")
     except FuncRefError:
-        return None
+        return f"{module}:{qualname}" if _is_being_defined(func, module, qualname) else None
     return f"{module}:{qualname}" if found == func else None
+
+
+def _is_being_defined(func: Callable[..., Any], module: str, qualname: str) -> bool:
+    """Whether a decorator was given the function: its module will have the name when the decorator returns."""
+    namespace = vars(sys.modules[module]) if module in sys.modules else None
+    is_its_own = namespace is not None and getattr(func, "__globals__", None) is namespace
+    return is_its_own and "." not in qualname and getattr(func, "__name__", None) == qualname
 
 
 def resolve(ref: str) -> Callable[..., Any]:

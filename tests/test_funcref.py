@@ -69,6 +69,21 @@ def test_a_function_has_a_reference_when_it_is_found_under_it(func, ref):
         assert resolve(ref) == func
 
 
+def test_a_function_has_a_reference_already_in_its_decorator(tmp_path, monkeypatch):
+    (tmp_path / "decorated_jobs.py").write_text(
+        "from gsched.funcref import ref_of\n"
+        "refs = []\n"
+        "def note(func):\n    refs.append(ref_of(func))\n    return func\n"
+        "@note\ndef poll():\n    pass\n"
+        "class Jobs:\n    @note\n    def method(self):\n        pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import decorated_jobs
+
+    assert decorated_jobs.refs == ["decorated_jobs:poll", None]
+    assert resolve(decorated_jobs.refs[0]) is decorated_jobs.poll
+
+
 def test_a_closure_has_none():
     def inner():
         pass

@@ -97,15 +97,19 @@ def test_processes_drain_when_their_supervisor_is_killed(place: Path) -> None:
         assert len(runner.lines("scheduler.stopped")) == 2
 
 
-def test_one_signal_to_all_processes_is_one_wish_and_a_second_one_cancels(place: Path, uri: str, database) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])  # Ctrl-C, systemd
+def test_one_signal_to_all_processes_is_one_wish_and_a_second_one_cancels(
+    place: Path, uri: str, database, number: signal.Signals
+) -> None:
     configure(place, uri, database.name, "stubborn", func="jobs:stubborn", seconds=1)
     with supervised(place) as runner:
         runner.wait_for("began")
         runner.wait_for("scheduler.started", 2)
-        os.killpg(runner.pid, signal.SIGINT)  # Ctrl-C
+        os.killpg(runner.pid, number)
         runner.wait_for("scheduler.draining", 2)
         wait_until(lambda: len(runner.lines("process.ended")) == 1, runner)  # the other waits for its run
-        os.killpg(runner.pid, signal.SIGINT)
+        assert not runner.lines("run.cancelled")
+        os.killpg(runner.pid, number)
         assert runner.end(None) == 8
         assert runner.lines("run.cancelled")
 

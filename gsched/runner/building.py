@@ -155,6 +155,8 @@ def _store_at(place: Place, configuration: Configuration) -> BaseJobStore:
     if database := configuration.database or _database_in(configuration.store or ""):
         options["database"] = database
     if configuration.store is not None:
+        if not configuration.store.startswith(("mongodb://", "mongodb+srv://")):  # PyMongo takes it for a host's name
+            raise ConfigurationError(f"store {place.why!r}: expected mongodb://... or mongodb+srv://...")
         return MongoDBJobStore(configuration.store, **options)
     return MongoDBJobStore.embedded(place.why, **options)
 

@@ -21,7 +21,8 @@ from gsched.stores.mongodb.cluster import SLOTS
 from gsched.stores.mongodb.connection import INDEXES as JOB_INDEXES, Connection, Jobs, translated
 from gsched.stores.mongodb.mongo_cluster import INDEXES
 from gsched.stores.mongodb.nodes import read_nodes
-from gsched.stores.mongodb.ownership import MOST_SKEW_SECONDS, Pace
+from gsched.stores.mongodb.ownership import Pace
+from gsched.stores.mongodb.server_time import MOST_SKEW_SECONDS
 
 _OLDEST_SERVER: Final = (5, 0)
 _STANDALONE: Final = 40573

@@ -13,6 +13,7 @@ from gsched.cli.job_changing import COLUMNS
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Output, output_options
 from gsched.config import Configuration
+from gsched.errors import ConfigurationError, InvalidTriggerError
 from gsched.instants import as_instant, as_timezone, from_ms
 
 if TYPE_CHECKING:
@@ -89,11 +90,14 @@ def set_options(
         raise click.UsageError("--cron and --every exclude each other.")
     with target(configuration) as scheduler:
         job = find_job(scheduler, job_id, jobstore)
-        zone = as_timezone(configuration.timezone) if configuration.timezone else job.trigger.timezone
-        if cron is not None or every is not None:
-            changes["trigger"] = _trigger(cron, every, zone)
-        if next_run_time is not None:
-            changes["next_run_time"] = _instant(next_run_time, zone, scheduler.now_ms())
+        try:
+            zone = as_timezone(configuration.timezone) if configuration.timezone else job.trigger.timezone
+            if cron is not None or every is not None:
+                changes["trigger"] = _trigger(cron, every, zone)
+            if next_run_time is not None:
+                changes["next_run_time"] = _instant(next_run_time, zone, scheduler.now_ms())
+        except (ConfigurationError, InvalidTriggerError) as error:
+            raise click.UsageError(str(error)) from None
         out.rows(COLUMNS, [job.modify(**changes)])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import gevent
+
 from gsched.cli.exits import CommandFailed, Exit
 from gsched.config import Configuration
 from gsched.runner.building import control_scheduler, data_directory
@@ -26,6 +28,8 @@ def target(configuration: Configuration) -> Iterator[GeventScheduler]:
             Exit.INVALID,
             "name the store: --store URL, --embedded, -c gsched.toml, or -A module:scheduler",
         )
+    hub = gevent.get_hub()
+    hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)  # Ctrl-C ends the command; gevent need not report it
     scheduler = control_scheduler(configuration)
     try:
         if all(isinstance(store, MemoryJobStore) for store in scheduler.stores.values()):

@@ -15,6 +15,7 @@ from gsched.stores.mongodb.membership import Membership
 from gsched.stores.mongodb.ownership import Ownership
 from gsched.stores.mongodb.slots import Slots
 from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.written_runs import WrittenRuns
 
 from . import cluster, process
 from .cluster import SimCluster
@@ -249,7 +250,7 @@ def acked_does_not_wait_for_messages() -> Any:
 
 @mutation
 def acked_does_not_wait_for_runs() -> Any:
-    return patch.object(Ownership, "_unrecorded", lambda self: [])
+    return patch.object(WrittenRuns, "missing", lambda self: [])
 
 
 @mutation
@@ -273,8 +274,7 @@ def runs_count_as_recorded_too_soon() -> Any:
     real = SimCluster.record_runs
 
     def record_runs(self: SimCluster, node: str, runs: Any) -> None:
-        ownership = self._process.store.ownership
-        ownership._recording.clear()
+        self._process.store.ownership._written._writing.clear()
         real(self, node, runs)
 
     return patch.object(SimCluster, "record_runs", record_runs)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from random import random
@@ -27,7 +27,6 @@ from gevent.event import Event
 from gsched.clock import Clock
 from gsched.errors import StoreError
 from gsched.events import (
-    EVENT_CLOCK_SKEWED,
     EVENT_NODE_DIED,
     EVENT_NODE_DRAIN_REQUESTED,
     EVENT_NODE_FENCED,
@@ -38,22 +37,21 @@ from gsched.events import (
     EVENT_STORE_FAILED,
     SchedulerEvent,
 )
-from gsched.run import Run
-from gsched.stores.base import ALWAYS, Claimed, Disowned, HubSide, StoreTime
+from gsched.stores.base import ALWAYS, Claimed, Disowned, HubSide
 from gsched.stores.mongodb.admission import Admission
-from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, RunRecord
+from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord
+from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout, portions_of
 from gsched.stores.mongodb.membership import Membership, wanted_slots
+from gsched.stores.mongodb.server_time import ServerTime
 from gsched.stores.mongodb.slots import Slots
 from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.stores.report import StoreReport
 
 T = TypeVar("T")
 
-MOST_SKEW_SECONDS = 0.5
-SLOW_ANSWER_SECONDS = 0.1
 LONGEST_HOLD_MS = 250  # for so long nothing is claimed while slots wait to be given away
 LATE_AT_ONCE = 500  # jobs whose late instants are looked after at once
-WRITTEN_BACK_AT_ONCE = 50
 MOST_SAID = 200  # characters of an error, to which the driver adds all that it knows
 
 
@@ -85,16 +83,15 @@ class Ownership:
         self._clock = clock
         self._hub = hub
         self._name = name
-        self._time_base: int | None = None  # the server's time less our monotonic one, ms
         self._pace = pace
+        self.time = ServerTime(cluster.time, clock, hub)
         self._wakeup = Event()
         self._told_all = Event()
         self._tenure: Tenure | None = None
         self._early: dict[str, None] = {}  # ids that changed before there was a tenure
-        self._recording: set[Run] = set()  # runs that are marked as recorded before we know that they are
+        self._written = WrittenRuns(cluster, hub)
         self._leaving: set[int] = set()  # slots to give away as soon as what is claimed in them has begun
         self._rescan_wanted = False
-        self._skewed = False
         self._paused = False
         self._stopping = False  # hand over
         self._ended = False
@@ -122,15 +119,10 @@ class Ownership:
             error=self._error,
             answered=answered,
             slots=0 if tenure is None else len(tenure.slots),
-            watermark_age=None if tenure is None else max(0, self.time_at(now) - tenure.watermark) / 1000,
+            watermark_age=None if tenure is None else max(0, self.time.at(now) - tenure.watermark) / 1000,
             nodes=self._census,
             errors=dict(self._failed),
         )
-
-    def time_at(self, monotonic: float) -> int:
-        """The server's time (ms) at a monotonic time; not before there was a tenure."""
-        assert self._time_base is not None
-        return self._time_base + int(monotonic * 1000)
 
     def look_at(self, job_ids: Iterable[str]) -> None:
         """These jobs may have changed."""
@@ -199,8 +191,8 @@ class Ownership:
         self._leave()
 
     def _turn(self) -> None:
-        if self._time_base is None or self._is_time("clock", self._pace.clock):
-            self._measure_time()
+        if not self.time.is_known or self._is_time("clock", self._pace.clock):
+            self.time.measure()
         if self._tenure is None:
             self._join()
         self._slots.settle()
@@ -220,9 +212,10 @@ class Ownership:
         if self._leaving:
             self._release_what_leaves()
         if self._is_time("horizon", self._pace.horizon / 3):
-            self._move_horizon()
+            self._lookout.move_horizon(self.time.now() + round(self._pace.horizon * 1000))
         if self._rescan_wanted or self._is_time("rescan", self._pace.rescan):
-            self._look_for_changes()
+            self._rescan_wanted = False
+            self._lookout.look_for_changes()
 
     def _hand_over(self) -> None:
         """Give everything away, once the hub knows all that it has to run."""
@@ -241,7 +234,7 @@ class Ownership:
             return
         seconds = self._next["tick"] - self._clock.monotonic()
         if self._leaving and self._tenure is not None:  # right when what is claimed has begun
-            seconds = min(seconds, max(self._tenure.watermark + 1 - self._now(), 5) / 1000)
+            seconds = min(seconds, max(self._tenure.watermark + 1 - self.time.now(), 5) / 1000)
         if self._failures:
             seconds = min(self._pace.tick * 2**self._failures, self._pace.longest_retry) * (0.5 + random() / 2)
         timer = self._clock.call_later(seconds, self._wakeup.set)
@@ -255,29 +248,10 @@ class Ownership:
         self._next[what] = now + every
         return True
 
-    # -- the server's time ---------------------------------------------------------------------------------------------
-
-    def _measure_time(self) -> None:
-        """Time in a cluster is the server's. We count on from it by elapsed time, which nobody can set."""
-        before = self._clock.monotonic()
-        server = self._cluster.time()
-        after = self._clock.monotonic()
-        if self._time_base is not None and after - before > SLOW_ANSWER_SECONDS:
-            return  # half of that could be an error
-        self._time_base = server - round((before + after) / 2 * 1000)
-        self._hub.post(StoreTime(self._time_base))
-        skew = (self._clock.now_ms() - self._now()) / 1000
-        if abs(skew) > MOST_SKEW_SECONDS and not self._skewed:
-            self._hub.emit(SchedulerEvent(EVENT_CLOCK_SKEWED, seconds=round(skew, 3), reference="the database server"))
-        self._skewed = abs(skew) > MOST_SKEW_SECONDS
-
-    def _now(self) -> int:
-        return self.time_at(self._clock.monotonic())
-
     # -- one incarnation ---------------------------------------------------------------------------------------------
 
     def _join(self) -> None:
-        now = self._now()
+        now = self.time.now()
         tenure = Tenure(self._name(now), now, now + round(self._pace.horizon * 1000))
         self._cluster.prepare()
         self._cluster.join(tenure.node, tenure.watermark)
@@ -285,6 +259,7 @@ class Ownership:
         self._membership = Membership(self._clock, self._pace.ttl)
         self._admission = Admission(self._cluster, tenure, self._hub)
         self._slots = Slots(self._cluster, tenure, self._hub, self._advance_if_due, self._admission.look_at)
+        self._lookout = Lookout(self._cluster, tenure, self._written, self._advance_if_due, self._admission.look_at)
         self._admission.look_at(self._early)
         self._early, self._leaving = {}, set()
         self._dead: set[str] = set()
@@ -321,11 +296,11 @@ class Ownership:
             return
         tenure = self._tenure
         assert tenure is not None
-        self._write_down_long_runs(tenure)
+        self._written.write_long_ones(tenure, self.time.now() - round(self._pace.long_run * 1000))
         target = tenure.watermark
         if not self._paused and not self._stopping and not self._leaving:
             # Never beyond that: jobs that are not looked at would count as claimed.
-            target = max(target, min(self._now() + round(self._pace.ahead * 1000), tenure.loaded))
+            target = max(target, min(self.time.now() + round(self._pace.ahead * 1000), tenure.loaded))
         acked = self._ended_until(tenure)
         # From before the write: nobody can have found us silent for the TTL earlier than that.
         expires = self._clock.monotonic() + self._pace.ttl
@@ -342,28 +317,9 @@ class Ownership:
         # Instants before acked were late when they were claimed; their jobs or slots remember that.
         return min([tenure.watermark, *(instant - 1 for instant in self._open_instants(self._acked))])
 
-    def _write_down_long_runs(self, tenure: Tenure) -> None:
-        """Runs that take long get a record of their own, lest they hold back what is known to have ended."""
-        before = self._now() - round(self._pace.long_run * 1000)
-        self._write_down(tenure, (run for run in self._unrecorded() if _stands_alone(run, before, tenure)))
-
-    def _write_down(self, tenure: Tenure, runs: Iterable[Run]) -> None:
-        recording = {run: _record(run) for run in runs}
-        if not recording:
-            return
-        for run in recording:
-            run.recorded = True  # before they are: one that ends meanwhile is to be struck out
-        self._recording.update(recording)
-        self._cluster.record_runs(tenure.node, list(recording.values()))
-        self._recording.difference_update(recording)
-
-    def _unrecorded(self) -> list[Run]:
-        """The runs in progress that, as far as we know, are not written down."""
-        return [run for run in self._hub.unfinished() if not run.recorded or run in self._recording]
-
     def _open_instants(self, after: int) -> list[int]:
         """Instants after `after` that have not ended, the earliest among them, but for runs that are written down."""
-        running = [run.scheduled_ms for run in self._unrecorded() if run.scheduled_ms > after]
+        running = [run.scheduled_ms for run in self._written.missing() if run.scheduled_ms > after]
         next_due = self._hub.next_due(after)
         assert self._tenure is not None
         awaited = (max(due, after + 1) for due in self._tenure.awaited.values())
@@ -376,7 +332,7 @@ class Ownership:
         if self._hub.unread():
             return
         self._slots.close(min(self._open_instants(-1), default=ALWAYS) - 1)
-        busy = {run.job.id for run in self._unrecorded()}
+        busy = {run.job.id for run in self._written.missing()}
         ended = [
             job_id
             for job_id, until in islice(tenure.late.items(), LATE_AT_ONCE)
@@ -387,7 +343,7 @@ class Ownership:
     def _close_late(self, tenure: Tenure, job_ids: Iterable[str]) -> None:
         """These jobs' instants that were late are over, or not to be looked after any more."""
         late = {job_id: (tenure.late[job_id], self._hub.due(job_id) or 0) for job_id in job_ids}
-        for some in _portions_of(late, WRITTEN_BACK_AT_ONCE):
+        for some in portions_of(late, WRITTEN_BACK_AT_ONCE):
             self._advance_if_due()
             self._cluster.close_late(some)
             for job_id in some:
@@ -423,7 +379,7 @@ class Ownership:
         free = set(self._cluster.free_slots(tenure.node))
         if free - wanted:  # an attempt to take them may have succeeded, and they are not wanted any more
             self._cluster.give_back_slots(tenure.node, free - wanted)
-        now = self._now()
+        now = self.time.now()
         self._slots.take([number for number in free & wanted if self._slots.may_be_taken(number, now)])
         if names - self._dead:
             self._slots.take_over_runs(list(tenure.slots), names - self._dead)
@@ -434,7 +390,7 @@ class Ownership:
         became of that. Where there is too much to do, it is not waited for."""
         tenure = self._tenure
         assert tenure is not None
-        is_time = self._has_begun_all(tenure) or self._now() > tenure.watermark + LONGEST_HOLD_MS
+        is_time = self._has_begun_all(tenure) or self.time.now() > tenure.watermark + LONGEST_HOLD_MS
         if is_time and not self._admission.taking:
             leaving, self._leaving = self._leaving & tenure.slots.keys(), set()
             self._release(tenure, leaving)
@@ -443,59 +399,13 @@ class Ownership:
         """Whether the hub has handed on, or settled, all that is claimed."""
         undecided = self._hub.next_due(-1)
         is_decided = undecided is None or undecided > tenure.watermark
-        return self._now() > tenure.watermark and is_decided and not self._hub.unread()
+        return self.time.now() > tenure.watermark and is_decided and not self._hub.unread()
 
     def _release(self, tenure: Tenure, numbers: Collection[int]) -> None:
         """Give slots up. What is in progress in them goes on here, and is written down lest a crash lose it."""
-        self._write_down(tenure, (run for run in self._unrecorded() if slot_of(run.job.id) in numbers))
+        self._written.write_those_in(tenure, numbers)
         self._close_late(tenure, [job_id for job_id in tenure.late if slot_of(job_id) in numbers])
         self._slots.release(numbers)
-
-    # -- the net under the feed, and the horizon ----------------------------------------------------------------------
-
-    def _look_for_changes(self) -> None:
-        tenure = self._tenure
-        assert tenure is not None
-        self._rescan_wanted = False
-        for numbers in _portions(tenure.slots):
-            self._advance_if_due()
-            stored = self._cluster.revisions(numbers, tenure.horizon)
-            known = tenure.known(numbers)
-            self._admission.look_at(job_id for job_id, rev in stored.items() if known.get(job_id) != rev)
-            gone = [job_id for job_id in tenure.dormant if slot_of(job_id) in numbers]
-            self._admission.look_at(job_id for job_id in [*known, *gone] if job_id not in stored)
-            self._admission.look_at(self._cluster.requested(numbers))
-
-    def _move_horizon(self) -> None:
-        tenure = self._tenure
-        assert tenure is not None
-        self._write_dormant_back(tenure)
-        horizon = max(tenure.horizon, self._now() + round(self._pace.horizon * 1000))
-        for numbers in _portions(tenure.slots):
-            self._advance_if_due()
-            self._admission.look_at(self._cluster.due_between(numbers, tenure.horizon, horizon))
-        near = (job_id for job_id, each in tenure.dormant.items() if each.due is not None and each.due <= horizon)
-        self._admission.look_at(near)
-        tenure.horizon = horizon
-
-    def _write_dormant_back(self, tenure: Tenure) -> None:
-        """Store when the jobs are due that the hub gave back: then what is stored is right."""
-        busy = {run.job.id for run in self._unrecorded()}  # after a crash, their last instants would not be found
-        later = {
-            job_id: (each.rev, each.due)
-            for job_id, each in tenure.dormant.items()
-            if each.due is not None and job_id not in busy
-        }
-        for job_id in self._write_back(later):
-            dormant = tenure.dormant.get(job_id)
-            if dormant is not None and dormant.due == later[job_id][1] and job_id not in tenure.awaited:
-                del tenure.dormant[job_id]
-
-    def _write_back(self, due: dict[str, tuple[int, int]]) -> Iterator[str]:
-        """Store later next run times, a few at a time: the watermark must not wait for it; those that were stored."""
-        for some in _portions_of(due, WRITTEN_BACK_AT_ONCE):
-            self._advance_if_due()
-            yield from self._cluster.write_back(some)
 
     # -- what people hear ---------------------------------------------------------------------------------------------
 
@@ -523,22 +433,3 @@ def _census(nodes: Iterable[NodeRecord]) -> dict[str, int]:
     present = (node for node in nodes if not node.left)
     states = ("dead" if not node.alive else "draining" if node.draining else "alive" for node in present)
     return {"alive": 0, "draining": 0, "dead": 0, **Counter(states)}
-
-
-def _stands_alone(run: Run, before: int, tenure: Tenure) -> bool:
-    """Whether our watermark says nothing of this run, or it was due before `before`."""
-    ours = slot_of(run.job.id) in tenure.slots
-    return not ours or run.attempt > 1 or run.request is not None or run.scheduled_ms < before
-
-
-def _record(run: Run) -> RunRecord:
-    return RunRecord(run.job.id, slot_of(run.job.id), run.scheduled_ms, run.attempt, run.request)
-
-
-def _portions(slots: Iterable[int]) -> Iterable[list[int]]:
-    numbers = sorted(slots)
-    return (numbers[start : start + 32] for start in range(0, len(numbers), 32))
-
-
-def _portions_of(jobs: dict[str, T], most: int) -> Iterator[dict[str, T]]:
-    return (dict(islice(jobs.items(), start, start + most)) for start in range(0, len(jobs), most))

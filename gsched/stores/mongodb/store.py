@@ -172,7 +172,7 @@ class MongoDBJobStore(
         if heard is None or self._ownership.tenure is None:
             return None
         made, arrived = heard
-        return max(0, self._ownership.time_at(arrived) - made) / 1000
+        return max(0, self._ownership.time.at(arrived) - made) / 1000
 
     def settle(self, run: Run, result: Result) -> None:
         self._aftermath.settle(run, result, self._node())

@@ -1,0 +1,92 @@
+"""Looking for jobs that changed without our hearing of it, or that are due within the horizon by now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from gsched.stores.mongodb.cluster import Cluster
+from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.written_runs import WrittenRuns
+
+T = TypeVar("T")
+
+SLOTS_AT_ONCE = 32
+WRITTEN_BACK_AT_ONCE = 50
+
+
+class Lookout:
+    """The net under the change feed, and the horizon, for one tenure.
+
+    :param keep_alive: called between steps, so that the watermark advances meanwhile
+    :param look_at: told the ids of jobs to look at
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        tenure: Tenure,
+        written: WrittenRuns,
+        keep_alive: Callable[[], None],
+        look_at: Callable[[Iterable[str]], None],
+    ) -> None:
+        self._cluster = cluster
+        self._tenure = tenure
+        self._written = written
+        self._keep_alive = keep_alive
+        self._look_at = look_at
+
+    def look_for_changes(self) -> None:
+        """Compare what the database has with what the hub was told."""
+        tenure = self._tenure
+        for numbers in _portions(tenure.slots):
+            self._keep_alive()
+            stored = self._cluster.revisions(numbers, tenure.horizon)
+            known = tenure.known(numbers)
+            self._look_at(job_id for job_id, rev in stored.items() if known.get(job_id) != rev)
+            gone = [job_id for job_id in tenure.dormant if slot_of(job_id) in numbers]
+            self._look_at(job_id for job_id in [*known, *gone] if job_id not in stored)
+            self._look_at(self._cluster.requested(numbers))
+
+    def move_horizon(self, horizon: int) -> None:
+        """Look at the jobs that are due up to `horizon` (ms) and were not before."""
+        tenure = self._tenure
+        self._write_dormant_back()
+        horizon = max(tenure.horizon, horizon)
+        for numbers in _portions(tenure.slots):
+            self._keep_alive()
+            self._look_at(self._cluster.due_between(numbers, tenure.horizon, horizon))
+        near = (job_id for job_id, each in tenure.dormant.items() if each.due is not None and each.due <= horizon)
+        self._look_at(near)
+        tenure.horizon = horizon
+
+    def _write_dormant_back(self) -> None:
+        """Store when the jobs are due that the hub gave back: then what is stored is right."""
+        tenure = self._tenure
+        busy = {run.job.id for run in self._written.missing()}  # after a crash, their last instants would not be found
+        later = {
+            job_id: (each.rev, each.due)
+            for job_id, each in tenure.dormant.items()
+            if each.due is not None and job_id not in busy
+        }
+        for job_id in self._write_back(later):
+            dormant = tenure.dormant.get(job_id)
+            if dormant is not None and dormant.due == later[job_id][1] and job_id not in tenure.awaited:
+                del tenure.dormant[job_id]
+
+    def _write_back(self, due: dict[str, tuple[int, int]]) -> Iterator[str]:
+        """Store later next run times, a few at a time: the watermark must not wait for it; those that were stored."""
+        for some in portions_of(due, WRITTEN_BACK_AT_ONCE):
+            self._keep_alive()
+            yield from self._cluster.write_back(some)
+
+
+def portions_of(jobs: dict[str, T], most: int) -> Iterator[dict[str, T]]:
+    """So many of them at a time."""
+    return (dict(islice(jobs.items(), start, start + most)) for start in range(0, len(jobs), most))
+
+
+def _portions(slots: Iterable[int]) -> Iterable[list[int]]:
+    numbers = sorted(slots)
+    return (numbers[start : start + SLOTS_AT_ONCE] for start in range(0, len(numbers), SLOTS_AT_ONCE))

@@ -165,6 +165,17 @@ def test_a_store_that_does_not_answer_keeps_nobody_from_starting(app: Path) -> N
             assert "secret" not in json.dumps(runner.lines("store.chosen"))
 
 
+def test_an_application_that_cannot_add_its_jobs_may_try_again_later(tmp_path: Path) -> None:
+    write(tmp_path / "own.py", """
+        from gsched import GeventScheduler, MongoDBJobStore
+        store = MongoDBJobStore("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
+        scheduler = GeventScheduler(jobstores={"default": store})
+        scheduler.add_job(print, "interval", seconds=1, id="x", replace_existing=True)
+        """)  # fmt: skip
+    code, said = run_to_the_end(tmp_path, "-A", "own")
+    assert code == 4 and "Traceback" not in said
+
+
 @pytest.mark.parametrize("url", ["mongodb://a:b:c@host", "nonsense", "mongodb://"])
 def test_a_url_that_cannot_be_right_is_refused(tmp_path: Path, url: str) -> None:
     code, said = run_to_the_end(tmp_path, "--store", url)

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import gsched.errors
-from gsched.errors import ConfigurationError, GschedError
+from gsched.errors import ConfigurationError, GschedError, StoreError
 from gsched.runner.patching import patch
 from gsched.scheduler import GeventScheduler
 
@@ -27,7 +27,8 @@ def load_application(name: str) -> GeventScheduler | None:
 
     Of "package.module" alone it is the only scheduler in there; None if there is none. The process is patched first.
 
-    Raises ConfigurationError, which says what went wrong where, without a traceback of ours.
+    Raises ConfigurationError, which says what went wrong where, without a traceback of ours; StoreError if the
+    application adds jobs to a store that fails.
     """
     patch()
     look_here()
@@ -95,9 +96,11 @@ def _checked(name: str, make: Callable[[], Any]) -> Any:
         raise _failed(name, error) from error
 
 
-def _failed(name: str, error: BaseException) -> ConfigurationError:
+def _failed(name: str, error: BaseException) -> GschedError:
+    """What to raise instead: a store that does not answer stays that, for it may answer the next time."""
     said = f"{type(error).__name__}: {error}" if not isinstance(error, GschedError) else str(error)
-    return ConfigurationError(f"app {name!r}: {said}{_where(error)}")
+    kind = type(error) if isinstance(error, StoreError) else ConfigurationError
+    return kind(f"app {name!r}: {said}{_where(error)}")
 
 
 def _where(error: BaseException) -> str:

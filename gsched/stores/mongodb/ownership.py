@@ -84,7 +84,7 @@ class Ownership:
         self._hub = hub
         self._name = name
         self._pace = pace
-        self.time = ServerTime(cluster.time, clock, hub)
+        self.time = ServerTime(cluster, clock, hub)
         self._wakeup = Event()
         self._told_all = Event()
         self._tenure: Tenure | None = None

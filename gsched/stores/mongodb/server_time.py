@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gsched.clock import Clock
 from gsched.events import EVENT_CLOCK_SKEWED, SchedulerEvent
 from gsched.stores.base import HubSide, StoreTime
+from gsched.stores.mongodb.cluster import Cluster
 
 MOST_SKEW_SECONDS = 0.5
 SLOW_ANSWER_SECONDS = 0.1
 
 
 class ServerTime:
-    """Counts on from the server's time by elapsed time, which nobody can set.
+    """Counts on from the server's time by elapsed time, which nobody can set."""
 
-    :param ask: gives the server's time, ms; may raise StoreError
-    """
-
-    def __init__(self, ask: Callable[[], int], clock: Clock, hub: HubSide) -> None:
-        self._ask = ask
+    def __init__(self, cluster: Cluster, clock: Clock, hub: HubSide) -> None:
+        self._cluster = cluster
         self._clock = clock
         self._hub = hub
         self._base: int | None = None  # the server's time less our monotonic one, ms
@@ -31,9 +27,9 @@ class ServerTime:
         return self._base is not None
 
     def measure(self) -> None:
-        """Ask the server, tell the hub, and report a machine's clock that is off."""
+        """Ask the server, tell the hub, and report a machine's clock that is off. Raises StoreError."""
         before = self._clock.monotonic()
-        server = self._ask()
+        server = self._cluster.time()
         after = self._clock.monotonic()
         if self.is_known and after - before > SLOW_ANSWER_SECONDS:
             return  # half of that could be an error

@@ -22,10 +22,10 @@ from gsched.stores.mongodb.connection import INDEXES as JOB_INDEXES, Connection,
 from gsched.stores.mongodb.mongo_cluster import INDEXES
 from gsched.stores.mongodb.nodes import read_nodes
 from gsched.stores.mongodb.ownership import Pace
+from gsched.stores.mongodb.server_time import MOST_SKEW_SECONDS
 
 _OLDEST_SERVER: Final = (5, 0)
 _STANDALONE: Final = 40573
-_MOST_SKEW_SECONDS: Final = 0.5  # from there on, nodes report clock.skewed
 _STUCK_SECONDS: Final = 5.0  # a watermark that is so far behind the time stands still
 _LONG_DRAIN_SECONDS: Final = 60.0
 _LOOK_AGAIN_SECONDS: Final = 1.5  # what is just being handed over has arrived then
@@ -81,7 +81,7 @@ class MongoDiagnosis:
         server = to_ms(jobs.database.command("hello", codec_options=jobs.codec_options)["localTime"])
         after = self.clock.now_ms()
         skew = ((before + after) / 2 - server) / 1000
-        if abs(skew) - (after - before) / 2000 <= _MOST_SKEW_SECONDS:
+        if abs(skew) - (after - before) / 2000 <= MOST_SKEW_SECONDS:
             yield Finding("clock skew", OK, f"this machine and the server agree within {max(abs(skew), 0.001):.3f} s")
             return
         direction = "ahead of" if skew > 0 else "behind"

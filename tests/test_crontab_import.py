@@ -310,7 +310,7 @@ def test_a_runner_runs_a_crontab_and_reads_it_again_on_hup(runner, tmp_path):
     tab, log, proof = tmp_path / "tab", tmp_path / "log", tmp_path / "proof"
     tab.write_text(f"MAILTO=me\n@reboot echo up >>{proof}; echo hello from cron\n")
     process = runner("--memory", "--crontab", str(tab))
-    wait_for(lambda: "hello from cron" in log.read_text(), log)
+    wait_for(lambda: '"line": "hello from cron"' in log.read_text(), log)  # its output: the job's name has it, too
     assert proof.read_text() == "up\n"
     assert "crontab.doubtful" in log.read_text()
     tab.write_text("* * * * broken\n")

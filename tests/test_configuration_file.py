@@ -169,7 +169,7 @@ def _built_wheel(tmp_path: Path) -> Path:
     for name in ("setup.cfg", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--use-pep517", "--quiet", "--no-deps", "-w", str(tmp_path), str(source)],
+        [sys.executable, "-m", "pip", "wheel", "--use-pep517", "-q", "--no-deps", "-w", str(tmp_path), str(source)],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     if done.returncode and os.environ.get("CI") != "true":

@@ -12,7 +12,7 @@ demo:  ## set up what is missing, then poll 5,000 HTTP endpoints for half a minu
 
 test:  ## set up what is missing, then run all tests
 	@scripts/setup
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	PYTHONHASHSEED=0 $(PYTHON) -m pytest -n 2 --dist loadfile  # both processes name test cases alike, sets included
 
 style:  ## the style of all Python files
 	@scripts/setup

@@ -13,8 +13,8 @@ from command_line import begin, gsched, in_shell, measured, on_terminal
 
 from gsched import errors
 from gsched.cli.app import COMMANDS
-from gsched.cli.exits import CommandFailed, Exit, code_of
 from gsched.cli.lazy import LazyGroup
+from gsched.exits import CommandFailed, Exit, code_of
 from gsched.scheduler import GeventScheduler
 from gsched.stores import MongoDBJobStore
 

@@ -15,7 +15,7 @@ ROOT = Path(gsched.__file__).parent
 # From the ground up. A module may import from layers below its own, and from its own package.
 LAYERS = [
     ["errors"],
-    ["durations", "histogram", "instants", "clock", "slices", "threads", "runtime", "embedded"],
+    ["durations", "exits", "histogram", "instants", "clock", "slices", "threads", "runtime", "embedded"],
     ["triggers"],
     ["funcref"],
     ["job"],
@@ -34,7 +34,8 @@ LAYERS = [
     ["scheduler"],
     ["config", "metrics"],
     ["contrib", "testing"],
-    ["cli", "runner", "web"],
+    ["runner", "web"],
+    ["cli"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gsched.cli.exits import Exit
 from gsched.config import Configuration, settings
+from gsched.exits import Exit
 from gsched.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent

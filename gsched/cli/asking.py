@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from gsched.cli.exits import CommandFailed, Exit
+from gsched.exits import CommandFailed, Exit
 from gsched.web.address import parse_address, shown_address
 
 

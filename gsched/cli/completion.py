@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from gsched.cli.exits import CommandFailed
+from gsched.exits import CommandFailed
 
 _HOW = {
     "bash": 'eval "$(gsched completion bash)"   in ~/.bashrc',

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.output import Column, Output, as_text, output_options
 from gsched.cli.table import print_pairs
+from gsched.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from gsched.triggers import BaseTrigger

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
 from gsched.config.values import duration
 from gsched.errors import ConfigurationError, JobIdConflictError
+from gsched.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from gsched.runner.crontab import Change

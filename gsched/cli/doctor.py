@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.messages import explained
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, one_line, output_options
 from gsched.config import Configuration
 from gsched.errors import GschedError
+from gsched.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from gsched.doctor import Finding

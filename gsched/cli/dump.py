@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from gsched.cli.asking import ask
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.options import configured
 from gsched.config import Configuration
+from gsched.exits import CommandFailed, Exit
 from gsched.web.address import USUAL
 
 

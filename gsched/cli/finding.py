@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from itertools import chain, islice
 from typing import Final
 
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.errors import GschedError
+from gsched.exits import CommandFailed, Exit
 from gsched.handle import JobHandle
 from gsched.scheduler import GeventScheduler
 

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from gsched.cli.asking import ask
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.options import configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
+from gsched.exits import CommandFailed, Exit
 from gsched.web.address import USUAL
 
 COLUMNS = (

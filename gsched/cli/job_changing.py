@@ -9,11 +9,11 @@ import click
 
 from gsched.cli.arguments import JobId, jobstore_option
 from gsched.cli.confirming import confirm, yes_option
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
 from gsched.errors import JobNotFoundError, StoreConflictError
+from gsched.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from gsched.handle import JobHandle

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from gsched.cli.arguments import Duration, job_argument, jobstore_option
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
+from gsched.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from gsched.handle import JobHandle
     from gsched.history import RunInfo
     from gsched.scheduler import GeventScheduler
 
-_LOOK_EVERY_SECONDS = 0.2  # outcomes are written about every two seconds
+_LOOK_EVERY_SECONDS = 0.2
 
 REQUESTED = (Column("run_id", lambda run_id: run_id),)
 ENDED = (

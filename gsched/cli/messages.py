@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gsched.cli.exits import CommandFailed
 from gsched.errors import GschedError, StoreAccessError, StoreUnreachableError
+from gsched.exits import CommandFailed
 
 _TRACEBACKS: Final = "This is a bug in gsched, or in code that it called; gsched -v shows where."
 _LONGEST: Final = 300

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gsched.cli.arguments import Duration, jobstore_option
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
+from gsched.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gsched.cli.arguments import JobId, jobstore_option
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, one_line, output_options
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, JobNotFoundError
+from gsched.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from gsched.history import RunInfo

@@ -9,12 +9,12 @@ import click
 
 from gsched.cli.arguments import jobstore_option
 from gsched.cli.confirming import confirm, yes_option
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.cli.progress import progress
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, InvalidJobError, JobIdConflictError
+from gsched.exits import CommandFailed, Exit
 
 STATISTICS = (
     Column("jobs", lambda found: sum(found.jobs.values())),

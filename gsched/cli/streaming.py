@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.cli.messages import without_noise
 from gsched.cli.output import Column, Output, as_text, one_line
+from gsched.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from gsched.facts import Fact

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import gevent
 
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.config import Configuration
+from gsched.exits import CommandFailed, Exit
 from gsched.runner.building import control_scheduler, data_directory
 from gsched.scheduler import GeventScheduler
 from gsched.stores import MemoryJobStore

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.errors import ConfigurationError
+from gsched.exits import CommandFailed, Exit
 from gsched.runner.logs import runner_log
 
 

@@ -9,11 +9,11 @@ from typing import Any, Final, Protocol
 
 import gevent
 
-from gsched.cli.exits import CommandFailed, Exit
 from gsched.clock import SystemClock
 from gsched.config import Configuration, read_again
 from gsched.errors import ConfigurationError, GschedError, SchedulerNotRunningError, StoreUnreachableError
 from gsched.events import EVENT_NODE_DRAIN_REQUESTED
+from gsched.exits import CommandFailed, Exit
 from gsched.runner.boot import run_reboot_jobs
 from gsched.runner.building import runner_scheduler
 from gsched.runner.file_jobs import FileJobs

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from gsched.cli.exits import Exit
 from gsched.clock import SystemClock
 from gsched.config import Configuration, read_again
 from gsched.errors import ConfigurationError
+from gsched.exits import Exit
 from gsched.runner.children import Child, worst
 from gsched.runner.lifeline import CANCEL, DRAIN, RELOAD, STACKS
 from gsched.runner.logs import configure_logging, runner_log

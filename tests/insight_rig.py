@@ -94,6 +94,7 @@ class Terminal:
             os.environ |= {"TERM": "xterm", "COLUMNS": "120", "LINES": "50", **(env or {})}
             os.execv(command[0], command)
         self.text = ""
+        self._seen = 0  # where what was waited for ends
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -104,9 +105,11 @@ class Terminal:
             pass
 
     def wait_for(self, text: str, seconds: float = LONGEST_SECONDS) -> None:
-        """Until this appears, from now on."""
-        start = len(self.text)
-        wait_until(lambda: text in self.text[start:], f"{text!r} on the terminal: {self.text[-2000:]!r}", seconds)
+        """Until this appears, after what was waited for before: it may have come since."""
+        position = wait_until(
+            lambda: self.text.find(text, self._seen) + 1, f"{text!r} on the terminal: {self.text[-2000:]!r}", seconds
+        )
+        self._seen = position - 1 + len(text)
 
     def interrupt(self) -> int:
         """Ctrl-C: the exit code."""

@@ -8,11 +8,19 @@ from typing import Any
 
 import gevent
 import pytest
+import structlog
 from bench import Bench
 
 from gsched.stores import BaseJobStore, MemoryJobStore
 
 LONGEST_SECONDS = 30.0  # a bound for tests that hang, never a delay
+
+
+@pytest.fixture(autouse=True)
+def structlog_as_it_comes() -> Iterator[None]:
+    """What a test does to structlog ends with it; `capture_logs`, too, leaves it configured, and then we log to it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -334,7 +334,7 @@ def test_many_at_once_leave_neither_processes_nor_descriptors(site):
 
 def children(pid: int) -> list[str]:
     """The command lines of a process's children."""
-    found = subprocess.run(["ps", "--ppid", str(pid), "-o", "args="], capture_output=True, text=True).stdout
+    found = subprocess.run(["ps", "-ww", "--ppid", str(pid), "-o", "args="], capture_output=True, text=True).stdout
     return [line for line in found.splitlines() if not line.startswith("ps ")]
 
 
@@ -374,6 +374,16 @@ def test_a_killed_runner_leaves_nothing_behind(tmp_path):
     runner.kill()
     runner.wait()
     wait_until(lambda: not any(map(is_alive, left)))
+
+
+def test_a_runner_that_is_killed_before_its_guardian_knows_of_a_command_leaves_nothing_behind(tmp_path):
+    proof = tmp_path / "proof"
+    dies = "from gsched.runner import command_process as p; p.guard = lambda pid: (print(pid, flush=True), os._exit(9))"
+    job = f"import os; {dies}; scheduler.add_job(run_command, args=['echo began >{proof}'])"
+    out, error, code = run_program(PROGRAM.format(patched=False, jobs=job, seconds=60))
+    assert code == 9, error
+    wait_until(lambda: not is_alive(int(out)))
+    assert not proof.exists()
 
 
 def test_a_guardian_that_is_killed_is_replaced(tmp_path):

@@ -17,8 +17,7 @@ def lines():
     """What structlog, configured, has written."""
     capture = LogCapture()
     structlog.configure(processors=[merge_contextvars, capture])
-    yield capture.entries
-    structlog.reset_defaults()
+    return capture.entries
 
 
 def named(lines, name):
@@ -144,11 +143,8 @@ def test_a_jobs_own_lines_carry_its_run(lines, bench):
 def test_the_runs_logger_carries_it_without_any_configuration_of_context(bench):
     capture = LogCapture()
     structlog.configure(processors=[capture])
-    try:
-        bench.every(10, lambda: current_run().log.warning("low", left=3), id="job")
-        bench.advance(10)
-    finally:
-        structlog.reset_defaults()
+    bench.every(10, lambda: current_run().log.warning("low", left=3), id="job")
+    bench.advance(10)
     (line,) = named(capture.entries, "low")
     assert (line["job_id"], line["run_id"], line["left"]) == ("job", "job@2026-03-02T12:00:10.000Z", 3)
 

@@ -21,6 +21,9 @@ from gsched.runner.command_groups import guard, unguard
 CHUNK_BYTES: Final = 65_536
 REAP_SECONDS: Final = 0.5  # after KILL; a process that the kernel holds is not waited for longer
 _POLL_SECONDS: Final = 0.02
+# A command begins when its guardian knows of it, and never if this process is killed before: it waits for a line.
+_GATE: Final = 3
+_GATEKEEPER: Final = ("/bin/sh", "-c", f'read -r line <&{_GATE} && exec "$0" "$@" {_GATE}<&-')
 # Python ignores these, or a shell's nohup does; a command expects the defaults.
 _DEFAULT_SIGNALS: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
@@ -46,19 +49,20 @@ class CommandProcess:
         self._descriptors: set[int] = set()
         theirs: list[int] = []
         try:
-            for _ in range(3):
+            for _ in range(4):
                 theirs += os.pipe()
-            stdin, self._stdin, self._stdout, stdout, self._stderr, stderr = theirs
-            self._pid = _spawn(arguments, environment, stdin, stdout, stderr)
+            stdin, self._stdin, self._stdout, stdout, self._stderr, stderr, gate, opener = theirs
+            self._pid = _spawn([*_GATEKEEPER, *arguments], environment, (stdin, stdout, stderr, gate))
         except BaseException:
             self._descriptors.update(theirs)
             self.close()
             raise
         guard(self._pid)
+        os.write(opener, b"\n")
         self._watcher: Any = loop.child(self._pid)
         self._watcher.start(self._on_end, self._watcher)
         self._descriptors = {self._stdin, self._stdout, self._stderr}
-        for descriptor in (stdin, stdout, stderr):
+        for descriptor in (stdin, stdout, stderr, gate, opener):
             os.close(descriptor)
         for descriptor in self._descriptors:
             make_nonblocking(descriptor)
@@ -130,12 +134,12 @@ class CommandProcess:
         self._ended.set(status)
 
 
-def _spawn(arguments: Sequence[str], environment: Mapping[str, str], stdin: int, stdout: int, stderr: int) -> int:
+def _spawn(arguments: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]) -> int:
     pid: int = get_original("os", "posix_spawn")(
         arguments[0],
         arguments,
         environment,
-        file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in enumerate((stdin, stdout, stderr))],
+        file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in enumerate(descriptors)],
         setsid=True,
         setsigmask=(),
         setsigdef=_DEFAULT_SIGNALS,

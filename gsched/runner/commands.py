@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 from collections.abc import Mapping
+from errno import ENOENT
 from typing import Any, Final
 
 import gevent
@@ -50,9 +51,11 @@ def run_command(
     :param max_lines: so many lines of output are logged; of more, and of long lines, what is left out is counted
     :raises CommandFailedError: if the exit status is not 0 or a signal ended it
     :raises ConfigurationError: if the user does not exist, or cannot be changed to
-    :raises OSError: if the shell cannot be run
+    :raises FileNotFoundError: if there is no such shell
     """
     run = current_run()
+    if shutil.which(shell) is None:
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), shell)
     account = _account(user)
     variables = {**_environment(account, user is not None, shell), **_of_run(run), **(env or {})}
     process = CommandProcess(_arguments(command, shell, cwd, account, variables), variables)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+LONGEST_MESSAGE = 2000
+
 
 class GschedError(Exception):
     """Base of all gsched errors."""
@@ -146,3 +148,12 @@ class StoreAccessError(StoreError):
 
 class StoreConflictError(StoreError):
     """Others kept changing the same jobs while they were being changed here; try again."""
+
+
+def message_of(error: BaseException) -> str:
+    """The error's message, shortened to LONGEST_MESSAGE characters and fit to be stored, whatever its `str()` does."""
+    try:
+        message = str(error)
+    except Exception as other:
+        message = f"<its str() raised {type(other).__name__}>"
+    return message[:LONGEST_MESSAGE].encode(errors="replace").decode()

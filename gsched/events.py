@@ -1,24 +1,18 @@
-"""Every event: its code, its name and what it means; the event objects; and the bus that delivers them.
+"""Every event: its code, its name and what it means; and the event objects.
 
 Codes and classes are APScheduler 3's where it has them, so that its users' listeners work.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-import gevent
-from gevent import get_hub
-
+from gsched.errors import message_of
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome, Result, Run, run_id
-from gsched.slices import Slice
-from gsched.threads import thread_ident
 
 
 class EventKind(NamedTuple):
@@ -85,6 +79,8 @@ EVENT_NODE_DIED = _kind(43, "node.died", "warning", "A node was silent for too l
 EVENT_NODE_FENCED = _kind(44, "node.fenced", "warning", "Others took this node for dead; it joins as a new one.")
 EVENT_NODE_DRAIN_REQUESTED = _kind(45, "node.drain_requested", "info", "Somebody asked the node `node` to drain.")
 EVENT_SCHEDULER_DRAINING = _kind(46, "scheduler.draining", "info", "It stops: `running` runs may still end.")
+
+EVENT_LISTENER_STALLED = _kind(48, "listener.stalled", "warning", "A listener is busy with one event for `seconds`.")
 
 EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
 EVENT_ALL: Final = sum(CATALOGUE)
@@ -250,7 +246,7 @@ class JobExecutionEvent(JobEvent):
             "lateness": run.lateness,
             "reason": self.reason,
             "error_type": type(error).__name__ if error else None,
-            "error_message": str(error) if error else None,
+            "error_message": message_of(error) if error else None,
             "traceback": self.traceback,
         }
         return {key: value for key, value in said.items() if value is not None} | self.details
@@ -265,110 +261,3 @@ def _job_fields(job: Job) -> dict[str, Any]:
 
 def _iso(instant: datetime | None) -> str | None:
     return None if instant is None else instant.isoformat(timespec="milliseconds")
-
-
-Listener = Callable[[Any], object]
-
-
-class EventBus:
-    """Delivers events to listeners, in the order in which things happened, in a greenlet of its own.
-
-    Events may be emitted in any thread; they are delivered in the one that called `attach`, and wait until then. A
-    slow listener delays other listeners, never a run; one that raises is reported and the others still hear. At most
-    `limit` events wait; what comes on top is counted and reported as one event.
-    """
-
-    def __init__(self, limit: int = 100_000) -> None:
-        self.mask = 0  # what somebody listens to: whoever emits often looks here first
-        self.dropped = 0
-        self.failures = 0
-        self._limit = limit
-        self._unreported_drops = 0
-        self._listeners: list[tuple[Listener, int]] = []
-        self._queue: deque[SchedulerEvent] = deque()
-        self._delivery: gevent.Greenlet | None = None
-        self._thread: int | None = None  # the one that delivers
-
-    def attach(self) -> None:
-        """Deliver in the calling thread from now on."""
-        if self._thread != thread_ident():
-            self._thread, self._loop, self._delivery = thread_ident(), get_hub().loop, None
-        self._ensure_delivery()
-
-    def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
-        """Call `callback(event)` for each event whose code is in `mask`."""
-        self._listeners = [*self._listeners, (callback, mask)]
-        self._refresh_mask()
-
-    def remove_listener(self, callback: Listener) -> None:
-        """Stop calling `callback`; nothing happens if it does not listen."""
-        self._listeners = [(known, mask) for known, mask in self._listeners if known != callback]
-        self._refresh_mask()
-
-    def _refresh_mask(self) -> None:
-        self.mask = 0
-        for _, mask in self._listeners:
-            self.mask |= mask
-
-    def emit(self, event: SchedulerEvent) -> None:
-        """Queue an event for its listeners; returns at once."""
-        if not event.code & self.mask:
-            return
-        if len(self._queue) >= self._limit:
-            self.dropped += 1
-            self._unreported_drops += 1
-            return
-        self._queue.append(event)
-        if self._delivery is None and self._thread is not None:
-            if thread_ident() == self._thread:
-                self._delivery = gevent.spawn(self._deliver)
-            else:
-                self._loop.run_callback_threadsafe(self._ensure_delivery)
-
-    def _ensure_delivery(self) -> None:
-        if self._queue and self._delivery is None:
-            self._delivery = gevent.spawn(self._deliver)
-
-    def flush(self, timeout_seconds: float) -> None:
-        """Wait until all that was emitted is delivered, at most so long. A listener must not wait for itself."""
-        delivery = self._delivery
-        if delivery is not None and delivery is not gevent.getcurrent():
-            delivery.join(timeout_seconds)
-
-    def at_rest(self) -> bool:
-        """Whether everything emitted so far is delivered."""
-        return self._delivery is None and not (self._queue and self._thread is not None)
-
-    def _deliver(self) -> None:
-        pace = Slice()
-        try:
-            while self._queue or self._unreported_drops:
-                self._call_listeners(self._queue.popleft() if self._queue else self._take_drops())
-                pace.breathe()
-        finally:
-            self._delivery = None
-
-    def _take_drops(self) -> SchedulerEvent:
-        count, self._unreported_drops = self._unreported_drops, 0
-        return SchedulerEvent(EVENT_EVENTS_DROPPED, count=count)
-
-    def _call_listeners(self, event: SchedulerEvent) -> None:
-        for callback, mask in self._listeners:
-            if event.code & mask:
-                try:
-                    callback(event)
-                except BaseException as error:  # SystemExit in a listener must not end the program either
-                    self._report(callback, event, error)
-
-    def _report(self, callback: Listener, event: SchedulerEvent, error: BaseException) -> None:
-        self.failures += 1
-        if event.code != EVENT_LISTENER_FAILED:  # else a failing listener would hear of itself for ever
-            self.emit(
-                SchedulerEvent(
-                    EVENT_LISTENER_FAILED,
-                    listener=getattr(callback, "__qualname__", repr(callback)),
-                    event_name=event.name,
-                    error_type=type(error).__name__,
-                    error_message=str(error),
-                )
-            )

@@ -16,8 +16,9 @@ from gevent.event import Event
 
 from gsched import events
 from gsched.activity import MOST_DUE
+from gsched.bus import EventBus
 from gsched.clock import Clock
-from gsched.events import EventBus, JobEvent, JobExecutionEvent, JobSubmissionEvent, SchedulerEvent
+from gsched.events import JobEvent, JobExecutionEvent, JobSubmissionEvent, SchedulerEvent
 from gsched.executors import BaseExecutor
 from gsched.figures import Figures
 from gsched.job import Job

@@ -11,10 +11,11 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from gsched import events
+from gsched.bus import EventBus, Listener
 from gsched.clock import Clock, SystemClock
 from gsched.durations import as_seconds
 from gsched.errors import ConfigurationError, InvalidJobError, SchedulerAlreadyRunningError
-from gsched.events import EVENT_ALL, EventBus, Listener, SchedulerEvent
+from gsched.events import EVENT_ALL, SchedulerEvent
 from gsched.executors import BaseExecutor
 from gsched.funcref import AllowedFunctions
 from gsched.hub import Hub

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Final
 
-from gsched.errors import ConfigurationError
+from gsched.errors import ConfigurationError, message_of
 from gsched.history import RUNNING, JobFigures, RunInfo, RunQuery
 from gsched.instants import from_ms
 from gsched.job import Job
@@ -19,7 +19,6 @@ from gsched.planning import Span
 from gsched.run import Outcome, Result, Run, run_id
 
 LONG_RUN_MS: Final = 3000
-_LONGEST_MESSAGE: Final = 2000
 _LONGEST_TRACEBACK: Final = 8000
 _MOST_FRAMES: Final = 50
 _MOST_LINKS: Final = 10  # errors that caused each other
@@ -222,15 +221,6 @@ def _last_lines(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         lines += [f"  | {type(each).__qualname__}: {message_of(each)}" for each in error.exceptions[:_MOST_LINKS]]
     return "\n".join(lines) + "\n"
-
-
-def message_of(error: BaseException) -> str:
-    """The error's message, shortened and fit to be stored."""
-    try:
-        message = str(error)
-    except Exception as other:
-        message = f"<its str() raised {type(other).__name__}>"
-    return message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
 
 
 class Tally:

@@ -105,7 +105,7 @@ class GeventScheduler(Insight):
         self._home = HomeThread()
         self._stopping, self._paused = False, paused
         self._finished.clear()
-        self._bus.attach()
+        self._bus.attach(self._clock)
         self._watchdog = Watchdog(self.blocked_hub_after, self._bus.emit)
         hub = self._hub = Hub(self._clock, self._bus, self.summary_every)
         self._greenlet = hub.start(paused)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import apscheduler.events
 import gevent
 import pytest
+from gevent.event import Event
 
 import gsched
 from gsched import (
@@ -21,7 +22,9 @@ from gsched import (
     current_run,
     events,
 )
-from gsched.events import CATALOGUE, EventBus, SchedulerEvent
+from gsched.bus import EventBus
+from gsched.events import CATALOGUE, SchedulerEvent
+from gsched.testing import ManualClock
 
 CONSTANTS = {name: value for name, value in vars(events).items() if name.startswith("EVENT_")}
 
@@ -171,7 +174,7 @@ def test_removing_a_listener_that_does_not_listen_does_no_harm(bench):
 
 
 def delivered(bus: EventBus) -> None:
-    bus.attach()
+    bus.attach(ManualClock())
     with gevent.Timeout(5):
         while not bus.at_rest():
             gevent.sleep(0)
@@ -200,7 +203,89 @@ def test_events_wait_until_the_bus_has_a_thread():
 def test_what_nobody_listens_to_is_not_kept():
     bus = EventBus()
     bus.emit(SchedulerEvent(events.EVENT_SUMMARY))
-    assert (bus.mask, len(bus._queue)) == (0, 0)
+    heard = []
+    bus.add_listener(heard.append)
+    delivered(bus)
+    assert heard == []
+
+
+class SlowListener:
+    """Listens to one event until it is let go on."""
+
+    def __init__(self):
+        self.heard = []
+        self.gate = Event()
+
+    def __call__(self, event):
+        self.gate.wait()
+        self.heard.append(event)
+
+
+def test_a_listener_that_hangs_keeps_nobody_else_from_hearing():
+    bus, slow, heard = EventBus(), SlowListener(), []
+    bus.add_listener(slow)
+    bus.add_listener(heard.append)
+    bus.attach(ManualClock())
+    for number in range(3):
+        bus.emit(SchedulerEvent(events.EVENT_STORE_FAILED, number=number))
+    gevent.sleep(0)
+    assert ([event.number for event in heard], slow.heard) == ([0, 1, 2], [])
+    slow.gate.set()
+    delivered(bus)
+    assert [event.number for event in slow.heard] == [0, 1, 2]
+
+
+def test_a_listener_that_is_busy_for_long_while_others_wait_is_reported_once():
+    bus, clock, slow, stalled = EventBus(), ManualClock(), SlowListener(), []
+    bus.add_listener(slow, events.EVENT_SUMMARY)
+    bus.add_listener(stalled.append, events.EVENT_LISTENER_STALLED)
+    bus.attach(clock)
+    for _ in range(4):
+        bus.emit(SchedulerEvent(events.EVENT_SUMMARY))
+        gevent.sleep(0)
+        clock.skip(6000)
+    slow.gate.set()
+    delivered(bus)
+    assert [event.seconds for event in stalled] == [12.0]
+
+
+def test_a_listener_that_is_removed_hears_nothing_more_not_even_what_waits():
+    bus, heard = EventBus(), []
+    bus.add_listener(heard.append)
+    bus.attach(ManualClock())
+    bus.emit(SchedulerEvent(events.EVENT_SUMMARY))
+    bus.remove_listener(heard.append)
+    delivered(bus)
+    gevent.sleep(0)
+    assert heard == []
+
+
+def test_who_listens_too_slowly_loses_events_and_others_do_not():
+    bus, slow, heard = EventBus(limit=3), SlowListener(), []
+    bus.add_listener(slow)
+    bus.add_listener(heard.append)
+    bus.attach(ManualClock())
+    for number in range(6):
+        bus.emit(SchedulerEvent(events.EVENT_STORE_FAILED, number=number))
+        gevent.sleep(0)
+    slow.gate.set()
+    delivered(bus)
+    assert [event.number for event in heard] == [*range(6)]
+    assert [event.number for event in slow.heard[:-1]] == [0, 1, 2, 3]
+    assert (slow.heard[-1].name, slow.heard[-1].count, bus.dropped) == ("events.dropped", 2, 2)
+
+
+def test_an_error_that_cannot_say_what_it_is_loses_no_event(bench):
+    class Speechless(Exception):
+        def __str__(self):
+            raise IndexError
+
+    def fail():
+        raise Speechless
+
+    bench.add(fail)
+    bench.settle()
+    assert bench.driver.of(EVENT_JOB_ERROR)[0].fields()["error_message"] == "<its str() raised IndexError>"
 
 
 # -- inside a run ---------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ LAYERS = [
     ["run"],
     ["planning"],
     ["timetable", "events", "document", "history", "records", "explanation", "nodes", "doctor"],
-    ["facts", "activity"],
+    ["facts", "activity", "bus"],
     ["executors", "stores"],
     ["figures", "lane", "log", "watchdog"],
     ["hub", "vitals", "health"],

@@ -24,15 +24,14 @@ _MASKS: Final = {
     "none": events.EVENT_ALL & ~_RUNS,
 }
 
-logging.getLogger("gsched").addHandler(logging.NullHandler())
-
 
 class LogSink:
     """A listener that writes events as structured log lines, the event's name as message.
 
     Lines go to structlog if the application has configured it, else to the standard library's logger `gsched`; this is
-    looked up at every line, for libraries start before logging is set up. Of a job's warnings about runs the
-    first is written, then one a minute with how many were `suppressed`.
+    looked up at every line, for libraries start before logging is set up. Where nobody has configured logging either,
+    Python writes warnings and errors to standard error: a job that fails is never silent.
+    Of a job's warnings about runs the first is written, then one a minute with how many were `suppressed`.
 
     :param scheduler: the scheduler's name, a key of every line
     :param run_events: which lines about runs to write: "all", "failures" or "none"

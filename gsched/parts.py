@@ -205,6 +205,11 @@ class Parts:
         self._bus.emit(SchedulerEvent(events.EVENT_JOBSTORE_REMOVED, alias))
 
     @property
+    def clock(self) -> Clock:
+        """The clock by which it works."""
+        return self._clock
+
+    @property
     def executors(self) -> Mapping[str, BaseExecutor]:
         """The executors by alias, as they are now."""
         return MappingProxyType(self._executors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
@@ -19,10 +20,13 @@ from gsched.threads import thread_ident
 _start_thread = get_original("_thread", "start_new_thread")
 _allocate_lock = get_original("_thread", "allocate_lock")
 _STACK_FRAMES = 20
+_TOO_LONG = 10  # times the limit: then the loop may never turn again, and with it no event would ever be delivered
 
 
 class Watchdog:
     """Emits `hub.blocked` with seconds, job and stack when the event loop did not turn for `limit_seconds`.
+
+    That is when it turns again. One that has not after ten times as long is reported on standard error meanwhile.
 
     A timer in the loop notes that it turns; a native thread looks at the note, and takes the stack when it is old.
     gevent's own monitor does the same by tracing every switch of greenlets, which made no-op runs a fifth slower.
@@ -69,11 +73,23 @@ class Watchdog:
     def _watch(self) -> None:
         """In a native thread: only plain Python here, no gevent."""
         assert self._limit is not None
+        reported = 0.0  # when the loop had turned last before that
         while not self._stopped.acquire(timeout=self._period):
-            if time.monotonic() - self._turned > self._limit + self._period and self._caught is None:
+            held, frame = time.monotonic() - self._turned, None
+            if held > self._limit + self._period:
                 frame = sys._current_frames().get(self._ident)
-                if frame is not None:
-                    self._caught = _describe(frame)
+            if frame is None:
+                continue
+            if self._caught is None:
+                self._caught = _describe(frame)
+            if held > self._limit * _TOO_LONG and reported != self._turned:
+                reported = self._turned
+                _write_out(held, frame)
+
+
+def _write_out(held: float, frame: FrameType) -> None:
+    said = "".join(f"\n{key}: {value}" for key, value in _describe(frame).items())
+    os.write(2, f"gsched: gevent's hub has been blocked for {held:.1f} s{said}".encode(errors="replace"))
 
 
 def _describe(frame: FrameType) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def test_settings_may_come_by_dotted_keys_as_in_apschedulers_documentation():
         {
             "apscheduler.jobstores.default": {"type": "memory"},
             "apscheduler.executors.default": {"class": "gsched.executors:ThreadPoolExecutor", "max_workers": 20},
-            "apscheduler.executors.pool": {"type": "processpool", "max_workers": 5},
+            "apscheduler.executors.pool": {"type": "processpool", "max_workers": "5"},
             "apscheduler.job_defaults.coalesce": "false",
             "apscheduler.job_defaults.max_instances": "3",
             "apscheduler.timezone": "UTC",

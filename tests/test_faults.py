@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import time
 
 import gevent
@@ -377,6 +380,26 @@ def test_code_that_holds_the_event_loop_and_is_no_job_is_shown_too():
     scheduler.shutdown()
     assert "job_id" not in blocked[0].details
     assert "in hog" in blocked[0].stack
+
+
+def test_an_event_loop_that_never_turns_again_is_reported_on_standard_error():
+    program = """
+        from gsched import GeventScheduler
+        def hog():
+            while True:
+                pass
+        scheduler = GeventScheduler(blocked_hub_after=0.05)
+        scheduler.add_job(hog, id="hog")
+        scheduler.run_forever()
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    with gevent.Timeout(20):
+        said = next(line for line in process.stderr if "blocked for" in line)
+        process.kill()
+        stack = process.stderr.read()
+    assert said.startswith("gsched: gevent's hub has been blocked for ")
+    assert "job_id: hog" in stack and "in hog" in stack
 
 
 def test_the_clock_is_watched(bench):

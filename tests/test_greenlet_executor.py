@@ -154,7 +154,7 @@ def test_a_stray_switch_does_not_disturb_a_parked_worker(narrow: Rig) -> None:
     assert narrow.finish(gevent.getcurrent).value is parked
 
 
-def test_a_timeout_left_behind_does_not_disturb_the_next_run(narrow: Rig) -> None:
+def test_a_timeout_left_behind_does_not_disturb_a_worker_that_waits(narrow: Rig) -> None:
     parked = narrow.finish(lambda: (gevent.Timeout(0.001).start(), gevent.getcurrent())[1]).value
     gevent.joinall([parked], timeout=WAIT_SECONDS)
     assert parked.dead
@@ -226,7 +226,7 @@ def test_the_next_run_begins_when_one_is_finished_by_the_owner(narrow: Rig) -> N
     narrow.wait(lambda: len(narrow.finished) == 51)
 
 
-@pytest.mark.parametrize("settings", [{"size": 0}, {"size": True}, {"size": "5"}, {"max_waiting": -1}])
+@pytest.mark.parametrize("settings", [{"size": 0}, {"size": True}, {"size": "x"}, {"size": "-5"}, {"max_waiting": -1}])
 def test_a_size_that_cannot_work_is_refused_by_name(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(settings))):
         GreenletPoolExecutor(**settings)

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import structlog
+from programs import run_program
 from structlog.contextvars import merge_contextvars
 from structlog.testing import LogCapture
 
@@ -185,5 +186,20 @@ def test_lines_below_the_loggers_level_are_not_made(bench, caplog):
 
 
 def test_the_library_configures_no_logging():
-    assert [type(handler) for handler in logging.getLogger("gsched").handlers] == [logging.NullHandler]
+    assert logging.getLogger("gsched").handlers == []
     assert logging.getLogger("gsched").level == logging.NOTSET
+
+
+def test_a_job_that_fails_is_seen_where_nobody_has_configured_logging():
+    program = """
+        import gevent
+        from gsched import GeventScheduler
+        scheduler = GeventScheduler()
+        scheduler.add_job(lambda: 1 / 0, id="divide")
+        scheduler.start()
+        gevent.sleep(0.1)
+        scheduler.shutdown()
+    """
+    _, error, code = run_program(program)
+    assert code == 0
+    assert "run.failed" in error and "job_id='divide'" in error and "ZeroDivisionError: division by zero" in error

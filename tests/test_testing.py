@@ -12,7 +12,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from gsched import EVENT_JOB_EXECUTED, GeventScheduler, GreenletPoolExecutor
+from gsched import EVENT_JOB_EXECUTED, ConfigurationError, GeventScheduler, GreenletPoolExecutor
 from gsched.events import JobExecutionEvent, JobSubmissionEvent
 from gsched.job import Job
 from gsched.testing import Driver, ManualClock, mismatches
@@ -331,3 +331,8 @@ def test_chance_brings_about_every_outcome(make_bench):
         chaos.calm_down()
         seen |= {outcome for outcomes in chaos.recorded.values() for _, outcome in outcomes}
     assert seen == {"succeeded", "failed", "timed_out", "cancelled", "missed", "skipped", "coalesced"}
+
+
+def test_a_driver_refuses_a_scheduler_that_has_another_clock():
+    with pytest.raises(ConfigurationError, match=r"make it with GeventScheduler\(clock=clock\)"):
+        Driver(GeventScheduler(), ManualClock())

@@ -36,12 +36,8 @@ class BaseExecutor(ABC):
     _size_setting = "size"  # what users of the subclass call it
 
     def __init__(self, size: int, max_waiting: int = 100_000) -> None:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ConfigurationError(f"{self._size_setting}: expected a whole number from 1, got {size!r}")
-        if isinstance(max_waiting, bool) or not isinstance(max_waiting, int) or max_waiting < 0:
-            raise ConfigurationError(f"max_waiting: expected a whole number from 0, got {max_waiting!r}")
-        self.size = size
-        self.max_waiting = max_waiting
+        self.size = _whole_number(size, self._size_setting, 1)
+        self.max_waiting = _whole_number(max_waiting, "max_waiting", 0)
         self.abandoned = 0  # workers given up so far, because their runs would not stop
         self._queue: deque[Run] = deque()
         self._executing: set[Run] = set()
@@ -228,3 +224,11 @@ def refuse_pool_kwargs(pool_kwargs: Mapping[str, Any] | None) -> None:
 def succeeded(value: Any) -> Result:
     """The result of a function that returned `value`."""
     return SUCCEEDED_WITH_NONE if value is None else Result(Outcome.SUCCEEDED, value)
+
+
+def _whole_number(value: object, setting: str, least: int) -> int:
+    """A number of at least `least`; settings files write it as text, too."""
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise ConfigurationError(f"{setting}: expected a whole number from {least}, got {value!r}")
+    return number

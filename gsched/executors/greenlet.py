@@ -15,7 +15,8 @@ class GreenletPoolExecutor(BaseExecutor):
     """Executes runs in a bounded pool of greenlets that are kept and used again.
 
     A parked worker is switched to, which costs a twentieth of spawning one. Each run gets a fresh contextvars context;
-    greenlet-local values stay with the worker, as thread-local ones do in a thread pool.
+    greenlet-local values stay with the worker, as thread-local ones do in a thread pool. So does a gevent.Timeout
+    that a job starts and leaves behind, and hits a later run: use it in a `with` block.
 
     :param size: runs at once
     :param max_waiting: runs that may wait for a worker on top of these

@@ -8,6 +8,7 @@ from typing import Any
 
 import gevent
 
+from gsched.errors import ConfigurationError
 from gsched.events import (
     CATALOGUE,
     EVENT_ALL,
@@ -34,9 +35,12 @@ class Driver:
 
     :param scheduler: a scheduler that was made with `clock`
     :param mask: which events to keep in `events`
+    :raises ConfigurationError: if the scheduler has another clock: then nothing would ever be due
     """
 
     def __init__(self, scheduler: GeventScheduler, clock: ManualClock, mask: int = EVENT_ALL) -> None:
+        if scheduler.clock is not clock:
+            raise ConfigurationError("the scheduler has another clock: make it with GeventScheduler(clock=clock)")
         self.scheduler = scheduler
         self.clock = clock
         self.events: list[Any] = []

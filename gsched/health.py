@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from gsched.stores.report import StoreReport
@@ -69,8 +70,10 @@ def health_of(vitals: Vitals, draining: bool = False) -> Health:
 
 
 def _hub(vitals: Vitals) -> Check:
-    stuck = vitals.stuck > STUCK_SECONDS
-    return Check("hub", not stuck, f"the hub greenlet had no turn for {vitals.stuck:.0f} s" if stuck else "it turns")
+    if vitals.stuck <= STUCK_SECONDS:
+        return Check("hub", True, "it turns")
+    what = "was killed" if vitals.stuck == inf else f"had no turn for {vitals.stuck:.0f} s"
+    return Check("hub", False, f"the hub greenlet {what}")
 
 
 def _readiness(vitals: Vitals, draining: bool) -> Iterator[Check]:

@@ -5,19 +5,21 @@ wake -> read the inbox -> settle what has ended -> take what is due and claimed 
 
 from __future__ import annotations
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
 import gevent
-from gevent import get_hub
+from gevent import GreenletExit, get_hub
 from gevent.event import Event
 
 from gsched import events
 from gsched.activity import MOST_DUE
 from gsched.bus import EventBus
 from gsched.clock import Clock
+from gsched.errors import message_of
 from gsched.events import JobEvent, JobExecutionEvent, JobSubmissionEvent, SchedulerEvent
 from gsched.executors import BaseExecutor
 from gsched.figures import Figures
@@ -43,6 +45,7 @@ from gsched.stores.base import (
 from gsched.threads import thread_ident
 
 CLOCK_JUMP_MS = 500
+RETRY_SECONDS = 0.1  # after a turn that failed
 _SOON_MS = 60_000
 
 
@@ -50,8 +53,8 @@ class Hub:
     """Runs the jobs of any number of stores on any number of executors, in one greenlet.
 
     Stores post messages, executors return runs; both are queued and handled here, so that nothing else touches the
-    timetables. It works in slices of milliseconds and lets everybody else have a turn in between. No error in a
-    trigger, a store, an executor or a listener ends it.
+    timetables. It works in slices of milliseconds and lets everybody else have a turn in between. Nothing that a
+    trigger, a store, an executor or a listener raises ends it; if somebody kills it, that is reported, and it is dead.
     """
 
     def __init__(self, clock: Clock, bus: EventBus, summary_every: float | None) -> None:
@@ -69,9 +72,11 @@ class Hub:
         self._served = Event()
         self._paused = False
         self._finishing = False  # nothing more is claimed
+        self._failed = False  # the last turn did
         self._stopping = False
         self.in_progress = 0  # runs that were submitted and have not been settled
         self.asleep = False  # waiting for the clock or a wake-up
+        self.dead = False  # killed by somebody
         self.figures = Figures()
         self.ticked = 0.0  # monotonic time at the end of the last slice, for health checks
 
@@ -87,7 +92,15 @@ class Hub:
         self.ticked = self._clock.monotonic()
         greenlet = gevent.spawn(self._run)
         greenlet.name = "gsched-hub"
+        greenlet.link(self._on_end)
         return greenlet
+
+    def _on_end(self, greenlet: gevent.Greenlet) -> None:
+        if not self._stopping:  # somebody has killed it: nobody shall wait for what it will not do
+            self.dead = True
+            self._served.set()
+            self._idle.set()
+            self._bus.emit(SchedulerEvent(events.EVENT_HUB_DIED))
 
     def add_executor(self, alias: str, executor: BaseExecutor) -> None:
         """Let jobs run on `executor`; those parked for want of it are healed."""
@@ -168,7 +181,9 @@ class Hub:
             executor.forked()
 
     def stuck_seconds(self) -> float:
-        """For how long the hub greenlet should have had a turn, and has not."""
+        """For how long the hub greenlet should have had a turn, and has not; for ever if it was killed."""
+        if self.dead:
+            return float("inf")
         asleep = self._clock.longest_sleep if self.asleep else 0.0
         return max(0.0, self._clock.monotonic() - self.ticked - asleep)
 
@@ -198,15 +213,34 @@ class Hub:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wakeup.clear()  # before looking, so that a wake-up while we look is kept
-            pace = Slice(self._tick)
-            self._read_inbox(pace)
-            self._settle_ended(pace)
-            self._check_clock()
-            self._serve(pace)
-            self._summarize()
-            pace.end()
-            self._sleep()
+            try:
+                self._turn()
+            except GreenletExit:
+                return
+            except BaseException as error:
+                self._report_failure(error)
+
+    def _turn(self) -> None:
+        if self._failed:
+            gevent.sleep(RETRY_SECONDS)
+            self._failed = False
+        self._wakeup.clear()  # before looking, so that a wake-up while we look is kept
+        pace = Slice(self._tick)
+        self._read_inbox(pace)
+        self._settle_ended(pace)
+        self._check_clock()
+        self._serve(pace)
+        self._summarize()
+        pace.end()
+        self._sleep()
+
+    def _report_failure(self, error: BaseException) -> None:
+        """A turn failed: a fault of ours, or a gevent.Timeout that somebody's trigger, store or executor left here."""
+        if _was_interrupt(error):
+            return
+        self._failed = True
+        said = {"error_type": type(error).__name__, "error_message": message_of(error)}
+        self._bus.emit(SchedulerEvent(events.EVENT_HUB_FAILED, **said, traceback=traceback.format_exc()))
 
     def _tick(self, seconds: float) -> None:
         """A slice of work took so long."""
@@ -223,9 +257,11 @@ class Hub:
             return
         timer = self._clock.call_later(seconds, self._wakeup.set)
         self.asleep = True
-        self._wakeup.wait()
-        self.asleep = False
-        timer.cancel()
+        try:
+            self._wakeup.wait()
+        finally:
+            self.asleep = False
+            timer.cancel()
 
     def _seconds_to_go(self, lane: Lane) -> float:
         due = lane.next_due(self._clock)
@@ -343,14 +379,19 @@ class Hub:
             return
         try:
             starts, spans, next_due, waits = plan(job, due, min(until, entry.until), entry.running)
-        except Exception as error:  # a user's trigger may raise anything
-            self._park(entry, due, f"its trigger raised {error!r}")
+        except BaseException as error:  # a user's trigger may raise anything
+            if _was_interrupt(error):
+                lane.timetable.add(entry, due)
+            else:
+                self._park(entry, due, f"its trigger raised {error!r}")
             return
-        for span in spans:
-            self._settle_span(lane, job, span)
-        for instant in starts:
-            self._submit(entry, Run(job, instant, self, entry, entry.fence))
-        self._schedule_next(entry, next_due, waits)
+        try:
+            for span in spans:
+                self._settle_span(lane, job, span)
+            for instant in starts:
+                self._submit(entry, Run(job, instant, self, entry, entry.fence))
+        finally:
+            self._schedule_next(entry, next_due, waits)
 
     def _schedule_next(self, entry: Entry, next_due: int | None, waits: bool) -> None:
         lane = entry.lane
@@ -377,7 +418,8 @@ class Hub:
             self._bus.emit(JobSubmissionEvent(events.EVENT_JOB_SUBMITTED, run.job, span))
         try:
             self._executors[run.job.executor].submit(run)
-        except Exception as error:  # an executor of the user's own may raise anything
+        except BaseException as error:  # an executor of the user's own may raise anything
+            _was_interrupt(error)
             self.run_finished(run, Result(Outcome.FAILED, error=error))
 
     def _park(self, entry: Entry, due: int, reason: str) -> None:
@@ -434,7 +476,7 @@ class Hub:
         self.in_progress -= 1
         try:  # not by _tell_store: this is done for every run
             entry.lane.store.settle(run, result)
-        except Exception as error:
+        except BaseException as error:
             self._report_store(error)
         self.figures.count(run, result)
         succeeded = result.outcome is Outcome.SUCCEEDED
@@ -462,11 +504,13 @@ class Hub:
     def _tell_store(self, tell: Callable[..., None], *said: Any) -> None:
         try:
             tell(*said)
-        except Exception as error:
+        except BaseException as error:
             self._report_store(error)
 
-    def _report_store(self, error: Exception) -> None:
-        said = {"error_type": type(error).__name__, "error_message": str(error)}
+    def _report_store(self, error: BaseException) -> None:
+        if _was_interrupt(error):
+            return
+        said = {"error_type": type(error).__name__, "error_message": message_of(error)}
         self._bus.emit(SchedulerEvent(events.EVENT_STORE_FAILED, **said))
 
     # -- now and then ---------------------------------------------------------------------------------------------
@@ -487,6 +531,14 @@ class Hub:
             self._next_summary = now + self._summary_every
             said = self.figures.summary()
             self._bus.emit(SchedulerEvent(events.EVENT_SUMMARY, running=self.in_progress, **said))
+
+
+def _was_interrupt(error: BaseException) -> bool:
+    """Whether it is a Ctrl-C, which may find the program anywhere: then it is raised in the main greenlet."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    get_hub().loop.run_callback(get_hub().handle_system_error, type(error), error)
+    return True
 
 
 class _StoreSide:

@@ -227,8 +227,11 @@ class GeventScheduler(Insight):
 
     @property
     def running(self) -> bool:
-        """Whether it was started, and not shut down; paused counts as running."""
-        return self._hub is not None and not self._stopping
+        """Whether it was started, and not shut down; paused counts as running.
+
+        After somebody has killed its hub greenlet it is not running: shut it down and start it again.
+        """
+        return self._hub is not None and not self._stopping and not self._hub.dead
 
     @property
     def state(self) -> int:

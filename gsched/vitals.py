@@ -34,7 +34,7 @@ class Vitals:
     :ivar stores: job stores by alias
     :ivar dropped: events that listeners were too slow for
     :ivar listener_errors: how often listeners raised
-    :ivar stuck: seconds for which the hub greenlet should have had a turn and has not
+    :ivar stuck: seconds for which the hub greenlet should have had a turn and has not; infinite if it was killed
     :ivar blocked: how often code held gevent's hub for too long
     :ivar figures: what became of runs; None while it is stopped
     :ivar in_progress: runs that execute or wait for a worker

@@ -10,6 +10,7 @@ import time
 import gevent
 import pytest
 from gevent import GreenletExit
+from programs import run_program
 
 from gsched import (
     EVENT_HUB_BLOCKED,
@@ -36,6 +37,11 @@ def assert_sound(bench):
     bench.advance(1)
     job.remove()
     assert bench.ran == [(bench.elapsed, "sound")]
+
+
+# KeyboardInterrupt is Ctrl-C's: see below.
+ERRORS = [ZeroDivisionError("no idea"), SystemExit(3), GreenletExit(), gevent.Timeout(5)]
+any_error = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 
 
 # -- jobs -----------------------------------------------------------------------------------------------------------
@@ -178,26 +184,31 @@ def test_a_job_may_shut_the_scheduler_down(bench):
 
 
 class Moody(IntervalTrigger):
-    """Raises once it is asked for what comes after `limit`."""
+    """Raises `error` once it is asked for what comes after `limit`."""
 
-    __slots__ = ("limit",)
+    __slots__ = ("error", "limit")
 
     def __setattr__(self, name, value):
         object.__setattr__(self, name, value)
 
     def next_ms(self, after):
         if after >= getattr(self, "limit", 1 << 62):
-            raise ZeroDivisionError("no idea")
+            raise self.error
         return super().next_ms(after)
 
 
-def test_a_trigger_that_raises_parks_its_job_with_the_reason(bench):
+def moody(limit, error=ERRORS[0]):
     trigger = Moody(seconds=10, start_date="2026-03-02 12:00:10", timezone="UTC")
-    trigger.limit = bench.at(20)
-    bench.add(None, trigger, id="moody")
+    trigger.limit, trigger.error = limit, error
+    return trigger
+
+
+@any_error
+def test_a_trigger_that_raises_parks_its_job_with_the_reason(bench, error):
+    bench.add(None, moody(bench.at(20), error), id="moody")
     bench.advance(45)
     assert bench.ran == [10]
-    assert [event.reason for event in bench.events("job.parked")] == ["its trigger raised ZeroDivisionError('no idea')"]
+    assert [event.reason for event in bench.events("job.parked")] == [f"its trigger raised {error!r}"]
     job = bench.scheduler.get_job("moody")
     assert (job.state, job.next_run_time) == ("parked", None)
     assert bench.ids(state="parked") == ["moody"]
@@ -205,10 +216,8 @@ def test_a_trigger_that_raises_parks_its_job_with_the_reason(bench):
 
 
 def test_a_trigger_that_raises_when_it_is_added_is_the_callers_error(bench):
-    trigger = Moody(seconds=10, start_date="2026-03-02 12:00:10", timezone="UTC")
-    trigger.limit = 0
     with pytest.raises(ZeroDivisionError):
-        bench.add(None, trigger)
+        bench.add(None, moody(limit=0))
     assert bench.ids() == []
     assert_sound(bench)
 
@@ -283,17 +292,20 @@ def test_a_listener_may_be_removed_and_add_another(bench):
 
 class Forgetful(MemoryJobStore):
     def settle(self, run, result):
-        raise OSError("disk full")
+        raise self.error
 
     def settle_span(self, job, span):
-        raise OSError("disk full")
+        raise self.error
 
     def exhaust(self, job):
-        raise OSError("disk full")
+        raise self.error
 
 
-def test_a_store_that_raises_is_reported_and_the_hub_lives(make_bench):
-    bench = make_bench(jobstores={"default": Forgetful()}).start()
+@any_error
+def test_a_store_that_raises_is_reported_and_the_hub_lives(make_bench, error):
+    store = Forgetful()
+    store.error = error
+    bench = make_bench(jobstores={"default": store}).start()
     bench.every(10, id="job")
     bench.add(id="once")
     bench.advance(20)
@@ -301,21 +313,25 @@ def test_a_store_that_raises_is_reported_and_the_hub_lives(make_bench):
     bench.scheduler.wake()
     bench.settle()
     assert bench.ran == [0, 10, 20, 70]
-    assert {event.error_message for event in bench.events("store.failed")} == {"disk full"}
+    said = {(event.error_type, event.error_message) for event in bench.events("store.failed")}
+    assert said == {(type(error).__name__, str(error))}
     assert bench.names().count("run.succeeded") == 4
     assert_sound(bench)
 
 
 class Reluctant(GreenletPoolExecutor):
     def submit(self, run):
-        raise OSError("no more workers")
+        raise self.error
 
 
-def test_an_executor_that_raises_fails_the_run_and_the_hub_lives(make_bench):
-    bench = make_bench(executors={"reluctant": Reluctant()}).start()
+@any_error
+def test_an_executor_that_raises_fails_the_run_and_the_hub_lives(make_bench, error):
+    executor = Reluctant()
+    executor.error = error
+    bench = make_bench(executors={"reluctant": executor}).start()
     job = bench.every(10, executor="reluctant", id="job")
     bench.advance(20)
-    assert [str(event.exception) for event in bench.events("run.failed")] == ["no more workers"] * 2
+    assert [event.exception for event in bench.events("run.failed")] == [error] * 2
     assert bench.ledger.problems(job.definition, bench.at(10), bench.at(20)) == []
     assert_sound(bench)
 
@@ -340,6 +356,85 @@ def test_a_run_that_waited_beyond_its_grace_time_is_missed(make_bench):
     assert [(event.job_id, event.reason) for event in bench.events("run.missed")] == [("strict", "waited")]
     assert bench.ran == [0]
     assert_sound(bench)
+
+
+# -- the hub greenlet -----------------------------------------------------------------------------------------------
+
+
+class Littering(IntervalTrigger):
+    """Leaves a Timeout behind, where it will hit the hub greenlet."""
+
+    def next_ms(self, after):
+        gevent.Timeout.start_new(0.001)
+        return super().next_ms(after)
+
+
+def test_a_timeout_that_hits_the_hub_greenlet_is_reported_and_it_goes_on(bench):
+    trigger = Littering(seconds=10, start_date="2026-03-02 12:00:10", timezone="UTC")
+    with gevent.Timeout(10):
+        try:
+            bench.add(None, trigger, id="litter")  # calls it here, too
+            gevent.sleep(1)
+        except gevent.Timeout as timeout:
+            assert timeout.seconds == 0.001
+        bench.advance(20)
+        while not bench.events("hub.failed"):
+            gevent.sleep(0.001)
+    assert {event.error_type for event in bench.events("hub.failed")} == {"Timeout"}
+    assert bench.ran == [10, 20]
+    bench.scheduler.remove_job("litter")
+    gevent.sleep(0.2)  # real time: until the last Timeout has gone off, and the hub greenlet works again
+    assert_sound(bench)
+
+
+def test_a_hub_greenlet_that_somebody_kills_is_reported_and_nobody_waits_for_it(bench):
+    bench.every(10, bench.wait, id="job")
+    bench.advance(10)
+    bench.scheduler._greenlet.kill()
+    with gevent.Timeout(5):
+        while not bench.events("hub.died"):
+            gevent.sleep(0)
+        assert (bench.scheduler.running, bench.scheduler.health().live) == (False, False)
+        assert [check.what for check in bench.scheduler.health().failing()] == ["the hub greenlet was killed"]
+        bench.gate.set()
+        bench.scheduler.shutdown()
+    bench.start()
+    assert_sound(bench)
+
+
+def test_ctrl_c_that_finds_the_program_in_the_hub_greenlet_is_the_main_greenlets_and_costs_no_instant():
+    program = """
+        import gevent
+        from gsched import EVENT_JOB_EXECUTED, GeventScheduler, IntervalTrigger, MemoryJobStore
+
+        class Interrupted(IntervalTrigger):
+            calls = 0
+            def next_ms(self, after):
+                Interrupted.calls += 1
+                if Interrupted.calls == 4:
+                    raise KeyboardInterrupt
+                return super().next_ms(after)
+
+        class Store(MemoryJobStore):
+            def settle(self, run, result):
+                if len(ran) == 6:
+                    raise KeyboardInterrupt
+
+        ran = []
+        scheduler = GeventScheduler(jobstores={"default": Store()})
+        scheduler.add_job(lambda: ran.append(1), Interrupted(seconds=0.01))
+        interrupts = 0
+        scheduler.start()
+        while len(ran) < 10:
+            try:
+                gevent.sleep(0.01)
+            except KeyboardInterrupt:
+                interrupts += 1
+        scheduler.shutdown()
+        print(interrupts, scheduler.running)
+    """
+    out, error, code = run_program(program)
+    assert (out, code) == ("2 False\n", 0), error
 
 
 # -- the event loop -------------------------------------------------------------------------------------------------

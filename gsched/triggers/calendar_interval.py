@@ -129,7 +129,7 @@ class CalendarIntervalTrigger(FrozenTrigger):
     def anchored(self, at: int) -> CalendarIntervalTrigger:
         """With its phase set so that the day of `at` (ms) is due; the bounds stay."""
         day = date.fromordinal(self._local_day(at) + EPOCH_DAY)
-        return CalendarIntervalTrigger(**{**self.fields(), "anchor": day, "timezone": self.timezone})
+        return type(self)(**{**self.fields(), "anchor": day, "timezone": self.timezone})
 
     def begun(self, at: int) -> tuple[CalendarIntervalTrigger, int | None]:
         """Without a start date and an anchor the dates are counted from the day of `at`."""

@@ -89,7 +89,7 @@ class IntervalTrigger(BoundedTrigger):
 
     def anchored(self, at: int) -> IntervalTrigger:
         """With its phase set so that `at` (ms) is due; the bounds stay."""
-        trigger = object.__new__(IntervalTrigger)
+        trigger = object.__new__(type(self))  # a subclass stays one
         trigger.timezone, trigger.jitter_ms = self.timezone, self.jitter_ms
         trigger._start, trigger._end, trigger._period, trigger._anchor = self._start, self._end, self._period, at
         trigger._set_phase()

@@ -166,3 +166,11 @@ def test_it_is_immutable_and_small():
         del trigger.timezone
     own = sum(sys.getsizeof(value) for value in (trigger._anchor, trigger._phase, trigger._first, trigger._period))
     assert sys.getsizeof(trigger) + own < 250
+
+
+def test_a_subclass_stays_one_when_its_phase_is_set():
+    class Twice(IntervalTrigger):
+        pass
+
+    assert type(Twice(seconds=10).anchored(5000)) is Twice
+    assert type(Twice(seconds=10).begun(5000)[0]) is Twice

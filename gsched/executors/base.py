@@ -136,6 +136,10 @@ class BaseExecutor(ABC):
     def _abandon(self, run: Run) -> None:
         """The run would not stop, and is about to be reported as ended: replace its worker."""
 
+    def _time_of(self, run: Run) -> int:
+        """Now, ms, in the time that scheduled the run, which may be a store's own. In whatever thread."""
+        return self._clock.now_ms() + run.clock_offset
+
     def _finish(self, run: Run, result: Result) -> None:
         """The worker is free: take the run off the books, tell its owner, let the next one begin.
 
@@ -145,7 +149,7 @@ class BaseExecutor(ABC):
             return
         self._executing.remove(run)
         if run.finished_ms is None:  # else its thread noted it
-            run.finished_ms = self._clock.now_ms() + run.clock_offset
+            run.finished_ms = self._time_of(run)
         if run.interruption is not None:
             result = run.interruption.conclude(result)
         run.owner.run_finished(run, result)
@@ -190,7 +194,7 @@ class BaseExecutor(ABC):
         self._drain()
 
     def _too_late(self, run: Run, grace_ms: int) -> bool:
-        if self._clock.now_ms() + run.clock_offset - run.scheduled_ms <= grace_ms:
+        if self._time_of(run) - run.scheduled_ms <= grace_ms:
             return False
         run.owner.run_finished(run, Result(Outcome.MISSED, reason="waited"))
         return True
@@ -200,7 +204,7 @@ class BaseExecutor(ABC):
     def _started(self, run: Run) -> None:
         """Note that `run` begins now, and watch over its timeout."""
         if run.started_ms is None:  # else its thread noted it
-            run.started_ms = self._clock.now_ms() + run.clock_offset
+            run.started_ms = self._time_of(run)
         if run.job.timeout_seconds is not None:
             self._interruption(run).begin_after(run.job.timeout_seconds)
         run.owner.run_started(run)

@@ -16,7 +16,7 @@ from gevent import get_hub
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
-from gsched.run import Outcome, Result, Run, run_id
+from gsched.run import Outcome, Reason, Result, Run, run_id
 from gsched.slices import Slice
 from gsched.threads import thread_ident
 
@@ -73,7 +73,7 @@ EVENT_CLOCK_SKEWED = _kind(31, "clock.skewed", "warning", "The wall clock jumped
 EVENT_LISTENER_FAILED = _kind(32, "listener.failed", "error", "A listener raised.")
 EVENT_SUMMARY = _kind(33, "runs.summary", "info", "What happened since the last summary.")
 EVENT_EVENTS_DROPPED = _kind(34, "events.dropped", "warning", "Listeners were too slow; `count` events are missing.")
-EVENT_STORE_FAILED = _kind(35, "store.failed", "error", "A store raised; what it was told may be missing from it.")
+EVENT_STORE_FAILED = _kind(35, "store.failed", "error", "The store `alias` raised; it may lack what it was told.")
 EVENT_STORE_CONNECTED = _kind(36, "store.connected", "info", "The store answers (again).")
 EVENT_STORE_DISCONNECTED = _kind(37, "store.disconnected", "warning", "The store does not answer; nothing is claimed.")
 EVENT_FEED_OPENED = _kind(38, "feed.opened", "info", "Changes made by other processes are heard of at once.")
@@ -85,6 +85,7 @@ EVENT_NODE_DIED = _kind(43, "node.died", "warning", "A node was silent for too l
 EVENT_NODE_FENCED = _kind(44, "node.fenced", "warning", "Others took this node for dead; it joins as a new one.")
 EVENT_NODE_DRAIN_REQUESTED = _kind(45, "node.drain_requested", "info", "Somebody asked the node `node` to drain.")
 EVENT_SCHEDULER_DRAINING = _kind(46, "scheduler.draining", "info", "It stops: `running` runs may still end.")
+EVENT_EXECUTOR_FAILED = _kind(47, "executor.failed", "error", "The executor `alias` raised when it was let go.")
 
 EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
 EVENT_ALL: Final = sum(CATALOGUE)
@@ -103,7 +104,7 @@ _CODE_OF_OUTCOME: Final = {
 
 def code_of(outcome: Outcome, reason: str | None = None) -> int:
     """The code of the event that reports an outcome."""
-    return EVENT_JOB_MAX_INSTANCES if reason == "max_instances" else _CODE_OF_OUTCOME[outcome]
+    return EVENT_JOB_MAX_INSTANCES if reason == Reason.MAX_INSTANCES else _CODE_OF_OUTCOME[outcome]
 
 
 class SchedulerEvent:
@@ -249,11 +250,15 @@ class JobExecutionEvent(JobEvent):
             "duration": run.duration if self.result else None,
             "lateness": run.lateness,
             "reason": self.reason,
-            "error_type": type(error).__name__ if error else None,
-            "error_message": str(error) if error else None,
+            **(error_fields(error) if error else {}),
             "traceback": self.traceback,
         }
         return {key: value for key, value in said.items() if value is not None} | self.details
+
+
+def error_fields(error: BaseException) -> dict[str, str]:
+    """What an event says of an error."""
+    return {"error_type": type(error).__name__, "error_message": str(error)}
 
 
 def _job_fields(job: Job) -> dict[str, Any]:
@@ -368,7 +373,6 @@ class EventBus:
                     EVENT_LISTENER_FAILED,
                     listener=getattr(callback, "__qualname__", repr(callback)),
                     event_name=event.name,
-                    error_type=type(error).__name__,
-                    error_message=str(error),
+                    **error_fields(error),
                 )
             )

@@ -25,7 +25,7 @@ class RunInfo:
     """What became of a run, or of due instants that ended without one. Times are aware UTC datetimes.
 
     :ivar outcome: one of `Outcome`, or "running" for a run that is written down and has not ended
-    :ivar reason: why, where there is one: "max_instances", "pool_full" ...
+    :ivar reason: why, where there is one: see `gsched.run.Reason`
     :ivar scheduled_at: when it was due; of several instants the first
     :ivar until: of instants that ended together without a run: all from `scheduled_at` up to, not including, this; else
         None

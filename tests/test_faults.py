@@ -298,7 +298,8 @@ def test_a_store_that_raises_is_reported_and_the_hub_lives(make_bench):
     bench.scheduler.wake()
     bench.settle()
     assert bench.ran == [0, 10, 20, 70]
-    assert {event.error_message for event in bench.events("store.failed")} == {"disk full"}
+    said = {(event.alias, event.error_type, event.error_message) for event in bench.events("store.failed")}
+    assert said == {("default", "OSError", "disk full")}
     assert bench.names().count("run.succeeded") == 4
     assert_sound(bench)
 

@@ -24,7 +24,7 @@ LAYERS = [
     ["timetable", "events", "document", "history", "records", "explanation", "nodes", "doctor"],
     ["facts", "activity"],
     ["executors", "stores"],
-    ["figures", "lane", "log", "watchdog"],
+    ["figures", "lane", "log", "store_side", "reporter", "watchdog"],
     ["hub", "vitals", "health"],
     ["parts", "handle"],
     ["json_items"],

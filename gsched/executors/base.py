@@ -12,7 +12,7 @@ from gevent import get_hub
 from gsched.clock import Clock
 from gsched.errors import ConfigurationError, RunCancelled
 from gsched.executors.interruption import Interruption
-from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run, log_reads_context
+from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Reason, Result, Run, log_reads_context
 from gsched.slices import Slice
 
 _SOON = 1e-6  # seconds: a timer, so that the event loop serves I/O before the next slice
@@ -33,6 +33,7 @@ class BaseExecutor(ABC):
     :param max_waiting: runs that may wait on top, at least 0
     """
 
+    alias: str  # under which its scheduler has it
     _size_setting = "size"  # what users of the subclass call it
 
     def __init__(self, size: int, max_waiting: int = 100_000) -> None:
@@ -84,7 +85,7 @@ class BaseExecutor(ABC):
     def submit(self, run: Run) -> None:
         """Execute `run` as soon as a worker is free."""
         if len(self._executing) + len(self._queue) >= self.size + self.max_waiting:
-            run.owner.run_finished(run, Result(Outcome.SKIPPED, reason="pool_full"))
+            run.owner.run_finished(run, Result(Outcome.SKIPPED, reason=Reason.POOL_FULL))
             return
         self._queue.append(run)
         if not self._draining:
@@ -196,7 +197,7 @@ class BaseExecutor(ABC):
     def _too_late(self, run: Run, grace_ms: int) -> bool:
         if self._time_of(run) - run.scheduled_ms <= grace_ms:
             return False
-        run.owner.run_finished(run, Result(Outcome.MISSED, reason="waited"))
+        run.owner.run_finished(run, Result(Outcome.MISSED, reason=Reason.WAITED))
         return True
 
     # -- timeouts and cancellation ----------------------------------------------------------------------------
@@ -219,7 +220,7 @@ class BaseExecutor(ABC):
         self.abandoned += 1
         run.cancelled = True
         self._abandon(run)
-        self._finish(run, Result(Outcome.FAILED, reason="abandoned"))
+        self._finish(run, Result(Outcome.FAILED, reason=Reason.ABANDONED))
 
 
 def refuse_pool_kwargs(pool_kwargs: Mapping[str, Any] | None) -> None:

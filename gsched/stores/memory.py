@@ -14,7 +14,7 @@ from gsched.instants import from_ms
 from gsched.job import Job, replacement
 from gsched.planning import Span
 from gsched.records import LONG_RUN_MS, Keeping, Record, Tally
-from gsched.run import Outcome, Result, Run
+from gsched.run import Outcome, Reason, Result, Run
 from gsched.stores.base import (
     ALWAYS,
     STATES,
@@ -292,7 +292,7 @@ class MemoryJobStore(BaseJobStore):
         if stored is not None and same_instants(stored, job) and not stored.paused:
             self._forget(job.id)
             if self._hub is not None:
-                self._hub.emit(JobEvent(EVENT_JOB_REMOVED, job, reason="trigger_ended"))
+                self._hub.emit(JobEvent(EVENT_JOB_REMOVED, job, reason=Reason.TRIGGER_ENDED))
 
     def park(self, job: Job, reason: str | None) -> None:
         stored = self._jobs.get(job.id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -22,6 +21,7 @@ from gsched.hub import Hub
 from gsched.instants import as_timezone
 from gsched.job import CallChecker, Job, checked_options
 from gsched.log import RUN_EVENTS, LogSink
+from gsched.spelling import did_you_mean
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
 
 EXECUTORS: Final = {
@@ -338,5 +338,4 @@ def _modules(value: Any) -> list[str]:
 
 
 def _unknown(what: str, name: object, known: Iterable[str]) -> str:
-    near = get_close_matches(str(name), list(known), n=1)
-    return f"{what} {name!r} is unknown" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f"{what} {name!r} is unknown{did_you_mean(name, known)}"

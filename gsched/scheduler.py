@@ -17,10 +17,10 @@ from gsched.executors import GreenletPoolExecutor
 from gsched.executors.interruption import GRACE_SECONDS
 from gsched.health import Health, health_of
 from gsched.hub import Hub
-from gsched.insight import Insight
 from gsched.run import Run, inside_run_of
 from gsched.stores import MemoryJobStore
 from gsched.threads import HomeThread
+from gsched.verbs.insight import Insight
 from gsched.vitals import Pool, Vitals
 from gsched.watchdog import Watchdog
 

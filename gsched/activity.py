@@ -46,17 +46,11 @@ class Period:
 
     def late(self, share: float) -> float | None:
         """The lateness in seconds within which this share of the runs began; None if there were none."""
-        return _percentile(self.lateness, share)
+        return Histogram.of(self.lateness).percentile(share)
 
     def long(self, share: float) -> float | None:
         """The duration in seconds within which this share of the runs ended; None if there were none."""
-        return _percentile(self.duration, share)
-
-
-def _percentile(counts: tuple[int, ...], share: float) -> float | None:
-    histogram = Histogram()
-    histogram.counts = list(counts)
-    return histogram.percentile(share)
+        return Histogram.of(self.duration).percentile(share)
 
 
 def together(periods: Iterable[Period]) -> Period:

@@ -10,13 +10,13 @@ import gevent
 from gevent import get_hub
 
 from gsched.clock import Clock
-from gsched.errors import message_of
 from gsched.events import (
     EVENT_ALL,
     EVENT_EVENTS_DROPPED,
     EVENT_LISTENER_FAILED,
     EVENT_LISTENER_STALLED,
     SchedulerEvent,
+    error_fields,
 )
 from gsched.slices import Slice
 from gsched.threads import thread_ident
@@ -195,8 +195,7 @@ class _Mailbox:
         except BaseException as error:  # SystemExit in a listener must not end the program either
             self.failures += 1
             if event.code != EVENT_LISTENER_FAILED:  # else a failing listener would hear of itself for ever
-                said = {"error_type": type(error).__name__, "error_message": message_of(error)}
-                self._say(EVENT_LISTENER_FAILED, event_name=event.name, **said)
+                self._say(EVENT_LISTENER_FAILED, event_name=event.name, **error_fields(error))
         finally:
             self._busy_since = None
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from gevent import get_hub
+
+_JUMP_MS: Final = 500
 
 
 class Timer(Protocol):
@@ -60,3 +62,20 @@ class _LoopTimer:
     def cancel(self) -> None:
         self._watcher.stop()
         self._watcher.close()
+
+
+class JumpWatch:
+    """Notices that the wall clock was set: it moved, and the monotonic one did not."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = self._offset_now()
+
+    def look(self) -> float:
+        """By how many seconds the wall clock jumped since the last look; 0 for half a second and less."""
+        before, self._offset = self._offset, self._offset_now()
+        jump = self._offset - before
+        return round(jump / 1000, 3) if abs(jump) > _JUMP_MS else 0.0
+
+    def _offset_now(self) -> float:
+        return self._clock.now_ms() - self._clock.monotonic() * 1000

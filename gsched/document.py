@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 from gsched.errors import FuncRefError, GschedError, InvalidJobError
 from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms, to_ms
-from gsched.job import NOTHING, OPTIONS, CallChecker, Job, checked_text, name_of
+from gsched.job import NOTHING, OPTIONS, CallChecker, Job, checked_flag, checked_text, name_of
 from gsched.triggers import BaseTrigger
 from gsched.triggers.registry import trigger_fields, trigger_from_fields
 
@@ -110,11 +110,6 @@ def changed_fields(old: Job, new: Job) -> dict[str, Any]:
 
 
 # -- reading ----------------------------------------------------------------------------------------------------
-
-
-def job_from_document(document: Mapping[str, Any], allowed: AllowedFunctions, jobstore: str) -> Job:
-    """The job that a document describes; one that cannot be understood is parked. See DocumentReader."""
-    return DocumentReader(allowed, jobstore).read(document)
 
 
 class DocumentReader:
@@ -275,7 +270,7 @@ _OWN: Final[_Readers] = {
 _SHARED: Final[_Readers] = {
     **{key: OPTIONS[key] for key in ("misfire_grace_time", "coalesce", "max_instances", "timeout", "recover")},
     "executor": ("executor", _text),
-    "paused": ("paused", OPTIONS["coalesce"][1]),
+    "paused": ("paused", checked_flag),
 }
 _shared_values = itemgetter(*_SHARED)
 

@@ -12,7 +12,7 @@ from gsched.errors import message_of
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
-from gsched.run import Outcome, Result, Run, run_id
+from gsched.run import Outcome, Reason, Result, Run, run_id
 
 
 class EventKind(NamedTuple):
@@ -67,7 +67,7 @@ EVENT_CLOCK_SKEWED = _kind(31, "clock.skewed", "warning", "The wall clock jumped
 EVENT_LISTENER_FAILED = _kind(32, "listener.failed", "error", "A listener raised.")
 EVENT_SUMMARY = _kind(33, "runs.summary", "info", "What happened since the last summary.")
 EVENT_EVENTS_DROPPED = _kind(34, "events.dropped", "warning", "Listeners were too slow; `count` events are missing.")
-EVENT_STORE_FAILED = _kind(35, "store.failed", "error", "A store raised; what it was told may be missing from it.")
+EVENT_STORE_FAILED = _kind(35, "store.failed", "error", "The store `alias` raised; it may lack what it was told.")
 EVENT_STORE_CONNECTED = _kind(36, "store.connected", "info", "The store answers (again).")
 EVENT_STORE_DISCONNECTED = _kind(37, "store.disconnected", "warning", "The store does not answer; nothing is claimed.")
 EVENT_FEED_OPENED = _kind(38, "feed.opened", "info", "Changes made by other processes are heard of at once.")
@@ -79,7 +79,7 @@ EVENT_NODE_DIED = _kind(43, "node.died", "warning", "A node was silent for too l
 EVENT_NODE_FENCED = _kind(44, "node.fenced", "warning", "Others took this node for dead; it joins as a new one.")
 EVENT_NODE_DRAIN_REQUESTED = _kind(45, "node.drain_requested", "info", "Somebody asked the node `node` to drain.")
 EVENT_SCHEDULER_DRAINING = _kind(46, "scheduler.draining", "info", "It stops: `running` runs may still end.")
-
+EVENT_EXECUTOR_FAILED = _kind(47, "executor.failed", "error", "The executor `alias` raised when it was let go.")
 EVENT_LISTENER_STALLED = _kind(48, "listener.stalled", "warning", "A listener is busy with one event for `seconds`.")
 EVENT_HUB_FAILED = _kind(49, "hub.failed", "error", "A turn of the hub greenlet failed; it goes on.")
 EVENT_HUB_DIED = _kind(50, "hub.died", "error", "Somebody killed the hub greenlet: nothing runs any more; restart.")
@@ -101,7 +101,7 @@ _CODE_OF_OUTCOME: Final = {
 
 def code_of(outcome: Outcome, reason: str | None = None) -> int:
     """The code of the event that reports an outcome."""
-    return EVENT_JOB_MAX_INSTANCES if reason == "max_instances" else _CODE_OF_OUTCOME[outcome]
+    return EVENT_JOB_MAX_INSTANCES if reason == Reason.MAX_INSTANCES else _CODE_OF_OUTCOME[outcome]
 
 
 class SchedulerEvent:
@@ -247,11 +247,15 @@ class JobExecutionEvent(JobEvent):
             "duration": run.duration if self.result else None,
             "lateness": run.lateness,
             "reason": self.reason,
-            "error_type": type(error).__name__ if error else None,
-            "error_message": message_of(error) if error else None,
+            **(error_fields(error) if error else {}),
             "traceback": self.traceback,
         }
         return {key: value for key, value in said.items() if value is not None} | self.details
+
+
+def error_fields(error: BaseException) -> dict[str, str]:
+    """What an event says of an error."""
+    return {"error_type": type(error).__name__, "error_message": message_of(error)}
 
 
 def _job_fields(job: Job) -> dict[str, Any]:

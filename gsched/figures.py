@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Collection
 from typing import Any, Final
 
+from gsched.activity import MOST_DUE
+from gsched.clock import Clock
+from gsched.executors import BaseExecutor
 from gsched.histogram import BUCKETS, Histogram
 from gsched.job import Job
+from gsched.lane import Lane
 from gsched.planning import Span
 from gsched.run import Outcome, Result, Run
 
@@ -15,6 +20,7 @@ OTHER: Final = "other"  # stands for the tags, and the reasons, beyond the most 
 MOST_TAGS: Final = 100
 MOST_REASONS: Final = 20
 
+_SOON_MS: Final = 60_000
 _SLICES: Final = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 25, 50, 100, 250, 1000)  # milliseconds
 
 
@@ -97,8 +103,7 @@ class Figures:
 
     def summary(self) -> dict[str, Any]:
         """What happened since the last summary; a new period begins."""
-        recent = Histogram()
-        recent.counts = [now - before for now, before in zip(self.lateness.counts, self._lateness_before)]
+        recent = Histogram.of(now - before for now, before in zip(self.lateness.counts, self._lateness_before))
         said: dict[str, Any] = {
             str(outcome): count - self._outcomes_before[outcome] for outcome, count in self.outcomes.items()
         }
@@ -107,6 +112,24 @@ class Figures:
             said["slowest_job"], said["slowest_duration"] = self._slowest.job.id, self._slowest.duration
         self._start_period()
         return said
+
+
+def activity_of(
+    figures: Figures, running: int, executors: Collection[BaseExecutor], lanes: Collection[Lane], clock: Clock
+) -> dict[str, Any]:
+    """What a scheduler did since its start (outcomes, by_tag, lateness, duration), and is doing (running, waiting,
+    pool_size, due_soon), in plain values."""
+    due_soon = sum(lane.due_within(_SOON_MS, clock, MOST_DUE) for lane in lanes)
+    return {
+        "outcomes": {str(outcome): count for outcome, count in figures.outcomes.items()},
+        "by_tag": {tag: {str(o): n for o, n in counts.items() if n} for tag, counts in figures.by_tag.items()},
+        "lateness": list(figures.lateness.counts),
+        "duration": list(figures.duration.counts),
+        "running": running,
+        "waiting": sum(executor.waiting for executor in executors),
+        "pool_size": sum(executor.size for executor in executors),
+        "due_soon": min(due_soon, MOST_DUE),
+    }
 
 
 def _tag_of(job: Job) -> str:

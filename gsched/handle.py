@@ -4,14 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.triggers import BaseTrigger
 
-if TYPE_CHECKING:
-    from gsched.verbs import JobVerbs
+
+class JobActions(Protocol):
+    """The scheduler's verbs that a handle calls; see GeventScheduler."""
+
+    def modify_job(self, job_id: str, jobstore: str | None = None, **changes: Any) -> JobHandle: ...
+
+    def reschedule_job(
+        self, job_id: str, jobstore: str | None = None, trigger: BaseTrigger | str | None = None, **trigger_args: Any
+    ) -> JobHandle: ...
+
+    def pause_job(self, job_id: str, jobstore: str | None = None) -> JobHandle: ...
+
+    def resume_job(self, job_id: str, jobstore: str | None = None) -> JobHandle: ...
+
+    def remove_job(self, job_id: str, jobstore: str | None = None) -> None: ...
+
+    def run_job(self, job_id: str, jobstore: str | None = None) -> str: ...
+
+    def cancel_runs(self, job_id: str, jobstore: str | None = None) -> int: ...
+
+    def running_count(self, job_id: str, jobstore: str = "default") -> int: ...
+
+    def is_pending(self, jobstore: str) -> bool: ...
+
+    def now_ms(self) -> int: ...
 
 
 class JobHandle:
@@ -22,7 +45,7 @@ class JobHandle:
 
     __slots__ = ("_scheduler", "definition")
 
-    def __init__(self, scheduler: JobVerbs, definition: Job) -> None:
+    def __init__(self, scheduler: JobActions, definition: Job) -> None:
         self._scheduler = scheduler
         self.definition = definition
 
@@ -118,6 +141,20 @@ class JobHandle:
         return self.definition.timeout_seconds
 
     @property
+    def recover(self) -> bool:
+        """Whether what was in progress runs again after a crash."""
+        return self.definition.recover
+
+    @property
+    def paused(self) -> bool:
+        return self.definition.paused
+
+    @property
+    def parked(self) -> str | None:
+        """Why the job cannot be run; None if it can."""
+        return self.definition.parked
+
+    @property
     def tags(self) -> tuple[str, ...]:
         return self.definition.tags
 
@@ -144,7 +181,7 @@ class JobHandle:
 
     def __str__(self) -> str:
         due = self.next_run_time
-        when = "paused" if self.definition.paused else f"next run at: {due:%Y-%m-%d %H:%M:%S %Z}" if due else "ended"
+        when = "paused" if self.paused else f"next run at: {due:%Y-%m-%d %H:%M:%S %Z}" if due else "ended"
         return f"{self.name} (trigger: {self.trigger}, {when})"
 
     def __repr__(self) -> str:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
-from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
 from gsched.durations import as_ms
 from gsched.errors import ConfigurationError
 from gsched.instants import as_instant, to_ms
 from gsched.run import Outcome
+from gsched.spelling import did_you_mean
 
 T = TypeVar("T")
 RUNNING: Final = "running"  # stands where the outcome will be
@@ -25,7 +25,7 @@ class RunInfo:
     """What became of a run, or of due instants that ended without one. Times are aware UTC datetimes.
 
     :ivar outcome: one of `Outcome`, or "running" for a run that is written down and has not ended
-    :ivar reason: why, where there is one: "max_instances", "pool_full" ...
+    :ivar reason: why, where there is one: see `gsched.run.Reason`
     :ivar scheduled_at: when it was due; of several instants the first
     :ivar until: of instants that ended together without a run: all from `scheduled_at` up to, not including, this; else
         None
@@ -111,8 +111,7 @@ class RunQuery:
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigurationError(f"{what}: expected a whole number from {least}, got {value!r}")
         if self.outcome is not None and self.outcome not in OUTCOMES:
-            near = get_close_matches(str(self.outcome), OUTCOMES, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else f"; it is one of {', '.join(OUTCOMES)}"
+            meant = did_you_mean(self.outcome, OUTCOMES) or f"; it is one of {', '.join(OUTCOMES)}"
             raise ConfigurationError(f"outcome: {self.outcome!r} is unknown{meant}")
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise ConfigurationError("since: must be before until")

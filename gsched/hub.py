@@ -5,9 +5,9 @@ wake -> read the inbox -> settle what has ended -> take what is due and claimed 
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,18 +16,18 @@ from gevent import GreenletExit, get_hub
 from gevent.event import Event
 
 from gsched import events
-from gsched.activity import MOST_DUE
 from gsched.bus import EventBus
 from gsched.clock import Clock
-from gsched.errors import message_of
-from gsched.events import JobEvent, JobExecutionEvent, JobSubmissionEvent, SchedulerEvent
-from gsched.executors import BaseExecutor
-from gsched.figures import Figures
+from gsched.events import JobExecutionEvent, JobSubmissionEvent, SchedulerEvent
+from gsched.executors.collection import Executors
+from gsched.figures import Figures, activity_of
 from gsched.job import Job
-from gsched.lane import Entry, Lane
+from gsched.lane import Entry, Lane, count_jobs
 from gsched.planning import Span, plan
-from gsched.run import Outcome, Result, Run
+from gsched.reporter import Reporter
+from gsched.run import Outcome, Reason, Result, Run
 from gsched.slices import Slice, give_way
+from gsched.store_side import StoreSide
 from gsched.stores.base import (
     ALWAYS,
     Admitted,
@@ -44,9 +44,7 @@ from gsched.stores.base import (
 )
 from gsched.threads import thread_ident
 
-CLOCK_JUMP_MS = 500
 RETRY_SECONDS = 0.1  # after a turn that failed
-_SOON_MS = 60_000
 
 
 class Hub:
@@ -57,13 +55,11 @@ class Hub:
     trigger, a store, an executor or a listener raises ends it; if somebody kills it, that is reported, and it is dead.
     """
 
-    def __init__(self, clock: Clock, bus: EventBus, summary_every: float | None) -> None:
+    def __init__(self, clock: Clock, bus: EventBus, executors: Executors, summary_every: float | None) -> None:
         self._clock = clock
         self._bus = bus
-        self._summary_every = float("inf") if summary_every is None else summary_every
+        self._executors = executors  # others add to it and remove from it
         self._lanes: dict[str, Lane] = {}
-        self._executors: dict[str, BaseExecutor] = {}
-        self._leaving: list[BaseExecutor] = []  # removed, with runs in progress
         self._inbox: deque[Callable[[], None]] = deque()  # filled by anybody, read by the hub greenlet
         self._ended: deque[tuple[Run, Result]] = deque()
         self._wakeup = Event()
@@ -78,6 +74,7 @@ class Hub:
         self.asleep = False  # waiting for the clock or a wake-up
         self.dead = False  # killed by somebody
         self.figures = Figures()
+        self._report = Reporter(clock, bus, self.figures, summary_every)
         self.ticked = 0.0  # monotonic time at the end of the last slice, for health checks
 
     # -- called by others, in the scheduler's thread ------------------------------------------------------------
@@ -87,8 +84,6 @@ class Hub:
         self._thread = thread_ident()
         self._loop = get_hub().loop
         self._paused = paused
-        self._offset = self._clock_offset()
-        self._next_summary = self._clock.monotonic() + self._summary_every
         self.ticked = self._clock.monotonic()
         greenlet = gevent.spawn(self._run)
         greenlet.name = "gsched-hub"
@@ -102,22 +97,15 @@ class Hub:
             self._idle.set()
             self._bus.emit(SchedulerEvent(events.EVENT_HUB_DIED))
 
-    def add_executor(self, alias: str, executor: BaseExecutor) -> None:
-        """Let jobs run on `executor`; those parked for want of it are healed."""
-        self._executors[alias] = executor
+    def executor_added(self, alias: str) -> None:
+        """There is a new executor: what was parked for want of it is healed."""
         self._do(self._heal, alias)
-
-    def remove_executor(self, alias: str) -> None:
-        self._leaving.append(self._executors.pop(alias))
-
-    def _working(self) -> list[BaseExecutor]:
-        self._leaving = [executor for executor in self._leaving if executor.runs()]
-        return [*self._executors.values(), *self._leaving]
 
     def add_store(self, alias: str, store: BaseJobStore) -> None:
         """Run the jobs of `store`."""
         lane = self._lanes[alias] = Lane(alias, store)
-        store.start(_StoreSide(self, lane), self._paused)
+        side = StoreSide(lane, partial(self._do, self._handle), self._bus.emit, self._unfinished, self.activity)
+        store.start(side, self._paused)
 
     def remove_store(self, alias: str) -> None:
         """Run nothing more of the store `alias`."""
@@ -145,24 +133,13 @@ class Hub:
         self._served.wait()
 
     def activity(self) -> dict[str, Any]:
-        """What was done since the start (outcomes, by_tag, lateness, duration), and is going on (running, waiting,
-        pool_size, due_soon), in plain values."""
-        figures, executors = self.figures, self._working()
-        until = [(lane, lane.now(self._clock) + _SOON_MS) for lane in self._lanes.values()]
-        return {
-            "outcomes": {str(outcome): count for outcome, count in figures.outcomes.items()},
-            "by_tag": {tag: {str(o): n for o, n in counts.items() if n} for tag, counts in figures.by_tag.items()},
-            "lateness": list(figures.lateness.counts),
-            "duration": list(figures.duration.counts),
-            "running": self.in_progress,
-            "waiting": sum(executor.waiting for executor in executors),
-            "pool_size": sum(executor.size for executor in executors),
-            "due_soon": min(sum(lane.timetable.count_until(end, MOST_DUE) for lane, end in until), MOST_DUE),
-        }
+        """What was done since the start, and is going on, in plain values: see `activity_of`."""
+        lanes, working = self._lanes.values(), self._executors.working()
+        return activity_of(self.figures, self.in_progress, working, lanes, self._clock)
 
     def at_rest(self) -> bool:
         """Whether everything that can happen now has happened, but for what runs in progress wait for."""
-        return self.asleep and not self._wakeup.is_set() and not any(e.starting for e in self._working())
+        return self.asleep and not self._wakeup.is_set() and not any(e.starting for e in self._executors.working())
 
     def join_runs(self, timeout_seconds: float | None) -> bool:
         """Wait until nothing is in progress, at most so long; whether that is so."""
@@ -177,7 +154,7 @@ class Hub:
         """This is a forked copy of the process: end here, touching nothing."""
         self._stopping = True
         self._served.set()
-        for executor in self._working():
+        for executor in self._executors.working():
             executor.forked()
 
     def stuck_seconds(self) -> float:
@@ -189,8 +166,7 @@ class Hub:
 
     def jobs(self) -> dict[str, int]:
         """How many jobs it looks after: scheduled, waiting for a run of theirs to end, parked."""
-        lanes = [lane.jobs() for lane in list(self._lanes.values())]
-        return {state: sum(jobs[state] for jobs in lanes) for state in ("scheduled", "waiting", "parked")}
+        return count_jobs(list(self._lanes.values()))
 
     def running_count(self, job_id: str, alias: str) -> int:
         """How many runs of a job are in progress or wait for a worker."""
@@ -209,6 +185,11 @@ class Hub:
         self._inbox.append(lambda: step(*args))
         self.wake()
 
+    def _unfinished(self) -> Iterator[Run]:
+        """The runs that have been submitted and not settled."""
+        executing = (run for executor in self._executors.working() for run in executor.runs())
+        return chain(executing, (run for run, _ in self._ended))
+
     # -- the hub greenlet ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -217,8 +198,10 @@ class Hub:
                 self._turn()
             except GreenletExit:
                 return
-            except BaseException as error:
-                self._report_failure(error)
+            except BaseException as error:  # a fault of ours, or a gevent.Timeout that somebody's code left here
+                self._failed = not _was_interrupt(error)
+                if self._failed:
+                    self._report.turn_failed(error)
 
     def _turn(self) -> None:
         if self._failed:
@@ -228,19 +211,11 @@ class Hub:
         pace = Slice(self._tick)
         self._read_inbox(pace)
         self._settle_ended(pace)
-        self._check_clock()
+        self._report.look_at_clock()
         self._serve(pace)
-        self._summarize()
+        self._report.summarize(self.in_progress)
         pace.end()
         self._sleep()
-
-    def _report_failure(self, error: BaseException) -> None:
-        """A turn failed: a fault of ours, or a gevent.Timeout that somebody's trigger, store or executor left here."""
-        if _was_interrupt(error):
-            return
-        self._failed = True
-        said = {"error_type": type(error).__name__, "error_message": message_of(error)}
-        self._bus.emit(SchedulerEvent(events.EVENT_HUB_FAILED, **said, traceback=traceback.format_exc()))
 
     def _tick(self, seconds: float) -> None:
         """A slice of work took so long."""
@@ -295,10 +270,10 @@ class Hub:
         for lane in self._lanes.values():
             is_sure = lane.store.shared and self._clock.monotonic() < lane.expires
             for entry in lane.waiting() if is_sure else ():
-                self._give_up(entry, "shutdown")
+                self._give_up(entry, Reason.SHUTDOWN)
                 lane.let_go(entry)
 
-    def _give_up(self, entry: Entry | None, reason: str) -> None:
+    def _give_up(self, entry: Entry | None, reason: Reason) -> None:
         """What of the job is due, and waits for a run of it to end or is left of an earlier claim, will not be run."""
         if entry is None or entry.parked:
             return
@@ -316,11 +291,12 @@ class Hub:
             case Admitted(job, due, fence):
                 self._admit(lane, job, due, fence)
             case Changed(job):
-                lane.change(job)
-                self._try_again(lane, job.id)
+                entry = lane.change(job)
+                if entry is not None and entry.parked:  # what parked it may be gone, else it is parked again
+                    self._unpark(entry)
             case Dropped(job_id, until):
                 if until < 0:  # else it is another node's from then on
-                    self._give_up(lane.entries.get(job_id), "removed or paused")
+                    self._give_up(lane.entries.get(job_id), Reason.REMOVED_OR_PAUSED)
                 lane.drop(job_id, until)
             case Disowned():
                 lane.drop_all()
@@ -337,37 +313,30 @@ class Hub:
 
     def _admit(self, lane: Lane, job: Job, due: int | None, fence: int) -> None:
         known = lane.entries.get(job.id)
-        self._give_up(known, "rescheduled")
+        self._give_up(known, Reason.RESCHEDULED)
         if known is not None and known.parked:
-            self._bus.emit(JobEvent(events.EVENT_JOB_HEALED, job))
+            self._report.job(events.EVENT_JOB_HEALED, job)
         entry = lane.admit(job, due, fence)
         if due is None:
             self._exhaust(entry)
 
-    def _try_again(self, lane: Lane, job_id: str) -> None:
-        """The job was changed: what parked it may be gone, else it is parked again."""
-        entry = lane.entries.get(job_id)
-        if entry is not None and entry.parked:
-            self._unpark(entry)
-
     def _run_once(self, lane: Lane, job: Job, instant: int, **options: Any) -> None:
         """Run a job outside its schedule."""
         entry = lane.entry(job)
-        problem = "max_instances" if entry.running >= job.max_instances else None
-        if job.executor not in self._executors:
-            problem = f"unknown executor {job.executor!r}"
         run = Run(job, instant, self, entry, **{"fence": entry.fence, **options})
-        if problem is None:
-            self._submit(entry, run)
+        if job.executor not in self._executors:
+            self._skip(lane, run, Reason.UNKNOWN_EXECUTOR)
+        elif entry.running >= job.max_instances:
+            self._skip(lane, run, Reason.MAX_INSTANCES)
         else:
-            self._skip(lane, run, problem)
-            lane.forget_if_idle(entry)
+            self._submit(entry, run)
+        lane.forget_if_idle(entry)
 
-    def _skip(self, lane: Lane, run: Run, reason: str) -> None:
+    def _skip(self, lane: Lane, run: Run, reason: Reason) -> None:
         """Settle a run that does not begin: as a run, for its store may have written it down as one."""
         span = Span(Outcome.SKIPPED, run.scheduled_ms, run.scheduled_ms + 1, reason, run.request)
-        self._tell_store(lane.store.settle, run, Result(span.outcome, reason=reason))
-        self._report_span(run.job, span)
+        self._tell_store(lane, lane.store.settle, run, Result(span.outcome, reason=reason))
+        self._report.span(run.job, span)
 
     # -- due jobs -------------------------------------------------------------------------------------------------
 
@@ -402,7 +371,7 @@ class Hub:
         elif waits:
             lane.hold(entry, next_due, parked=False)
         elif next_due > lane.horizon:
-            self._tell_store(lane.store.defer, entry.job, next_due)
+            self._tell_store(lane, lane.store.defer, entry.job, next_due)
             lane.let_go(entry)
         else:
             lane.timetable.add(entry, next_due)
@@ -425,8 +394,8 @@ class Hub:
     def _park(self, entry: Entry, due: int, reason: str) -> None:
         """Keep a job that cannot be run, and say so."""
         entry.lane.hold(entry, due, parked=True)
-        self._tell_store(entry.lane.store.park, entry.job, reason)
-        self._bus.emit(JobEvent(events.EVENT_JOB_PARKED, entry.job, reason=reason))
+        self._tell_store(entry.lane, entry.lane.store.park, entry.job, reason)
+        self._report.job(events.EVENT_JOB_PARKED, entry.job, reason)
 
     def _heal(self, executor: str) -> None:
         """The executor is there now: what was parked for want of it is due again, late."""
@@ -436,12 +405,12 @@ class Hub:
 
     def _unpark(self, entry: Entry) -> None:
         entry.lane.go_on(entry)
-        self._tell_store(entry.lane.store.park, entry.job, None)
-        self._bus.emit(JobEvent(events.EVENT_JOB_HEALED, entry.job))
+        self._tell_store(entry.lane, entry.lane.store.park, entry.job, None)
+        self._report.job(events.EVENT_JOB_HEALED, entry.job)
 
     def _exhaust(self, entry: Entry) -> None:
         """The trigger has ended; the job goes when its last run is settled."""
-        self._tell_store(entry.lane.store.exhaust, entry.job)
+        self._tell_store(entry.lane, entry.lane.store.exhaust, entry.job)
         if not entry.running:
             self._end(entry)
 
@@ -449,7 +418,7 @@ class Hub:
         """The trigger has ended and the last run is settled."""
         entry.live = False
         entry.lane.forget_if_idle(entry)
-        self._tell_store(entry.lane.store.end, entry.job)
+        self._tell_store(entry.lane, entry.lane.store.end, entry.job)
 
     # -- what became of it: the store first, the event second -----------------------------------------------------
 
@@ -477,7 +446,7 @@ class Hub:
         try:  # not by _tell_store: this is done for every run
             entry.lane.store.settle(run, result)
         except BaseException as error:
-            self._report_store(error)
+            self._store_failed(entry.lane, error)
         self.figures.count(run, result)
         succeeded = result.outcome is Outcome.SUCCEEDED
         code = events.EVENT_JOB_EXECUTED if succeeded else events.code_of(result.outcome, result.reason)
@@ -492,45 +461,18 @@ class Hub:
             self._idle.set()
 
     def _settle_span(self, lane: Lane, job: Job, span: Span) -> None:
-        self._tell_store(lane.store.settle_span, job, span)
-        self._report_span(job, span)
+        self._tell_store(lane, lane.store.settle_span, job, span)
+        self._report.span(job, span)
 
-    def _report_span(self, job: Job, span: Span) -> None:
-        self.figures.count_span(job, span)
-        code = events.code_of(span.outcome, span.reason)
-        if self._bus.mask & code:
-            self._bus.emit(JobSubmissionEvent(code, job, span))
-
-    def _tell_store(self, tell: Callable[..., None], *said: Any) -> None:
+    def _tell_store(self, lane: Lane, tell: Callable[..., None], *said: Any) -> None:
         try:
             tell(*said)
         except BaseException as error:
-            self._report_store(error)
+            self._store_failed(lane, error)
 
-    def _report_store(self, error: BaseException) -> None:
-        if _was_interrupt(error):
-            return
-        said = {"error_type": type(error).__name__, "error_message": message_of(error)}
-        self._bus.emit(SchedulerEvent(events.EVENT_STORE_FAILED, **said))
-
-    # -- now and then ---------------------------------------------------------------------------------------------
-
-    def _clock_offset(self) -> float:
-        return self._clock.now_ms() - self._clock.monotonic() * 1000
-
-    def _check_clock(self) -> None:
-        """Report a wall clock that jumped; what that makes late is late like anything else."""
-        offset = self._clock_offset()
-        jump, self._offset = offset - self._offset, offset
-        if abs(jump) > CLOCK_JUMP_MS:
-            self._bus.emit(SchedulerEvent(events.EVENT_CLOCK_SKEWED, seconds=round(jump / 1000, 3)))
-
-    def _summarize(self) -> None:
-        now = self._clock.monotonic()
-        if now >= self._next_summary:
-            self._next_summary = now + self._summary_every
-            said = self.figures.summary()
-            self._bus.emit(SchedulerEvent(events.EVENT_SUMMARY, running=self.in_progress, **said))
+    def _store_failed(self, lane: Lane, error: BaseException) -> None:
+        if not _was_interrupt(error):
+            self._report.store_failed(lane.alias, error)
 
 
 def _was_interrupt(error: BaseException) -> bool:
@@ -539,37 +481,3 @@ def _was_interrupt(error: BaseException) -> bool:
         return False
     get_hub().loop.run_callback(get_hub().handle_system_error, type(error), error)
     return True
-
-
-class _StoreSide:
-    """What a store sees of the hub."""
-
-    def __init__(self, hub: Hub, lane: Lane) -> None:
-        self._hub = hub
-        self._lane = lane
-
-    def post(self, message: Message) -> None:
-        if not isinstance(message, (Claimed, StoreTime)):
-            self._lane.unread += 1
-        self._hub._do(self._hub._handle, self._lane, message)
-
-    def emit(self, event: SchedulerEvent) -> None:
-        self._hub._bus.emit(event)
-
-    def unfinished(self) -> Iterator[Run]:
-        executing = (run for executor in self._hub._working() for run in executor.runs())
-        ended = (run for run, _ in self._hub._ended)
-        return (run for run in chain(executing, ended) if run.job.jobstore == self._lane.alias)
-
-    def next_due(self, after: int) -> int | None:
-        return self._lane.first_undecided(after)
-
-    def due(self, job_id: str) -> int | None:
-        entry = self._lane.entries.get(job_id)
-        return None if entry is None else entry.due if entry.held is None else entry.held
-
-    def unread(self) -> bool:
-        return self._lane.unread > 0
-
-    def activity(self) -> dict[str, Any]:
-        return self._hub.activity()

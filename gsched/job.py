@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from gsched.durations import as_ms, as_seconds
 from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.funcref import ref_of, resolve
 from gsched.instants import from_ms
+from gsched.spelling import did_you_mean
 from gsched.triggers import BaseTrigger
 from gsched.triggers.jitter import jittered_last, jittered_next
 
@@ -76,6 +77,13 @@ class Job:
         if trigger.jitter_ms:
             return jittered_last(trigger, trigger.jitter_ms, self.id, first, until)
         return trigger.last_ms(first, until)
+
+    def instants(self, first: int, until: int | None = None) -> Iterator[int]:
+        """The due instants from `first`, which is one, to `until`, included; without an `until` they may never end."""
+        instant: int | None = first
+        while instant is not None and (until is None or instant <= until):
+            yield instant
+            instant = self.next_ms(instant)
 
     def next_due_ms(self, now: int) -> int | None:
         """The next due instant as seen at `now`: the stored bound if it is still to come, else by the trigger.
@@ -163,12 +171,14 @@ def name_of(func: Callable[..., Any]) -> str:
 
 
 def checked_text(what: str, value: object) -> str:
+    """The value. Raises InvalidJobError, naming it by `what`, unless it is a text that is not empty."""
     if not isinstance(value, str) or not value:
         raise InvalidJobError(f"{what}: expected a text that is not empty, got {value!r}")
     return value
 
 
 def checked_args(args: object) -> tuple[Any, ...]:
+    """Positional arguments as a tuple; None is none. Raises InvalidJobError for a text and what is no iterable."""
     if args is None:
         return ()
     if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
@@ -177,6 +187,7 @@ def checked_args(args: object) -> tuple[Any, ...]:
 
 
 def checked_kwargs(kwargs: object) -> Mapping[str, Any]:
+    """Keyword arguments as a frozen mapping; None is none. Raises InvalidJobError unless the keys are texts."""
     if not kwargs and (kwargs is None or isinstance(kwargs, Mapping)):
         return NOTHING
     if not isinstance(kwargs, Mapping) or not all(isinstance(key, str) for key in kwargs):
@@ -184,7 +195,8 @@ def checked_kwargs(kwargs: object) -> Mapping[str, Any]:
     return MappingProxyType(dict(kwargs))
 
 
-def _flag(what: str, value: object) -> bool:
+def checked_flag(what: str, value: object) -> bool:
+    """The value. Raises InvalidJobError, naming it by `what`, unless it is True or False."""
     if not isinstance(value, bool):
         raise InvalidJobError(f"{what}: expected True or False, got {value!r}")
     return value
@@ -221,10 +233,10 @@ OPTIONS: Final[Mapping[str, tuple[str, Callable[[str, Any], Any]]]] = {
     "executor": ("executor", checked_text),
     "jobstore": ("jobstore", checked_text),
     "misfire_grace_time": ("misfire_grace_ms", _grace_ms),
-    "coalesce": ("coalesce", _flag),
+    "coalesce": ("coalesce", checked_flag),
     "max_instances": ("max_instances", _max_instances),
     "timeout": ("timeout_seconds", _timeout_seconds),
-    "recover": ("recover", _flag),
+    "recover": ("recover", checked_flag),
     "tags": ("tags", _tags),
     "metadata": ("metadata", _metadata),
 }
@@ -237,20 +249,13 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
         try:
             name, check = OPTIONS[option]
         except KeyError:
-            raise InvalidJobError(unknown_option(option, [*OPTIONS, "id", "name", "args", "kwargs"])) from None
+            hint = did_you_mean(option, [*OPTIONS, "id", "name", "args", "kwargs"])
+            raise InvalidJobError(f"unknown option {option!r}{hint}") from None
         try:
             fields[name] = check(option, value)
         except ConfigurationError as error:
             raise InvalidJobError(str(error)) from None
     return fields
-
-
-def unknown_option(option: str, known: Iterable[str]) -> str:
-    """The message for an option that does not exist."""
-    from difflib import get_close_matches  # only errors need it
-
-    near = get_close_matches(option, list(known), n=1)
-    return f"unknown option {option!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def replacement(old: Job, new: Job, *, keep_schedule: bool) -> Job:

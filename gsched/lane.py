@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gsched.clock import Clock
 from gsched.job import Job
 from gsched.stores.base import ALWAYS, BaseJobStore
@@ -73,11 +75,12 @@ class Lane:
             entry = self.entries[job.id] = Entry(job, self)
         return entry
 
-    def change(self, job: Job) -> None:
-        """The job does something else, at the same times."""
+    def change(self, job: Job) -> Entry | None:
+        """The job does something else, at the same times. Gives its entry, if it has one."""
         entry = self.entries.get(job.id)
         if entry is not None:
             entry.job = job
+        return entry
 
     def drop(self, job_id: str, until: int) -> None:
         """The job is not due here any more after `until`."""
@@ -165,6 +168,10 @@ class Lane:
             self.clock_offset = now - clock.now_ms()
         return now
 
+    def due_within(self, ms: int, clock: Clock, most: int) -> int:
+        """How many jobs are due so soon, counted up to `most`."""
+        return self.timetable.count_until(self.now(clock) + ms, most)
+
     def next_due(self, clock: Clock) -> int | None:
         """When something that may be run is due next, in the store's time, or None."""
         due = self.timetable.next_due()
@@ -173,3 +180,9 @@ class Lane:
     def served(self, clock: Clock) -> bool:
         """Whether all that was claimed is decided, and nothing of it is still to come."""
         return self.next_due(clock) is None and (self.now(clock) >= self.claimed or clock.monotonic() >= self.expires)
+
+
+def count_jobs(lanes: Iterable[Lane]) -> dict[str, int]:
+    """How many jobs the lanes have: scheduled, waiting for a run of theirs to end, parked; in whatever thread."""
+    counts = [lane.jobs() for lane in lanes]
+    return {state: sum(jobs[state] for jobs in counts) for state in ("scheduled", "waiting", "parked")}

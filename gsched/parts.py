@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -15,13 +14,15 @@ from gsched.bus import EventBus, Listener
 from gsched.clock import Clock, SystemClock
 from gsched.durations import as_seconds
 from gsched.errors import ConfigurationError, InvalidJobError, SchedulerAlreadyRunningError
-from gsched.events import EVENT_ALL, SchedulerEvent
+from gsched.events import EVENT_ALL, SchedulerEvent, error_fields
 from gsched.executors import BaseExecutor
+from gsched.executors.collection import Executors
 from gsched.funcref import AllowedFunctions
 from gsched.hub import Hub
 from gsched.instants import as_timezone
 from gsched.job import CallChecker, Job, checked_options
 from gsched.log import RUN_EVENTS, LogSink
+from gsched.spelling import did_you_mean
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
 
 EXECUTORS: Final = {
@@ -48,8 +49,7 @@ class Parts:
     def __init__(self, settings: Mapping[str, Any], prefix: str | None, options: Mapping[str, Any]) -> None:
         self._hub: Hub | None = None  # while it runs
         self._bus = EventBus()
-        self._executors: dict[str, BaseExecutor] = {}
-        self._leaving: list[BaseExecutor] = []
+        self._executors = Executors()
         self._stores: dict[str, BaseJobStore] = {}
         # Stores that nobody has added yet: which of their jobs replace others, and whether with a next run time.
         self._implicit: dict[str, dict[str, bool]] = {}
@@ -92,7 +92,7 @@ class Parts:
             _modules(settings.get("modules", ()))
         )
         self._calls = CallChecker()
-        self._executors, self._stores, self._implicit = {}, {}, {}
+        self._executors, self._stores, self._implicit = Executors(), {}, {}
         self.log_runs(run_events)
         for alias, executor in executors.items():
             self.add_executor(executor, alias)
@@ -128,9 +128,10 @@ class Parts:
             raise ConfigurationError(f"executor: the alias {alias!r} is taken")
         if self._hub is not None:
             made.start(self._clock)
+        made.alias = alias
         self._executors[alias] = made
         if self._hub is not None:
-            self._hub.add_executor(alias, made)
+            self._hub.executor_added(alias)
         self._bus.emit(SchedulerEvent(events.EVENT_EXECUTOR_ADDED, alias))
 
     def remove_executor(self, alias: str, shutdown: bool = True) -> None:
@@ -143,20 +144,12 @@ class Parts:
 
     def _remove_executor(self, alias: str, shutdown: bool) -> None:
         try:
-            executor = self._executors.pop(alias)
+            executor = self._executors.remove(alias)
         except KeyError:
             raise ConfigurationError(_unknown("executor", alias, self._executors)) from None
-        if self._hub is not None:
-            self._hub.remove_executor(alias)
-        self._leaving.append(executor)
         if shutdown:
-            self._let_go(executor.retire)
+            self._let_go(executor.retire, events.EVENT_EXECUTOR_FAILED, alias)
         self._bus.emit(SchedulerEvent(events.EVENT_EXECUTOR_REMOVED, alias))
-
-    def _working_executors(self) -> list[BaseExecutor]:
-        """The executors, and those that were removed and still have runs in progress."""
-        self._leaving = [executor for executor in self._leaving if executor.runs()]
-        return [*self._executors.values(), *self._leaving]
 
     def add_jobstore(self, jobstore: BaseJobStore | str, alias: str = "default", **options: Any) -> None:
         """Add a job store, before or after start.
@@ -201,7 +194,7 @@ class Parts:
         if self._hub is not None:
             self._hub.remove_store(alias)
         if shutdown:
-            self._let_go(store.close)
+            self._let_go(store.close, events.EVENT_STORE_FAILED, alias)
         self._bus.emit(SchedulerEvent(events.EVENT_JOBSTORE_REMOVED, alias))
 
     @property
@@ -256,13 +249,12 @@ class Parts:
         """Call `verb` in the scheduler's thread."""
         raise NotImplementedError
 
-    def _let_go(self, close: Callable[[], None]) -> None:
-        """Close a part. One that raises is reported and keeps nobody else from being closed."""
+    def _let_go(self, close: Callable[[], None], failed: int, alias: str) -> None:
+        """Close a part. One that raises is reported, by the event `failed`, and keeps nobody else from being closed."""
         try:
             close()
         except Exception as error:
-            said = {"error_type": type(error).__name__, "error_message": str(error)}
-            self._bus.emit(SchedulerEvent(events.EVENT_STORE_FAILED, **said))
+            self._bus.emit(SchedulerEvent(failed, alias, **error_fields(error)))
 
 
 def _merged(gconfig: Mapping[str, Any], prefix: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -352,5 +344,4 @@ def _modules(value: Any) -> list[str]:
 
 
 def _unknown(what: str, name: object, known: Iterable[str]) -> str:
-    near = get_close_matches(str(name), list(known), n=1)
-    return f"{what} {name!r} is unknown" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f"{what} {name!r} is unknown{did_you_mean(name, known)}"

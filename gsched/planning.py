@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gsched.job import Job
-from gsched.run import Outcome
+from gsched.run import Outcome, Reason
 
 
 class Span(NamedTuple):
@@ -83,4 +83,4 @@ def _plan_each(job: Job, due: int, now: int, running: int) -> Plan:
 
 
 def _skipped(due: int, now: int) -> Span:
-    return Span(Outcome.SKIPPED, due, now + 1, "max_instances")
+    return Span(Outcome.SKIPPED, due, now + 1, Reason.MAX_INSTANCES)

@@ -124,14 +124,18 @@ class Record:
     def run_id(self) -> str:
         return run_id(self.job_id, self.scheduled_ms, self.request)
 
+    @property
+    def last_ms(self) -> int:
+        """The last millisecond that it is about."""
+        return self.scheduled_ms if self.until_ms is None else self.until_ms - 1
+
     def matches(self, query: RunQuery) -> bool:
         """Whether it belongs to the list."""
-        last = self.scheduled_ms if self.until_ms is None else self.until_ms - 1
         return (
             query.job_id in (None, self.job_id)
             and query.outcome in (None, self.outcome)
             and query.run_id in (None, self.run_id)
-            and (query.since is None or last >= query.since)
+            and (query.since is None or self.last_ms >= query.since)
             and (query.until is None or self.scheduled_ms < query.until)
             and (query.tag is None or query.tag in self.tags)
         )

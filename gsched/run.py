@@ -26,11 +26,26 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     MISSED = "missed"  # later than misfire_grace_time
-    SKIPPED = "skipped"  # see the reason: max_instances, pool_full
+    SKIPPED = "skipped"  # not started; see `Reason`
     COALESCED = "coalesced"  # a later instant ran for it
     LOST = "lost"  # its node died while it was in progress
 
     __hash__ = str.__hash__  # Enum's own is a Python function, and outcomes are looked up for every run
+
+
+class Reason(StrEnum):
+    """Why an instant ended as it did, or a job went, where that has one word. docs/guarantees.md has what they mean."""
+
+    MAX_INSTANCES = "max_instances"
+    POOL_FULL = "pool_full"
+    UNKNOWN_EXECUTOR = "unknown_executor"
+    REMOVED_OR_PAUSED = "removed_or_paused"
+    RESCHEDULED = "rescheduled"
+    SHUTDOWN = "shutdown"
+    WAITED = "waited"
+    KILLED = "killed"
+    ABANDONED = "abandoned"
+    TRIGGER_ENDED = "trigger_ended"
 
 
 class Result:

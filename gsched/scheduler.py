@@ -17,10 +17,10 @@ from gsched.executors import GreenletPoolExecutor
 from gsched.executors.interruption import GRACE_SECONDS
 from gsched.health import Health, health_of
 from gsched.hub import Hub
-from gsched.insight import Insight
 from gsched.run import Run, inside_run_of
 from gsched.stores import MemoryJobStore
 from gsched.threads import HomeThread
+from gsched.verbs.insight import Insight
 from gsched.vitals import Pool, Vitals
 from gsched.watchdog import Watchdog
 
@@ -107,12 +107,11 @@ class GeventScheduler(Insight):
         self._finished.clear()
         self._bus.attach(self._clock)
         self._watchdog = Watchdog(self.blocked_hub_after, self._bus.emit)
-        hub = self._hub = Hub(self._clock, self._bus, self.summary_every)
+        hub = self._hub = Hub(self._clock, self._bus, self._executors, self.summary_every)
         self._greenlet = hub.start(paused)
         try:
-            for alias, executor in self._executors.items():
+            for executor in self._executors.values():
                 executor.start(self._clock)
-                hub.add_executor(alias, executor)
             for alias, store in self._stores.items():
                 hub.add_store(alias, store)
         except BaseException:
@@ -183,10 +182,9 @@ class GeventScheduler(Insight):
         hub.stop()
         if self._greenlet is not None and self._greenlet is not gevent.getcurrent():
             self._greenlet.join()
-        for executor in self._working_executors():
-            self._let_go(executor.shutdown)
-        for store in self._stores.values():
-            self._let_go(store.close)
+        for executor in self._executors.working():
+            self._let_go(executor.shutdown, events.EVENT_EXECUTOR_FAILED, executor.alias)
+        self._close_stores()
         self._hub = self._home = None
 
     def close(self) -> None:
@@ -196,14 +194,17 @@ class GeventScheduler(Insight):
         """
         if self._hub is not None:
             raise SchedulerAlreadyRunningError
-        for store in self._stores.values():
-            self._let_go(store.close)
+        self._close_stores()
+
+    def _close_stores(self) -> None:
+        for alias, store in self._stores.items():
+            self._let_go(store.close, events.EVENT_STORE_FAILED, alias)
 
     def _cut(self, hub: Hub) -> None:
         """Cancel what is in progress, and wait until the last step of that, which succeeds always."""
         self._cancel(lambda run: True)
         if not hub.join_runs(2 * GRACE_SECONDS + 1):
-            for executor in self._working_executors():
+            for executor in self._executors.working():
                 executor.abandon_all()
             hub.join_runs(1)
 
@@ -292,4 +293,4 @@ class GeventScheduler(Insight):
         self._is_copy, self._stopping = True, True
         if self._hub is not None:
             self._hub.forked()
-        self._bus.emit(SchedulerEvent(events.EVENT_FORK_DETECTED, remedy=" ".join((ForkedError.__doc__ or "").split())))
+        self._bus.emit(SchedulerEvent(events.EVENT_FORK_DETECTED, remedy=str(ForkedError())))

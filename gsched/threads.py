@@ -23,20 +23,20 @@ class HomeThread:
         self._ident = thread_ident()
         self._loop = get_hub().loop
 
-    def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """`func(*args, **kwargs)` in the home thread: directly when called there, else in a greenlet of it.
+    def call(self, func: Callable[..., T], *args: Any) -> T:
+        """`func(*args)` in the home thread: directly when called there, else in a greenlet of it.
 
         The calling thread waits for the result; an error is raised to it.
         """
         if thread_ident() == self._ident:
-            return func(*args, **kwargs)
+            return func(*args)
         done = _allocate_lock()
         done.acquire()
         outcome: list[Any] = []
 
         def perform() -> None:
             try:
-                outcome.extend((func(*args, **kwargs), None))
+                outcome.extend((func(*args), None))
             except BaseException as error:
                 outcome.extend((None, error))
             finally:

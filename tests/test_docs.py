@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gsched
+from gsched.run import Reason
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,6 +20,12 @@ PAGES = runpy.run_path(str(ROOT / "scripts" / "generate-docs"))["PAGES"]
 @pytest.mark.parametrize("name", PAGES)
 def test_catalogues_are_generated_from_the_code(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run scripts/generate-docs"
+
+
+def test_the_guarantees_list_every_reason() -> None:
+    table = re.search(r"^\| reason \|.*?^$", (ROOT / "docs" / "guarantees.md").read_text(), re.M | re.S)
+    assert table
+    assert re.findall(r"^\| `(\w+)`", table[0], re.M) == list(Reason)
 
 
 def test_links_between_pages_lead_somewhere() -> None:

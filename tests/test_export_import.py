@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 
 from gsched import GeventScheduler, InvalidJobError, JobIdConflictError, MemoryJobStore
-from gsched.document import DocumentReader, UnreadableTrigger, changed_fields, job_document, job_from_document
+from gsched.document import DocumentReader, UnreadableTrigger, changed_fields, job_document
 from gsched.exchange import from_json, to_json
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
@@ -72,7 +72,7 @@ def document(**changes):
 
 def parked(found, allowed=(HERE,)):
     """Why a document gives a parked job."""
-    job = job_from_document(found, AllowedFunctions(allowed), "default")
+    job = DocumentReader(AllowedFunctions(allowed), "default").read(found)
     assert job.parked is not None
     assert job.func is None
     assert not job.has_ended(1 << 50)
@@ -393,7 +393,7 @@ def test_no_value_of_any_field_raises(key, value):
 
 def test_an_unreadable_trigger_is_kept_as_it_was():
     fields = {"type": "sunrise", "latitude": 52.5}
-    job = job_from_document(document(trigger=fields), AllowedFunctions([HERE]), "default")
+    job = DocumentReader(AllowedFunctions([HERE]), "default").read(document(trigger=fields))
     assert "'sunrise' is unknown" in job.parked
     assert isinstance(job.trigger, UnreadableTrigger)
     assert job.next_due_ms(1 << 50) is None
@@ -402,7 +402,7 @@ def test_an_unreadable_trigger_is_kept_as_it_was():
 
 
 def test_a_function_that_is_gone_keeps_its_reference():
-    job = job_from_document(document(func="gone_module:f"), AllowedFunctions(["gone_module"]), "default")
+    job = DocumentReader(AllowedFunctions(["gone_module"]), "default").read(document(func="gone_module:f"))
     assert "cannot import" in job.parked
     assert (job.func, job.func_ref, job_document(job)["func"]) == (None, "gone_module:f", "gone_module:f")
 
@@ -413,7 +413,7 @@ def test_every_reason_is_told():
 
 
 def test_unknown_fields_are_ignored():
-    assert job_from_document(document(colour="red"), AllowedFunctions([HERE]), "default").parked is None
+    assert DocumentReader(AllowedFunctions([HERE]), "default").read(document(colour="red")).parked is None
 
 
 def test_jobs_with_equal_triggers_share_one():
@@ -461,7 +461,7 @@ def test_a_plugin_that_raises_anything_is_no_danger(monkeypatch):
 
 
 def test_only_what_changed_is_written():
-    job = job_from_document(document(), AllowedFunctions([HERE]), "default")
+    job = DocumentReader(AllowedFunctions([HERE]), "default").read(document())
     assert changed_fields(job, job.evolve(rev=2)) == {}
     assert changed_fields(job, job.evolve(name="x", misfire_grace_ms=1500, func=other, func_ref=f"{HERE}:other")) == {
         "name": "x",

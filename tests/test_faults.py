@@ -313,8 +313,8 @@ def test_a_store_that_raises_is_reported_and_the_hub_lives(make_bench, error):
     bench.scheduler.wake()
     bench.settle()
     assert bench.ran == [0, 10, 20, 70]
-    said = {(event.error_type, event.error_message) for event in bench.events("store.failed")}
-    assert said == {(type(error).__name__, str(error))}
+    said = {(event.alias, event.error_type, event.error_message) for event in bench.events("store.failed")}
+    assert said == {("default", type(error).__name__, str(error))}
     assert bench.names().count("run.succeeded") == 4
     assert_sound(bench)
 

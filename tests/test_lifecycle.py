@@ -10,6 +10,7 @@ from programs import run_program
 
 from gsched import (
     EVENT_JOB_EXECUTED,
+    EVENT_STORE_DISCONNECTED,
     STATE_PAUSED,
     STATE_RUNNING,
     STATE_STOPPED,
@@ -17,6 +18,7 @@ from gsched import (
     MemoryJobStore,
     RunCancelled,
     SchedulerAlreadyRunningError,
+    SchedulerEvent,
     SchedulerNotRunningError,
     ThreadPoolExecutor,
 )
@@ -296,7 +298,32 @@ def test_parts_that_raise_do_not_keep_the_others_from_being_shut_down(make_bench
     bench = make_bench(jobstores={"default": Broken(), "other": watched}).start()
     bench.scheduler.shutdown()
     assert watched.closed and not bench.scheduler.running
-    assert [event.error_message for event in bench.events("store.failed")] == ["disk full"]
+    assert [(event.alias, event.error_message) for event in bench.events("store.failed")] == [("default", "disk full")]
+
+
+def test_the_events_of_a_store_say_which_store_it_is(make_bench):
+    class Unreachable(MemoryJobStore):
+        def start(self, hub, paused):
+            super().start(hub, paused)
+            hub.emit(SchedulerEvent(EVENT_STORE_DISCONNECTED))
+
+    bench = make_bench(jobstores={"default": MemoryJobStore(), "one": Unreachable(), "two": Unreachable()}).start()
+    bench.settle()
+    assert [event.alias for event in bench.events("store.disconnected")] == ["one", "two"]
+
+
+def test_an_executor_that_cannot_be_closed_is_reported_as_one(make_bench):
+    class Broken(GreenletPoolExecutor):
+        def shutdown(self):
+            super().shutdown()
+            raise OSError("out of order")
+
+    bench = make_bench(executors={"default": GreenletPoolExecutor(), "broken": Broken()}).start()
+    bench.scheduler.shutdown()
+    assert not bench.scheduler.running
+    (failed,) = bench.events("executor.failed")
+    assert (failed.alias, failed.error_type, failed.error_message) == ("broken", "OSError", "out of order")
+    assert not bench.events("store.failed")
 
 
 # -- again ----------------------------------------------------------------------------------------------------------

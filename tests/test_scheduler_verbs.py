@@ -952,7 +952,7 @@ def test_a_run_on_request_of_a_job_without_its_executor_is_skipped_with_the_reas
     unstarted.start()
     job.run()
     unstarted.settle()
-    assert [event.reason for event in unstarted.events("run.skipped")] == ["unknown executor 'nowhere'"]
+    assert [event.reason for event in unstarted.events("run.skipped")] == ["unknown_executor"]
 
 
 def test_runs_in_progress_are_listed_and_cancelled(bench):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def show(configuration: Configuration, out: Output, job_id: str, jobstore: str |
 def _shown(job: JobHandle, name: str) -> Any:
     if name == "trigger":
         return str(job.trigger)
-    value = getattr(job, name) if hasattr(job, name) else getattr(job.definition, name)
+    value = getattr(job, name)
     return dict(value) if name in ("kwargs", "metadata") else list(value) if name in ("args", "tags") else value
 
 
@@ -93,9 +94,9 @@ def next_times(configuration: Configuration, out: Output, job_id: str, jobstore:
 
     with target(configuration) as scheduler:
         job = find_job(scheduler, job_id, jobstore)
-        if reason := job.definition.parked:
+        if reason := job.parked:
             click.echo(f"gsched: {job.id!r} is parked, and none of these will run: {reason}", err=True)
-        elif job.definition.paused:
+        elif job.paused:
             click.echo(f"gsched: {job.id!r} is paused: none of these will run until it is resumed", err=True)
         times = list(next_run_times(job.definition, scheduler.now_ms(), count))
         if len(times) < count:
@@ -108,8 +109,5 @@ def next_run_times(job: Job, now: int, count: int) -> Iterator[datetime]:
     from gsched.instants import from_ms
 
     due = job.evolve(paused=False, parked=None).next_due_ms(now)
-    for _ in range(count):
-        if due is None:
-            return
-        yield from_ms(due, job.trigger.timezone)
-        due = job.next_ms(due)
+    instants = () if due is None else islice(job.instants(due), count)
+    return (from_ms(instant, job.trigger.timezone) for instant in instants)

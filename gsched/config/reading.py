@@ -6,13 +6,13 @@ import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from gsched.config.settings import Configuration, Setting, settings
 from gsched.errors import ConfigurationError
+from gsched.spelling import did_you_mean
 
 
 def read_configuration(
@@ -109,5 +109,4 @@ def _leaves(table: Mapping[str, Any], known: Mapping[str, Setting], prefix: str)
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
-    near = get_close_matches(key, list(known), n=1, cutoff=0.5)
-    return f"the key {key!r} is unknown" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f"the key {key!r} is unknown{did_you_mean(key, known, cutoff=0.5)}"

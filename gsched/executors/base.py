@@ -12,7 +12,7 @@ from gevent import get_hub
 from gsched.clock import Clock
 from gsched.errors import ConfigurationError, RunCancelled
 from gsched.executors.interruption import Interruption
-from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run, log_reads_context
+from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Reason, Result, Run, log_reads_context
 from gsched.slices import Slice
 
 _SOON = 1e-6  # seconds: a timer, so that the event loop serves I/O before the next slice
@@ -33,6 +33,7 @@ class BaseExecutor(ABC):
     :param max_waiting: runs that may wait on top, at least 0
     """
 
+    alias: str  # under which its scheduler has it
     _size_setting = "size"  # what users of the subclass call it
 
     def __init__(self, size: int, max_waiting: int = 100_000) -> None:
@@ -80,7 +81,7 @@ class BaseExecutor(ABC):
     def submit(self, run: Run) -> None:
         """Execute `run` as soon as a worker is free."""
         if len(self._executing) + len(self._queue) >= self.size + self.max_waiting:
-            run.owner.run_finished(run, Result(Outcome.SKIPPED, reason="pool_full"))
+            run.owner.run_finished(run, Result(Outcome.SKIPPED, reason=Reason.POOL_FULL))
             return
         self._queue.append(run)
         if not self._draining:
@@ -132,6 +133,10 @@ class BaseExecutor(ABC):
     def _abandon(self, run: Run) -> None:
         """The run would not stop, and is about to be reported as ended: replace its worker."""
 
+    def _time_of(self, run: Run) -> int:
+        """Now, ms, in the time that scheduled the run, which may be a store's own. In whatever thread."""
+        return self._clock.now_ms() + run.clock_offset
+
     def _finish(self, run: Run, result: Result) -> None:
         """The worker is free: take the run off the books, tell its owner, let the next one begin.
 
@@ -141,7 +146,7 @@ class BaseExecutor(ABC):
             return
         self._executing.remove(run)
         if run.finished_ms is None:  # else its thread noted it
-            run.finished_ms = self._clock.now_ms() + run.clock_offset
+            run.finished_ms = self._time_of(run)
         if run.interruption is not None:
             result = run.interruption.conclude(result)
         run.owner.run_finished(run, result)
@@ -186,9 +191,9 @@ class BaseExecutor(ABC):
         self._drain()
 
     def _too_late(self, run: Run, grace_ms: int) -> bool:
-        if self._clock.now_ms() + run.clock_offset - run.scheduled_ms <= grace_ms:
+        if self._time_of(run) - run.scheduled_ms <= grace_ms:
             return False
-        run.owner.run_finished(run, Result(Outcome.MISSED, reason="waited"))
+        run.owner.run_finished(run, Result(Outcome.MISSED, reason=Reason.WAITED))
         return True
 
     # -- timeouts and cancellation ----------------------------------------------------------------------------
@@ -196,7 +201,7 @@ class BaseExecutor(ABC):
     def _started(self, run: Run) -> None:
         """Note that `run` begins now, and watch over its timeout."""
         if run.started_ms is None:  # else its thread noted it
-            run.started_ms = self._clock.now_ms() + run.clock_offset
+            run.started_ms = self._time_of(run)
         if run.job.timeout_seconds is not None:
             self._interruption(run).begin_after(run.job.timeout_seconds)
         run.owner.run_started(run)
@@ -211,7 +216,7 @@ class BaseExecutor(ABC):
         self.abandoned += 1
         run.cancelled = True
         self._abandon(run)
-        self._finish(run, Result(Outcome.FAILED, reason="abandoned"))
+        self._finish(run, Result(Outcome.FAILED, reason=Reason.ABANDONED))
 
 
 def refuse_pool_kwargs(pool_kwargs: Mapping[str, Any] | None) -> None:

@@ -8,7 +8,7 @@ import gevent
 from gevent import GreenletExit, get_hub
 
 from gsched.executors.base import BaseExecutor
-from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run, bind_log, make_current
+from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Reason, Result, Run, bind_log, make_current
 
 
 class GreenletPoolExecutor(BaseExecutor):
@@ -71,7 +71,7 @@ class GreenletPoolExecutor(BaseExecutor):
                 result = SUCCEEDED_WITH_NONE if value is None else Result(Outcome.SUCCEEDED, value)
             except GreenletExit as error:
                 worker.retired = True  # whoever killed it may wait for its end
-                result = Result(Outcome.CANCELLED, error=error, reason="killed")
+                result = Result(Outcome.CANCELLED, error=error, reason=Reason.KILLED)
             except BaseException as error:  # SystemExit and the like end the run, never the program
                 result = Result(Outcome.FAILED, error=error)
         if not worker.retired:

@@ -64,7 +64,7 @@ class ThreadPoolExecutor(BaseExecutor):
         make_current(run)
         if log_reads_context():
             bind_log(run)
-        run.started_ms = self._clock.now_ms()
+        run.started_ms = self._time_of(run)
         self._loop.run_callback_threadsafe(self._started, run)
         job = run.job
         try:
@@ -73,7 +73,7 @@ class ThreadPoolExecutor(BaseExecutor):
         except BaseException as error:  # SystemExit and the like end the run, never the thread
             result = Result(Outcome.FAILED, error=error)
         if run.finished_ms is None:  # else it was abandoned
-            run.finished_ms = self._clock.now_ms()
+            run.finished_ms = self._time_of(run)
         return result
 
     def _ended(self, run: Run, result: Result) -> None:

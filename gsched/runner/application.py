@@ -7,7 +7,6 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +16,7 @@ import gsched.errors
 from gsched.errors import ConfigurationError, GschedError, StoreError
 from gsched.runner.patching import patch
 from gsched.scheduler import GeventScheduler
+from gsched.spelling import did_you_mean
 
 _OURS: Final = str(Path(gsched.errors.__file__).parent) + os.sep
 _OTHERS: Final = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -75,8 +75,7 @@ def _attribute(name: str, module: ModuleType, attribute: str) -> Any:
         try:
             found = getattr(found, step)
         except AttributeError:
-            near = get_close_matches(step, dir(found), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(step, dir(found))
             raise ConfigurationError(f"app {name!r}: there is no {step!r} in {found!r}{hint}") from None
     return found
 

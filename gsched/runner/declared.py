@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 from gsched.building import make_trigger
@@ -15,6 +14,7 @@ from gsched.instants import as_timezone, timezone_name
 from gsched.job import OPTIONS, Job
 from gsched.runner.crontab_jobs import END_OF_TIME, REBOOT_TAG
 from gsched.scheduler import GeventScheduler
+from gsched.spelling import did_you_mean
 from gsched.triggers import DateTrigger
 from gsched.triggers.reboot import RebootTrigger
 
@@ -141,8 +141,7 @@ def _declaration(
 def _check_keys(entry: Mapping[str, Any]) -> None:
     for key in entry:
         if key not in _KEYS:
-            near = get_close_matches(key, _KEYS, n=1)
-            raise ConfigurationError(f"the key {key!r} is unknown" + (f"; did you mean {near[0]!r}?" if near else ""))
+            raise ConfigurationError(f"the key {key!r} is unknown{did_you_mean(key, _KEYS)}")
         if key in _COMMAND_OPTIONS and "command" not in entry:
             raise ConfigurationError(f"{key}: only an entry with a command has it")
     for key in ("id", "trigger"):

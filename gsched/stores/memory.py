@@ -14,7 +14,7 @@ from gsched.instants import from_ms
 from gsched.job import Job, replacement
 from gsched.planning import Span
 from gsched.records import LONG_RUN_MS, Keeping, Record, Tally
-from gsched.run import Outcome, Result, Run
+from gsched.run import Outcome, Reason, Result, Run
 from gsched.stores.base import (
     ALWAYS,
     STATES,
@@ -270,10 +270,10 @@ class MemoryJobStore(BaseJobStore):
         )
 
     def count_records(self, before: int) -> int:
-        return sum(_was_due_before(record, before) for record in self._records)
+        return sum(record.last_ms < before for record in self._records)
 
     def purge(self, before: int, progress: Callable[[int], object] | None = None) -> int:
-        kept = [record for record in self._records if not _was_due_before(record, before)]
+        kept = [record for record in self._records if record.last_ms >= before]
         purged = len(self._records) - len(kept)
         self._records = deque(kept, self._records.maxlen)
         if purged:
@@ -292,7 +292,7 @@ class MemoryJobStore(BaseJobStore):
         if stored is not None and same_instants(stored, job) and not stored.paused:
             self._forget(job.id)
             if self._hub is not None:
-                self._hub.emit(JobEvent(EVENT_JOB_REMOVED, job, reason="trigger_ended"))
+                self._hub.emit(JobEvent(EVENT_JOB_REMOVED, job, reason=Reason.TRIGGER_ENDED))
 
     def park(self, job: Job, reason: str | None) -> None:
         stored = self._jobs.get(job.id)
@@ -310,8 +310,3 @@ class MemoryJobStore(BaseJobStore):
     def _tell(self, message: Message) -> None:
         if self._hub is not None:
             self._hub.post(message)
-
-
-def _was_due_before(record: Record, instant: int) -> bool:
-    last = record.scheduled_ms if record.until_ms is None else record.until_ms - 1
-    return last < instant

@@ -31,8 +31,8 @@ class Ledger:
         recorded = [(instant, outcome) for job_id, instant, outcome in self._runs if job_id == job.id]
         for job_id, span in self._spans:
             if job_id == job.id:
-                recorded += [(instant, str(span.outcome)) for instant in _instants(job, span.first, span.end - 1)]
-        return [f"{job.id}: {problem}" for problem in mismatches(_instants(job, first, until), recorded)]
+                recorded += [(instant, str(span.outcome)) for instant in job.instants(span.first, span.end - 1)]
+        return [f"{job.id}: {problem}" for problem in mismatches(job.instants(first, until), recorded)]
 
     def outcomes(self, job_id: str) -> Counter[str]:
         """How many runs, and spans of instants without a run, ended in each outcome."""
@@ -54,13 +54,6 @@ def mismatches(predicted: Iterable[int], recorded: Iterable[tuple[int, str]]) ->
         if len(outcomes) > 1 and instant in expected
     ]
     return problems
-
-
-def _instants(job: Job, first: int, until: int) -> Iterable[int]:
-    instant: int | None = first
-    while instant is not None and instant <= until:
-        yield instant
-        instant = job.next_ms(instant)
 
 
 def _show(instant: int) -> str:

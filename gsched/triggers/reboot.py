@@ -1,4 +1,4 @@
-"""Once per start of the scheduler: crontab's @reboot."""
+"""Once for each anchor it is given: crontab's @reboot."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gsched.triggers.base import FrozenTrigger
 
 
 class RebootTrigger(FrozenTrigger):
-    """Due once after each start of the scheduler, which calls `anchored` with the time of its start.
+    """Due once when its job is added, and never again by itself: a pure function of time knows nothing about starts.
 
-    A pure function of time knows nothing about starts, so that without an anchor it is never due.
+    `gsched run` has @reboot jobs of its configuration and crontabs run once after each start of the machine.
 
     :param timezone: IANA name or tzinfo, for display
     :param jitter: longest delay, seconds
-    :param anchor: the instant at which the scheduler started
+    :param anchor: the instant at which it is due
     :raises InvalidTriggerError: for anything else
     """
 
@@ -39,7 +39,7 @@ class RebootTrigger(FrozenTrigger):
         return RebootTrigger(self.timezone, seconds(self.jitter_ms), from_ms(at))
 
     def begun(self, at: int) -> tuple[RebootTrigger, int | None]:
-        """Due at once: the scheduler starts with this job."""
+        """Due at once."""
         return self.anchored(at), at
 
     def fields(self) -> dict[str, Any]:

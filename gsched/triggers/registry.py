@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 from gsched.errors import InvalidTriggerError
+from gsched.spelling import did_you_mean
 from gsched.triggers.base import BaseTrigger
 
 ENTRY_POINT_GROUP: Final = "gsched.triggers"
@@ -41,6 +41,7 @@ def trigger_fields(trigger: BaseTrigger) -> dict[str, Any]:
 
 
 def trigger_class(name: str) -> type[BaseTrigger]:
+    """The trigger type of this name. Raises InvalidTriggerError for an unknown one, naming the nearest."""
     found: Any
     if name in _BUILTIN:
         module, attribute = _BUILTIN[name]
@@ -68,6 +69,4 @@ def _plugins() -> dict[str, EntryPoint]:
 
 def _unknown(name: str) -> str:
     known = sorted({*_BUILTIN, *_plugins()})
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-    return f"trigger type {name!r} is unknown; {hint}"
+    return f"trigger type {name!r} is unknown" + (did_you_mean(name, known) or f"; known are {', '.join(known)}")

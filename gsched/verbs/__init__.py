@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gsched.handle import JobHandle
+from gsched.job import Job
 from gsched.verbs.changing import Changing
 from gsched.verbs.exchanging import Exchanging
 from gsched.verbs.listing import Listing
@@ -15,3 +17,6 @@ class JobVerbs(Exchanging, Changing, Listing, Running, LookingBack):
     Every verb may be called before start and while running, from any greenlet or native thread, from inside a job and
     from a listener.
     """
+
+    def _handle(self, job: Job) -> JobHandle:
+        return JobHandle(self, job)

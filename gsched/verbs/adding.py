@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import islice
 from typing import Any, TypeVar
 
 from gsched import events
+from gsched.batches import batches
 from gsched.building import JobBuilder, check_executor
 from gsched.errors import GschedError, InvalidJobError
 from gsched.events import JobEvent
@@ -18,7 +18,7 @@ from gsched.job import (
 )
 from gsched.slices import Slice
 from gsched.triggers import BaseTrigger
-from gsched.verbs.places import BATCH, Places
+from gsched.verbs.places import Places
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,8 +102,8 @@ class Adding(Places):
         :raises InvalidJobError, InvalidTriggerError: for a wrong definition, with its position in the message
         :raises JobIdConflictError: if an id is taken
         """
-        builder, added, remaining = self._builder(), 0, iter(definitions)
-        while batch := list(islice(remaining, BATCH)):
+        builder, added = self._builder(), 0
+        for batch in batches(definitions):
             jobs = self._build_many(builder, added, batch, jobstore)
             timed = {job.id for job, one in zip(jobs, batch, strict=True) if "next_run_time" in one}
             self._at_home(self._store_jobs, jobs, jobstore, replace_existing, timed)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from gsched.batches import batches
 from gsched.errors import JobIdConflictError
 from gsched.exchange import Target, read_jobs, rereadable, write_jobs
 from gsched.job import Job
 from gsched.stores import JobQuery
 from gsched.verbs.adding import Adding
-from gsched.verbs.places import batches
 
 
 class Exchanging(Adding):

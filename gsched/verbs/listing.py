@@ -8,11 +8,12 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, TextIO
 
+from gsched.batches import BATCH
 from gsched.errors import JobNotFoundError
 from gsched.handle import JobHandle
 from gsched.job import Job
 from gsched.stores import JobQuery
-from gsched.verbs.places import BATCH, Places
+from gsched.verbs.places import Places
 
 
 class Listing(Places):

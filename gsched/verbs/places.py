@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Final, cast
-
 from gsched.errors import JobNotFoundError
 from gsched.handle import JobHandle
 from gsched.hub import Hub
 from gsched.job import Job
 from gsched.parts import Parts
-
-if TYPE_CHECKING:
-    from gsched.verbs import JobVerbs
-
-BATCH: Final = 1000  # jobs per round trip
 
 
 class Places(Parts):
@@ -48,15 +39,9 @@ class Places(Parts):
         raise JobNotFoundError(job_id)
 
     def _handle(self, job: Job) -> JobHandle:
-        return JobHandle(cast("JobVerbs", self), job)
+        """A handle on a job, which needs all verbs."""
+        raise NotImplementedError
 
     def _require_running(self) -> Hub:
         """Raise SchedulerNotRunningError unless the scheduler runs."""
         raise NotImplementedError
-
-
-def batches(jobs: Iterable[Job]) -> Iterator[list[Job]]:
-    """The jobs, so many at a time as go over a round trip."""
-    remaining = iter(jobs)
-    while batch := list(islice(remaining, BATCH)):
-        yield batch

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 
 from gsched.errors import InvalidJobError
-from gsched.run import Run
+from gsched.run import Run, run_id
 from gsched.verbs.places import Places
 
 
@@ -35,11 +35,11 @@ class Running(Places):
             raise InvalidJobError(f"job {job_id!r} cannot be run: {job.parked}")
         request = uuid.uuid4().hex
         store.request_run(job, request)
-        return f"{job_id}!{request}"
+        return run_id(job_id, 0, request)
 
     def get_running(self, job_id: str | None = None, jobstore: str | None = None) -> list[Run]:
         """The runs of this process that execute or wait for a worker."""
-        runs = [run for executor in self._working_executors() for run in executor.runs()]
+        runs = [run for executor in self._executors.working() for run in executor.runs()]
         return [
             run for run in runs if job_id in (None, run.job.id) and jobstore in (None, run.job.jobstore)
         ]
@@ -54,5 +54,5 @@ class Running(Places):
 
     def _cancel(self, wanted: Callable[[Run], bool]) -> int:
         return sum(
-            executor.cancel(run) for executor in self._working_executors() for run in executor.runs() if wanted(run)
+            executor.cancel(run) for executor in self._executors.working() for run in executor.runs() if wanted(run)
         )

@@ -245,7 +245,7 @@ def acked_follows_the_watermark() -> Any:
 
 @mutation
 def acked_does_not_wait_for_messages() -> Any:
-    return patch("gsched.hub._StoreSide.unread", lambda self: False)
+    return patch("gsched.store_side.StoreSide.unread", lambda self: False)
 
 
 @mutation
@@ -255,7 +255,7 @@ def acked_does_not_wait_for_runs() -> Any:
 
 @mutation
 def acked_does_not_wait_for_what_is_due() -> Any:
-    return patch("gsched.hub._StoreSide.next_due", lambda self, after: None)
+    return patch("gsched.store_side.StoreSide.next_due", lambda self, after: None)
 
 
 @mutation

@@ -10,6 +10,7 @@ from typing import Any
 from gsched.errors import StoreError
 from gsched.events import EVENT_ALL, SchedulerEvent
 from gsched.executors.base import BaseExecutor
+from gsched.executors.collection import Executors
 from gsched.hub import Hub
 from gsched.job import Job
 from gsched.planning import Span
@@ -80,7 +81,9 @@ class Process:
         self._world = world
         self.ledger = ledger
         self.cluster = SimCluster(world, self, database, ledger)
-        self.hub = Hub(self.clock, SimpleNamespace(mask=EVENT_ALL, emit=self._emit), 60.0)  # type: ignore[arg-type]
+        self.executors = Executors()
+        bus: Any = SimpleNamespace(mask=EVENT_ALL, emit=self._emit)
+        self.hub = Hub(self.clock, bus, self.executors, 60.0)
         self.executor = SimExecutor(world, self, size=world.random.choice((3, 100)))
         self.store = SimStore(world, self)
         world.spawn(self, self._start)
@@ -91,7 +94,7 @@ class Process:
     def _start(self) -> None:
         self.hub.start(False)
         self.executor.start(self.clock)
-        self.hub.add_executor("default", self.executor)
+        self.executors["default"] = self.executor
         self.hub.add_store(STORE, self.store)  # type: ignore[arg-type]
 
     # -- what happens to processes ------------------------------------------------------------------------------

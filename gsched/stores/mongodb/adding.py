@@ -11,6 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
+from gsched.batches import BATCH
 from gsched.errors import JobIdConflictError, StoreConflictError
 from gsched.instants import from_ms
 from gsched.job import Job, replacement
@@ -18,7 +19,6 @@ from gsched.stores.base import reschedules
 from gsched.stores.mongodb.connection import Document, Jobs
 from gsched.stores.mongodb.documents import CODEC, JobReader, new_document, replacing_fields
 
-BATCH: Final = 1000  # documents per round trip
 ATTEMPTS: Final = 20
 _DUPLICATE_KEY: Final = 11000
 

@@ -24,7 +24,7 @@ from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.records import Keeping, Record, Tally
-from gsched.run import Outcome, Result, Run
+from gsched.run import Outcome, Reason, Result, Run
 from gsched.slices import Slice
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
 from gsched.stores.mongodb.history import document_of
@@ -273,7 +273,7 @@ class Aftermath:
                     del self._over[job_id]
                 if job_id not in kept:
                     self._tallies.pop(job_id, None)
-                    self._emit(JobEvent(EVENT_JOB_REMOVED, job, reason="trigger_ended"))
+                    self._emit(JobEvent(EVENT_JOB_REMOVED, job, reason=Reason.TRIGGER_ENDED))
 
 
 def _is_rare(run: Run) -> bool:

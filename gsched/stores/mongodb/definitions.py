@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
 
 from bson import ObjectId
 
+from gsched.batches import BATCH, batches
 from gsched.clock import Clock
 from gsched.errors import JobNotFoundError, StoreConflictError
 from gsched.funcref import AllowedFunctions
@@ -19,7 +19,6 @@ from gsched.stores.mongodb.connection import Connection, Document, translate_err
 from gsched.stores.mongodb.documents import JobReader, changing_fields, decoded
 from gsched.stores.mongodb.listing import list_jobs
 
-BATCH: Final = 1000  # documents per round trip
 ATTEMPTS: Final = 50  # each that fails means that somebody else's write came first
 
 
@@ -113,9 +112,3 @@ class MongoDefinitions:
 def named(job_id: str) -> Document:
     """The filter for a job; documents that people inserted by hand may have an ObjectId as their id."""
     return {"_id": {"$in": [job_id, ObjectId(job_id)]}} if ObjectId.is_valid(job_id) else {"_id": job_id}
-
-
-def batches(ids: Iterable[Any]) -> Iterator[list[Any]]:
-    remaining = iter(ids)
-    while batch := list(islice(remaining, BATCH)):
-        yield batch

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+from gsched.batches import batches
 from gsched.history import RUNNING
 from gsched.instants import from_ms
 from gsched.stores.base import STATES
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
-from gsched.stores.mongodb.definitions import batches
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
 from gsched.stores.statistics import StoreStatistics
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
+from gsched.batches import BATCH
 from gsched.job import Job
 from gsched.stores.base import ALWAYS, JobQuery
 from gsched.stores.mongodb.connection import Document, Jobs, translate_errors
 from gsched.stores.mongodb.documents import JobReader
 
 EXACT: Final = 2000  # so many jobs are read whole and ordered by when they are truly due
-BATCH: Final = 1000  # documents per round trip: what the driver decodes at one go holds up everybody else
 ORDER: Final = [("paused", 1), ("next_run_time", 1), ("_id", 1)]
 
 
@@ -50,7 +50,7 @@ def _read(
 ) -> Iterator[Job]:
     if limit == 0:  # which means "all" to MongoDB
         return
-    with translate_errors():
+    with translate_errors():  # in batches: what the driver decodes at one go holds up everybody else
         for document in jobs.find(wanted, sort=ORDER, skip=skip, limit=limit or 0, batch_size=BATCH):
             yield reader.read(document)
 

@@ -36,6 +36,7 @@ from gsched.events import (
     EVENT_STORE_DISCONNECTED,
     EVENT_STORE_FAILED,
     SchedulerEvent,
+    error_fields,
 )
 from gsched.stores.base import ALWAYS, Claimed, Disowned, HubSide
 from gsched.stores.mongodb.admission import Admission
@@ -422,11 +423,7 @@ class Ownership:
         self._failed["claim", type(cause).__name__] += 1
         if self._connected:
             self._connected = False
-            self._hub.emit(
-                SchedulerEvent(
-                    EVENT_STORE_DISCONNECTED, error_type=type(error).__name__, error_message=str(error)
-                )
-            )
+            self._hub.emit(SchedulerEvent(EVENT_STORE_DISCONNECTED, **error_fields(error)))
 
 
 def _census(nodes: Iterable[NodeRecord]) -> dict[str, int]:

@@ -188,7 +188,7 @@ class Slots:
             instants = [job.last_ms(span.first, span.end - 1)]
             spans = [Span(Outcome.COALESCED, span.first, instants[0])]
         else:
-            instants = [*islice(_instants(job, span), MOST_RECOVERED)]
+            instants = [*islice(job.instants(span.first, span.end - 1), MOST_RECOVERED)]
             following = job.next_ms(instants[-1])
             spans = [] if following is None else [span._replace(first=following)]
         runs = [RunRecord(job.id, record.slot, instant, attempt + 1, span.request) for instant in instants]
@@ -251,10 +251,3 @@ def _without(job: Job, span: Span, instants: Iterable[int]) -> Iterator[Span]:
             first = job.next_ms(instant)
     if first is not None and first < span.end:
         yield span._replace(first=first)
-
-
-def _instants(job: Job, span: Span) -> Iterator[int]:
-    instant: int | None = span.first
-    while instant is not None and instant < span.end:
-        yield instant
-        instant = job.next_ms(instant)

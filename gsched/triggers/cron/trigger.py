@@ -86,7 +86,7 @@ class CronTrigger(BoundedTrigger):
         Minute, hour, day of month, month, day of week: names, lists, ranges (also ones that wrap, `22-2`, `fri-mon`)
         and steps; 0 and 7 are Sunday. A day fits if *either* day field does when neither begins with `*`; otherwise it
         must fit both. Nicknames: @hourly @daily @midnight @weekly @monthly @yearly @annually. @reboot gives a
-        `RebootTrigger`, which is due once after each start of the scheduler.
+        `RebootTrigger`: due once, when its job is added.
 
         :param expr: five fields or a nickname
         :param timezone: as in the constructor, like `start_date`, `end_date`, `jitter`

@@ -8,9 +8,9 @@ from gsched.activity import Overview
 from gsched.doctor import Finding, environment_findings
 from gsched.errors import ConfigurationError, NodeNotFoundError
 from gsched.facts import Fact
-from gsched.housekeeping import Housekeeping
 from gsched.nodes import NodeInfo
 from gsched.stores import BaseJobStore
+from gsched.verbs.housekeeping import Housekeeping
 
 
 class Insight(Housekeeping):

@@ -1,0 +1,57 @@
+"""What a store sees of the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from gsched.events import SchedulerEvent
+from gsched.lane import Lane
+from gsched.run import Run
+from gsched.stores.base import Claimed, Message, StoreTime
+
+
+class StoreSide:
+    """The hub as the store of one lane sees it: the `HubSide` that a store is started with.
+
+    :param receive: takes a message for the hub to handle
+    :param publish: publishes an event
+    :param unfinished: gives the runs that have been submitted and not settled, of all stores
+    :param activity: says what the scheduler did and is doing
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        receive: Callable[[Lane, Message], None],
+        publish: Callable[[SchedulerEvent], None],
+        unfinished: Callable[[], Iterable[Run]],
+        activity: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._lane = lane
+        self._receive = receive
+        self._publish = publish
+        self._unfinished = unfinished
+        self.activity = activity
+
+    def post(self, message: Message) -> None:
+        if not isinstance(message, (Claimed, StoreTime)):
+            self._lane.unread += 1
+        self._receive(self._lane, message)
+
+    def emit(self, event: SchedulerEvent) -> None:
+        event.alias = self._lane.alias
+        self._publish(event)
+
+    def unfinished(self) -> Iterator[Run]:
+        return (run for run in self._unfinished() if run.job.jobstore == self._lane.alias)
+
+    def next_due(self, after: int) -> int | None:
+        return self._lane.first_undecided(after)
+
+    def due(self, job_id: str) -> int | None:
+        entry = self._lane.entries.get(job_id)
+        return None if entry is None else entry.due if entry.held is None else entry.held
+
+    def unread(self) -> bool:
+        return self._lane.unread > 0

@@ -117,8 +117,7 @@ def write_jobs(jobs: Iterable[Job], outfile: Target, progress: Callable[[int], o
     """Write the jobs to a path or an open text file, whole or not at all; how many there were.
 
     :param progress: called for each job with how many were written so far
-
-    Raises InvalidJobError, naming the job, for one that cannot be expressed.
+    :raises InvalidJobError: naming the job, for one that cannot be expressed
     """
     count, pace = 0, Slice()
     with _appearing_whole(outfile) as out:

@@ -193,6 +193,7 @@ class Hub:
     # -- the hub greenlet ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        """Take turns until `stop`."""
         while not self._stopping:
             try:
                 self._turn()
@@ -223,6 +224,7 @@ class Hub:
         self.figures.slices.count(seconds * 1000)
 
     def _sleep(self) -> None:
+        """Wait for a wake-up or the next due time; only let others have a turn if there is more to do."""
         if self._ended or self._inbox or self._stopping:
             give_way()
             return
@@ -285,6 +287,7 @@ class Hub:
     # -- messages -------------------------------------------------------------------------------------------------
 
     def _handle(self, lane: Lane, message: Message) -> None:
+        """Do what the lane's store says."""
         if not isinstance(message, (Claimed, StoreTime)):
             lane.unread -= 1
         match message:
@@ -312,6 +315,7 @@ class Hub:
                 self._run_once(lane, job, at, request=request)
 
     def _admit(self, lane: Lane, job: Job, due: int | None, fence: int) -> None:
+        """The store lets a job run here, from `due` on."""
         known = lane.entries.get(job.id)
         self._give_up(known, Reason.RESCHEDULED)
         if known is not None and known.parked:
@@ -377,6 +381,7 @@ class Hub:
             lane.timetable.add(entry, next_due)
 
     def _submit(self, entry: Entry, run: Run) -> None:
+        """Hand a run to its executor."""
         run.clock_offset = entry.lane.clock_offset
         entry.running += 1
         self.in_progress += 1
@@ -440,6 +445,7 @@ class Hub:
             pace.breathe()
 
     def _settle(self, run: Run, result: Result) -> None:
+        """A run has ended: tell its store, count it, say so, and see whether its job goes on."""
         entry: Entry = run.entry
         entry.running -= 1
         self.in_progress -= 1

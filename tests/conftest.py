@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import gevent
@@ -11,7 +10,7 @@ import pytest
 import structlog
 from bench import Bench
 
-from gsched.stores import BaseJobStore, MemoryJobStore
+from gsched.stores import BaseJobStore, MemoryJobStore, MongoDBJobStore
 
 LONGEST_SECONDS = 30.0  # a bound for tests that hang, never a delay
 
@@ -50,16 +49,12 @@ def unstarted(make_bench: Callable[..., Bench]) -> Bench:
     return make_bench()
 
 
-@contextmanager
-def memory_store() -> Iterator[BaseJobStore]:
-    yield MemoryJobStore()
-
-
-STORES = {"memory": memory_store}  # every store that must keep the contract
-
-
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest) -> Iterator[BaseJobStore]:
-    """An empty store of each kind, not bound to a scheduler yet."""
-    with STORES[request.param]() as made:
-        yield made
+@pytest.fixture(params=["memory", "mongodb"])
+def any_store(request: pytest.FixtureRequest) -> Iterator[BaseJobStore]:
+    """An empty store of each kind that must keep the contract, not bound to a scheduler yet."""
+    if request.param == "memory":
+        yield MemoryJobStore()
+        return
+    made = MongoDBJobStore(request.getfixturevalue("uri"), database=request.getfixturevalue("database").name)
+    yield made
+    made.close()

@@ -260,7 +260,7 @@ def test_what_cannot_be_imported(arguments, code, said, store):
     assert said in gsched("crontab", "import", *arguments, "--store", store, expect=code)[1]
 
 
-def test_explain():
+def test_explain_says_the_meaning_the_surprises_and_the_next_times():
     out, _ = gsched("crontab", "explain", "30 2 * * *", "--tz", "Europe/Berlin", "--count", "1")
     (meaning, *notes, following) = out.splitlines()
     assert meaning == "meaning\tat 02:30"

@@ -65,7 +65,11 @@ def test_apschedulers_masks_have_its_values(name):
 
 
 def test_apschedulers_mask_for_everything_is_accepted(bench):
-    bench.scheduler.add_listener(lambda event: None, apscheduler.events.EVENT_ALL)
+    heard = []
+    bench.scheduler.add_listener(heard.append, apscheduler.events.EVENT_ALL)
+    bench.add(id="job")
+    bench.settle()
+    assert {event.name for event in heard} >= {"job.added", "run.submitted", "run.succeeded"}
 
 
 # -- what listeners see ---------------------------------------------------------------------------------------------
@@ -167,7 +171,12 @@ def test_a_listener_that_cannot_be_called_is_refused(bench):
 
 
 def test_removing_a_listener_that_does_not_listen_does_no_harm(bench):
+    heard = []
+    bench.scheduler.add_listener(heard.append)
     bench.scheduler.remove_listener(print)
+    bench.add(id="job")
+    bench.settle()
+    assert "job.added" in [event.name for event in heard]
 
 
 # -- the bus --------------------------------------------------------------------------------------------------------

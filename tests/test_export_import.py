@@ -200,7 +200,7 @@ def test_no_jobs_are_a_file_too():
     assert imported(text).get_jobs() == []
 
 
-def test_many_jobs():
+def test_three_thousand_jobs_come_through():
     source = scheduler()
     source.add_jobs({"func": poll, "trigger": "interval", "seconds": 5, "id": str(n)} for n in range(3000))
     out = io.StringIO()

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import bson
 import pytest
 
-from gsched import GeventScheduler, InvalidJobError, JobIdConflictError, JobNotFoundError, MemoryJobStore
+from gsched import GeventScheduler, InvalidJobError, JobIdConflictError, JobNotFoundError
 from gsched.errors import ConfigurationError, StoreAccessError, StoreConflictError, StoreError, StoreUnreachableError
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
@@ -81,13 +81,10 @@ def store(site):
     return site.store()
 
 
-@pytest.fixture(params=["memory", "mongodb"])
-def any_store(request):
-    if request.param == "mongodb":
-        return request.getfixturevalue("site").store()
-    made = MemoryJobStore()
-    made.bind("default", ManualClock(NOON), AllowedFunctions())
-    return made
+@pytest.fixture
+def any_store(any_store):
+    any_store.bind("default", ManualClock(NOON), AllowedFunctions([HERE]))
+    return any_store
 
 
 def job(job_id="a", trigger=None, **fields):

@@ -78,7 +78,7 @@ TABLE = [
     [row[1:] for row in TABLE],
     ids=[row[0].replace(" ", "-") for row in TABLE],
 )
-def test_it_decides(options, due, now, running, starts, spans, next_due, waits):
+def test_every_instant_is_decided_as_the_rules_say(options, due, now, running, starts, spans, next_due, waits):
     found = plan(every(10, **options), due, now, running)
 
     assert [span.outcome for span in found.spans] == [span.outcome for span in spans]

@@ -947,6 +947,17 @@ def test_nothing_runs_on_request_before_start(unstarted):
         job.run()
 
 
+def test_a_handle_says_whether_its_job_recovers_is_paused_or_parked(unstarted):
+    job = unstarted.every(10, executor="nowhere", id="job", recover=True)
+    assert (job.recover, job.paused, job.parked) == (True, False, None)
+    job.pause()
+    assert job.paused
+    job.resume()
+    unstarted.start()
+    unstarted.advance(10)
+    assert unstarted.scheduler.get_job("job").parked == "unknown executor 'nowhere'"
+
+
 def test_a_run_on_request_of_a_job_without_its_executor_is_skipped_with_the_reason(unstarted):
     job = unstarted.every(10, executor="nowhere", id="job")
     unstarted.start()

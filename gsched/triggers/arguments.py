@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any, TypeAlias
 
 from gsched.errors import ConfigurationError, InvalidTriggerError
-from gsched.instants import as_instant, as_timezone, from_ms, timezone_name, to_ms
+from gsched.instants import as_instant, as_timezone, from_ms, to_ms
 
 Zone: TypeAlias = str | tzinfo | None
 Date: TypeAlias = datetime | date | str | float | None
@@ -22,8 +22,7 @@ def zone(alias: str, timezone: Zone, dates: Iterable[Date] = ()) -> tzinfo:
     """
     aware = (value.tzinfo for value in dates if isinstance(value, datetime) and value.tzinfo)
     try:
-        chosen = as_timezone(timezone if timezone is not None else next(aware, None))
-        return as_timezone(timezone_name(chosen))
+        return as_timezone(timezone if timezone is not None else next(aware, None))
     except ConfigurationError as error:
         raise InvalidTriggerError(f"{alias} trigger: {error}") from None
 

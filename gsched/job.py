@@ -13,8 +13,9 @@ from weakref import WeakKeyDictionary
 from gsched.durations import as_ms, as_seconds
 from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.funcref import ref_of, resolve
-from gsched.instants import from_ms
+from gsched.instants import MAX_MS, from_ms
 from gsched.triggers import BaseTrigger
+from gsched.triggers.base import checked_last, wrong_answer
 from gsched.triggers.jitter import jittered_last, jittered_next
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -64,18 +65,24 @@ class Job:
         return replace(self, **changes)
 
     def next_ms(self, after: int) -> int | None:
-        """The first due instant strictly after `after` (ms since the epoch), jitter included, or None."""
+        """The first due instant strictly after `after` (ms since the epoch), jitter included, or None.
+
+        Raises InvalidTriggerError if the trigger answers something else, here and in what is built on it.
+        """
         trigger = self.trigger
         if trigger.jitter_ms:
             return jittered_next(trigger, trigger.jitter_ms, self.id, after)
-        return trigger.next_ms(after)
+        found = trigger.next_ms(after)
+        if found is None or (after < found <= MAX_MS and type(found) is int):  # as checked_next has it, without a call
+            return found
+        raise wrong_answer(trigger, after, found)
 
     def last_ms(self, first: int, until: int) -> int:
         """The last due instant not after `until`, given that `first` (not after `until`) is due."""
         trigger = self.trigger
         if trigger.jitter_ms:
             return jittered_last(trigger, trigger.jitter_ms, self.id, first, until)
-        return trigger.last_ms(first, until)
+        return checked_last(trigger, first, until)
 
     def next_due_ms(self, now: int) -> int | None:
         """The next due instant as seen at `now`: the stored bound if it is still to come, else by the trigger.

@@ -13,6 +13,7 @@ from gsched import (
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     AndTrigger,
+    BaseTrigger,
     ConfigurationError,
     CronTrigger,
     FuncRefError,
@@ -853,6 +854,35 @@ def test_a_job_with_a_broken_trigger_does_not_hide_the_others(bench):
     bench.scheduler.print_jobs(out=out)
     assert "fine" in out.getvalue()
     assert bench.scheduler.get_job("broken").state == "parked"
+
+
+def test_a_job_whose_trigger_goes_back_is_parked_and_the_others_run_on(bench):
+    class Backward(IntervalTrigger):
+        def next_ms(self, after):
+            return after - 1000 if after >= bench.at(10) else super().next_ms(after)
+
+    bench.add(None, Backward(seconds=10, start_date=NOON, timezone="UTC"), id="broken")
+    bench.every(20, id="fine")
+    bench.advance(40)
+    assert bench.ran == [0, 20, 40]
+    [parked] = bench.events("job.parked")
+    assert "expected a later int, or None" in parked.reason
+    assert bench.scheduler.get_job("broken").next_run_time is None
+
+
+def test_a_trigger_that_gives_no_instant_is_refused_at_the_call(bench):
+    class Vague(BaseTrigger):
+        alias = "vague"
+
+        def next_ms(self, after):
+            return after + 0.5
+
+        def fields(self):
+            return {}
+
+    with pytest.raises(InvalidTriggerError, match="expected a later int, or None"):
+        bench.add(None, Vague())
+    assert bench.ids() == []
 
 
 def test_jobs_are_printed(make_bench):

@@ -566,6 +566,41 @@ def test_modifying_the_next_run_time_anchors_the_interval_anew(bench):
     assert bench.ran == [4, 14]
 
 
+def test_modifying_the_next_run_time_moves_a_date(bench):
+    job = bench.add(None, "date", run_date=NOON + timedelta(seconds=20), id="date")
+    job.modify(next_run_time=NOON + timedelta(seconds=5))
+    bench.advance(3)
+    bench.add(None, "date", run_date=NOON + timedelta(seconds=20), id="date", replace_existing=True)
+    assert bench.due("date") == 5, "its trigger is unchanged"
+    bench.advance(60)
+    assert bench.ran == [5]
+    assert bench.scheduler.get_job("date") is None
+
+
+def test_a_date_with_a_next_run_time_of_its_own_runs_once(bench):
+    bench.add(None, "date", run_date=NOON + timedelta(seconds=20), next_run_time=NOON + timedelta(seconds=30))
+    bench.advance(60)
+    assert bench.ran == [30]
+
+
+def test_modifying_the_next_run_time_lets_an_and_trigger_meet_as_before(bench):
+    both = AndTrigger([IntervalTrigger(seconds=10), CronTrigger(second="*/20", timezone="UTC")])
+    job = bench.add(None, both, id="both")
+    job.modify(next_run_time=NOON + timedelta(seconds=5.5))
+    bench.advance(45)
+    assert bench.ran == [5.5, 20, 40]
+
+
+def test_an_and_trigger_that_is_never_due_is_refused_at_the_call(bench):
+    never = AndTrigger([CronTrigger(minute=1), CronTrigger(minute=2)])
+    with pytest.raises(InvalidTriggerError, match="never due at the same time"):
+        bench.add(None, never)
+    job = bench.every(10, id="job")
+    with pytest.raises(InvalidTriggerError, match="never due at the same time"):
+        job.reschedule(never)
+    assert (bench.ids(), bench.due("job")) == (["job"], 10)
+
+
 def test_modifying_the_next_run_time_to_none_pauses(bench):
     job = bench.every(10)
     job.modify(next_run_time=None)

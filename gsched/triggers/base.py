@@ -82,7 +82,10 @@ class BaseTrigger(ABC):
         return self
 
     def begun(self, at: int) -> tuple[BaseTrigger, int | None]:
-        """For a job added at `at` (ms): the trigger with a free phase set, and the first instant it is due."""
+        """For a job added at `at` (ms): the trigger with a free phase set, and the first instant it is due.
+
+        Raises InvalidTriggerError if it can be told that it would never be due, for a reason that time does not change.
+        """
         return self, checked_next(self, at - 1)
 
     def same_schedule(self, other: object) -> bool:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -124,7 +125,7 @@ class CallChecker:
         self._seen: WeakKeyDictionary[Callable[..., Any], set[tuple[int, tuple[str, ...]]]] = WeakKeyDictionary()
 
     def check(self, job: Job) -> None:
-        """Raises InvalidJobError if the job's function does not accept its arguments."""
+        """Raises InvalidJobError if calling the job's function with its arguments does not run it."""
         if job.func is None:
             return
         shape = (len(job.args), tuple(job.kwargs))
@@ -138,7 +139,8 @@ class CallChecker:
 
 
 def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Raises InvalidJobError if `func(*args, **kwargs)` does not fit the function's signature."""
+    """Raises InvalidJobError if `func(*args, **kwargs)` does not fit the function's signature, or would not run it."""
+    _check_runs(func)
     try:
         signature = inspect.signature(func)
     except (TypeError, ValueError):  # some built-in functions have none
@@ -148,6 +150,19 @@ def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
     except TypeError as error:
         name = getattr(func, "__qualname__", repr(func))
         raise InvalidJobError(f"{name}{signature} does not accept these arguments: {error}") from None
+
+
+def _check_runs(func: Callable[..., Any]) -> None:
+    while isinstance(func, partial):
+        func = func.func
+    for called in (func, type(func).__call__):
+        if inspect.iscoroutinefunction(called):
+            remedy = "wrap it in a function that calls asyncio.run(), in a thread executor"
+        elif inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+            remedy = "wrap it in a function that goes through what it yields"
+        else:
+            continue
+        raise InvalidJobError(f"func: a call of {name_of(func)} only makes an object and runs nothing of it; {remedy}")
 
 
 def named_function(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], str | None]:

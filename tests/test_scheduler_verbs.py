@@ -270,7 +270,7 @@ def wrapped():
         (Poller.lines, r"Poller\.lines .*goes through what it yields"),
         (an_async_generator, "goes through what it yields"),
     ],
-    ids=str,
+    ids=["function", "reference", "partial", "object", "partial of one", "method", "generator", "async generator"],
 )
 def test_a_function_that_its_call_would_not_run_is_refused(bench, func, message):
     with pytest.raises(InvalidJobError, match=message):

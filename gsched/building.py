@@ -136,7 +136,7 @@ def with_jitter(job: Job) -> Job:
 
 
 def with_next_run_time(job: Job, next_run_time: Any, timezone: tzinfo) -> Job:
-    """The job with its next run time set by the user: None pauses it, an instant re-anchors an interval."""
+    """The job with its next run time set by the user: None pauses it, an instant moves an interval or a date there."""
     if isinstance(next_run_time, Undefined):
         return job
     if next_run_time is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from gsched.errors import GschedError
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.triggers import BaseTrigger
@@ -19,6 +20,8 @@ class JobActions(Protocol):
     def reschedule_job(
         self, job_id: str, jobstore: str | None = None, trigger: BaseTrigger | str | None = None, **trigger_args: Any
     ) -> JobHandle: ...
+
+    def get_job(self, job_id: str, jobstore: str | None = None) -> JobHandle | None: ...
 
     def pause_job(self, job_id: str, jobstore: str | None = None) -> JobHandle: ...
 
@@ -164,7 +167,7 @@ class JobHandle:
 
     @property
     def next_run_time(self) -> datetime | None:
-        """When the job is due next as seen now, in its trigger's zone; None when paused or over."""
+        """When the job is due next as seen now, in its trigger's zone; None when paused, parked or not due again."""
         due = self.definition.next_due_ms(self._scheduler.now_ms())
         return None if due is None else from_ms(due, self.trigger.timezone)
 
@@ -180,9 +183,28 @@ class JobHandle:
         return "running" if state != "parked" and self._scheduler.running_count(self.id, self.jobstore) else state
 
     def __str__(self) -> str:
+        return f"{self.name} (trigger: {self.trigger}, {self._when()})"
+
+    def _when(self) -> str:
+        if self.definition.parked is not None:
+            return f"parked: {self.definition.parked}"
+        if self.definition.paused:
+            return "paused"
         due = self.next_run_time
-        when = "paused" if self.paused else f"next run at: {due:%Y-%m-%d %H:%M:%S %Z}" if due else "ended"
-        return f"{self.name} (trigger: {self.trigger}, {when})"
+        if due is not None:
+            return f"next run at: {due:%Y-%m-%d %H:%M:%S %Z}"
+        if self.pending:
+            return "pending"
+        if self.state == "running":
+            return "running"
+        return "due now" if self._is_kept() else "ended"
+
+    def _is_kept(self) -> bool:
+        """Whether the job is still in its store: it goes when its trigger has ended and its last run is settled."""
+        try:
+            return self._scheduler.get_job(self.id, self.jobstore) is not None
+        except GschedError:  # the store is away
+            return True
 
     def __repr__(self) -> str:
         return f"<JobHandle (id={self.id} name={self.name})>"

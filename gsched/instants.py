@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gsched.errors import ConfigurationError
+from gsched.local_zone import local_zone_name
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last instant a datetime can hold
@@ -28,18 +28,34 @@ def from_ms(ms: int, tz: tzinfo = UTC) -> datetime:
 
 
 def as_timezone(value: str | tzinfo | None) -> tzinfo:
-    """A time zone from its IANA name, a tzinfo (pytz objects become zoneinfo ones) or None (this machine's zone).
+    """A time zone from its IANA name, UTC±HH:MM, a tzinfo of whatever library, or None (this machine's zone).
 
-    Raises ConfigurationError for a name that is not in the time zone database.
+    The result can be stored: it has a name in the time zone database, or a fixed offset.
+
+    Raises ConfigurationError for anything else, a tzinfo with neither among it.
     """
     if value is None:
         return local_timezone()
     if isinstance(value, str):
         return _named_timezone(value)
-    if isinstance(value, tzinfo):
-        pytz_name = getattr(value, "zone", None)
-        return _named_timezone(pytz_name) if isinstance(pytz_name, str) else value
-    raise ConfigurationError(f"timezone: expected a name or a tzinfo, got {value!r}")
+    if not isinstance(value, tzinfo):
+        raise ConfigurationError(f"timezone: expected a name or a tzinfo, got {value!r}")
+    name = getattr(value, "key", None) or getattr(value, "zone", None)  # zoneinfo's, pytz's
+    if isinstance(name, str):
+        return _named_timezone(name)
+    return _named_timezone(str(timezone(_fixed_offset(value))))
+
+
+def _fixed_offset(tz: tzinfo) -> timedelta:
+    try:
+        offset = tz.utcoffset(None)
+    except Exception:  # a class of the user's own
+        offset = None
+    if offset is None:
+        raise ConfigurationError(
+            f"timezone: {tz!r} has neither a name nor a fixed offset; pass a name, such as 'Europe/Berlin'"
+        )
+    return offset
 
 
 @cache
@@ -57,22 +73,14 @@ def _named_timezone(name: str) -> tzinfo:
 
 
 def timezone_name(tz: tzinfo) -> str:
-    """The name under which `as_timezone` finds `tz` again."""
-    if tz is UTC:
-        return "UTC"
-    return str(getattr(tz, "key", None) or tz)
+    """The name under which `as_timezone` finds `tz`, one of its results, again."""
+    return getattr(tz, "key", None) or str(tz)
 
 
 @lru_cache(maxsize=1)
 def local_timezone() -> tzinfo:
-    """This machine's zone: the TZ variable, then /etc/localtime, then UTC (the order of tzset(3))."""
-    name = os.environ.get("TZ", "").lstrip(":")
-    if not name:
-        _, _, name = os.path.realpath("/etc/localtime").partition("zoneinfo/")
-    try:
-        return _named_timezone(name) if name else UTC
-    except ConfigurationError:
-        return UTC
+    """This machine's zone. Raises ConfigurationError if it is none that can be stored."""
+    return _named_timezone(local_zone_name())
 
 
 def as_instant(value: datetime | date | str | float, tz: tzinfo, what: str = "date") -> datetime:

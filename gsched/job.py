@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -13,9 +14,10 @@ from weakref import WeakKeyDictionary
 from gsched.durations import as_ms, as_seconds
 from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.funcref import ref_of, resolve
-from gsched.instants import from_ms
+from gsched.instants import MAX_MS, from_ms
 from gsched.spelling import did_you_mean
 from gsched.triggers import BaseTrigger
+from gsched.triggers.base import checked_last, wrong_answer
 from gsched.triggers.jitter import jittered_last, jittered_next
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -65,18 +67,24 @@ class Job:
         return replace(self, **changes)
 
     def next_ms(self, after: int) -> int | None:
-        """The first due instant strictly after `after` (ms since the epoch), jitter included, or None."""
+        """The first due instant strictly after `after` (ms since the epoch), jitter included, or None.
+
+        Raises InvalidTriggerError if the trigger answers something else, here and in what is built on it.
+        """
         trigger = self.trigger
         if trigger.jitter_ms:
             return jittered_next(trigger, trigger.jitter_ms, self.id, after)
-        return trigger.next_ms(after)
+        found = trigger.next_ms(after)
+        if found is None or (after < found <= MAX_MS and type(found) is int):  # as checked_next has it, without a call
+            return found
+        raise wrong_answer(trigger, after, found)
 
     def last_ms(self, first: int, until: int) -> int:
         """The last due instant not after `until`, given that `first` (not after `until`) is due."""
         trigger = self.trigger
         if trigger.jitter_ms:
             return jittered_last(trigger, trigger.jitter_ms, self.id, first, until)
-        return trigger.last_ms(first, until)
+        return checked_last(trigger, first, until)
 
     def instants(self, first: int, until: int | None = None) -> Iterator[int]:
         """The due instants from `first`, which is one, to `until`, included; without an `until` they may never end."""
@@ -125,7 +133,7 @@ class CallChecker:
         self._seen: WeakKeyDictionary[Callable[..., Any], set[tuple[int, tuple[str, ...]]]] = WeakKeyDictionary()
 
     def check(self, job: Job) -> None:
-        """Raises InvalidJobError if the job's function does not accept its arguments."""
+        """Raises InvalidJobError if calling the job's function with its arguments does not run it."""
         if job.func is None:
             return
         shape = (len(job.args), tuple(job.kwargs))
@@ -139,7 +147,8 @@ class CallChecker:
 
 
 def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Raises InvalidJobError if `func(*args, **kwargs)` does not fit the function's signature."""
+    """Raises InvalidJobError if `func(*args, **kwargs)` does not fit the function's signature, or would not run it."""
+    _check_runs(func)
     try:
         signature = inspect.signature(func)
     except (TypeError, ValueError):  # some built-in functions have none
@@ -149,6 +158,19 @@ def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
     except TypeError as error:
         name = getattr(func, "__qualname__", repr(func))
         raise InvalidJobError(f"{name}{signature} does not accept these arguments: {error}") from None
+
+
+def _check_runs(func: Callable[..., Any]) -> None:
+    while isinstance(func, partial):
+        func = func.func
+    for called in (func, type(func).__call__):
+        if inspect.iscoroutinefunction(called):
+            remedy = "wrap it in a function that calls asyncio.run(), in a thread executor"
+        elif inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+            remedy = "wrap it in a function that goes through what it yields"
+        else:
+            continue
+        raise InvalidJobError(f"func: a call of {name_of(func)} only makes an object and runs nothing of it; {remedy}")
 
 
 def named_function(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], str | None]:

@@ -15,6 +15,7 @@ ROOT = Path(gsched.__file__).parent
 # From the ground up. A module may import from layers below its own, and from its own package.
 LAYERS = [
     ["errors", "spelling", "batches"],
+    ["local_zone"],
     ["durations", "exits", "histogram", "instants", "clock", "slices", "threads", "runtime", "embedded"],
     ["triggers"],
     ["funcref"],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from gsched.errors import InvalidTriggerError
 from gsched.job import Job
 from gsched.planning import Plan, Span, plan
 from gsched.run import Outcome
@@ -135,6 +136,68 @@ def test_what_misfires_is_never_reported_as_coalesced_too():
         (Outcome.COALESCED, [90_000]),
     ]
     assert found.starts == (100_000,)
+
+
+# -- triggers of the user's own ---------------------------------------------------------------------------------------
+
+
+class Wrong(IntervalTrigger):
+    """Every 10 s, but not after it was asked about `since`; gives up when it was asked too often."""
+
+    __slots__ = ("answer", "asked", "last", "since")
+
+    def __init__(self, answer: Any, since: int = 20_000, last: Any = None, **options: Any) -> None:
+        super().__init__(seconds=10, timezone="UTC", **options)
+        self.answer, self.since, self.last = answer, since, last
+        object.__setattr__(self, "asked", 0)
+
+    def next_ms(self, after: int) -> Any:
+        object.__setattr__(self, "asked", self.asked + 1)
+        assert self.asked < 1000, "it goes on for ever"
+        return self.answer(after) if after >= self.since else super().next_ms(after)
+
+    def last_ms(self, first: int, until: int) -> Any:
+        return BaseTrigger.last_ms(self, first, until) if self.last is None else self.last
+
+
+ANSWERS = {
+    "what it was asked": lambda after: after,
+    "one before": lambda after: after - 1000,
+    "always the same": lambda after: 5000,
+    "no int": lambda after: after + 300.5,
+    "a bool": lambda after: True,
+    "no number": lambda after: "soon",
+    "beyond all dates": lambda after: 10**18,
+}
+
+
+@pytest.mark.parametrize("late", [0, 25_000], ids=["on time", "late"])
+@pytest.mark.parametrize("options", [{}, EACH, EACH | {"max_instances": 99}, GRACE], ids=str)
+@pytest.mark.parametrize("jitter", [None, 3])
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_a_trigger_that_does_not_go_on_is_an_error_and_no_endless_search(answer, jitter, options, late):
+    job = job_of(Wrong(answer, jitter=jitter), **options)
+    due: int | None = 10_000
+    with pytest.raises((InvalidTriggerError, TypeError)):
+        while due is not None and due < WEEK:
+            due = plan(job, due, due + late, 0).next_due
+
+
+@pytest.mark.parametrize("since", [10_000, 20_000, 45_000, 50_000])
+def test_the_search_for_the_last_instant_ends(since):
+    with pytest.raises(InvalidTriggerError):
+        Wrong(lambda after: after, since).last_ms(10_000, 50_000)
+
+
+@pytest.mark.parametrize("last", [9999, 50_001, 10_000.0, "late"])
+def test_a_trigger_that_finds_a_last_instant_elsewhere_is_an_error(last):
+    with pytest.raises((InvalidTriggerError, TypeError)):
+        plan(job_of(Wrong(None, WEEK, last)), 10_000, 50_000, 0)
+
+
+def test_the_error_says_what_the_trigger_answered():
+    with pytest.raises(InvalidTriggerError, match=r"next_ms\(20000\) of <Wrong .* is 19000: expected a later int"):
+        plan(job_of(Wrong(lambda after: after - 1000)), 20_000, 20_000, 0)
 
 
 # -- properties -----------------------------------------------------------------------------------------------------

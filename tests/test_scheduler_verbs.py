@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import io
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +15,7 @@ from gsched import (
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     AndTrigger,
+    BaseTrigger,
     ConfigurationError,
     CronTrigger,
     FuncRefError,
@@ -228,6 +231,62 @@ def test_defaults_without_any_are_the_documented_ones(bench):
     job = bench.every(10)
     assert (job.coalesce, job.max_instances, job.misfire_grace_time, job.timeout) == (True, 1, None, None)
     assert (job.executor, job.jobstore, job.tags, dict(job.metadata)) == ("default", "default", (), {})
+
+
+class Poller:
+    async def __call__(self):
+        pass
+
+    async def poll(self):
+        pass
+
+    @staticmethod
+    def lines():
+        yield 1
+
+
+async def a_coroutine():
+    pass
+
+
+async def an_async_generator():
+    yield 1
+
+
+@functools.wraps(a_coroutine)
+def wrapped():
+    return asyncio.run(a_coroutine())
+
+
+@pytest.mark.parametrize(
+    ("func", "message"),
+    [
+        (a_coroutine, r"a call of a_coroutine only makes an object .*asyncio\.run\(\), in a thread executor"),
+        (f"{__name__}:a_coroutine", r"asyncio\.run"),
+        (functools.partial(functools.partial(a_coroutine)), r"asyncio\.run"),
+        (Poller(), r"a call of Poller only makes an object .*asyncio\.run"),
+        (functools.partial(Poller()), r"asyncio\.run"),
+        (Poller().poll, r"asyncio\.run"),
+        (Poller.lines, r"Poller\.lines .*goes through what it yields"),
+        (an_async_generator, "goes through what it yields"),
+    ],
+    ids=["function", "reference", "partial", "object", "partial of one", "method", "generator", "async generator"],
+)
+def test_a_function_that_its_call_would_not_run_is_refused(bench, func, message):
+    with pytest.raises(InvalidJobError, match=message):
+        bench.add(func)
+    with pytest.raises(InvalidJobError, match=message):
+        bench.every(10, id="job").modify(func=func)
+    with pytest.raises(InvalidJobError, match=message):
+        bench.scheduler.add_jobs([{"func": func}])
+    assert bench.ids() == ["job"]
+
+
+def test_a_class_and_a_wrapped_coroutine_are_run_by_their_call(bench):
+    bench.add(Poller, id="class")
+    bench.add(wrapped, id="wrapped")
+    bench.settle()
+    assert bench.names() == ["run.succeeded", "run.succeeded"]
 
 
 def test_a_function_may_be_given_as_a_reference(bench):
@@ -565,6 +624,41 @@ def test_modifying_the_next_run_time_anchors_the_interval_anew(bench):
     assert bench.ran == [4, 14]
 
 
+def test_modifying_the_next_run_time_moves_a_date(bench):
+    job = bench.add(None, "date", run_date=NOON + timedelta(seconds=20), id="date")
+    job.modify(next_run_time=NOON + timedelta(seconds=5))
+    bench.advance(3)
+    bench.add(None, "date", run_date=NOON + timedelta(seconds=20), id="date", replace_existing=True)
+    assert bench.due("date") == 5, "its trigger is unchanged"
+    bench.advance(60)
+    assert bench.ran == [5]
+    assert bench.scheduler.get_job("date") is None
+
+
+def test_a_date_with_a_next_run_time_of_its_own_runs_once(bench):
+    bench.add(None, "date", run_date=NOON + timedelta(seconds=20), next_run_time=NOON + timedelta(seconds=30))
+    bench.advance(60)
+    assert bench.ran == [30]
+
+
+def test_modifying_the_next_run_time_lets_an_and_trigger_meet_as_before(bench):
+    both = AndTrigger([IntervalTrigger(seconds=10), CronTrigger(second="*/20", timezone="UTC")])
+    job = bench.add(None, both, id="both")
+    job.modify(next_run_time=NOON + timedelta(seconds=5.5))
+    bench.advance(45)
+    assert bench.ran == [5.5, 20, 40]
+
+
+def test_an_and_trigger_that_is_never_due_is_refused_at_the_call(bench):
+    never = AndTrigger([CronTrigger(minute=1), CronTrigger(minute=2)])
+    with pytest.raises(InvalidTriggerError, match="never due at the same time"):
+        bench.add(None, never)
+    job = bench.every(10, id="job")
+    with pytest.raises(InvalidTriggerError, match="never due at the same time"):
+        job.reschedule(never)
+    assert (bench.ids(), bench.due("job")) == (["job"], 10)
+
+
 def test_modifying_the_next_run_time_to_none_pauses(bench):
     job = bench.every(10)
     job.modify(next_run_time=None)
@@ -855,6 +949,35 @@ def test_a_job_with_a_broken_trigger_does_not_hide_the_others(bench):
     assert bench.scheduler.get_job("broken").state == "parked"
 
 
+def test_a_job_whose_trigger_goes_back_is_parked_and_the_others_run_on(bench):
+    class Backward(IntervalTrigger):
+        def next_ms(self, after):
+            return after - 1000 if after >= bench.at(10) else super().next_ms(after)
+
+    bench.add(None, Backward(seconds=10, start_date=NOON, timezone="UTC"), id="broken")
+    bench.every(20, id="fine")
+    bench.advance(40)
+    assert bench.ran == [0, 20, 40]
+    [parked] = bench.events("job.parked")
+    assert "expected a later int, or None" in parked.reason
+    assert bench.scheduler.get_job("broken").next_run_time is None
+
+
+def test_a_trigger_that_gives_no_instant_is_refused_at_the_call(bench):
+    class Vague(BaseTrigger):
+        alias = "vague"
+
+        def next_ms(self, after):
+            return after + 0.5
+
+        def fields(self):
+            return {}
+
+    with pytest.raises(InvalidTriggerError, match="expected a later int, or None"):
+        bench.add(None, Vague())
+    assert bench.ids() == []
+
+
 def test_jobs_are_printed(make_bench):
     bench = make_bench(jobstores={"default": MemoryJobStore(), "other": MemoryJobStore()}).start()
     bench.every(10, name="Poll")
@@ -885,6 +1008,39 @@ def test_a_handle_shows_the_job(bench):
     assert str(job) == "Bench.note (trigger: interval[0:00:10], next run at: 2026-03-02 12:00:10 UTC)"
     assert repr(job) == "<JobHandle (id=shown name=Bench.note)>"
     assert job == bench.scheduler.get_job("shown") and len({job, bench.scheduler.get_job("shown")}) == 1
+
+
+def test_a_handle_says_how_its_job_is(unstarted):
+    date = unstarted.add(unstarted.wait, id="date")
+    assert str(date) == "Bench.wait (trigger: date[2026-03-02 12:00:00 UTC], pending)"
+    unstarted.start(paused=True)
+    assert str(date).endswith("UTC], due now)")
+    unstarted.scheduler.resume()
+    unstarted.settle()
+    assert str(date).endswith("UTC], running)")
+    unstarted.open_gate()
+    assert str(date).endswith("UTC], ended)")
+
+
+def test_a_handle_says_why_its_job_is_parked(unstarted):
+    unstarted.every(10, executor="nowhere", id="job")
+    unstarted.start()
+    unstarted.advance(10)
+    job = unstarted.scheduler.get_job("job")
+    assert str(job) == "Bench.note (trigger: interval[0:00:10], parked: unknown executor 'nowhere')"
+
+
+def test_a_handle_of_a_job_that_waits_for_its_instances_says_that_it_is_due(bench):
+    bench.every(10, bench.wait, id="job", coalesce=False, end_date=NOON + timedelta(seconds=20))
+    bench.scheduler.pause()
+    bench.advance(25)
+    job = bench.scheduler.get_job("job")
+    assert str(job).endswith("due now)")
+    bench.scheduler.resume()
+    bench.settle()
+    assert str(job).endswith("running)")
+    bench.open_gate()
+    assert (bench.ran, str(job).endswith("ended)")) == ([25, 25], True)
 
 
 def test_the_next_run_time_moves_on_with_the_clock(bench):

@@ -60,9 +60,6 @@ def bound(any_store: BaseJobStore) -> BaseJobStore:
 
 
 def started(store: BaseJobStore) -> RecordingHub:
-    """Start the store, and give the hub that it tells at once what is to be run: a shared one has to claim it first."""
-    if store.shared:
-        pytest.skip("what a shared store claims, and tells then, its simulation and its clusters show")
     hub = RecordingHub()
     store.start(hub, paused=False)
     return hub
@@ -166,15 +163,18 @@ def test_listing_finds_by_tag_state_and_text(bound):
 
 # -- what the hub is told -------------------------------------------------------------------------------------------
 
+# The memory store tells the hub at once. What a shared store tells when it has claimed, its simulation shows.
+tells_at_once = pytest.mark.parametrize("any_store", ["memory"], indirect=True)
 
+
+@tells_at_once
 def test_what_was_stored_before_the_start_is_admitted_at_the_start(bound):
     bound.add([job("a"), job("b").evolve(paused=True)], replace=False)
-    if bound.shared:
-        pytest.skip("a shared store tells the hub when its ownership greenlet has claimed: see the simulation")
     hub = started(bound)
     assert [message.job.id for message in hub.take(Admitted)] == ["a"]
 
 
+@tells_at_once
 def test_adding_and_resuming_admit_pausing_and_removing_drop(bound, hub):
     bound.add([job()], replace=False)
     assert [(m.job.id, m.due) for m in hub.take(Admitted)] == [("a", job().next_run_ms)]
@@ -186,6 +186,7 @@ def test_adding_and_resuming_admit_pausing_and_removing_drop(bound, hub):
     assert [m.job_id for m in hub.take(Dropped)] == ["a"]
 
 
+@tells_at_once
 def test_a_change_of_what_a_job_does_is_no_change_of_when(bound, hub):
     bound.add([job()], replace=False)
     hub.take()
@@ -194,6 +195,7 @@ def test_a_change_of_what_a_job_does_is_no_change_of_when(bound, hub):
     assert [(type(m), m.job.name) for m in hub.messages] == [(Changed, "x"), (Changed, "y")]
 
 
+@tells_at_once
 def test_a_request_is_handed_on_with_its_name(bound, hub):
     bound.add([job()], replace=False)
     bound.request_run(bound.get("a"), "r1")
@@ -201,6 +203,7 @@ def test_a_request_is_handed_on_with_its_name(bound, hub):
     assert (request.job.id, request.request, request.at) == ("a", "r1", CLOCK.now_ms())
 
 
+@tells_at_once
 def test_an_ended_job_goes_and_its_end_is_an_event(bound, hub):
     bound.add([job()], replace=False)
     bound.end(bound.get("a"))
@@ -208,6 +211,7 @@ def test_an_ended_job_goes_and_its_end_is_an_event(bound, hub):
     assert [(event.name, event.reason) for event in hub.events] == [("job.removed", "trigger_ended")]
 
 
+@tells_at_once
 def test_a_job_that_was_rescheduled_meanwhile_does_not_end(bound, hub):
     (old,) = bound.add([job()], replace=False)
     bound.change("a", lambda found: found.evolve(next_run_ms=found.next_run_ms + 1000))
@@ -215,6 +219,7 @@ def test_a_job_that_was_rescheduled_meanwhile_does_not_end(bound, hub):
     assert ids(bound) == ["a"]
 
 
+@tells_at_once
 def test_a_job_that_was_modified_meanwhile_ends_all_the_same(bound, hub):
     (old,) = bound.add([job()], replace=False)
     bound.change("a", lambda found: found.evolve(name="new"))
@@ -222,6 +227,7 @@ def test_a_job_that_was_modified_meanwhile_ends_all_the_same(bound, hub):
     assert ids(bound) == []
 
 
+@tells_at_once
 def test_once_its_last_instant_is_decided_a_jobs_id_is_free(bound, hub):
     bound.add([late("a")], replace=False)
     bound.exhaust(bound.get("a"))
@@ -230,6 +236,7 @@ def test_once_its_last_instant_is_decided_a_jobs_id_is_free(bound, hub):
         bound.add([late("a")], replace=False)
 
 
+@tells_at_once
 def test_parking_keeps_the_job_with_the_reason_and_a_change_tries_again(bound, hub):
     bound.add([job()], replace=False)
     bound.park(bound.get("a"), "no executor")
@@ -240,6 +247,7 @@ def test_parking_keeps_the_job_with_the_reason_and_a_change_tries_again(bound, h
     assert bound.change("a", lambda found: found.evolve(name="x")).parked is None
 
 
+@tells_at_once
 def test_nothing_is_told_before_start_and_after_close(bound, hub):
     bound.close()
     hub.take()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from datetime import date, datetime, tzinfo
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 from gsched.errors import ConfigurationError, InvalidTriggerError
-from gsched.instants import as_instant, as_timezone, from_ms, timezone_name, to_ms
+from gsched.instants import as_instant, as_timezone, from_ms, to_ms
 
 Zone: TypeAlias = str | tzinfo | None
 Date: TypeAlias = datetime | date | str | float | None
@@ -22,8 +22,7 @@ def zone(alias: str, timezone: Zone, dates: Iterable[Date] = ()) -> tzinfo:
     """
     aware = (value.tzinfo for value in dates if isinstance(value, datetime) and value.tzinfo)
     try:
-        chosen = as_timezone(timezone if timezone is not None else next(aware, None))
-        return as_timezone(timezone_name(chosen))
+        return as_timezone(timezone if timezone is not None else next(aware, None))
     except ConfigurationError as error:
         raise InvalidTriggerError(f"{alias} trigger: {error}") from None
 
@@ -43,15 +42,20 @@ def jitter_ms(alias: str, jitter: object) -> int:
     return 0 if jitter is None else round(number(alias, "jitter", jitter) * 1000)
 
 
-def number(alias: str, what: str, value: object) -> float:
-    """A finite number that is not negative, as given."""
+def number(alias: str, what: str, value: object) -> int | float:
+    """A finite number that is not negative, as one of Python's own: others, such as numpy's, may overflow."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidTriggerError(f"{alias} trigger: {what} {value!r}: expected a number")
-    if not math.isfinite(value):
+    try:
+        plain = int(value) if isinstance(value, Integral) else float(value)
+        finite = math.isfinite(plain)
+    except OverflowError:
+        finite = False
+    if not finite:
         raise InvalidTriggerError(f"{alias} trigger: {what} {value!r}: expected a finite number")
-    if value < 0:
+    if plain < 0:
         raise InvalidTriggerError(f"{alias} trigger: {what} {value!r}: must not be negative")
-    return value  # type: ignore[return-value]
+    return plain
 
 
 def whole(alias: str, what: str, value: object, highest: int) -> int:

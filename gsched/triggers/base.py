@@ -8,7 +8,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, ClassVar
 
 from gsched.errors import InvalidTriggerError
-from gsched.instants import from_ms, to_ms
+from gsched.instants import MAX_MS, from_ms, to_ms
 
 
 class BaseTrigger(ABC):
@@ -16,7 +16,8 @@ class BaseTrigger(ABC):
 
     - A trigger is immutable and reads no clock: equal arguments give equal results, for ever.
     - Its primitive is `next_ms`, on integer milliseconds since the epoch; everything else is defined by it.
-    - Results increase strictly; None means that nothing comes any more.
+    - Results are later than what was asked about, and increase; None means that nothing comes any more. What goes from
+      one to the next holds a trigger to that (`checked_next`).
     - It costs one calculation or one search to step over any span of time, never a walk over what lies in it.
     - Results are nominal: `jitter_ms` is only stated here, `gsched.triggers.jitter` adds it per job.
     - `fields()` gives the constructor's arguments as plain values (text, numbers, aware datetimes, lists of such,
@@ -61,19 +62,19 @@ class BaseTrigger(ABC):
 
         `first` need not be one of the trigger's own instants; it is the answer when no later one is.
         """
-        following = self.next_ms(first)
+        following = checked_next(self, first)
         while following is not None and following <= until:
             first = following
             # Invariant: `first` is due. Find how far one can start back from `until` and still land before it.
             low, high = first, until
             while high - low > 1:
                 middle = (low + high) // 2
-                landed = self.next_ms(middle)
+                landed = checked_next(self, middle)
                 if landed is not None and landed <= until:
                     low = first = landed
                 else:
                     high = middle
-            following = self.next_ms(first)
+            following = checked_next(self, first)
         return first
 
     def anchored(self, at: int) -> BaseTrigger:
@@ -81,8 +82,11 @@ class BaseTrigger(ABC):
         return self
 
     def begun(self, at: int) -> tuple[BaseTrigger, int | None]:
-        """For a job added at `at` (ms): the trigger with a free phase set, and the first instant it is due."""
-        return self, self.next_ms(at - 1)
+        """For a job added at `at` (ms): the trigger with a free phase set, and the first instant it is due.
+
+        Raises InvalidTriggerError if it can be told that it would never be due, for a reason that time does not change.
+        """
+        return self, checked_next(self, at - 1)
 
     def same_schedule(self, other: object) -> bool:
         """Whether both were written the same way: equal but for an anchor that the scheduler chose."""
@@ -123,6 +127,30 @@ class FrozenTrigger(BaseTrigger):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_fields, (self.fields(),)
+
+
+def checked_next(trigger: BaseTrigger, after: int) -> int | None:
+    """`trigger.next_ms(after)`. Raises InvalidTriggerError if that is nothing a trigger may answer.
+
+    Whoever goes from one instant to the next would go on for ever with a trigger of the user's own that goes back.
+    """
+    found = trigger.next_ms(after)
+    if found is not None and not (type(found) is int and after < found <= MAX_MS):
+        raise wrong_answer(trigger, after, found)
+    return found
+
+
+def wrong_answer(trigger: BaseTrigger, after: int, found: object) -> InvalidTriggerError:
+    """The error for what `next_ms(after)` must not answer."""
+    return InvalidTriggerError(f"next_ms({after}) of {trigger!r} is {found!r}: expected a later int, or None")
+
+
+def checked_last(trigger: BaseTrigger, first: int, until: int) -> int:
+    """`trigger.last_ms(first, until)`. Raises InvalidTriggerError if that is not between them."""
+    found = trigger.last_ms(first, until)
+    if not (type(found) is int and first <= found <= max(first, until)):
+        raise InvalidTriggerError(f"last_ms({first}, {until}) of {trigger!r} is {found!r}: expected an int from there")
+    return found
 
 
 def _ceil_ms(instant: datetime) -> int:

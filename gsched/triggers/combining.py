@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import tzinfo
 from functools import reduce
 from math import gcd
 from typing import Any, Final
@@ -10,8 +11,10 @@ from typing import Any, Final
 from gsched.errors import InvalidTriggerError
 from gsched.triggers.arguments import jitter_ms, seconds
 from gsched.triggers.base import BaseTrigger, FrozenTrigger
+from gsched.triggers.date import DateTrigger
 from gsched.triggers.interval import IntervalTrigger
 from gsched.triggers.registry import trigger_fields, trigger_from_fields
+from gsched.triggers.zones import DAY, instant_of, stretch_at
 
 MAX_ATTEMPTS: Final = 5_000
 """How many disagreements an AndTrigger bears before it takes its members for ones that never meet."""
@@ -40,15 +43,6 @@ class CombiningTrigger(FrozenTrigger):
     def jitter(self) -> int | float | None:
         """The longest delay that was given, in seconds."""
         return seconds(self._jitter_ms) or None
-
-    def anchored(self, at: int) -> CombiningTrigger:
-        """With each member anchored at `at` (ms)."""
-        return type(self)([trigger.anchored(at) for trigger in self.triggers], self.jitter)
-
-    def begun(self, at: int) -> tuple[CombiningTrigger, int | None]:
-        """With each member begun at `at` (ms)."""
-        trigger = type(self)([member.begun(at)[0] for member in self.triggers], self.jitter)
-        return trigger, trigger.next_ms(at - 1)
 
     def same_schedule(self, other: object) -> bool:
         """Whether all members were written the same way, in the same order."""
@@ -87,6 +81,16 @@ class OrTrigger(CombiningTrigger):
 
     alias = "or"
 
+    def anchored(self, at: int) -> OrTrigger:
+        """With each member anchored at `at` (ms), but for dates, which are no phase."""
+        members = (each if isinstance(each, DateTrigger) else each.anchored(at) for each in self.triggers)
+        return type(self)(members, self.jitter)
+
+    def begun(self, at: int) -> tuple[OrTrigger, int | None]:
+        """With each member begun at `at` (ms)."""
+        trigger = type(self)([member.begun(at)[0] for member in self.triggers], self.jitter)
+        return trigger, trigger.next_ms(at - 1)
+
     def next_ms(self, after: int) -> int | None:
         """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
         found = (trigger.next_ms(after) for trigger in self.triggers)
@@ -98,8 +102,10 @@ class AndTrigger(CombiningTrigger):
 
     Intervals among the members are solved by arithmetic. For the others each in turn moves to its first instant not
     before the latest one seen, until they agree. Members that disagree `MAX_ATTEMPTS` times in a row
-    (two daily ones: for seven years) are taken never to meet. A cron member has whole seconds, so that an interval
-    whose phase has milliseconds never meets it.
+    (two daily ones: for seven years) are taken never to meet.
+
+    Intervals without a start date are counted from the last midnight before the job was added, in the zone of the
+    first member that is no interval: from the moment of adding, to the millisecond, they would meet nothing else.
     """
 
     __slots__ = ("_solved",)
@@ -111,6 +117,23 @@ class AndTrigger(CombiningTrigger):
     def __init__(self, triggers: Iterable[BaseTrigger], jitter: float | None = None) -> None:
         super().__init__(triggers, jitter)
         self._solved = _solve(self.triggers)
+
+    def begun(self, at: int) -> tuple[AndTrigger, int | None]:
+        """With each member begun at `at` (ms), but for intervals: at midnight.
+
+        Raises InvalidTriggerError if all members have instants and none is common to them.
+        """
+        midnight = _midnight_before(at, self._wall_clock())
+        begun = (each.begun(midnight if isinstance(each, _PHASED) else at)[0] for each in self.triggers)
+        trigger = type(self)(begun, self.jitter)
+        due = trigger.next_ms(at - 1)
+        if due is None and all(member.next_ms(at - 1) is not None for member in trigger.triggers):
+            raise InvalidTriggerError(f"and trigger: {trigger}: its members are never due at the same time")
+        return trigger, due
+
+    def _wall_clock(self) -> tzinfo:
+        zones = (each.timezone for each in self.triggers if not isinstance(each, IntervalTrigger))
+        return next(zones, self.timezone)
 
     def next_ms(self, after: int) -> int | None:
         """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
@@ -126,6 +149,9 @@ class AndTrigger(CombiningTrigger):
             if agreed == len(self._solved):
                 return latest
         return None
+
+
+_PHASED: Final = (IntervalTrigger, CombiningTrigger)  # what has, or may have, a phase to the millisecond
 
 
 class _Meeting(BaseTrigger):
@@ -145,6 +171,11 @@ class _Meeting(BaseTrigger):
 
     def fields(self) -> dict[str, Any]:
         raise NotImplementedError("exists only inside an AndTrigger")
+
+
+def _midnight_before(at: int, tz: tzinfo) -> int:
+    day = (at // 1000 + stretch_at(tz, at // 1000).offset) // DAY
+    return instant_of(tz, day * DAY) * 1000
 
 
 def _members(alias: str, triggers: Iterable[BaseTrigger]) -> tuple[BaseTrigger, ...]:

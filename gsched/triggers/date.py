@@ -18,7 +18,8 @@ class DateTrigger(FrozenTrigger):
     :param run_date: datetime (naive: wall-clock time in `timezone`), date (its midnight), ISO text or seconds since
         the epoch
     :param timezone: IANA name or tzinfo; default: that of an aware run date, else this machine's
-    :param anchor: the instant that the scheduler chose when there is no run date
+    :param anchor: an instant that counts in place of the run date: the scheduler's when there is none, or one that the
+        user has moved it to
     :raises InvalidTriggerError: for anything else
     """
 
@@ -31,7 +32,7 @@ class DateTrigger(FrozenTrigger):
     def __init__(self, run_date: Date = None, timezone: Zone = None, anchor: Date = None) -> None:
         self.timezone = zone(self.alias, timezone, (run_date,))
         self._run = instant_ms(self.alias, "run_date", run_date, self.timezone)
-        self._anchor = instant_ms(self.alias, "anchor", anchor, self.timezone) if run_date is None else None
+        self._anchor = instant_ms(self.alias, "anchor", anchor, self.timezone)
 
     @property
     def run_date(self) -> datetime | None:
@@ -40,7 +41,7 @@ class DateTrigger(FrozenTrigger):
 
     @property
     def _due(self) -> int | None:
-        return self._anchor if self._run is None else self._run
+        return self._run if self._anchor is None else self._anchor
 
     def next_ms(self, after: int) -> int | None:
         """The run date if it comes after `after`, else None."""
@@ -48,8 +49,9 @@ class DateTrigger(FrozenTrigger):
         return due if due is not None and due > after else None
 
     def anchored(self, at: int) -> DateTrigger:
-        """With `at` (ms) as its date, if it was given none."""
-        return self if self._run is not None else DateTrigger(timezone=self.timezone, anchor=from_ms(at))
+        """Due at `at` (ms), whatever its date was."""
+        run_date = None if self._run is None else from_ms(self._run)
+        return DateTrigger(run_date, self.timezone, from_ms(at))
 
     def begun(self, at: int) -> tuple[DateTrigger, int | None]:
         """The run date is the first instant even when it has passed: such a job is late, not over."""
@@ -57,7 +59,7 @@ class DateTrigger(FrozenTrigger):
         return trigger, trigger._due
 
     def fields(self) -> dict[str, Any]:
-        """`run_date` or `anchor`, and the time zone."""
+        """`run_date` and `anchor`, those that there are, and the time zone."""
         dates = {
             "run_date": None if self._run is None else from_ms(self._run),
             "anchor": None if self._anchor is None else from_ms(self._anchor),

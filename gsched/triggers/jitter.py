@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from gsched.triggers.base import BaseTrigger
+from gsched.triggers.base import BaseTrigger, checked_last, checked_next
 
 
 def jittered_next(trigger: BaseTrigger, jitter_ms: int, key: str, after: int) -> int | None:
@@ -22,30 +22,30 @@ def jittered_next(trigger: BaseTrigger, jitter_ms: int, key: str, after: int) ->
     :param after: milliseconds since the epoch
     """
     if not jitter_ms:
-        return trigger.next_ms(after)
+        return checked_next(trigger, after)
     # Only two nominal times can answer: delays end before the next nominal time, so all earlier ones are past.
-    nominal = trigger.next_ms(after - jitter_ms - 1)
+    nominal = checked_next(trigger, after - jitter_ms - 1)
     if nominal is not None and nominal <= after:
-        nominal = trigger.last_ms(nominal, after)
-        following = trigger.next_ms(nominal)
+        nominal = checked_last(trigger, nominal, after)
+        following = checked_next(trigger, nominal)
         delayed = _delayed(nominal, following, jitter_ms, key)
         if delayed > after:
             return delayed
         nominal = following
-    return None if nominal is None else _delayed(nominal, trigger.next_ms(nominal), jitter_ms, key)
+    return None if nominal is None else _delayed(nominal, checked_next(trigger, nominal), jitter_ms, key)
 
 
 def jittered_last(trigger: BaseTrigger, jitter_ms: int, key: str, first: int, until: int) -> int:
     """The last jittered instant not after `until`; `first` (<= `until`) when there is none after that."""
     if not jitter_ms:
-        return trigger.last_ms(first, until)
-    earliest = trigger.next_ms(first - jitter_ms - 1)
+        return checked_last(trigger, first, until)
+    earliest = checked_next(trigger, first - jitter_ms - 1)
     if earliest is None or earliest > until:
         return first
-    nominal = trigger.last_ms(earliest, until)
-    delayed = _delayed(nominal, trigger.next_ms(nominal), jitter_ms, key)
+    nominal = checked_last(trigger, earliest, until)
+    delayed = _delayed(nominal, checked_next(trigger, nominal), jitter_ms, key)
     if delayed > until and nominal > earliest:
-        nominal, following = trigger.last_ms(earliest, nominal - 1), nominal
+        nominal, following = checked_last(trigger, earliest, nominal - 1), nominal
         delayed = _delayed(nominal, following, jitter_ms, key)
     return max(first, delayed) if delayed <= until else first
 

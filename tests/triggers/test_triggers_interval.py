@@ -3,6 +3,8 @@
 import math
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -27,6 +29,11 @@ from gsched.triggers import IntervalTrigger, trigger_fields, trigger_from_fields
         ({"seconds": math.inf}, "seconds inf: expected a finite number"),
         ({"seconds": "10"}, "seconds '10': expected a number"),
         ({"days": True}, "days True: expected a number"),
+        ({"hours": Decimal(5)}, r"hours Decimal\('5'\): expected a number"),
+        ({"hours": ""}, "hours '': expected a number"),
+        ({"seconds": 10**400}, "expected a finite number"),
+        ({"seconds": Fraction(10**400)}, "expected a finite number"),
+        ({"seconds": 10, "jitter": 10**400}, "jitter 1000.*expected a finite number"),
         ({"weeks": None}, "weeks None: expected a number"),
         ({"seconds": 10**300}, "longer than a timedelta can hold"),
         ({"seconds": 10, "start_date": "soon"}, "start_date: 'soon'"),
@@ -38,6 +45,18 @@ from gsched.triggers import IntervalTrigger, trigger_fields, trigger_from_fields
 def test_a_distance_that_cannot_work_is_refused_by_name(parts, reason):
     with pytest.raises(InvalidTriggerError, match=reason):
         IntervalTrigger(**{"timezone": "UTC", **parts})
+
+
+def test_numbers_that_are_not_pythons_own_do_not_overflow():
+    class Narrow(int):
+        """As numpy's int32 is: its products are wrong."""
+
+        def __mul__(self, other):
+            return Narrow(0)
+
+    trigger = IntervalTrigger(weeks=Narrow(2), timezone="UTC")
+    assert trigger.interval == timedelta(weeks=2)
+    assert type(trigger.next_ms(0)) is int
 
 
 def test_fractions_count_down_to_a_millisecond():

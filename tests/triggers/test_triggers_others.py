@@ -56,8 +56,18 @@ def test_a_date_trigger_without_a_date_waits_for_its_anchor():
     assert anchored.same_schedule(trigger)
     assert trigger_from_fields(trigger_fields(anchored)) == anchored
     dated = DateTrigger("2026-01-01", timezone="UTC")
-    assert dated.anchored(5000) is dated
     assert not dated.same_schedule(trigger)
+
+
+def test_a_date_that_is_moved_is_due_once_and_was_written_the_same_way():
+    dated = DateTrigger("1970-01-01 00:01", timezone="UTC")
+    moved = dated.anchored(5000)
+    assert (moved.next_ms(0), moved.next_ms(5000)) == (5000, None)
+    assert moved.begun(9000) == (moved, 5000)
+    assert str(moved) == "date[1970-01-01 00:00:05 UTC]"
+    assert moved.same_schedule(dated) and moved != dated
+    assert trigger_from_fields(trigger_fields(moved)) == moved
+    assert moved.anchored(7000).next_ms(0) == 7000
 
 
 def test_a_date_that_no_clock_shows_is_the_first_instant_after_the_gap():
@@ -196,6 +206,64 @@ def test_members_that_never_meet_end_quickly():
     assert AndTrigger([CronTrigger(minute=1, timezone="UTC"), CronTrigger(minute=2, timezone="UTC")]).next_ms(0) is None
     assert AndTrigger([every(60, at=1), CronTrigger(minute="*", timezone="UTC")]).next_ms(0) is None
     assert time.perf_counter() - began < 0.5
+
+
+WEEKENDS = {"day_of_week": "sat,sun"}
+WEDNESDAY = to_ms(datetime(2026, 11, 25, 16, 24, 29, 457_000, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("interval", "cron", "zone", "expected"),
+    [
+        ({"hours": 2}, WEEKENDS, "UTC", ["2026-11-28 00:00:00 +0000", "2026-11-29 00:00:00 +0000"]),
+        ({"hours": 2}, {**WEEKENDS, "hour": "*"}, "Asia/Kolkata",
+         ["2026-11-28 00:00:00 +0530", "2026-11-28 02:00:00 +0530"]),
+        ({"seconds": 10}, {"second": "*/15"}, "UTC", ["2026-11-25 16:24:30 +0000", "2026-11-25 16:25:00 +0000"]),
+        ({"seconds": 0.5}, {"second": 7}, "UTC", ["2026-11-25 16:25:07 +0000", "2026-11-25 16:26:07 +0000"]),
+    ],
+)  # fmt: skip
+def test_an_interval_among_others_is_counted_from_midnight_and_meets_them(interval, cron, zone, expected):
+    written = AndTrigger([IntervalTrigger(**interval, timezone="Asia/Tokyo"), CronTrigger(**cron, timezone=zone)])
+    trigger, due = written.begun(WEDNESDAY)
+    assert due == trigger.next_ms(WEDNESDAY - 1) == to_ms(datetime.fromisoformat(expected[0]))
+    assert wall_times(AndTrigger(trigger.triggers[::-1]), "2026-11-25 16:24:29", 2) == expected
+    assert trigger_from_fields(trigger_fields(trigger)) == trigger
+    assert trigger.same_schedule(written)
+    assert trigger.begun(WEDNESDAY + 12_345_678)[0] == trigger, "its phase is set for good"
+    assert trigger.anchored(WEDNESDAY) is trigger
+
+
+def test_intervals_deeper_inside_are_counted_from_midnight_too():
+    either = OrTrigger([every(10), every(7)])
+    assert AndTrigger([either, CronTrigger(second=20, timezone="UTC")]).begun(WEDNESDAY)[1] == WEDNESDAY + 50_543
+    hourly = AndTrigger([IntervalTrigger(hours=2, start_date="2026-11-25 01:30", timezone="UTC"), every(60)])
+    assert hourly.begun(WEDNESDAY)[1] == to_ms(datetime(2026, 11, 25, 17, 30, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [every(10, at=0), every(10, at=5000)],
+        [CronTrigger(minute=1, timezone="UTC"), CronTrigger(minute=2, timezone="UTC")],
+        [every(60, at=1), CronTrigger(minute="*", timezone="UTC")],
+        [IntervalTrigger(hours=7, start_date="2026-11-25 00:01Z"), CronTrigger(hour="*", timezone="UTC")],
+        [DateTrigger("2027-01-01 00:00:01", timezone="UTC"), CronTrigger(minute="*", timezone="UTC")],
+    ],
+)
+def test_members_that_never_meet_are_refused_when_they_begin(members):
+    with pytest.raises(InvalidTriggerError, match="never due at the same time"):
+        AndTrigger(members).begun(WEDNESDAY)
+
+
+def test_members_that_have_ended_have_just_ended():
+    past = DateTrigger("2026-01-01", timezone="UTC")
+    assert AndTrigger([past, CronTrigger(minute="*", timezone="UTC")]).begun(WEDNESDAY)[1] is None
+    assert AndTrigger([DateTrigger(timezone="UTC")]).begun(WEDNESDAY)[1] == WEDNESDAY
+
+
+def test_a_date_among_alternatives_keeps_its_day():
+    trigger = OrTrigger([DateTrigger("1970-01-01 00:00:05", timezone="UTC"), every(10)]).anchored(3000)
+    assert [trigger.next_ms(after) for after in (0, 3000, 5000)] == [3000, 5000, 13_000]
 
 
 @given(

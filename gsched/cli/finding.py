@@ -36,6 +36,19 @@ def find_job(scheduler: GeventScheduler, wanted: str, jobstore: str | None = Non
     raise CommandFailed(f"no job has the id {wanted!r}, or one that begins so", Exit.NOT_FOUND, hint)
 
 
+def find_job_id(scheduler: GeventScheduler, wanted: str, jobstore: str | None = None) -> str:
+    """The id that is meant; as it was written where there is no such job any more, but runs of it.
+
+    Raises CommandFailed as `find_job` does.
+    """
+    try:
+        return find_job(scheduler, wanted, jobstore).id
+    except CommandFailed as error:
+        if error.code == Exit.NOT_FOUND and scheduler.get_runs(wanted, jobstore, limit=1):
+            return wanted
+        raise
+
+
 def _ambiguous(wanted: str, found: list[JobHandle]) -> CommandFailed:
     stores = sorted({job.jobstore for job in found})
     if all(job.id == wanted for job in found):

@@ -70,11 +70,12 @@ def list_runs(
     Successes are in the list only if somebody asked for the run, if it took seconds, or if the configuration says so
     (store.history.successes).
     """
+    from gsched.cli.finding import find_job_id
     from gsched.cli.target import target
 
     columns = (*COLUMNS, WHY) if out.form == "table" else COLUMNS
     with target(configuration) as scheduler:
-        job_id = None if job is None else _job_id(scheduler, job, jobstore)
+        job_id = None if job is None else find_job_id(scheduler, job, jobstore)
         try:
             found = scheduler.get_runs(job_id, jobstore, **which)
         except ConfigurationError as error:
@@ -92,11 +93,12 @@ def show(
     configuration: Configuration, out: Output, run: str, instant: str | None, jobstore: str | None
 ) -> None:
     """Show a run, its last attempt; or explain what became of a job at an INSTANT (ISO 8601), and why."""
+    from gsched.cli.finding import find_job_id
     from gsched.cli.target import target
 
     with target(configuration) as scheduler:
         if instant is not None:
-            _explain(scheduler, out, _job_id(scheduler, run, jobstore), instant, jobstore)
+            _explain(scheduler, out, find_job_id(scheduler, run, jobstore), instant, jobstore)
             return
         attempts = scheduler.get_runs(jobstore=jobstore, run_id=run)
         if attempts:
@@ -108,18 +110,6 @@ def show(
                 f"the history has no run {run!r}", Exit.NOT_FOUND, "gsched runs show JOB INSTANT explains an instant"
             )
         _explain(scheduler, out, job_id, due, jobstore)
-
-
-def _job_id(scheduler: GeventScheduler, wanted: str, jobstore: str | None) -> str:
-    """The id that is meant; as it was written where there is no such job any more, for there may be runs of it."""
-    from gsched.cli.finding import find_job
-
-    try:
-        return find_job(scheduler, wanted, jobstore).id
-    except CommandFailed as error:
-        if error.code == Exit.NOT_FOUND and scheduler.get_runs(wanted, jobstore, limit=1):
-            return wanted
-        raise
 
 
 def _show(out: Output, attempt: RunInfo) -> None:

@@ -11,7 +11,6 @@ import click
 
 from gsched.cli.messages import without_noise
 from gsched.cli.output import Column, Output, as_text, one_line
-from gsched.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from gsched.facts import Fact
@@ -68,17 +67,3 @@ def reader_watch() -> Callable[[], bool]:
     poll.register(number, 0)
     gone = select.POLLERR | select.POLLHUP | select.POLLNVAL
     return lambda: any(event & gone for _, event in poll.poll(0))
-
-
-def meant_job(scheduler: GeventScheduler, wanted: str | None, jobstore: str | None) -> str | None:
-    """The id of the job that is meant; as it was written where there is no such job, for there may have been one."""
-    from gsched.cli.finding import find_job
-
-    if wanted is None:
-        return None
-    try:
-        return find_job(scheduler, wanted, jobstore).id
-    except CommandFailed as error:
-        if error.code == Exit.NOT_FOUND:
-            return wanted
-        raise

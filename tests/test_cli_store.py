@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from command_line import gsched, in_shell
 
-from gsched.exits import Exit
+from gsched.runner.exits import Exit
 from gsched.scheduler import GeventScheduler
 from gsched.stores import MongoDBJobStore
 

@@ -13,7 +13,7 @@ from gsched import __version__
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.messages import explained
 from gsched.errors import StoreError
-from gsched.exits import Exit, code_of
+from gsched.runner.exits import Exit, code_of
 
 # name: where the command is, and what `gsched --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {

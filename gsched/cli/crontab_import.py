@@ -13,7 +13,7 @@ from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
 from gsched.config.values import duration
 from gsched.errors import ConfigurationError, JobIdConflictError
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 
 if TYPE_CHECKING:
     from gsched.runner.crontab import Change
@@ -67,7 +67,7 @@ def import_file(
     output goes to the log of the runner, its exit status is the run's outcome.
     """
     from gsched.cli.target import target
-    from gsched.runner.building import COMMANDS
+    from gsched.runner.commands import COMMANDS
     from gsched.runner.crontab import apply_import, plan_import, source_of
     from gsched.runner.crontab_lines import read_crontab
 
@@ -79,7 +79,7 @@ def import_file(
         try:
             changes = plan_import(scheduler, crontab, source, options=given, replace=replace)
         except JobIdConflictError as error:
-            raise CommandFailed(
+            raise CommandRefused(
                 f"the job id {error.job_id!r} is taken by a job that is not from {file}",
                 Exit.CONFLICT, "--prefix TEXT gives these jobs other ids; --replace replaces that job",
             ) from None  # fmt: skip
@@ -109,7 +109,7 @@ def _report(file: str, crontab: Crontab, skip_bad: bool) -> None:
             click.echo(f"{file}: {kind}: {remark}", err=True)
     if crontab.errors and not skip_bad:
         lines = "1 line is" if len(crontab.errors) == 1 else f"{len(crontab.errors)} lines are"
-        raise CommandFailed(
+        raise CommandRefused(
             f"{file}: {lines} wrong; nothing was imported", Exit.INVALID, "--skip-bad imports the others"
         )
 

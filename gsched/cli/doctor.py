@@ -13,7 +13,7 @@ from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, one_line, output_options
 from gsched.config import Configuration
 from gsched.errors import GschedError
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 
 if TYPE_CHECKING:
     from gsched.doctor import Finding
@@ -54,7 +54,7 @@ def _findings(configuration: Configuration) -> Iterator[Finding]:
     try:
         with target(configuration) as scheduler:
             yield from scheduler.diagnose_stores()
-    except CommandFailed as error:  # there is no store that could be looked at from here
+    except CommandRefused as error:  # there is no store that could be looked at from here
         yield Finding("store", WARNING, f"not looked at: {error}", error.remedy)
     except GschedError as error:
         message, remedy = explained(error)

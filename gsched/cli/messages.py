@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from gsched.errors import GschedError, StoreAccessError, StoreUnreachableError
-from gsched.exits import CommandFailed
+from gsched.runner.exits import CommandRefused
 
 _TRACEBACKS: Final = "This is a bug in gsched, or in code that it called; gsched -v shows where."
 _LONGEST: Final = 300
@@ -16,7 +16,7 @@ _NOISE: Final = re.compile(r" \(configured timeouts:[^)]*\)|, Timeout: [\d.]+s.*
 
 def explained(error: Exception) -> tuple[str, str | None]:
     """What went wrong, and what to do about it."""
-    if isinstance(error, CommandFailed):
+    if isinstance(error, CommandRefused):
         return str(error), error.remedy
     if isinstance(error, StoreUnreachableError):
         return f"the store does not answer: {_said_by_driver(error)}", "Check the address, and that the server runs."

@@ -14,7 +14,7 @@ from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, one_line, output_options
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, JobNotFoundError
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 
 if TYPE_CHECKING:
     from gsched.history import RunInfo
@@ -106,7 +106,7 @@ def show(
             return
         job_id, is_scheduled, due = run.rpartition("@")
         if not is_scheduled:
-            raise CommandFailed(
+            raise CommandRefused(
                 f"the history has no run {run!r}", Exit.NOT_FOUND, "gsched runs show JOB INSTANT explains an instant"
             )
         _explain(scheduler, out, job_id, due, jobstore)
@@ -123,7 +123,7 @@ def _explain(scheduler: GeventScheduler, out: Output, job_id: str, instant: str,
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
     except JobNotFoundError as error:
-        raise CommandFailed(str(error), Exit.NOT_FOUND) from None
+        raise CommandRefused(str(error), Exit.NOT_FOUND) from None
     if out.form == "table":
         click.echo(one_line(str(explanation)))
     else:

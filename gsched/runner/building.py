@@ -12,10 +12,10 @@ from gsched.config import Configuration
 from gsched.errors import ConfigurationError, EmbeddedMongoError
 from gsched.funcref import UnresolvedFunctions
 from gsched.runner.application import load_application, look_here
+from gsched.runner.commands import COMMANDS
 from gsched.scheduler import GeventScheduler
 from gsched.stores import BaseJobStore, MemoryJobStore
 
-COMMANDS: Final = "gsched.runner.commands"
 _GENERATED_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 

@@ -13,9 +13,10 @@ from gsched.durations import as_seconds
 from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
 from gsched.handle import JobHandle
 from gsched.job import Job
-from gsched.runner.crontab_jobs import END_OF_TIME, REBOOT_TAG, crontab_definitions
+from gsched.runner.crontab_jobs import crontab_definitions
 from gsched.runner.crontab_lines import Crontab, read_crontab
 from gsched.runner.logs import runner_log
+from gsched.runner.reboot import END_OF_TIME, REBOOT_TAG
 from gsched.scheduler import GeventScheduler
 
 _SYSTEM_PLACES: Final = (Path("/etc/crontab"), Path("/etc/cron.d"))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def launch(configuration: Configuration) -> int:
     """Run jobs until a signal ends it; the exit code.
 
-    Raises GschedError or CommandFailed if it cannot begin.
+    Raises GschedError or CommandRefused if it cannot begin.
     """
     secure_streams()
     if configuration.processes == 1:

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 
 import gevent
 
+from gsched.cli.options import PLACE
 from gsched.config import Configuration
 from gsched.runner.building import control_scheduler, data_directory
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.scheduler import GeventScheduler
 from gsched.stores import MemoryJobStore
-
-_PLACES = frozenset({"app", "store", "embedded", "memory", "directory"})
 
 
 @contextmanager
@@ -22,7 +21,7 @@ def target(configuration: Configuration) -> Iterator[GeventScheduler]:
 
     Raises CommandRefused where the jobs are in another process's memory, or nothing says where they are.
     """
-    if not configuration.given & _PLACES and not data_directory(configuration).exists():
+    if not configuration.given.intersection(PLACE) and not data_directory(configuration).exists():
         raise CommandRefused(
             "nothing says where the jobs are",
             Exit.INVALID,

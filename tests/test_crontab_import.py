@@ -252,7 +252,7 @@ def test_wrong_lines_import_nothing_unless_they_may_be_skipped(store):
     [
         (["/nonexistent"], 3, "No such file"),
         (["/etc/crontab", "--user", "me"], 3, "names the users itself"),
-        (["-", "--timeout", "soon"], 2, "--timeout: 'soon' is not a duration"),
+        (["-", "--timeout", "soon"], 2, "'--timeout': 'soon' is not a duration"),
     ],
 )
 def test_what_cannot_be_imported(arguments, code, said, store):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gsched.cli.messages import without_noise
-from gsched.cli.output import Column, Output, as_text, one_line
+from gsched.cli.output import Column, Output, as_text
+from gsched.wording import escaped, without_noise
 
 if TYPE_CHECKING:
     from gsched.facts import Fact
@@ -31,7 +31,7 @@ def _print_aligned(out: Output, columns: Sequence[Column], items: Iterable[Any])
     widths = [0] * len(columns)
     for item in items:
         values = [column.value(item) for column in columns]
-        cells = [one_line(as_text(out.in_zone(value))) for value in values]
+        cells = [escaped(as_text(out.in_zone(value))) for value in values]
         widths = [max(width, min(len(cell), _WIDEST)) for width, cell in zip(widths, cells, strict=True)]
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
@@ -52,7 +52,7 @@ def followed(scheduler: GeventScheduler, jobstore: str | None) -> Iterator[Fact]
 
 
 def _note(said: str) -> None:
-    click.echo(f"gsched: {one_line(said)}", err=True)
+    click.echo(f"gsched: {escaped(said)}", err=True)
 
 
 def reader_watch() -> Callable[[], bool]:

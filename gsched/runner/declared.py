@@ -14,6 +14,7 @@ from gsched.funcref import resolve
 from gsched.instants import as_timezone, timezone_name
 from gsched.job import OPTIONS, Job
 from gsched.runner.commands import RUN_COMMAND
+from gsched.runner.comparing import plain
 from gsched.runner.reboot import BOOTS, END_OF_TIME, REBOOT_TAG
 from gsched.scheduler import GeventScheduler
 from gsched.triggers import DateTrigger
@@ -241,15 +242,9 @@ def _is_over(job: Job, now: int) -> bool:
 def _differs(old: Job, new: Job) -> bool:
     if not new.trigger.same_schedule(old.trigger):
         return True
-    if _plain({**old.metadata, BOOTS: None}) != _plain({**new.metadata, BOOTS: None}):
+    if plain({**old.metadata, BOOTS: None}) != plain({**new.metadata, BOOTS: None}):
         return True
-    return any(_plain(getattr(old, name)) != _plain(getattr(new, name)) for name in _DEFINING)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+    return any(plain(getattr(old, name)) != plain(getattr(new, name)) for name in _DEFINING)
 
 
 def _keeping_boots(declaration: Declaration, known: Job) -> Declaration:

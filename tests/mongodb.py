@@ -46,14 +46,19 @@ def client() -> Any:
 
 
 @pytest.fixture
-def uri() -> str:
-    """The address of the session's MongoDB. Without one, tests are skipped at home, and fail on CI."""
+def needs_mongod() -> None:
+    """Without one, tests are skipped at home, and fail on CI."""
     try:
         find_mongod()
     except EmbeddedMongoError as error:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(f"no mongod: {error}")
+
+
+@pytest.fixture
+def uri(needs_mongod: None) -> str:
+    """The address of the session's MongoDB."""
     return mongod().uri
 
 

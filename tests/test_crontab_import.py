@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
+from waiting import LONGEST_SECONDS, wait_until
 
 from gsched import ConfigurationError, GeventScheduler, JobIdConflictError, MemoryJobStore, MongoDBJobStore
 from gsched.runner.crontab import Change, apply_import, load_crontab, plan_import, source_of, write_crontab
@@ -21,8 +21,6 @@ from gsched.runner.reboot import END_OF_TIME, run_reboot_jobs
 
 pytest_plugins = ["mongodb"]
 
-GSCHED = [sys.executable, "-m", "gsched"]
-LONGEST_SECONDS = 20.0
 
 
 @pytest.fixture(params=["memory", "mongodb"])
@@ -215,11 +213,11 @@ def store(uri: str, database: Any) -> str:
 
 
 def gsched(*arguments: str, stdin: str = "", expect: int = 0) -> tuple[str, str]:
-    """Run the executable: its output and its error output."""
-    done = subprocess.run([*GSCHED, *arguments], input=stdin, capture_output=True, text=True, timeout=LONGEST_SECONDS)
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
+    """Run a command: its output and its error output."""
+    done = command_line.gsched(*arguments, stdin=stdin)
+    assert done.code == expect, done.err
+    assert "Traceback" not in done.err
+    return done.out, done.err
 
 
 def test_the_command_shows_what_it_does(store, tmp_path):
@@ -255,11 +253,11 @@ def test_wrong_lines_import_nothing_unless_they_may_be_skipped(store):
         (["-", "--timeout", "soon"], 2, "'--timeout': 'soon' is not a duration"),
     ],
 )
-def test_what_cannot_be_imported(arguments, code, said, store):
+def test_what_cannot_be_imported_is_refused_with_the_reason(arguments, code, said, store):
     assert said in gsched("crontab", "import", *arguments, "--store", store, expect=code)[1]
 
 
-def test_explain():
+def test_explain_says_what_an_expression_means_and_when_it_is_due():
     out, _ = gsched("crontab", "explain", "30 2 * * *", "--tz", "Europe/Berlin", "--count", "1")
     (meaning, *notes, following) = out.splitlines()
     assert meaning == "meaning\tat 02:30"
@@ -287,7 +285,7 @@ def runner(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [*GSCHED, "run", "--log-format", "json", *arguments]
+        command = [command_line.EXECUTABLE, "run", "--log-format", "json", *arguments]
         log = open(tmp_path / "log", "a")  # noqa: SIM115
         started.append(subprocess.Popen(command, stdout=log, stderr=log, text=True))
         return started[-1]
@@ -298,26 +296,20 @@ def runner(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.wait()
 
 
-def wait_for(happened: Callable[[], Any], log: Path) -> None:
-    deadline = time.monotonic() + LONGEST_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.02)
-
-
 def test_a_runner_runs_a_crontab_and_reads_it_again_on_hup(runner, tmp_path):
     tab, log, proof = tmp_path / "tab", tmp_path / "log", tmp_path / "proof"
     tab.write_text(f"MAILTO=me\n@reboot echo up >>{proof}; echo hello from cron\n")
     process = runner("--memory", "--crontab", str(tab))
-    wait_for(lambda: '"line": "hello from cron"' in log.read_text(), log)  # its output: the job's name has it, too
+    # Its output: the job's name has it, too.
+    wait_until(lambda: '"line": "hello from cron"' in log.read_text(), log.read_text)
     assert proof.read_text() == "up\n"
     assert "crontab.doubtful" in log.read_text()
     tab.write_text("* * * * broken\n")
     os.kill(process.pid, signal.SIGHUP)
-    wait_for(lambda: "configuration.refused" in log.read_text(), log)
+    wait_until(lambda: "configuration.refused" in log.read_text(), log.read_text)
     tab.write_text("@yearly x\n")
     os.kill(process.pid, signal.SIGHUP)
-    wait_for(lambda: "job.removed" in log.read_text() and "tab/x" in log.read_text(), log)
+    wait_until(lambda: "job.removed" in log.read_text() and "tab/x" in log.read_text(), log.read_text)
     process.terminate()
     assert process.wait(LONGEST_SECONDS) == 0
 
@@ -347,5 +339,5 @@ def test_commands_of_an_imported_crontab_run_in_a_runner_of_the_store(runner, st
     configuration.write_text('[store]\nmodules = ["gsched.runner.commands"]\n')
     runner("-c", str(configuration), "--store", store)
     gsched("job", "run", "tab/", "--store", store)
-    wait_for(lambda: proof.exists() and "world" in proof.read_text(), tmp_path / "log")
+    wait_until(lambda: proof.exists() and "world" in proof.read_text(), (tmp_path / "log").read_text)
     assert proof.read_text() == f"hello\n{tmp_path}\nworld\n"

@@ -190,11 +190,11 @@ class JobHandle:
             return f"parked: {self.definition.parked}"
         if self.definition.paused:
             return "paused"
+        if self.pending:
+            return "pending"
         due = self.next_run_time
         if due is not None:
             return f"next run at: {due:%Y-%m-%d %H:%M:%S %Z}"
-        if self.pending:
-            return "pending"
         if self.state == "running":
             return "running"
         return "due now" if self._is_kept() else "ended"

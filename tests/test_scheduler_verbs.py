@@ -996,7 +996,7 @@ def test_jobs_are_printed(make_bench):
 def test_jobs_that_wait_for_start_are_printed_as_pending(unstarted, capsys):
     unstarted.every(10, name="Poll")
     unstarted.scheduler.print_jobs()
-    assert "(pending)" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[1] == "    Poll (trigger: interval[0:00:10], pending)"
 
 
 def test_a_handle_shows_the_job(bench):

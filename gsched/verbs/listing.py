@@ -101,6 +101,6 @@ class Listing(Places):
             print(f"Jobstore {alias}:", file=out)
             jobs = self.get_jobs(alias)
             for job in jobs:
-                print(f"    {job}{' (pending)' if job.pending else ''}", file=out)
+                print(f"    {job}", file=out)
             if not jobs:
                 print("    No scheduled jobs", file=out)

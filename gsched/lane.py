@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from gsched.clock import Clock
 from gsched.job import Job
+from gsched.run import Run
 from gsched.stores.base import ALWAYS, BaseJobStore
 from gsched.timetable import Timetable
 
@@ -36,7 +39,12 @@ class Entry:
 
     def first_held_after(self, after: int) -> int | None:
         """The first instant after `after` that waits, or will, given that the entry is held."""
-        return self.job.next_ms(after) if self.held is None or self.held <= after else self.held
+        if self.held is not None and self.held > after:
+            return self.held
+        try:
+            return self.job.next_ms(after)
+        except Exception:  # a user's trigger may raise anything; what follows will park the job
+            return after + 1
 
 
 class Lane:
@@ -53,6 +61,7 @@ class Lane:
         self.time_base: int | None = None  # the store's time less the monotonic one, ms; None: it is the clock's
         self.clock_offset = 0  # by how many ms the store's time is ahead of the clock, as of the last turn
         self.unread = 0  # messages about jobs and runs that the hub has not handled
+        self.recovered: dict[Entry, deque[Run]] = {}  # cut on other nodes; they wait for a run to end
         self._held: set[Entry] = set()
 
     def admit(self, job: Job, due: int | None, fence: int) -> Entry:
@@ -91,6 +100,7 @@ class Lane:
 
     def drop_all(self) -> None:
         """No job is due here any more."""
+        self.recovered.clear()
         for job_id in list(self.entries):
             self.drop(job_id, -1)
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,12 +18,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 from bson import ObjectId
 from cluster.rig import Cluster, Mongod, Process, ReplicaSet, free_port, scratch, wait_until
 from pymongo import MongoClient
 
 from gsched.embedded import EmbeddedMongoError, find_mongod
+from gsched.stores.mongodb.partition import slot_of
 
 TTL = 2.0
 SLACK = 3.0  # what busy machines get on top of every promised time
@@ -109,6 +112,7 @@ def test_what_a_killed_node_had_continues_and_nothing_is_silent_or_runs_twice(cl
     cluster.start_and_wait("a", "b")
     jobs = cluster.add_ticks(20)
     jobs += cluster.add_ticks(10, 0.1, name="again", recover=True)
+    jobs += cluster.add_ticks(10, 1, name="slow", recover=True, func="cluster.jobs:work", args=[0.8])
     jobs += cluster.add_ticks(10, 0.1, name="once", coalesce=False, max_instances=10)
     old = one_shots(cluster, "old")
     cluster.wait_until_all_run([*jobs, *old], 0)
@@ -301,6 +305,37 @@ def test_documents_that_cannot_be_run_are_parked_and_disturb_nobody(cluster: Clu
     assert documents.count_documents({}) == 10 + 4 + 3
     verdict = cluster.stop_and_check(jobs)
     assert verdict.counts["run"] + verdict.counts["coalesced"] == verdict.counts["instants"]
+
+
+def test_whatever_people_write_into_documents_stops_nobody(cluster: Cluster) -> None:
+    cluster.start_and_wait("a", "b")
+    jobs = cluster.add_ticks(10, coalesce=False, max_instances=100)
+    cluster.wait_until_all_run(jobs, 0)
+    documents = cluster.documents()
+    tick = documents.find_one({"_id": "tick-0"})
+    strange: list[dict[str, Any]] = [{"admitted": value} for value in (1, 0, "no", {}, [True], False)]
+    strange += [{"slot": value, "admitted": False} for value in (-1, 256, "x", 1.5, [1], {}, True, (slot_of("tick-1")))]
+    copies = [f"copy-{number}" for number in range(len(strange))]
+    fresh = {"rev": 1, "next_run_time": datetime.now(UTC)}
+    documents.insert_many([{**tick, **fresh, **each, "_id": job} for job, each in zip(copies, strange)])
+    documents.insert_one(sized({**tick, **fresh, "admitted": False, "_id": "huge"}, 16 * 1024 * 1024))
+    assert "is larger than" in cluster.wait_for_event("job.parked", job_id="huge")["reason"]
+    cluster.wait_until_all_run([*jobs, *copies], time.time())
+    for job in copies:
+        cluster.scheduler.modify_job(job, name="renamed")
+    cluster.wait_until_all_run([*jobs, *copies], time.time())
+    stored = {document["_id"]: document for document in documents.find({"_id": {"$in": copies}})}
+    assert {job: stored[job]["slot"] for job in copies} == {job: slot_of(job) for job in copies}
+    cluster.stop_and_check(jobs)
+    starts = Counter((line["job"], line["at"]) for line in cluster.starts())
+    assert max(starts.values()) == 1
+    assert not [said for name in ("node.fenced", "node.died", "store.failed") for said in cluster.events.named(name)]
+
+
+def sized(document: dict[str, Any], size: int) -> dict[str, Any]:
+    """The document, with so many bytes."""
+    lacks = size - len(bson.encode({**document, "padding": ""}))
+    return {**document, "padding": "x" * lacks}
 
 
 def test_a_change_feed_that_breaks_is_opened_again_and_misses_nothing(cluster: Cluster) -> None:

@@ -19,7 +19,7 @@ from gsched.job import Job
 from gsched.stores import JobQuery, MongoDBJobStore
 from gsched.stores.mongodb import adding, listing
 from gsched.stores.mongodb.connection import INDEXES, translated
-from gsched.stores.mongodb.documents import SLOTS, slot_of
+from gsched.stores.mongodb.partition import SLOTS, slot_of
 from gsched.testing import ManualClock
 from gsched.triggers import DateTrigger, IntervalTrigger
 

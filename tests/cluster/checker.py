@@ -188,8 +188,10 @@ def _judge_run(
             began = max(about.times)
             if not any(began - 1.0 <= crash <= began + UNCERTAIN_SECONDS for crash in crashes):
                 problems.append(f"ended, and was reported as lost, but no node crashed soon after: {about}")
-    elif outcomes:  # a job that is recovered may have been cut in this instant, and run again for a later one
+    elif outcomes:
         counts["cut_" + sorted(outcomes)[0]] += 1
+        if job.recover and "coalesced" not in outcomes:  # else it ran again for a later one
+            problems.append(f"was cut, and is not run again: {about}")
     else:
         counts["silent"] += 1
         problems.append(f"was cut without a word: {about}")

@@ -11,7 +11,7 @@ from greenlet import getcurrent
 from gsched.errors import StoreError
 from gsched.job import Job
 from gsched.stores.mongodb.cluster import FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
-from gsched.stores.mongodb.tenure import slot_of
+from gsched.stores.mongodb.partition import slot_of
 
 from .world import World
 

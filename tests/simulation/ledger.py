@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome, Result, Run
-from gsched.stores.mongodb.tenure import slot_of
+from gsched.stores.mongodb.partition import slot_of
 
 if TYPE_CHECKING:
     from .cluster import Database, NodeDocument
@@ -147,6 +147,8 @@ class Ledger:
 
     def finished(self, process: Process, run: Run, result: Result) -> None:
         self._world.note(f"{process.name} ends {run!r} {result.outcome} {result.reason or ''}")
+        if run.attempt > 1 and result.reason == "max_instances":
+            self._problem(f"{run!r} was cut, and is not run again: {result.reason}")
         if run.request is not None:
             self._requests[run.request].reported = True
             dispatches = self._requests[run.request].dispatches
@@ -257,6 +259,8 @@ class Ledger:
         key = (generation, instant)
         dispatches, outcomes = self._runs.get(key, []), self._outcomes.get(key)
         if outcomes or any(dispatch.ended or not dispatch.process.dead for dispatch in dispatches):
+            return
+        if any(process.will_recover(job.id, instant) for process in self.processes if not process.dead):
             return
         holders = [process.first_undecided(job.id) for process in self.processes if not process.dead]
         if any(held is not None and held <= instant for held in holders):

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
-from gsched.lane import Lane
+from gsched.hub import Hub
+from gsched.lane import Entry, Lane
 from gsched.stores.base import ALWAYS, Claimed, Dropped
 from gsched.stores.mongodb import slots as slots_module
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import FencedError
 from gsched.stores.mongodb.membership import Membership
 from gsched.stores.mongodb.ownership import Ownership
+from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.slots import Slots
-from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
 from . import cluster, process
@@ -197,6 +199,18 @@ def hub_runs_what_is_not_claimed() -> Any:
 @mutation
 def hub_does_not_look_when_claims_expire() -> Any:
     return patch.object(Lane, "may_run_until", lambda self, clock: min(self.now(clock), self.claimed))
+
+
+@mutation
+def rescues_do_not_wait_for_a_free_instance() -> Any:
+    def skip(self: Hub, entry: Entry) -> None:
+        run = entry.lane.recovered.pop(entry).popleft()
+        if entry.running < run.job.max_instances:
+            self._submit(entry, run)
+        else:
+            self._skip(entry.lane, run, "max_instances")
+
+    return patch.object(Hub, "_run_recovered", skip)
 
 
 @mutation

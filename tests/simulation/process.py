@@ -17,7 +17,8 @@ from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run
 from gsched.stores.base import HubSide
 from gsched.stores.mongodb.cluster import RunRecord
 from gsched.stores.mongodb.ownership import Ownership, Pace
-from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.partition import slot_of
+from gsched.stores.mongodb.tenure import Tenure
 
 from .cluster import Database, SimCluster
 from .ledger import Ledger
@@ -150,6 +151,11 @@ class Process:
         """The instant of a job that its hub still holds, due or waiting."""
         entry = None if self.lane is None else self.lane.entries.get(job_id)
         return None if entry is None else entry.due if entry.held is None else entry.held
+
+    def will_recover(self, job_id: str, instant: int) -> bool:
+        """Whether its hub is to run the instant again, when another run of the job has ended."""
+        waiting = [] if self.lane is None else [run for runs in self.lane.recovered.values() for run in runs]
+        return any(run.job.id == job_id and run.scheduled_ms == instant for run in waiting)
 
 
 class SimExecutor(BaseExecutor):

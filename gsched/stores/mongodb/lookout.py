@@ -7,7 +7,8 @@ from itertools import islice
 from typing import TypeVar
 
 from gsched.stores.mongodb.cluster import Cluster
-from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.partition import slot_of
+from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
 T = TypeVar("T")

@@ -42,9 +42,10 @@ from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord
 from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout, portions_of
 from gsched.stores.mongodb.membership import Membership, wanted_slots
+from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.server_time import ServerTime
 from gsched.stores.mongodb.slots import Slots
-from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.stores.report import StoreReport
 
@@ -198,6 +199,7 @@ class Ownership:
         self._slots.settle()
         while self._admission.unsure:
             self._admission.work()
+            self._advance_if_due()
         if self._is_time("closing", self._pace.membership):
             self._close_what_was_late()  # before an advance, whose message the hub has not read right after it
         self._advance_if_due()
@@ -298,7 +300,7 @@ class Ownership:
         assert tenure is not None
         self._written.write_long_ones(tenure, self.time.now() - round(self._pace.long_run * 1000))
         target = tenure.watermark
-        if not self._paused and not self._stopping and not self._leaving:
+        if not (self._paused or self._stopping or self._leaving or self._admission.unsure):
             # Never beyond that: jobs that are not looked at would count as claimed.
             target = max(target, min(self.time.now() + round(self._pace.ahead * 1000), tenure.loaded))
         acked = self._ended_until(tenure)
@@ -312,7 +314,7 @@ class Ownership:
 
     def _ended_until(self, tenure: Tenure) -> int:
         """Up to when everything has ended, but for the runs that are written down."""
-        if self._hub.unread() or self._admission.unsure:
+        if self._hub.unread() or self._admission.unsure or self._slots.unsettled:
             return self._acked
         # Instants before acked were late when they were claimed; their jobs or slots remember that.
         return min([tenure.watermark, *(instant - 1 for instant in self._open_instants(self._acked))])

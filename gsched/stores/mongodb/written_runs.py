@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 from gsched.run import Run
 from gsched.stores.base import HubSide
 from gsched.stores.mongodb.cluster import Cluster, RunRecord
-from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.partition import slot_of
+from gsched.stores.mongodb.tenure import Tenure
 
 
 class WrittenRuns:

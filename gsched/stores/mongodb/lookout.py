@@ -13,7 +13,7 @@ from gsched.stores.mongodb.written_runs import WrittenRuns
 
 T = TypeVar("T")
 
-SLOTS_AT_ONCE = 32
+SLOTS_AT_ONCE = 16
 WRITTEN_BACK_AT_ONCE = 50
 
 

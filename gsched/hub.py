@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import gevent
@@ -536,7 +536,11 @@ class _StoreSide:
 
     def due(self, job_id: str) -> int | None:
         entry = self._lane.entries.get(job_id)
-        return None if entry is None else entry.due if entry.held is None else entry.held
+        return None if entry is None else entry.first
+
+    def undecided(self, job_id: str, until: int, most: int) -> list[int]:
+        entry = self._lane.entries.get(job_id)
+        return [] if entry is None or entry.parked else list(islice(entry.undecided(until), most))
 
     def unread(self) -> bool:
         return self._lane.unread > 0

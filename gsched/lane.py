@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 from gsched.clock import Clock
 from gsched.job import Job
@@ -37,10 +38,24 @@ class Entry:
         self.live = False
         self.running = 0
 
+    @property
+    def first(self) -> int | None:
+        """Its first instant that is not decided."""
+        return self.due if self.held is None else self.held
+
+    def undecided(self, until: int) -> Iterator[int]:
+        """Its instants up to `until` that are not decided."""
+        instant = self.first
+        while instant is not None and instant <= min(until, self.until):
+            yield instant
+            instant = self.first_after(instant)
+
     def first_held_after(self, after: int) -> int | None:
         """The first instant after `after` that waits, or will, given that the entry is held."""
-        if self.held is not None and self.held > after:
-            return self.held
+        return self.held if self.held is not None and self.held > after else self.first_after(after)
+
+    def first_after(self, after: int) -> int | None:
+        """The job's first instant after `after`."""
         try:
             return self.job.next_ms(after)
         except Exception:  # a user's trigger may raise anything; what follows will park the job
@@ -94,8 +109,7 @@ class Lane:
         if entry is None:
             return
         entry.until = until
-        first = entry.due if entry.held is None else entry.held
-        if first is None or first > until:
+        if entry.first is None or entry.first > until:
             self.let_go(entry)
 
     def drop_all(self) -> None:

@@ -29,7 +29,7 @@ from cluster.rig import Cluster, ReplicaSet, scratch, wait_until
 TTL = 3.0
 SEED = 20
 JOBS = 60
-WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes")
+WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes", "unrecorded")
 
 
 class Chaos:
@@ -135,6 +135,7 @@ def add_jobs(cluster: Cluster) -> list[str]:
     jobs = cluster.add_ticks(share, 1, name="once")
     jobs += cluster.add_ticks(share, 1, name="again", recover=True)
     jobs += cluster.add_ticks(share, 2, name="each", coalesce=False, max_instances=100)
+    jobs += cluster.add_ticks(share, 1, name="failing", func="cluster.jobs:fail")
     slow = {"func": "cluster.jobs:work", "args": [4.5], "max_instances": 5}
     jobs += cluster.add_ticks(share, 2, name="long", recover=True, **slow)
     return jobs

@@ -114,6 +114,7 @@ def test_what_a_killed_node_had_continues_and_nothing_is_silent_or_runs_twice(cl
     jobs += cluster.add_ticks(10, 0.1, name="again", recover=True)
     jobs += cluster.add_ticks(10, 1, name="slow", recover=True, func="cluster.jobs:work", args=[0.8])
     jobs += cluster.add_ticks(10, 0.1, name="once", coalesce=False, max_instances=10)
+    jobs += cluster.add_ticks(10, 0.1, name="failing", func="cluster.jobs:fail")
     old = one_shots(cluster, "old")
     cluster.wait_until_all_run([*jobs, *old], 0)
     began = max(cluster.starts(job)[0]["time"] for job in old)
@@ -151,6 +152,33 @@ def wait_for_outcome(cluster: Cluster, job: str, outcome: str) -> None:
         lambda: outcome in [run.get("outcome") for run in cluster.history(job)],
         lambda: f"{job} to be {outcome}: {cluster.history(job)}\n{cluster.problems_said()}",
     )
+
+
+def test_a_failure_whose_record_was_not_written_when_its_node_was_killed_is_lost_and_not_silent(
+    cluster: Cluster,
+) -> None:
+    cluster.start_and_wait("a")
+    jobs = cluster.add_ticks(10, 0.2, name="failing", func="cluster.jobs:fail")
+    cluster.wait_until_all_run(jobs, time.time())
+    with slow_history(cluster):
+        cluster.wait_until_all_run(jobs, time.time() + 3)
+        cluster.kill("a")
+    cluster.start_and_wait("b")
+    cluster.wait_until_all_run(jobs, time.time())
+    verdict = cluster.stop_and_check(jobs)
+    assert verdict.counts["uncertain"] > 0
+
+
+@contextmanager
+def slow_history(cluster: Cluster) -> Iterator[None]:
+    """The database takes four seconds to insert into the history."""
+    namespace = f"{cluster.database}.jobs.runs"
+    slow = {"failCommands": ["insert"], "namespace": namespace, "blockConnection": True, "blockTimeMS": 4000}
+    cluster.client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": slow})
+    try:
+        yield
+    finally:
+        cluster.client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
 
 
 def test_what_is_in_progress_on_a_node_that_is_killed_while_it_ends_is_not_silent(cluster: Cluster) -> None:
@@ -195,6 +223,7 @@ def test_a_crash_at_any_point_leaves_no_instant_without_an_outcome(cluster: Clus
     cluster.start_and_wait("survivor")
     jobs = cluster.add_ticks(30, 0.3)
     jobs += cluster.add_ticks(30, 0.3, name="again", recover=True)
+    jobs += cluster.add_ticks(30, 0.3, name="failing", func="cluster.jobs:fail")
     cluster.wait_until_all_run(jobs, time.time())
     for point in points:
         cluster.nodes[point].arm()

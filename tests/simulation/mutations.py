@@ -284,6 +284,26 @@ def acked_does_not_wait_for_a_backlog() -> Any:
 
 
 @mutation
+def acked_does_not_wait_for_records() -> Any:
+    return patch.object(process.SimStore, "first_unwritten", lambda self: ALWAYS)
+
+
+@mutation
+def late_jobs_do_not_wait_for_records() -> Any:
+    return patch.object(process.SimStore, "unwritten", lambda self: iter(()))
+
+
+@mutation
+def releases_do_not_wait_for_records() -> Any:
+    return patch.object(Ownership, "_may_release", lambda self, tenure: True)
+
+
+@mutation
+def releases_do_not_write_down_what_has_not_begun() -> Any:
+    return patch.object(WrittenRuns, "_note_ahead", lambda self, tenure, numbers: [])
+
+
+@mutation
 def runs_count_as_recorded_too_soon() -> Any:
     real = SimCluster.record_runs
 

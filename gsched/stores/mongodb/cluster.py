@@ -79,6 +79,16 @@ class RunRecord(NamedTuple):
     request: str | None = None
 
 
+class Outcomes(Protocol):
+    """What became of instants, on its way into the database."""
+
+    def first_unwritten(self) -> int:
+        """No outcome of an instant (ms) before this one is still to be written."""
+
+    def unwritten(self) -> Iterator[tuple[str, int]]:
+        """What is still to be written: ids of jobs, and the first of their instants (ms) that each outcome is about."""
+
+
 class Cluster(Protocol):
     """The database as the protocol sees it.
 

@@ -65,7 +65,7 @@ class Lookout:
     def _write_dormant_back(self) -> None:
         """Store when the jobs are due that the hub gave back: then what is stored is right."""
         tenure = self._tenure
-        busy = {run.job.id for run in self._written.missing()}  # after a crash, their last instants would not be found
+        busy = self._written.busy_jobs()  # after a crash, their last instants would not be found
         later = {
             job_id: (each.rev, each.due)
             for job_id, each in tenure.dormant.items()

@@ -178,10 +178,18 @@ class Slots:
         ]
 
     def _take_over(self, written: Iterable[Rescue]) -> None:
-        for rescue in written:
+        rescues = sorted(written, key=lambda rescue: -_attempt(rescue.run))
+        seen: set[RunRecord] = set()
+        for rescue in rescues:
             waits = rescue.span.request in dict(rescue.record.requests)  # it had not begun: it is still asked for
-            if rescue.run is not None and not waits and rescue.run not in self._rescued:
-                self._rescued.add(rescue.run)
+            if rescue.run is None or waits or rescue.run in self._rescued:
+                continue
+            self._rescued.add(rescue.run)
+            first = rescue.run._replace(attempt=1)
+            if first in seen:  # who ran it again has died, too, before it said that this attempt is lost
+                self._over.append(rescue.run)
+            else:
+                seen.add(first)
                 self._rescues.append(rescue)
 
     def _rescue_all(self) -> None:
@@ -239,6 +247,10 @@ def _uncertain_runs(
         except Exception:  # of a user's trigger: the job will be parked
             continue
         yield from (Rescue(record, part) for part in parts)
+
+
+def _attempt(run: RunRecord | None) -> int:
+    return 0 if run is None else run.attempt
 
 
 def _stand_in(run: RunRecord) -> JobRecord:

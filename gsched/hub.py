@@ -300,19 +300,22 @@ class Hub:
             case Dropped(job_id, until):
                 if until < 0:  # else it is another node's from then on
                     self._give_up(lane.entries.get(job_id), Reason.REMOVED_OR_PAUSED)
+                    self._give_up_recovered(lane.entries.get(job_id), Reason.REMOVED_OR_PAUSED)
                 lane.drop(job_id, until)
             case Disowned():
                 lane.drop_all()
             case Lost(job, span):
                 self._settle_span(lane, job, span)
             case Recovered(job, scheduled, attempt, fence, request):
-                self._run_once(lane, job, scheduled, attempt=attempt, fence=fence, request=request)
+                run = Run(job, scheduled, self, lane.entry(job), fence, attempt, request)
+                lane.recovered.setdefault(run.entry, deque()).append(run)
+                self._run_recovered(run.entry)
             case Claimed(until, horizon, expires):
                 lane.claimed, lane.horizon, lane.expires = until, horizon, expires
             case StoreTime(base):
                 lane.follow(base, self._clock)
             case RunRequested(job, request, at):
-                self._run_once(lane, job, at, request=request)
+                self._run_on_request(lane, job, at, request)
 
     def _admit(self, lane: Lane, job: Job, due: int | None, fence: int) -> None:
         """The store lets a job run here, from `due` on."""
@@ -324,17 +327,36 @@ class Hub:
         if due is None:
             self._exhaust(entry)
 
-    def _run_once(self, lane: Lane, job: Job, instant: int, **options: Any) -> None:
+    def _run_on_request(self, lane: Lane, job: Job, at: int, request: str) -> None:
         """Run a job outside its schedule."""
         entry = lane.entry(job)
-        run = Run(job, instant, self, entry, **{"fence": entry.fence, **options})
-        if job.executor not in self._executors:
-            self._skip(lane, run, Reason.UNKNOWN_EXECUTOR)
-        elif entry.running >= job.max_instances:
+        run = Run(job, at, self, entry, entry.fence, request=request)
+        if entry.running >= job.max_instances:
             self._skip(lane, run, Reason.MAX_INSTANCES)
+            lane.forget_if_idle(entry)
         else:
+            self._run_at_once(entry, run)
+
+    def _run_at_once(self, entry: Entry, run: Run) -> None:
+        if run.job.executor in self._executors:
             self._submit(entry, run)
-        lane.forget_if_idle(entry)
+        else:
+            self._skip(entry.lane, run, Reason.UNKNOWN_EXECUTOR)
+            entry.lane.forget_if_idle(entry)
+
+    def _run_recovered(self, entry: Entry) -> None:
+        """Run again what was cut on another node; beyond max_instances it waits, for it was claimed long ago."""
+        waiting = entry.lane.recovered[entry]
+        while waiting and entry.running < entry.job.max_instances and not self._finishing:
+            self._run_at_once(entry, waiting.popleft())
+        if not waiting:
+            del entry.lane.recovered[entry]
+
+    def _give_up_recovered(self, entry: Entry | None, reason: Reason) -> None:
+        """What was to be run again of the job will not be."""
+        if entry is not None:
+            for run in entry.lane.recovered.pop(entry, ()):
+                self._skip(entry.lane, run, reason)
 
     def _skip(self, lane: Lane, run: Run, reason: Reason) -> None:
         """Settle a run that does not begin: as a run, for its store may have written it down as one."""
@@ -458,6 +480,8 @@ class Hub:
         code = events.EVENT_JOB_EXECUTED if succeeded else events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))
+        if entry in entry.lane.recovered:
+            self._run_recovered(entry)
         if entry.held is not None:
             if not entry.parked and not self._finishing:
                 entry.lane.go_on(entry)

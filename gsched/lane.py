@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from gsched.clock import Clock
 from gsched.job import Job
+from gsched.run import Run
 from gsched.stores.base import ALWAYS, BaseJobStore
 from gsched.timetable import Timetable
 
@@ -36,9 +38,28 @@ class Entry:
         self.live = False
         self.running = 0
 
+    @property
+    def first(self) -> int | None:
+        """Its first instant that is not decided."""
+        return self.due if self.held is None else self.held
+
+    def undecided(self, until: int) -> Iterator[int]:
+        """Its instants up to `until` that are not decided."""
+        instant = self.first
+        while instant is not None and instant <= min(until, self.until):
+            yield instant
+            instant = self.first_after(instant)
+
     def first_held_after(self, after: int) -> int | None:
         """The first instant after `after` that waits, or will, given that the entry is held."""
-        return self.job.next_ms(after) if self.held is None or self.held <= after else self.held
+        return self.held if self.held is not None and self.held > after else self.first_after(after)
+
+    def first_after(self, after: int) -> int | None:
+        """The job's first instant after `after`."""
+        try:
+            return self.job.next_ms(after)
+        except Exception:  # a user's trigger may raise anything; what follows will park the job
+            return after + 1
 
 
 class Lane:
@@ -55,6 +76,7 @@ class Lane:
         self.time_base: int | None = None  # the store's time less the monotonic one, ms; None: it is the clock's
         self.clock_offset = 0  # by how many ms the store's time is ahead of the clock, as of the last turn
         self.unread = 0  # messages about jobs and runs that the hub has not handled
+        self.recovered: dict[Entry, deque[Run]] = {}  # cut on other nodes; they wait for a run to end
         self._held: set[Entry] = set()
 
     def admit(self, job: Job, due: int | None, fence: int) -> Entry:
@@ -88,12 +110,12 @@ class Lane:
         if entry is None:
             return
         entry.until = until
-        first = entry.due if entry.held is None else entry.held
-        if first is None or first > until:
+        if entry.first is None or entry.first > until:
             self.let_go(entry)
 
     def drop_all(self) -> None:
         """No job is due here any more."""
+        self.recovered.clear()
         for job_id in list(self.entries):
             self.drop(job_id, -1)
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from gsched.job import Job
 from gsched.run import Outcome, Reason
 
+MOST_STARTS = 250  # in one plan: others on the hub must not wait for weeks of instants
+
 
 class Span(NamedTuple):
     """The job's due instants from `first` (which is one) up to but not including `end` share an outcome without a run.
@@ -26,7 +28,7 @@ class Plan(NamedTuple):
 
     starts: tuple[int, ...]  # run these instants now
     spans: tuple[Span, ...]  # these end without a run
-    next_due: int | None  # the first instant that this plan does not decide
+    next_due: int | None  # the first instant that this plan does not decide; it may be due already
     waits: bool = False  # next_due is due already, and waits until a run of the job ends
 
 
@@ -40,6 +42,7 @@ def plan(job: Job, due: int, now: int, running: int) -> Plan:
       runs in progress they all are skipped.
     - Without coalesce all run. An instant that comes while max_instances runs are in progress is skipped; but
       instants that became due together, because the scheduler was away, wait their turn.
+    - One plan starts at most MOST_STARTS; the next one goes on at its next_due, at once.
     """
     following = job.next_ms(due)
     lone = following is None or following > now
@@ -77,6 +80,8 @@ def _plan_each(job: Job, due: int, now: int, running: int) -> Plan:
     while cursor is not None and cursor <= now:
         if running + len(starts) >= job.max_instances:
             return Plan(tuple(starts), (), cursor, waits=True)
+        if len(starts) == MOST_STARTS:
+            break
         starts.append(cursor)
         cursor = job.next_ms(cursor)
     return Plan(tuple(starts), (), cursor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from gsched.events import SchedulerEvent
@@ -51,7 +52,11 @@ class StoreSide:
 
     def due(self, job_id: str) -> int | None:
         entry = self._lane.entries.get(job_id)
-        return None if entry is None else entry.due if entry.held is None else entry.held
+        return None if entry is None else entry.first
+
+    def undecided(self, job_id: str, until: int, most: int) -> list[int]:
+        entry = self._lane.entries.get(job_id)
+        return [] if entry is None or entry.parked else list(islice(entry.undecided(until), most))
 
     def unread(self) -> bool:
         return self._lane.unread > 0

@@ -30,7 +30,7 @@ from waiting import wait_until
 TTL = 3.0
 SEED = 20
 JOBS = 60
-WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes")
+WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes", "unrecorded")
 
 
 class Chaos:
@@ -136,6 +136,7 @@ def add_jobs(cluster: Cluster) -> list[str]:
     jobs = cluster.add_ticks(share, 1, name="once")
     jobs += cluster.add_ticks(share, 1, name="again", recover=True)
     jobs += cluster.add_ticks(share, 2, name="each", coalesce=False, max_instances=100)
+    jobs += cluster.add_ticks(share, 1, name="failing", func="cluster.jobs:fail")
     slow = {"func": "cluster.jobs:work", "args": [4.5], "max_instances": 5}
     jobs += cluster.add_ticks(share, 2, name="long", recover=True, **slow)
     return jobs

@@ -34,7 +34,7 @@ from workload import counted, every_second, lateness_percentile, outcomes, runs_
 
 from gsched import GeventScheduler
 from gsched.stores import MemoryJobStore, MongoDBJobStore
-from gsched.stores.mongodb.cluster import SLOTS
+from gsched.stores.mongodb.partition import SLOTS
 
 ROUND_TRIPS_RUNS = 10_000  # a second
 THEIR_JOBS = 50

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,11 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 from bson import ObjectId
 from cluster.rig import Cluster, Mongod, Process, ReplicaSet, free_port, scratch
 from pymongo import MongoClient
 from waiting import wait_until
+
+from gsched.stores.mongodb.partition import slot_of
 
 pytest_plugins = ["mongodb"]
 pytestmark = pytest.mark.usefixtures("needs_mongod")
@@ -99,7 +103,9 @@ def test_what_a_killed_node_had_continues_and_nothing_is_silent_or_runs_twice(cl
     cluster.start_and_wait("a", "b")
     jobs = cluster.add_ticks(20)
     jobs += cluster.add_ticks(10, 0.1, name="again", recover=True)
+    jobs += cluster.add_ticks(10, 1, name="slow", recover=True, func="cluster.jobs:work", args=[0.8])
     jobs += cluster.add_ticks(10, 0.1, name="once", coalesce=False, max_instances=10)
+    jobs += cluster.add_ticks(10, 0.1, name="failing", func="cluster.jobs:fail")
     old = one_shots(cluster, "old")
     cluster.wait_until_all_run([*jobs, *old], 0)
     began = max(cluster.starts(job)[0]["time"] for job in old)
@@ -137,6 +143,33 @@ def wait_for_outcome(cluster: Cluster, job: str, outcome: str) -> None:
         lambda: outcome in [run.get("outcome") for run in cluster.history(job)],
         lambda: f"{job} to be {outcome}: {cluster.history(job)}\n{cluster.problems_said()}",
     )
+
+
+def test_a_failure_whose_record_was_not_written_when_its_node_was_killed_is_lost_and_not_silent(
+    cluster: Cluster,
+) -> None:
+    cluster.start_and_wait("a")
+    jobs = cluster.add_ticks(10, 0.2, name="failing", func="cluster.jobs:fail")
+    cluster.wait_until_all_run(jobs, time.time())
+    with slow_history(cluster):
+        cluster.wait_until_all_run(jobs, time.time() + 3)
+        cluster.kill("a")
+    cluster.start_and_wait("b")
+    cluster.wait_until_all_run(jobs, time.time())
+    verdict = cluster.stop_and_check(jobs)
+    assert verdict.counts["uncertain"] > 0
+
+
+@contextmanager
+def slow_history(cluster: Cluster) -> Iterator[None]:
+    """The database takes four seconds to insert into the history."""
+    namespace = f"{cluster.database}.jobs.runs"
+    slow = {"failCommands": ["insert"], "namespace": namespace, "blockConnection": True, "blockTimeMS": 4000}
+    cluster.client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": slow})
+    try:
+        yield
+    finally:
+        cluster.client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
 
 
 def test_what_is_in_progress_on_a_node_that_is_killed_while_it_ends_is_not_silent(cluster: Cluster) -> None:
@@ -181,6 +214,7 @@ def test_a_crash_at_any_point_leaves_no_instant_without_an_outcome(cluster: Clus
     cluster.start_and_wait("survivor")
     jobs = cluster.add_ticks(30, 0.3)
     jobs += cluster.add_ticks(30, 0.3, name="again", recover=True)
+    jobs += cluster.add_ticks(30, 0.3, name="failing", func="cluster.jobs:fail")
     cluster.wait_until_all_run(jobs, time.time())
     for point in points:
         cluster.nodes[point].arm()
@@ -291,6 +325,37 @@ def test_documents_that_cannot_be_run_are_parked_and_disturb_nobody(cluster: Clu
     assert documents.count_documents({}) == 10 + 4 + 3
     verdict = cluster.stop_and_check(jobs)
     assert verdict.counts["run"] + verdict.counts["coalesced"] == verdict.counts["instants"]
+
+
+def test_whatever_people_write_into_documents_stops_nobody(cluster: Cluster) -> None:
+    cluster.start_and_wait("a", "b")
+    jobs = cluster.add_ticks(10, coalesce=False, max_instances=100)
+    cluster.wait_until_all_run(jobs, 0)
+    documents = cluster.documents()
+    tick = documents.find_one({"_id": "tick-0"})
+    strange: list[dict[str, Any]] = [{"admitted": value} for value in (1, 0, "no", {}, [True], False)]
+    strange += [{"slot": value, "admitted": False} for value in (-1, 256, "x", 1.5, [1], {}, True, (slot_of("tick-1")))]
+    copies = [f"copy-{number}" for number in range(len(strange))]
+    fresh = {"rev": 1, "next_run_time": datetime.now(UTC)}
+    documents.insert_many([{**tick, **fresh, **each, "_id": job} for job, each in zip(copies, strange)])
+    documents.insert_one(sized({**tick, **fresh, "admitted": False, "_id": "huge"}, 16 * 1024 * 1024))
+    assert "is larger than" in cluster.wait_for_event("job.parked", job_id="huge")["reason"]
+    cluster.wait_until_all_run([*jobs, *copies], time.time())
+    for job in copies:
+        cluster.scheduler.modify_job(job, name="renamed")
+    cluster.wait_until_all_run([*jobs, *copies], time.time())
+    stored = {document["_id"]: document for document in documents.find({"_id": {"$in": copies}})}
+    assert {job: stored[job]["slot"] for job in copies} == {job: slot_of(job) for job in copies}
+    cluster.stop_and_check(jobs)
+    starts = Counter((line["job"], line["at"]) for line in cluster.starts())
+    assert max(starts.values()) == 1
+    assert not [said for name in ("node.fenced", "node.died", "store.failed") for said in cluster.events.named(name)]
+
+
+def sized(document: dict[str, Any], size: int) -> dict[str, Any]:
+    """The document, with so many bytes."""
+    lacks = size - len(bson.encode({**document, "padding": ""}))
+    return {**document, "padding": "x" * lacks}
 
 
 def test_a_change_feed_that_breaks_is_opened_again_and_misses_nothing(cluster: Cluster) -> None:

@@ -194,7 +194,7 @@ def test_it_has_a_form_for_json():
 
 def test_a_database_that_is_silent_for_half_of_the_ttl_is_gone():
     clock = ManualClock()
-    ownership = Ownership(None, clock, None, str, Pace(ttl=10))
+    ownership = Ownership(None, clock, None, None, str, Pace(ttl=10))
     assert not ownership.report().connected
     ownership._answered = clock.monotonic()
     clock.skip(4900)

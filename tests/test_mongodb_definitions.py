@@ -10,6 +10,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import bson
+import gevent
 import pytest
 
 from gsched import GeventScheduler, InvalidJobError, JobIdConflictError, JobNotFoundError
@@ -19,7 +20,7 @@ from gsched.job import Job
 from gsched.stores import JobQuery, MongoDBJobStore
 from gsched.stores.mongodb import adding, listing
 from gsched.stores.mongodb.connection import INDEXES, translated
-from gsched.stores.mongodb.documents import SLOTS, slot_of
+from gsched.stores.mongodb.partition import SLOTS, slot_of
 from gsched.testing import ManualClock
 from gsched.triggers import DateTrigger, IntervalTrigger
 
@@ -732,6 +733,25 @@ def test_a_given_client_is_used_and_stays_open(site):
     assert control["jobs"].find_one({"_id": "a"}) is not None
     store.close()
     assert site.one() is not None
+
+
+def test_looking_for_changes_in_many_jobs_lets_others_have_their_turn(site):
+    add(site.store(), *(job(f"job-{n}") for n in range(5000)))
+    cluster, every, soon = site.store()._cluster(), range(SLOTS), NOON_MS + 7_200_000
+    for look in (lambda: cluster.revisions(every, soon), lambda: cluster.due_between(every, NOON_MS, soon)):
+        turns = 0
+
+        def others():
+            nonlocal turns
+            while True:
+                turns += 1
+                gevent.sleep(0)
+
+        other = gevent.spawn(others)
+        found = look()
+        other.kill()
+        assert len(found) == 5000
+        assert turns >= 3
 
 
 def test_writes_wait_for_a_majority_whatever_the_address_says(site):

@@ -8,12 +8,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from simulation.cluster import SimCluster
 from simulation.mutations import MUTATIONS
-from simulation.simulation import STORMS, Simulation
+from simulation.simulation import STORMS, Scenario, Simulation
+
+from gsched.stores.mongodb import admission, slots
+from gsched.stores.mongodb.cluster import JobRecord, RefusedError
 
 SEEDS = 2000  # of any trouble
 PROCESSES = 2  # that share them
@@ -49,6 +55,10 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "acked_does_not_wait_for_runs": (None, 0),
     "acked_does_not_wait_for_what_is_due": (None, 0),
     "acked_does_not_wait_for_a_backlog": ("pauses", 0),
+    "acked_does_not_wait_for_records": ("kills", 0),
+    "late_jobs_do_not_wait_for_records": ("kills", 0),
+    "releases_do_not_wait_for_records": ("moves", 0),
+    "releases_do_not_write_down_what_has_not_begun": ("kills", 0),
     "runs_count_as_recorded_too_soon": (None, 0),
     "watermark_passes_the_horizon": ("late writes", 0),
     "unsure_admissions_are_forgotten": ("stops", 0),
@@ -63,6 +73,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "uncertain_instants_are_forgotten": ("kills", 0),
     "written_runs_are_forgotten": ("kills", 0),
     "rescues_are_not_written_down": ("moves", 73),
+    "rescues_do_not_wait_for_a_free_instance": ("kills", 0),
     "late_instants_after_a_takeover_are_skipped": ("kills", 0),
     "stopping_does_not_wait_for_the_last_claim": ("moves", 28),
     "leaving_says_that_all_has_ended": ("stops", 197),
@@ -118,6 +129,53 @@ def test_it_does_so_in_every_process() -> None:
 def test_it_weathers_much_of_one_kind_of_trouble(storm: str) -> None:
     failed = {seed: problems[:1] for seed in range(STORMY) if (problems := problems_of(seed, storm))}
     assert not failed, f"replay: python -m tests.simulation --seed N --storm '{storm}' --trace"
+
+
+class Strange(Exception):
+    """What a trigger raises."""
+
+
+def _its_trigger_raises(patches: ExitStack) -> None:
+    real = slots.first_after
+
+    def first_after(record: JobRecord, watermark: int) -> int | None:
+        if record.job.id == "job1":
+            raise Strange
+        return real(record, watermark)
+
+    patches.enter_context(patch.object(slots, "first_after", first_after))
+    patches.enter_context(patch.object(admission, "first_after", first_after))
+
+
+def _admitting(patches: ExitStack, answer: Callable[[], bool]) -> None:
+    real = SimCluster.admit
+
+    def admit(self: SimCluster, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
+        return answer() if "job1" in [record.job.id for record in jobs] else real(self, node, jobs, claimed)
+
+    patches.enter_context(patch.object(SimCluster, "admit", admit))
+
+
+def _the_database_refuses_it(patches: ExitStack) -> None:
+    def refuse() -> bool:
+        raise RefusedError
+
+    _admitting(patches, refuse)
+
+
+def _it_is_never_what_was_read(patches: ExitStack) -> None:
+    _admitting(patches, lambda: False)
+
+
+@pytest.mark.parametrize("strangeness", [_its_trigger_raises, _the_database_refuses_it, _it_is_never_what_was_read])
+def test_a_job_that_is_beyond_belief_disturbs_no_other(strangeness: Callable[[ExitStack], None]) -> None:
+    scenario, said = Scenario(2, 6, ("kill", "join"), writes=0.1), []
+    for seed in range(5):
+        with ExitStack() as patches:
+            strangeness(patches)
+            problems = Simulation(seed, scenario, show=said.append).run().problems
+        assert not [problem for problem in problems if "job1 " not in problem]
+    assert any("EVENT_JOB_PARKED" in line or "job.parked" in line for line in said)
 
 
 @pytest.mark.parametrize("name", SHOWS_IN)

@@ -152,6 +152,10 @@ class HubSide(Protocol):
     def due(self, job_id: str) -> int | None:
         """The first instant (ms) of the job that is not decided."""
 
+    def undecided(self, job_id: str, until: int, most: int) -> Sequence[int]:
+        """The instants (ms) of the job up to `until` that are not decided, the earliest so many; none if it is parked.
+        """
+
     def unread(self) -> bool:
         """Whether messages about jobs or runs were posted that the hub has not handled."""
 

@@ -70,7 +70,8 @@ class Told:
     ended: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     spans: set[tuple[str, int, int]] = field(default_factory=set)  # outcome, first, end: by events or history
-    in_history: bool = False
+    written: set[str] = field(default_factory=set)  # outcomes of spans that the history has
+    recorded: bool = False  # the history has the outcome of a run
 
 
 def check(
@@ -93,10 +94,14 @@ def check(
             about = told[line["job"]][line["at"]]
             (about.started if line["what"] == "start" else about.ended).append(line["attempt"])
             about.times.append(line["time"])
+    for document in history:
+        if document.get("outcome") is not None and "until" not in document:
+            told[document["job_id"]][to_ms(document["scheduled_at"])].recorded = True
     spans = _spans(events, history)
     for job in jobs:
         due = list(_due(job, until))
-        stray = sorted(instant for instant in told[job.id].keys() - set(due) if instant <= until)
+        strange = told[job.id].keys() - set(due)
+        stray = sorted(instant for instant in strange if instant <= until and told[job.id][instant].started)
         verdict.problems += [f"{job.id} {_show(instant)} ran and was never due" for instant in stray]
         covering = iter(sorted(spans[job.id], key=lambda span: span[1]))
         open_spans: list[tuple[str, int, int, bool]] = []
@@ -108,7 +113,7 @@ def check(
             open_spans = [span for span in open_spans if instant < span[2]]
             about = told[job.id][instant]
             about.spans = {span[:3] for span in open_spans}
-            about.in_history = any(span[3] for span in open_spans)
+            about.written = {span[0] for span in open_spans if span[3]}
             _judge(job, instant, about, crashes, verdict)
     return verdict
 
@@ -146,6 +151,8 @@ def _judge(job: Job, instant: int, about: Told, crashes: Sequence[float], verdic
     counts["instants"] += 1
     outcomes = {outcome for outcome, _, _ in about.spans}
     problems: list[str] = []
+    if job.recover and "coalesced" in outcomes:  # into a run after a crash: what was said before was not written
+        outcomes &= {"coalesced", "lost", *about.written}
     if len(about.started) > 1 and not job.recover:
         counts["doubled"] += 1
         problems.append(f"started {len(about.started)} times, attempts {about.started}")
@@ -155,7 +162,7 @@ def _judge(job: Job, instant: int, about: Told, crashes: Sequence[float], verdic
     if len(outcomes - {"lost"}) > 1 or (outcomes - {"lost"} and about.started and not job.recover):
         counts["two_outcomes"] += 1
         problems.append(f"has several outcomes: {outcomes}, attempts {about.started}")
-    if outcomes and not about.in_history and not about.ended:
+    if outcomes and not about.written and not about.ended:
         counts["not_in_history"] += 1
     if about.started:
         _judge_run(job, instant, about, outcomes, crashes, verdict, problems)
@@ -183,13 +190,18 @@ def _judge_run(
     if max(about.started) > 1:
         counts["recovered"] += 1
     if max(about.started) in about.ended:
+        if not outcomes and not about.recorded:
+            counts["unrecorded"] += 1
+            problems.append(f"ended, and the history, which keeps all, does not say how: {about}")
         if "lost" in outcomes and max(about.started) == 1:
             counts["uncertain"] += 1
             began = max(about.times)
             if not any(began - 1.0 <= crash <= began + UNCERTAIN_SECONDS for crash in crashes):
                 problems.append(f"ended, and was reported as lost, but no node crashed soon after: {about}")
-    elif outcomes:  # a job that is recovered may have been cut in this instant, and run again for a later one
+    elif outcomes:
         counts["cut_" + sorted(outcomes)[0]] += 1
+        if job.recover and "coalesced" not in outcomes:  # else it ran again for a later one
+            problems.append(f"was cut, and is not run again: {about}")
     else:
         counts["silent"] += 1
         problems.append(f"was cut without a word: {about}")

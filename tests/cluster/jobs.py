@@ -64,6 +64,12 @@ def work(seconds: float) -> None:
     recorder.write("end")
 
 
+def fail() -> None:
+    """A short run that fails: of that nobody must be silent."""
+    tick()
+    raise RuntimeError("as it is meant to")
+
+
 def vanishing() -> None:
     """A function that older nodes do not have: the node program can take it away."""
     tick()

@@ -28,7 +28,7 @@ from waiting import LONGEST_SECONDS, wait_until
 from gsched import GeventScheduler
 from gsched.embedded import find_mongod
 from gsched.stores import JobQuery, MongoDBJobStore
-from gsched.stores.mongodb.tenure import slot_of
+from gsched.stores.mongodb.partition import slot_of
 
 HERE = Path(__file__).parent
 PR_SET_PDEATHSIG = 1

@@ -11,7 +11,7 @@ from greenlet import getcurrent
 from gsched.errors import StoreError
 from gsched.job import Job
 from gsched.stores.mongodb.cluster import FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
-from gsched.stores.mongodb.tenure import slot_of
+from gsched.stores.mongodb.partition import slot_of
 
 from .world import World
 
@@ -266,7 +266,6 @@ class SimCluster:
             if slot.attached:
                 slot.watermark = max(slot.watermark, watermark)
                 slot.acked = slot.watermark
-                self._watch.released(self._process, node, number, slot.watermark)
             slot.owner, slot.attached, slot.open_from = None, False, None
 
         self._step_each(f"release by {node} {watermark}", sorted(fences), do)
@@ -410,9 +409,17 @@ class SimCluster:
 
     # -- what the store does beside the protocol ------------------------------------------------------------------
 
-    def finish_run(self, run: RunRecord) -> None:
-        """A run that was written down has ended."""
-        self.step(f"finish {run}", lambda: self._end_run(run))
+    def store_outcomes(self, outcomes: Sequence[Any]) -> None:
+        """Instants have ended: their records, which take the place of what was written down of them."""
+
+        def do() -> None:
+            for outcome in outcomes:
+                for run in outcome.runs:
+                    self._end_run(run)
+                outcome.stored()
+
+        if outcomes:
+            self.step(f"store {[(outcome.job_id, outcome.first) for outcome in outcomes]}", do)
 
     def _end_run(self, run: RunRecord) -> None:
         self._db.runs.setdefault(_key(run), RunDocument("", run)).ended = True

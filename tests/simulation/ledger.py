@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome, Result, Run
-from gsched.stores.mongodb.tenure import slot_of
+from gsched.stores.mongodb.partition import slot_of
 
 if TYPE_CHECKING:
     from .cluster import Database, NodeDocument
     from .process import Process
     from .world import World
-
-JUST_BEGUN = 600  # ms: a tick and slow writes, after which a run of a slot that was given away is written down
 
 
 @dataclass
@@ -46,10 +44,23 @@ class Dispatch:
     node: str | None
     attempt: int
     at: int
-    ended: bool = False
+    ended: bool = False  # and the database says so, if it says so of such an end
 
     def __repr__(self) -> str:
         return f"{self.node}#{self.attempt}{' ended' if self.ended else ''}"
+
+
+@dataclass(eq=False)
+class Decision:
+    """Instants that ended without a run."""
+
+    outcome: Outcome
+    process: Process
+    stored: bool = False
+
+    def store(self) -> None:
+        """The database says so, if it says so of such an outcome."""
+        self.stored = True
 
 
 @dataclass
@@ -65,7 +76,6 @@ class Ledger:
     """Records what the hubs decide.
 
     :ivar problems: what must not be
-    :ivar gaps: instants that nobody reports: see `_is_in_gap`
     """
 
     def __init__(self, world: World, database: Database) -> None:
@@ -73,17 +83,13 @@ class Ledger:
         self._db = database
         self.processes: list[Process] = []
         self.problems: list[str] = []
-        self.gaps = 0
         self.count = 0
         self._generations: dict[int, Generation] = {}
         self._current: dict[str, int] = {}
         self._runs: defaultdict[tuple[int, int], list[Dispatch]] = defaultdict(list)
-        self._outcomes: defaultdict[tuple[int, int], list[tuple[Outcome, Process]]] = defaultdict(list)
+        self._outcomes: defaultdict[tuple[int, int], list[Decision]] = defaultdict(list)
         self._requests: dict[str, Request] = {}
         self._buried: dict[str, int] = {}
-        self._killed: dict[Process, int] = {}
-        self._releasing: dict[tuple[Process, int], int] = {}
-        self._released: list[tuple[Process, str, int, int, int, int]] = []
 
     def _problem(self, text: str) -> None:
         self._world.note(f"PROBLEM {text}")
@@ -145,21 +151,29 @@ class Ledger:
     def _is_dead(self, dispatch: Dispatch) -> bool:
         return dispatch.process.killed or dispatch.node in self._buried
 
-    def finished(self, process: Process, run: Run, result: Result) -> None:
+    def finished(self, process: Process, run: Run, result: Result) -> Callable[[], None]:
+        """A run has ended; what is given is to be called when that is stored, if it is to be."""
         self._world.note(f"{process.name} ends {run!r} {result.outcome} {result.reason or ''}")
+        if run.attempt > 1 and result.reason == "max_instances":
+            self._problem(f"{run!r} was cut, and is not run again: {result.reason}")
         if run.request is not None:
             self._requests[run.request].reported = True
             dispatches = self._requests[run.request].dispatches
         else:
             dispatches = self._runs[self._key(run)]
-        for dispatch in dispatches:
-            if dispatch.process is process and dispatch.attempt == run.attempt:
-                dispatch.ended = True
-                return
-        if run.request is None:  # it was not even dispatched
-            dispatches.append(Dispatch(process, process.node(), run.attempt, self._world.now, ended=True))
+        known = [it for it in dispatches if it.process is process and it.attempt == run.attempt]
+        ended = known[0] if known else Dispatch(process, process.node(), run.attempt, self._world.now)
+        if run.request is None and not known:  # it was not even dispatched
+            dispatches.append(ended)
 
-    def settled(self, process: Process, job: Job, span: Span) -> None:
+        def store() -> None:
+            ended.ended = True
+
+        return store
+
+    def settled(self, process: Process, job: Job, span: Span) -> Callable[[], None]:
+        """Instants have ended without a run; what is given is to be called when that is stored, if it is to be."""
+        decision = Decision(span.outcome, process)
         self._world.note(f"{process.name} settles {job.id} {span}")
         generation = job.metadata.get("generation", self._generation_at(job.id, span.first))
         for request in self._requests.values():
@@ -167,16 +181,18 @@ class Ledger:
                 request.reported = True
         for instant in self._generations[generation].instants(span.end - 1) if generation in self._generations else ():
             if instant >= span.first:
-                self._settle(process, job, (generation, instant), span.outcome)
+                self._settle(process, job, (generation, instant), decision)
+        return decision.store
 
-    def _settle(self, process: Process, job: Job, key: tuple[int, int], outcome: Outcome) -> None:
+    def _settle(self, process: Process, job: Job, key: tuple[int, int], decision: Decision) -> None:
+        outcome = decision.outcome
         before = [dispatch for dispatch in self._runs[key] if not self._is_dead(dispatch)]
         if before and not (job.recover and outcome is not Outcome.LOST and before[-1].attempt > 1):
             self._problem(f"{job.id} {key} is {outcome} on {process.name}, but ran on {before[-1].node}, which lives")
-        decided = [known for known, by in self._outcomes[key] if not by.killed]
+        decided = [known.outcome for known in self._outcomes[key] if not known.process.killed]
         if decided and outcome is not Outcome.LOST and not job.recover:
             self._problem(f"{job.id} {key} is {outcome} on {process.name}, but was {decided[0]} already")
-        self._outcomes[key].append((outcome, process))
+        self._outcomes[key].append(decision)
 
     def _key(self, run: Run) -> tuple[int, int]:
         """What the run is of. One that is recovered may have a job that is due at other times by now."""
@@ -194,17 +210,6 @@ class Ledger:
 
     def buried(self, node: str) -> None:
         self._buried[node] = self._world.now
-
-    def killed(self, process: Process) -> None:
-        self._killed[process] = self._world.now
-
-    def releasing(self, process: Process, slots: Iterable[int]) -> None:
-        """A node begins to give slots away; before, it writes down what is in progress in them."""
-        self._releasing.update(((process, slot), self._world.now) for slot in slots)
-
-    def released(self, process: Process, node: str, slot: int, watermark: int) -> None:
-        begun = self._releasing.get((process, slot), self._world.now)
-        self._released.append((process, node, slot, begun, self._world.now, watermark))
 
     def advances(self, node: str, document: NodeDocument, acked: int) -> None:
         """What a node says has ended must have ended, or be written down."""
@@ -231,7 +236,8 @@ class Ledger:
         written = any(
             document.run.job_id == job_id and document.run.scheduled == instant for document in self._db.runs.values()
         )
-        return bool(self._outcomes.get(key)) or written or any(dispatch.ended for dispatch in dispatches)
+        decided = any(decision.stored for decision in self._outcomes.get(key, ()))
+        return decided or written or any(dispatch.ended for dispatch in dispatches)
 
     # -- at any time, and at the end --------------------------------------------------------------------------------
 
@@ -255,43 +261,30 @@ class Ledger:
 
     def _check_instant(self, generation: int, job: Job, instant: int) -> None:
         key = (generation, instant)
-        dispatches, outcomes = self._runs.get(key, []), self._outcomes.get(key)
-        if outcomes or any(dispatch.ended or not dispatch.process.dead for dispatch in dispatches):
+        dispatches, decisions = self._runs.get(key, []), self._outcomes.get(key, [])
+        if any(decision.stored or not decision.process.dead for decision in decisions):
+            return
+        if any(dispatch.ended or not dispatch.process.dead for dispatch in dispatches):
+            return
+        if any(process.will_recover(job.id, instant) for process in self._living()):
             return
         holders = [process.first_undecided(job.id) for process in self.processes if not process.dead]
         if any(held is not None and held <= instant for held in holders):
             return
-        if self._is_in_gap(job, instant, dispatches):
-            self.gaps += 1
-            self._world.note(f"{job.id} {instant} is in the gap")
-        else:
-            self._problem(f"{job.id} {key} recover={job.recover} is missing; dispatched by {dispatches}")
-
-    def _is_in_gap(self, job: Job, instant: int, dispatches: list[Dispatch]) -> bool:
-        """Whether it waited for an earlier run of its job to end, or there was too much to do, when the node that
-        claimed it gave its slot away, and the node died before it was run or written down.
-
-        What was in progress when the slot was given away was written down.
-        """
-        for process, node, slot, begun, at, watermark in self._released:
-            if slot != slot_of(job.id) or instant > watermark or any(dispatch.at < begun for dispatch in dispatches):
-                continue
-            killed, held = self._killed.get(process, -1), process.first_undecided(job.id)
-            waits = held is not None and held <= instant
-            has_just_begun = any(killed <= dispatch.at + JUST_BEGUN for dispatch in dispatches)
-            if killed >= at and (waits or has_just_begun):
-                return True
-            if node in self._buried:  # it stood still, and what it had kept was not its own any more when it went on
-                return True
-        return False
+        self._problem(f"{job.id} {key} recover={job.recover} is missing; dispatched by {dispatches}, {decisions}")
 
     def _check_request(self, name: str, request: Request) -> None:
         if request.reported or any(dispatch.ended or not dispatch.process.dead for dispatch in request.dispatches):
             return
+        if any(process.will_recover(request.job.id, request.at, name) for process in self._living()):
+            return
         self._problem(f"{name} of {request.job.id} is missing; dispatched by {request.dispatches}")
 
+    def _living(self) -> list[Process]:
+        return [process for process in self.processes if not process.dead]
+
     def _check_slots(self, until: int) -> None:
-        living = [process for process in self.processes if not process.dead]
+        living = self._living()
         for number in self._db.slots:
             owners = [process.name for process in living if number in process.slots()]
             if len(owners) != 1:

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
-from gsched.lane import Lane
+from gsched.hub import Hub
+from gsched.lane import Entry, Lane
 from gsched.stores.base import ALWAYS, Claimed, Dropped
 from gsched.stores.mongodb import slots as slots_module
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import FencedError
 from gsched.stores.mongodb.membership import Membership
 from gsched.stores.mongodb.ownership import Ownership
+from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.slots import Slots
-from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
 from . import cluster, process
@@ -200,6 +202,18 @@ def hub_does_not_look_when_claims_expire() -> Any:
 
 
 @mutation
+def rescues_do_not_wait_for_a_free_instance() -> Any:
+    def skip(self: Hub, entry: Entry) -> None:
+        run = entry.lane.recovered.pop(entry).popleft()
+        if entry.running < run.job.max_instances:
+            self._submit(entry, run)
+        else:
+            self._skip(entry.lane, run, "max_instances")
+
+    return patch.object(Hub, "_run_recovered", skip)
+
+
+@mutation
 def hub_runs_released_jobs_on() -> Any:
     return patch.object(slots_module, "Dropped", lambda job_id, until: Dropped(job_id, ALWAYS))
 
@@ -267,6 +281,26 @@ def acked_does_not_wait_for_a_backlog() -> Any:
         return first if first is not None and first > after else None
 
     return patch.object(Lane, "first_undecided", first_undecided)
+
+
+@mutation
+def acked_does_not_wait_for_records() -> Any:
+    return patch.object(process.SimStore, "first_unwritten", lambda self: ALWAYS)
+
+
+@mutation
+def late_jobs_do_not_wait_for_records() -> Any:
+    return patch.object(process.SimStore, "unwritten", lambda self: iter(()))
+
+
+@mutation
+def releases_do_not_wait_for_records() -> Any:
+    return patch.object(Ownership, "_may_release", lambda self, tenure: True)
+
+
+@mutation
+def releases_do_not_write_down_what_has_not_begun() -> Any:
+    return patch.object(WrittenRuns, "_note_ahead", lambda self, tenure, numbers: [])
 
 
 @mutation

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gsched.errors import StoreError
 from gsched.events import EVENT_ALL, SchedulerEvent
@@ -15,10 +15,10 @@ from gsched.hub import Hub
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run
-from gsched.stores.base import HubSide
+from gsched.stores.base import ALWAYS, HubSide
 from gsched.stores.mongodb.cluster import RunRecord
 from gsched.stores.mongodb.ownership import Ownership, Pace
-from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.partition import slot_of
 
 from .cluster import Database, SimCluster
 from .ledger import Ledger
@@ -102,7 +102,6 @@ class Process:
     def kill(self) -> None:
         self._world.note(f"{self.name} is killed")
         self.dead = self.killed = True
-        self.ledger.killed(self)
 
     def stand_still(self) -> None:
         self._world.note(f"{self.name} stands still")
@@ -152,7 +151,12 @@ class Process:
     def first_undecided(self, job_id: str) -> int | None:
         """The instant of a job that its hub still holds, due or waiting."""
         entry = None if self.lane is None else self.lane.entries.get(job_id)
-        return None if entry is None else entry.due if entry.held is None else entry.held
+        return None if entry is None else entry.first
+
+    def will_recover(self, job_id: str, instant: int, request: str | None = None) -> bool:
+        """Whether its hub is to run this again, when another run of the job has ended."""
+        waiting = [] if self.lane is None else [run for runs in self.lane.recovered.values() for run in runs]
+        return (job_id, instant, request) in [(run.job.id, run.scheduled_ms, run.request) for run in waiting]
 
 
 class SimExecutor(BaseExecutor):
@@ -179,7 +183,9 @@ class SimExecutor(BaseExecutor):
         self._started(run)
         shortest, longest = run.job.args
         delay = self._world.random.randint(shortest, longest)
-        self._world.at(delay, self._process, lambda: self._finish(run, SUCCEEDED_WITH_NONE))
+        fails = self._world.chance(0.2)
+        result = Result(Outcome.FAILED, error=RuntimeError()) if fails else SUCCEEDED_WITH_NONE
+        self._world.at(delay, self._process, lambda: self._finish(run, result))
 
 
 class _Ordered(dict[Run, None]):
@@ -190,6 +196,19 @@ class _Ordered(dict[Run, None]):
 
     def remove(self, run: Run) -> None:
         del self[run]
+
+
+class _Outcome(NamedTuple):
+    """What became of instants of a job, to be stored.
+
+    :ivar runs: those that may be written down as in progress
+    :ivar stored: to be called when it is
+    """
+
+    job_id: str
+    first: int
+    runs: list[RunRecord]
+    stored: Callable[[], None]
 
 
 class SimStore:
@@ -203,6 +222,8 @@ class SimStore:
         self._cluster = process.cluster
         self._incarnations = 0
         self._writes: deque[Callable[[], None]] = deque()
+        self._outcomes: list[_Outcome] = []
+        self._outcomes_in_writing: list[_Outcome] = []
         self._writing = SimEvent(world)
         self._flushed = SimEvent(world)
         self._left = SimEvent(world)
@@ -213,19 +234,9 @@ class SimStore:
 
     def start(self, hub: HubSide, paused: bool) -> None:
         clock = self._process.clock
-        self.ownership = Ownership(self._cluster, clock, hub, self._name, PACE)
-        self._watch_releases(self.ownership)
+        self.ownership = Ownership(self._cluster, clock, hub, self, self._name, PACE)
         self._world.spawn(self._process, self._run)
         self._world.spawn(self._process, self._write)
-
-    def _watch_releases(self, ownership: Ownership) -> None:
-        release = ownership._release
-
-        def watched(tenure: Tenure, numbers: Collection[int]) -> None:
-            self._process.ledger.releasing(self._process, numbers)
-            release(tenure, numbers)
-
-        ownership._release = watched  # type: ignore[method-assign]
 
     def pause(self) -> None:
         assert self.ownership is not None
@@ -240,12 +251,37 @@ class SimStore:
         self.ownership.stop()
 
     def settle(self, run: Run, result: Result) -> None:
-        self._process.ledger.finished(self._process, run, result)
+        assert self.ownership is not None
+        stored = self._process.ledger.finished(self._process, run, result)
+        if self.ownership.written.take_ahead(run.job.id, run.scheduled_ms, run.scheduled_ms + 1):
+            run.recorded = True
         if run.recorded or run.attempt > 1 or run.request is not None or result.outcome is not Outcome.SUCCEEDED:
-            self._later(lambda: self._cluster.finish_run(_record(run)))
+            self._note(run.job.id, run.scheduled_ms, [_record(run)], stored)
+        else:
+            stored()
 
     def settle_span(self, job: Job, span: Span) -> None:
-        self._process.ledger.settled(self._process, job, span)
+        assert self.ownership is not None
+        stored = self._process.ledger.settled(self._process, job, span)
+        ahead = self.ownership.written.take_ahead(job.id, span.first, span.end)
+        runs = [RunRecord(job.id, slot_of(job.id), instant) for instant in ahead]
+        if runs or span.outcome is not Outcome.COALESCED:
+            self._note(job.id, span.first, runs, stored)
+        else:
+            stored()
+
+    def _note(self, job_id: str, first: int, runs: list[RunRecord], stored: Callable[[], None]) -> None:
+        self._outcomes.append(_Outcome(job_id, first, runs, stored))
+        self._writing.set()
+
+    def first_unwritten(self) -> int:
+        return min((each.first for each in self._unwritten()), default=ALWAYS)
+
+    def unwritten(self) -> Iterator[tuple[str, int]]:
+        return ((each.job_id, each.first) for each in self._unwritten())
+
+    def _unwritten(self) -> list[_Outcome]:
+        return [*self._outcomes_in_writing, *self._outcomes]
 
     def defer(self, job: Job, due: int) -> None:
         assert self.ownership is not None
@@ -292,14 +328,18 @@ class SimStore:
         self._left.set()
 
     def _write(self) -> None:
-        while self._writes or not self._closing:
+        while self._unwritten() or self._writes or not self._closing:
             self._writing.clear()
-            if not self._writes:
+            if not self._unwritten() and not self._writes:
                 self._writing.wait()
                 continue
             try:
-                self._writes[0]()
-                self._writes.popleft()
+                self._outcomes_in_writing, self._outcomes = self._unwritten(), []
+                self._cluster.store_outcomes(self._outcomes_in_writing)
+                self._outcomes_in_writing = []
+                if self._writes:
+                    self._writes[0]()
+                    self._writes.popleft()
             except StoreError:
                 self._world.sleep(self._world.random.randrange(50, 300))
         self._flushed.set()

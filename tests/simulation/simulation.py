@@ -22,7 +22,6 @@ class Verdict(NamedTuple):
 
     problems: list[str]
     dispatched: int
-    gaps: int
     digest: int
 
 
@@ -105,7 +104,7 @@ class Simulation:
             self.world.run(BEGINNING + CHAOS + QUIET)
             self.ledger.check_end(self.world.now - MARGIN)
             self.world.end()
-        return Verdict(self.ledger.problems, self.ledger.count, self.ledger.gaps, self.world.digest)
+        return Verdict(self.ledger.problems, self.ledger.count, self.world.digest)
 
     # -- nodes --------------------------------------------------------------------------------------------------
 

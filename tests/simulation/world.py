@@ -192,7 +192,7 @@ def real_code_in(world: World, slots: int) -> Iterator[None]:
         "gsched.executors.base.Slice": lambda: SimSlice(world),
         "gsched.stores.mongodb.ownership.Event": lambda: SimEvent(world),
         "gsched.stores.mongodb.ownership.random": world.random.random,
-        "gsched.stores.mongodb.tenure.SLOTS": slots,
+        "gsched.stores.mongodb.partition.SLOTS": slots,
         "gsched.stores.mongodb.membership.SLOTS": slots,
         "gsched.stores.mongodb.slots.AT_ONCE": 2,
         "gsched.stores.mongodb.admission.BATCH": 3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
@@ -11,11 +12,12 @@ from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome
 from gsched.stores.base import Admitted, Changed, Dropped, HubSide, Lost, RunRequested
-from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord
+from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError, RunRecord
 from gsched.stores.mongodb.slots import first_after
 from gsched.stores.mongodb.tenure import Tenure
 
 BATCH = 200  # jobs per transaction: the watermark waits for it
+MOST_ATTEMPTS = 100  # at admitting a job as it is
 
 
 class Admission:
@@ -28,6 +30,8 @@ class Admission:
         self._changed: dict[str, None] = {}  # ids, in the order in which they came
         # Admissions that may have happened: revision and first due.
         self._attempted: dict[str, tuple[int, int | None]] = {}
+        self._fruitless: Counter[tuple[str, int]] = Counter()  # attempts that came to nothing, by id and revision
+        self._aside: dict[str, int] = {}  # jobs that are parked, whatever the database has; at which revision
         self._taking: dict[str, dict[str, tuple[Job, int]]] = {}  # requests that we may have taken, and their times
 
     @property
@@ -51,8 +55,8 @@ class Admission:
         self._changed.update(dict.fromkeys(job_ids))
 
     def work(self) -> None:
-        """Look at some of the jobs that may have changed."""
-        ids = list(islice(self._changed, BATCH))
+        """Look at some of the jobs that may have changed: first at those for which the watermark waits."""
+        ids = list(islice(self._attempted or self._changed, BATCH))
         if not ids:
             return
         records = self._cluster.read_jobs(ids)
@@ -60,7 +64,7 @@ class Admission:
             self._changed.pop(job_id, None)
         try:
             self._handle(ids, records)
-        except StoreError:
+        except Exception:
             self.look_at(ids)
             raise
 
@@ -69,16 +73,39 @@ class Admission:
         for job_id in ids:
             record = records.get(job_id)
             self._resolve_requests(job_id, record)
-            if record is None or record.slot not in self._tenure.slots:
+            if record is None or record.slot not in self._tenure.slots or self._aside.get(job_id) == record.job.rev:
                 self._drop(job_id)
-            elif self._handle_one(record):
+            elif self._is_to_be_admitted(record):
                 waiting.append(record)
         self._admit(waiting)
 
+    def _is_to_be_admitted(self, record: JobRecord) -> bool:
+        """See to a job of ours; whether it is to be admitted. One that is beyond belief disturbs no other."""
+        try:
+            return self._handle_one(record)
+        except (StoreError, FencedError):
+            raise
+        except Exception as error:  # a user's trigger may raise anything
+            self._set_aside(record, f"its trigger raised {error!r}")
+            return False
+
+    def _set_aside(self, record: JobRecord, reason: str) -> None:
+        """Park a job until somebody changes it."""
+        self._drop(record.job.id)
+        self._aside[record.job.id] = record.job.rev
+        self._note_parked(record.job.evolve(parked=reason))
+
+    def _note_parked(self, job: Job) -> None:
+        """Store that the job was found to be parked, or healed, if the database takes it, and say so."""
+        try:
+            self._cluster.park(job.id, job.rev, job.parked)
+        except RefusedError:
+            self._aside[job.id] = job.rev
+        self._hub.emit(parked_event(job))
+
     def _may_run(self, record: JobRecord) -> bool:
         if record.job.parked != record.was_parked:
-            self._cluster.park(record.job.id, record.job.rev, record.job.parked)
-            self._hub.emit(parked_event(record.job))
+            self._note_parked(record.job)
         return not record.job.paused and record.job.parked is None
 
     def _drop(self, job_id: str) -> None:
@@ -87,7 +114,6 @@ class Admission:
             self._hub.post(Dropped(job_id))
 
     def _handle_one(self, record: JobRecord) -> bool:
-        """See to a job of ours; whether it is to be admitted."""
         job, due = record.job, record.job.next_run_ms
         if job.parked is None and record.requests:
             self._take_requests(record)
@@ -155,16 +181,33 @@ class Admission:
             return
         for record in records:
             self._attempted[record.job.id] = (record.job.rev, record.job.next_run_ms)
-        claimed = self._tenure.watermark
-        if self._cluster.admit(self._tenure.node, records, claimed):
+        claimed, refusal = self._tenure.watermark, None
+        try:
+            admitted = self._cluster.admit(self._tenure.node, records, claimed)
+        except RefusedError as error:
+            admitted, refusal = False, str(error)
+        if admitted:
             for record in records:
                 del self._attempted[record.job.id]
+                self._fruitless.pop((record.job.id, record.job.rev), None)
                 self._announce(record._replace(late_until=claimed), record.job.next_run_ms)
-        elif len(records) == 1:
-            self.look_at([records[0].job.id])
-        else:
+        elif len(records) > 1:
             for record in records:
                 self._admit([record])
+        else:
+            self._try_again(records[0], refusal)
+
+    def _try_again(self, record: JobRecord, refusal: str | None) -> None:
+        """Look again at a job that was not admitted; but not at one that will not be, as it is, for ever."""
+        which = record.job.id, record.job.rev
+        self._fruitless[which] += 1
+        if refusal is None and self._fruitless[which] >= MOST_ATTEMPTS:
+            refusal = f"the database has not taken it up in {MOST_ATTEMPTS} attempts"
+        if refusal is None:
+            self.look_at([record.job.id])
+        else:
+            del self._fruitless[which]
+            self._set_aside(record, refusal)
 
 
 def parked_event(job: Job) -> JobEvent:

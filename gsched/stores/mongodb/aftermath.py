@@ -1,15 +1,16 @@
 """What became of runs, written down: the history, figures of each job, and jobs whose triggers have ended.
 
-Nothing here is in the way of a run: the hub's calls only fill buffers, which a greenlet of its own writes in bulk. What
-a crash takes with it is what the claim protocol finds uncertain anyway.
+Nothing here is in the way of a run: the hub's calls only fill buffers, which a greenlet of its own writes in bulk. The
+claim protocol does not say of an instant that it has ended before its record is written: a crash that takes the record
+with it leaves the instant uncertain, and not silent.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import gevent
@@ -26,6 +27,7 @@ from gsched.planning import Span
 from gsched.records import Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
 from gsched.slices import Slice
+from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
 from gsched.stores.mongodb.history import document_of
 from gsched.stores.mongodb.mongo_cluster import run_key
@@ -63,6 +65,9 @@ class Aftermath:
         self._keeping = keeping
         self._counts_successes = keeping.every > 0
         self._records: deque[Record] = deque()
+        self._writing: list[Record] = []
+        self._first = ALWAYS  # the earliest instant of the records that came since they were written last
+        self._first_in_writing = ALWAYS  # the same of those that came before
         self._tallies: dict[str, Tally] = {}
         self._over: dict[str, Job] = {}
         self._parked: dict[str, tuple[Job, str | None]] = {}
@@ -92,8 +97,10 @@ class Aftermath:
         if self._keeping.keeps(run, result) or _may_be_written_down(run):
             self._note(Record.of_run(run, result, self._name(node)))
 
-    def settle_span(self, job: Job, span: Span, node: str | None) -> None:
-        """Due instants have ended without a run."""
+    def settle_span(self, job: Job, span: Span, node: str | None, ahead: Iterable[int] = ()) -> None:
+        """Due instants have ended without a run; `ahead`: those of them that were written down as runs in progress."""
+        for instant in ahead:
+            self._note(Record(job, instant, str(span.outcome), span.reason, 1, self._name(node)))
         if self._keeping.keeps_span(span):
             # Whatever was lost, was lost by another node.
             by = None if span.outcome is Outcome.LOST else self._name(node)
@@ -109,6 +116,14 @@ class Aftermath:
         self._parked[job.id] = (job, reason)
         self._wakeup.set()
 
+    def first_unwritten(self) -> int:
+        """No record of an instant (ms) before this one is still to be written, but for those that were dropped."""
+        return min(self._first, self._first_in_writing)
+
+    def unwritten(self) -> Iterator[tuple[str, int]]:
+        """The jobs' ids and first instants of the records that are still to be written."""
+        return ((record.job_id, record.scheduled_ms) for record in chain(self._writing, self._records))
+
     def _name(self, node: str | None) -> str | None:
         """The node that answers; between two incarnations, the former."""
         self._node = node or self._node
@@ -121,6 +136,7 @@ class Aftermath:
             self._records.popleft()
             self._dropped += 1
         self._records.append(record)
+        self._first = min(self._first, record.scheduled_ms)
 
     # -- the writing greenlet -----------------------------------------------------------------------------------------
 
@@ -185,13 +201,18 @@ class Aftermath:
     # -- the history --------------------------------------------------------------------------------------------------
 
     def _write_records(self, jobs: Jobs) -> None:
+        self._first_in_writing, self._first = self.first_unwritten(), ALWAYS
         for _ in range(-(-len(self._records) // _BATCH)):  # what comes meanwhile is for the next flush
             batch = [self._records.popleft() for _ in range(min(_BATCH, len(self._records)))]
+            self._writing = batch
             try:
                 self._write_batch(jobs, batch)
             except BaseException:
                 self._records.extendleft(reversed(batch))
                 raise
+            finally:
+                self._writing = []
+        self._first_in_writing = ALWAYS
 
     def _write_batch(self, jobs: Jobs, batch: list[Record]) -> None:
         """Insert, which costs the server a tenth of an upsert; what is there already is overwritten."""

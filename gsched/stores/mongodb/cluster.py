@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from gsched.errors import GschedError
+from gsched.errors import GschedError, StoreError
 from gsched.job import Job
-
-SLOTS = 256
 
 
 class FencedError(GschedError):
     """Others declared this node dead: whatever it owned belongs to them now."""
+
+
+class RefusedError(StoreError):
+    """The database refused to change a document, and has not changed it: it is too large, or breaks a rule."""
 
 
 class NodeRecord(NamedTuple):
@@ -75,6 +77,16 @@ class RunRecord(NamedTuple):
     scheduled: int
     attempt: int = 1
     request: str | None = None
+
+
+class Outcomes(Protocol):
+    """What became of instants, on its way into the database."""
+
+    def first_unwritten(self) -> int:
+        """No outcome of an instant (ms) before this one is still to be written."""
+
+    def unwritten(self) -> Iterator[tuple[str, int]]:
+        """What is still to be written: ids of jobs, and the first of their instants (ms) that each outcome is about."""
 
 
 class Cluster(Protocol):
@@ -157,6 +169,7 @@ class Cluster(Protocol):
         if the node is alive and all have still this revision and are not admitted; else none, and False.
 
         :raises FencedError: if the node is dead
+        :raises RefusedError: if the database will not take it of one of them
         """
 
     def take_request(self, job_id: str, request: str) -> bool:
@@ -190,4 +203,7 @@ class Cluster(Protocol):
         set then, a later next run time to store). Nothing happens to jobs that were admitted anew."""
 
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
-        """Note why a job cannot be run, or that it can."""
+        """Note why a job cannot be run, or that it can.
+
+        :raises RefusedError: if the database will not take it
+        """

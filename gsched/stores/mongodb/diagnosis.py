@@ -16,11 +16,11 @@ from gsched.errors import GschedError
 from gsched.instants import to_ms
 from gsched.nodes import ALIVE, DEAD, DRAINING, NodeInfo
 from gsched.stores.mongodb.changes import UNSUPPORTED_CODES
-from gsched.stores.mongodb.cluster import SLOTS
 from gsched.stores.mongodb.connection import INDEXES as JOB_INDEXES, Connection, Jobs, translated
 from gsched.stores.mongodb.mongo_cluster import INDEXES
 from gsched.stores.mongodb.nodes import read_nodes
 from gsched.stores.mongodb.ownership import Pace
+from gsched.stores.mongodb.partition import SLOTS
 from gsched.stores.mongodb.server_time import MOST_SKEW_SECONDS
 from gsched.wording import without_noise
 

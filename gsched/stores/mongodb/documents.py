@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
-from zlib import crc32
 
 import bson
 from bson.binary import UuidRepresentation
@@ -30,8 +29,8 @@ from gsched.errors import InvalidJobError
 from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms
 from gsched.job import Job
+from gsched.stores.mongodb.partition import slot_of
 
-SLOTS: Final = 256
 DEEPEST: Final = 90  # levels of arguments; MongoDB takes 100, some of which are ours
 LARGEST: Final = 16 * 1024 * 1024 - 16 * 1024  # bytes, MongoDB's limit less some room for run requests
 
@@ -44,11 +43,6 @@ CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     unicode_decode_error_handler="replace",
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
-
-
-def slot_of(key: str) -> int:
-    """The partition of a job, by its id."""
-    return crc32(key.encode(errors="surrogatepass")) % SLOTS
 
 
 # -- writing ----------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from gsched.records import Keeping, Record
 from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
 from gsched.stores.mongodb.definitions import named
-from gsched.stores.mongodb.documents import slot_of
+from gsched.stores.mongodb.partition import slot_of
 
 # What the queries need: lists by time, of one job, of one outcome, with a tag; spans that reach into a period. The
 # server removes what has expired.

@@ -7,12 +7,13 @@ from itertools import islice
 from typing import TypeVar
 
 from gsched.stores.mongodb.cluster import Cluster
-from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.partition import slot_of
+from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
 T = TypeVar("T")
 
-SLOTS_AT_ONCE = 32
+SLOTS_AT_ONCE = 16
 WRITTEN_BACK_AT_ONCE = 50
 
 
@@ -64,7 +65,7 @@ class Lookout:
     def _write_dormant_back(self) -> None:
         """Store when the jobs are due that the hub gave back: then what is stored is right."""
         tenure = self._tenure
-        busy = {run.job.id for run in self._written.missing()}  # after a crash, their last instants would not be found
+        busy = self._written.busy_jobs()  # after a crash, their last instants would not be found
         later = {
             job_id: (each.rev, each.due)
             for job_id, each in tenure.dormant.items()

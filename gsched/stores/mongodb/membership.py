@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
 from gsched.clock import Clock
-from gsched.stores.mongodb.cluster import SLOTS, NodeRecord
+from gsched.stores.mongodb.cluster import NodeRecord
+from gsched.stores.mongodb.partition import SLOTS
 
 
 class Membership:

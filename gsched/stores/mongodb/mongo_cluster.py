@@ -19,16 +19,18 @@ from pymongo.client_session import ClientSession
 from pymongo.operations import IndexModel
 from pymongo.read_concern import ReadConcern
 
-from gsched.document import DocumentReader
+from gsched.document import LONGEST_REASON, DocumentReader
 from gsched.instants import from_ms, to_ms
 from gsched.run import run_id
 from gsched.slices import Slice
-from gsched.stores.mongodb.cluster import SLOTS, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import FencedError, JobRecord, NodeRecord, RefusedError, RunRecord, SlotRecord
 from gsched.stores.mongodb.connection import Connection, Document, translate_errors
-from gsched.stores.mongodb.documents import CODEC, slot_of
+from gsched.stores.mongodb.documents import CODEC
 from gsched.stores.mongodb.history import INDEXES as HISTORY_INDEXES
+from gsched.stores.mongodb.partition import SLOTS, slot_of
 
 _FETCH: Final = 250  # documents per batch: decoding one must not hold up the hub
+_FETCH_PARTS: Final = 1000  # the same of documents of which only a field or two are asked for
 _KEEP_DEAD_SECONDS: Final = 86_400
 _KEEP_ACTIVITY_SECONDS: Final = 600
 _KEEP_LOST: Final = timedelta(days=14)
@@ -209,40 +211,52 @@ class MongoCluster:
 
     @translate_errors()
     def requested(self, numbers: Collection[int]) -> Iterable[str]:
-        found = self._jobs.find({"slot": {"$in": list(numbers)}, "requests.0": {"$exists": True}}, ["_id"])
-        return [job["_id"] for job in found]
+        wanted = {"slot": {"$in": list(numbers)}, "requests.0": {"$exists": True}}
+        return [job["_id"] for job in self._parts(wanted)]
 
     @translate_errors()
     def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
         due = {"$gt": from_ms(after), "$lte": from_ms(until)}
-        found = self._jobs.find({"slot": {"$in": list(numbers)}, "next_run_time": due}, ["_id"])
-        return [job["_id"] for job in filter(_is_named, found)]
+        return [job["_id"] for job in self._parts({"slot": _not_of_others(numbers), "next_run_time": due})]
 
     @translate_errors()
     def revisions(self, numbers: Collection[int], until: int) -> Mapping[str, int]:
-        found = self._jobs.find(_in_slots(numbers, until), ["rev"])
-        return {job["_id"]: job.get("rev") for job in filter(_is_named, found)}
+        return {job["_id"]: job.get("rev") or 0 for job in self._parts(_in_slots(numbers, until), "rev")}
+
+    def _parts(self, wanted: Document, *fields: str) -> Iterator[Document]:
+        """These jobs, with these fields only; others have their turn meanwhile."""
+        pace = Slice()
+        for document in filter(_is_named, self._jobs.find(wanted, ["_id", *fields], batch_size=_FETCH_PARTS)):
+            yield document
+            pace.breathe()
 
     @translate_errors()
     def read_jobs(self, ids: Collection[str]) -> Mapping[str, JobRecord]:
         reader = self._reader()
-        found = [self._adopted(job) for job in self._jobs.find({"_id": {"$in": list(ids)}})]
-        return {job["_id"]: _job_record(job, reader) for job in found}
+        return {job["_id"]: self._adopted(job, reader) for job in self._jobs.find({"_id": {"$in": list(ids)}})}
 
-    def _adopted(self, document: Document) -> Document:
-        """What people insert by hand lacks what is ours in a document."""
-        lacking = {key: value for key, value in _ours(document).items() if document.get(key) is None}
-        if lacking:
-            as_read = dict.fromkeys(lacking)  # null stands for what is not there, too
-            self._jobs.update_one({"_id": document["_id"], **as_read}, {"$set": lacking})
-        return {**document, **lacking}
+    def _adopted(self, document: Document, reader: DocumentReader) -> JobRecord:
+        """What people insert or copy by hand lacks what is ours in a document, or has that of another one."""
+        wrong = {key: value for key, value in _ours(document).items() if document.get(key) != value}
+        record = _job_record({**document, **wrong}, reader)
+        if wrong:
+            # Of a field that is missing, null is what there is.
+            as_read = {key: {"$eq": document.get(key)} for key in wrong}
+            try:
+                self._jobs.update_one({"_id": document["_id"], **as_read}, {"$set": wrong})
+            except driver.WriteError as error:
+                return record._replace(job=record.job.evolve(parked=_refusal(error)))
+        return record
 
     @translate_errors()
     def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
         if self.exclusive:
             if self._nodes.find_one(_alive(node), ["_id"]) is None:
                 raise FencedError
-            return self._mark_admitted(jobs, claimed, None) == len(jobs)
+            try:
+                return self._mark_admitted(jobs, claimed, None) == len(jobs)
+            except driver.WriteError as error:
+                raise RefusedError(_refusal(error)) from error
         with self._connection.control().client.start_session() as session:
             try:
                 return self._admit_in_transaction(node, jobs, claimed, session)
@@ -251,6 +265,8 @@ class MongoCluster:
                     session.abort_transaction()
                 if error.has_error_label("TransientTransactionError"):
                     return False  # somebody changed one of these jobs at this moment: look at them one by one
+                if isinstance(error, driver.WriteError):
+                    raise RefusedError(_refusal(error)) from error
                 raise
 
     def _admit_in_transaction(
@@ -275,7 +291,8 @@ class MongoCluster:
         marked = 0
         for (rev, late), ids in groups.items():
             fields = {"admitted": True, "late_until": from_ms(claimed) if late else None}
-            as_given = {"_id": {"$in": ids}, "rev": rev, "admitted": False}
+            # By what it is for us: people may have written anything.
+            as_given = {"_id": {"$in": ids}, "rev": rev, "$expr": {"$ne": ["$admitted", True]}}
             marked += self._jobs.update_many(as_given, {"$set": fields}, session=session).matched_count
         return marked
 
@@ -314,7 +331,10 @@ class MongoCluster:
 
     @translate_errors()
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
-        self._jobs.update_one({"_id": job_id, "rev": rev}, {"$set": {"parked": reason}})
+        try:
+            self._jobs.update_one({"_id": job_id, "rev": rev}, {"$set": {"parked": reason}})
+        except driver.WriteError as error:
+            raise RefusedError(_refusal(error)) from error
 
     # -- runs in progress that are written down -----------------------------------------------------------------------
 
@@ -377,12 +397,17 @@ def _free(watermark: datetime, acked: Any) -> Document:
 
 
 def _in_slots(numbers: Collection[int], until: int) -> Document:
-    # Not "$lte": what has no time, or a strange one, is to be looked at too. So is what has no slot yet.
+    # Not "$lte": what has no time, or a strange one, is to be looked at too.
     return {
-        "slot": {"$in": [*numbers, None]},
+        "slot": _not_of_others(numbers),
         "paused": {"$ne": True},
         "next_run_time": {"$not": {"$gt": from_ms(until)}},
     }
+
+
+def _not_of_others(numbers: Collection[int]) -> Document:
+    """The slot is one of these, or none at all: missing, or whatever people have written. The index serves that."""
+    return {"$nin": sorted(set(range(SLOTS)).difference(numbers))}
 
 
 def _node_record(document: Document) -> NodeRecord:
@@ -408,24 +433,29 @@ def _is_named(document: Document) -> bool:
 
 
 def _ours(document: Document) -> Document:
-    return {"slot": slot_of(document["_id"]), "rev": 1, "admitted": False}
-
-
-def _slot(document: Document) -> int:
-    slot = document.get("slot")
-    return slot if type(slot) is int and 0 <= slot < SLOTS else slot_of(document["_id"])
+    """What the fields that are ours have to be, given what there is."""
+    rev = document.get("rev")
+    return {
+        "slot": slot_of(document["_id"]),
+        "rev": 1 if rev is None else rev,
+        "admitted": document.get("admitted") is True,
+    }
 
 
 def _job_record(document: Document, reader: DocumentReader) -> JobRecord:
     parked, requests = document.get("parked"), document.get("requests")
     return JobRecord(
         reader.read(document),
-        _slot(document),
+        slot_of(document["_id"]),
         document.get("admitted") is True,
         _ms(document.get("late_until"), -1),
         tuple(_requests(requests) if isinstance(requests, list) else ()),
         None if parked is None else str(parked),
     )
+
+
+def _refusal(error: driver.WriteError) -> str:
+    return f"the database refuses to change its document: {error}"[:LONGEST_REASON]
 
 
 def _requests(requests: list[Any]) -> Iterator[tuple[str, int]]:

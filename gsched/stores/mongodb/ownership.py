@@ -40,18 +40,20 @@ from gsched.events import (
 )
 from gsched.stores.base import ALWAYS, Claimed, Disowned, HubSide
 from gsched.stores.mongodb.admission import Admission
-from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord
+from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, Outcomes
 from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout, portions_of
 from gsched.stores.mongodb.membership import Membership, wanted_slots
+from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.server_time import ServerTime
 from gsched.stores.mongodb.slots import Slots
-from gsched.stores.mongodb.tenure import Tenure, slot_of
+from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.stores.report import StoreReport
 
 T = TypeVar("T")
 
-LONGEST_HOLD_MS = 250  # for so long nothing is claimed while slots wait to be given away
+LONGEST_HOLD_MS = 250  # for so long nothing is claimed while what is claimed in slots that leave waits to begin
+LONGEST_WRITING_MS = 2000  # the same while what became of it waits to be written
 LATE_AT_ONCE = 500  # jobs whose late instants are looked after at once
 MOST_SAID = 200  # characters of an error, to which the driver adds all that it knows
 
@@ -74,15 +76,23 @@ class Pace:
 class Ownership:
     """One node's part in the protocol, over all of its incarnations.
 
+    :param outcomes: what is not written yet of what became of instants
     :param name: makes the id of a new incarnation from the time, ms; ids must differ, and grow with time
     """
 
     def __init__(
-        self, cluster: Cluster, clock: Clock, hub: HubSide, name: Callable[[int], str], pace: Pace
+        self,
+        cluster: Cluster,
+        clock: Clock,
+        hub: HubSide,
+        outcomes: Outcomes,
+        name: Callable[[int], str],
+        pace: Pace,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._hub = hub
+        self._outcomes = outcomes
         self._name = name
         self._pace = pace
         self.time = ServerTime(cluster, clock, hub)
@@ -90,7 +100,7 @@ class Ownership:
         self._told_all = Event()
         self._tenure: Tenure | None = None
         self._early: dict[str, None] = {}  # ids that changed before there was a tenure
-        self._written = WrittenRuns(cluster, hub)
+        self.written = WrittenRuns(cluster, hub, outcomes)
         self._leaving: set[int] = set()  # slots to give away as soon as what is claimed in them has begun
         self._rescan_wanted = False
         self._paused = False
@@ -199,6 +209,7 @@ class Ownership:
         self._slots.settle()
         while self._admission.unsure:
             self._admission.work()
+            self._advance_if_due()
         if self._is_time("closing", self._pace.membership):
             self._close_what_was_late()  # before an advance, whose message the hub has not read right after it
         self._advance_if_due()
@@ -226,7 +237,7 @@ class Ownership:
         self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
         if self._admission.taking:
             self._admission.work()
-        if tenure.slots and self._has_begun_all(tenure) and not self._admission.taking:
+        if tenure.slots and self._has_begun_all(tenure) and self._may_release(tenure):
             self._release(tenure, list(tenure.slots))
 
     def _wait(self) -> None:
@@ -260,7 +271,7 @@ class Ownership:
         self._membership = Membership(self._clock, self._pace.ttl)
         self._admission = Admission(self._cluster, tenure, self._hub)
         self._slots = Slots(self._cluster, tenure, self._hub, self._advance_if_due, self._admission.look_at)
-        self._lookout = Lookout(self._cluster, tenure, self._written, self._advance_if_due, self._admission.look_at)
+        self._lookout = Lookout(self._cluster, tenure, self.written, self._advance_if_due, self._admission.look_at)
         self._admission.look_at(self._early)
         self._early, self._leaving = {}, set()
         self._dead: set[str] = set()
@@ -275,6 +286,7 @@ class Ownership:
         tenure, self._tenure = self._tenure, None
         if tenure is not None:
             self._hub.emit(SchedulerEvent(EVENT_NODE_FENCED, node=tenure.node))
+            self.written.forget_ahead()
             self._hub.post(Disowned())
 
     def _leave(self) -> None:
@@ -297,9 +309,9 @@ class Ownership:
             return
         tenure = self._tenure
         assert tenure is not None
-        self._written.write_long_ones(tenure, self.time.now() - round(self._pace.long_run * 1000))
+        self.written.write_long_ones(tenure, self.time.now() - round(self._pace.long_run * 1000))
         target = tenure.watermark
-        if not self._paused and not self._stopping and not self._leaving:
+        if not (self._paused or self._stopping or self._leaving or self._admission.unsure):
             # Never beyond that: jobs that are not looked at would count as claimed.
             target = max(target, min(self.time.now() + round(self._pace.ahead * 1000), tenure.loaded))
         acked = self._ended_until(tenure)
@@ -313,18 +325,20 @@ class Ownership:
 
     def _ended_until(self, tenure: Tenure) -> int:
         """Up to when everything has ended, but for the runs that are written down."""
-        if self._hub.unread() or self._admission.unsure:
+        if self._hub.unread() or self._admission.unsure or self._slots.unsettled:
             return self._acked
         # Instants before acked were late when they were claimed; their jobs or slots remember that.
         return min([tenure.watermark, *(instant - 1 for instant in self._open_instants(self._acked))])
 
     def _open_instants(self, after: int) -> list[int]:
-        """Instants after `after` that have not ended, the earliest among them, but for runs that are written down."""
-        running = [run.scheduled_ms for run in self._written.missing() if run.scheduled_ms > after]
+        """Instants after `after` that have not ended, or whose end is not written, the earliest among them; but for
+        runs that are written down."""
+        running = [run.scheduled_ms for run in self.written.missing() if run.scheduled_ms > after]
         next_due = self._hub.next_due(after)
         assert self._tenure is not None
         awaited = (max(due, after + 1) for due in self._tenure.awaited.values())
-        return [*running, *awaited, *(() if next_due is None else (next_due,))]
+        unwritten = max(self._outcomes.first_unwritten(), after + 1)
+        return [*running, *awaited, unwritten, *(() if next_due is None else (next_due,))]
 
     def _close_what_was_late(self) -> None:
         """Note in the database that instants which were late when they were claimed have ended."""
@@ -332,18 +346,20 @@ class Ownership:
         assert tenure is not None
         if self._hub.unread():
             return
-        self._slots.close(min(self._open_instants(-1), default=ALWAYS) - 1)
-        busy = {run.job.id for run in self._written.missing()}
-        ended = [
-            job_id
-            for job_id, until in islice(tenure.late.items(), LATE_AT_ONCE)
-            if job_id not in busy and (self._hub.due(job_id) or ALWAYS) > until
-        ]
-        self._close_late(tenure, ended)
+        self._slots.close(min(self._open_instants(-1)) - 1)
+        if not tenure.late:
+            return
+        running = {run.job.id for run in self.written.missing()}
+        some = islice(tenure.late.items(), LATE_AT_ONCE)
+        ended = {i: until for i, until in some if i not in running and (self._hub.due(i) or ALWAYS) > until}
+        unwritten = {job_id for job_id, instant in self._outcomes.unwritten() if instant <= ended.get(job_id, -1)}
+        self._close_late(tenure, ended.keys() - unwritten)
 
     def _close_late(self, tenure: Tenure, job_ids: Iterable[str]) -> None:
         """These jobs' instants that were late are over, or not to be looked after any more."""
-        late = {job_id: (tenure.late[job_id], self._hub.due(job_id) or 0) for job_id in job_ids}
+        busy = self.written.busy_jobs()  # of these, later instants have not ended
+        dues = {job_id: 0 if job_id in busy else self._hub.due(job_id) or 0 for job_id in sorted(job_ids)}
+        late = {job_id: (tenure.late[job_id], due) for job_id, due in dues.items()}
         for some in portions_of(late, WRITTEN_BACK_AT_ONCE):
             self._advance_if_due()
             self._cluster.close_late(some)
@@ -391,10 +407,16 @@ class Ownership:
         became of that. Where there is too much to do, it is not waited for."""
         tenure = self._tenure
         assert tenure is not None
-        is_time = self._has_begun_all(tenure) or self.time.now() > tenure.watermark + LONGEST_HOLD_MS
-        if is_time and not self._admission.taking:
-            leaving, self._leaving = self._leaving & tenure.slots.keys(), set()
-            self._release(tenure, leaving)
+        has_begun = self._has_begun_all(tenure) or self.time.now() > tenure.watermark + LONGEST_HOLD_MS
+        if has_begun and self._may_release(tenure):
+            self._release(tenure, self._leaving & tenure.slots.keys())
+            self._leaving = set()  # now, for what is claimed meanwhile would not be in what is written down
+
+    def _may_release(self, tenure: Tenure) -> bool:
+        """Whether nothing that is known here alone would be unsaid if this node died after giving slots away."""
+        is_written = self._outcomes.first_unwritten() > tenure.watermark
+        waits_too_long = self.time.now() > tenure.watermark + LONGEST_WRITING_MS
+        return (is_written or waits_too_long) and not self._admission.taking and not self._hub.unread()
 
     def _has_begun_all(self, tenure: Tenure) -> bool:
         """Whether the hub has handed on, or settled, all that is claimed."""
@@ -404,7 +426,7 @@ class Ownership:
 
     def _release(self, tenure: Tenure, numbers: Collection[int]) -> None:
         """Give slots up. What is in progress in them goes on here, and is written down lest a crash lose it."""
-        self._written.write_those_in(tenure, numbers)
+        self.written.write_those_in(tenure, numbers)
         self._close_late(tenure, [job_id for job_id in tenure.late if slot_of(job_id) in numbers])
         self._slots.release(numbers)
 

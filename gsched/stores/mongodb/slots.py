@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from gsched.errors import StoreError
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome
 from gsched.stores.base import Admitted, Dropped, HubSide, Lost, Recovered
-from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.triggers import DateTrigger
 
@@ -56,6 +57,7 @@ class Slots:
         self._released: dict[int, int] = {}  # until when the hub runs what is due in slots that were ours
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
         self._rescues: deque[Rescue] = deque()  # what the hub does not know yet
+        self._arrivals: deque[tuple[JobRecord, SlotRecord]] = deque()  # the same: jobs of slots that we attached
         self._rescued: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
         self._over: list[RunRecord] = []  # those of them that the hub knows
 
@@ -67,6 +69,11 @@ class Slots:
             taken = self._cluster.take_slots(self._tenure.node, ordered[start : start + AT_ONCE])
             if taken:
                 self._load({slot.number: slot for slot in taken})
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the hub does not know yet all that is due, or in progress, in the slots that are attached."""
+        return bool(self._rescues or self._arrivals)
 
     def may_be_taken(self, number: int, now: int) -> bool:
         """Whether the hub has run all that was claimed in the slot when it was ours before, if it was."""
@@ -81,7 +88,7 @@ class Slots:
             self._release_in_database()
         if self._attaching:
             self._load({slot.number: slot for slot in self._attaching})
-        self._rescue_all()
+        self._tell_hub()
 
     def release(self, numbers: Collection[int]) -> None:
         """Give slots up; what is due in them up to the watermark is still run here."""
@@ -125,9 +132,19 @@ class Slots:
         ours = [record for record in found if record.slot in attached]
         self._rescues += _uncertain_runs((record for record in ours if record.admitted), slots, written)
         self._take_over(run for run in written if run.record.slot in attached)
-        for record in ours:
-            self._run(record, slots[record.slot])
+        self._arrivals += ((record, slots[record.slot]) for record in ours)
+        self._tell_hub()
+
+    def _tell_hub(self) -> None:
+        """What was in progress before what is due: else that would take its place among the job's instances."""
         self._rescue_all()
+        while self._arrivals:
+            record, slot = self._arrivals.popleft()
+            if record.slot in self._tenure.slots:
+                try:
+                    self._run(record, slot)
+                except Exception:  # of a user's trigger: the job will be parked
+                    self._look_at([record.job.id])
 
     def _run(self, record: JobRecord, slot: SlotRecord) -> None:
         job, due = record.job, first_after(record, slot.watermark)
@@ -161,16 +178,29 @@ class Slots:
         ]
 
     def _take_over(self, written: Iterable[Rescue]) -> None:
-        for rescue in written:
+        rescues = sorted(written, key=lambda rescue: -_attempt(rescue.run))
+        seen: set[RunRecord] = set()
+        for rescue in rescues:
             waits = rescue.span.request in dict(rescue.record.requests)  # it had not begun: it is still asked for
-            if rescue.run is not None and not waits and rescue.run not in self._rescued:
-                self._rescued.add(rescue.run)
+            if rescue.run is None or waits or rescue.run in self._rescued:
+                continue
+            self._rescued.add(rescue.run)
+            first = rescue.run._replace(attempt=1)
+            if first in seen:  # who ran it again has died, too, before it said that this attempt is lost
+                self._over.append(rescue.run)
+            else:
+                seen.add(first)
                 self._rescues.append(rescue)
 
     def _rescue_all(self) -> None:
         """Run again what is to be run again, say of the rest that it is lost, then note that in the database."""
         while self._rescues:
-            self._rescue(*self._rescues[0])
+            try:
+                self._rescue(*self._rescues[0])
+            except (StoreError, FencedError):
+                raise
+            except Exception:  # of a user's trigger: when it was due, nobody can tell
+                self._hub.post(Lost(self._rescues[0].record.job, self._rescues[0].span))
             rescued = self._rescues.popleft()
             if rescued.run is not None:
                 self._over.append(rescued.run)
@@ -211,9 +241,16 @@ def _uncertain_runs(
         if run.span.request is None:
             known.setdefault(run.record.job.id, set()).add(run.span.first)
     for record in records:
-        for span in uncertain(record, slots[record.slot]):
-            for part in _without(record.job, span, known.get(record.job.id, ())):
-                yield Rescue(record, part)
+        try:
+            spans = uncertain(record, slots[record.slot])
+            parts = [part for span in spans for part in _without(record.job, span, known.get(record.job.id, ()))]
+        except Exception:  # of a user's trigger: the job will be parked
+            continue
+        yield from (Rescue(record, part) for part in parts)
+
+
+def _attempt(run: RunRecord | None) -> int:
+    return 0 if run is None else run.attempt
 
 
 def _stand_in(run: RunRecord) -> JobRecord:

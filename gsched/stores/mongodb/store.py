@@ -119,12 +119,12 @@ class MongoDBJobStore(
             raise ConfigurationError(f"jobs in MongoDB can only be run where gevent has patched socket: {PATCH_REMEDY}")
         if self._mongo is not None:
             self._mongo.open()  # after a shutdown
-        self._ownership = Ownership(self._cluster(), self.clock, hub, _node_name, self._pace)
-        self._ownership.pause(paused)
-        self._feed = ChangeFeed(self._connection, self._ownership, self.clock, hub.emit)
         self._aftermath = Aftermath(
             self._connection, self.clock, hub.emit, keep=self._keep_history, keeping=self._keeping
         )
+        self._ownership = Ownership(self._cluster(), self.clock, hub, self._aftermath, _node_name, self._pace)
+        self._ownership.pause(paused)
+        self._feed = ChangeFeed(self._connection, self._ownership, self.clock, hub.emit)
         self._paused = paused
         self._publisher = Publisher(self._connection, self.clock, hub, self._node, lambda: self._paused)
         parts = (self._ownership, self._feed, self._aftermath, self._publisher)
@@ -148,12 +148,13 @@ class MongoDBJobStore(
 
     def close(self) -> None:
         if self._greenlets:
-            self._ownership.end()
+            # None is ever killed: it may be inside the driver. Whatever hangs ends by the driver's own limits.
             self._feed.stop()
             self._aftermath.stop()
             self._publisher.stop()
-            # None is ever killed: it may be inside the driver. Whatever hangs ends by the driver's own limits.
-            gevent.joinall(self._greenlets, timeout=CLOSE_SECONDS)
+            gevent.joinall(self._greenlets[1:], timeout=CLOSE_SECONDS / 2)
+            self._ownership.end()  # last: it says that all has ended, and is written
+            gevent.joinall(self._greenlets, timeout=CLOSE_SECONDS / 2)
             self._greenlets = []
         self._connection.close()
         if self._mongo is not None:
@@ -175,10 +176,13 @@ class MongoDBJobStore(
         return max(0, self._ownership.time.at(arrived) - made) / 1000
 
     def settle(self, run: Run, result: Result) -> None:
+        if self._ownership.written.take_ahead(run.job.id, run.scheduled_ms, run.scheduled_ms + 1):
+            run.recorded = True
         self._aftermath.settle(run, result, self._node())
 
     def settle_span(self, job: Job, span: Span) -> None:
-        self._aftermath.settle_span(job, span, self._node())
+        ahead = self._ownership.written.take_ahead(job.id, span.first, span.end)
+        self._aftermath.settle_span(job, span, self._node(), ahead)
 
     def defer(self, job: Job, due: int) -> None:
         self._ownership.defer(job.id, job.rev, due)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
-from zlib import crc32
 
-from gsched.stores.mongodb.cluster import SLOTS, JobRecord
+from gsched.stores.mongodb.cluster import JobRecord
+from gsched.stores.mongodb.partition import slot_of
 
 
 class Held(NamedTuple):
@@ -107,8 +107,3 @@ class Tenure:
         """All that the hub has of these slots, or of all: id and revision."""
         slots = self._known.values() if numbers is None else [self._known[number] for number in numbers]
         return {job_id: known.rev for jobs in slots for job_id, known in jobs.items()}
-
-
-def slot_of(job_id: str) -> int:
-    """The slot of a job: a hash, the same in every process and version."""
-    return crc32(job_id.encode()) % SLOTS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pkgutil import resolve_name
 from typing import Any, Final, TypeAlias
 
@@ -124,6 +125,20 @@ class Connection:
                 raise
             self.jobs().create_indexes(list(INDEXES))
         self._is_prepared = True
+
+    def hello(self) -> Document:
+        """What the server says of itself."""
+        return self.control().command("hello", codec_options=CODEC)
+
+    def server_time(self) -> datetime:
+        """The time on the server."""
+        time: datetime = self.hello()["localTime"]
+        return time
+
+    def is_standalone(self) -> bool:
+        """Whether the server has neither change streams nor transactions: it belongs to no replica set or cluster."""
+        hello = self.hello()
+        return "setName" not in hello and hello.get("msg") != "isdbgrid"
 
     def close(self) -> None:
         """Close the clients that were made here, never one that was given. They are made again if needed."""

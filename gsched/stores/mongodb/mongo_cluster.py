@@ -25,7 +25,7 @@ from gsched.run import run_id
 from gsched.slices import Slice
 from gsched.stores.mongodb.cluster import SLOTS, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.connection import Connection, Document, translate_errors
-from gsched.stores.mongodb.documents import CODEC, slot_of
+from gsched.stores.mongodb.documents import slot_of
 from gsched.stores.mongodb.history import INDEXES as HISTORY_INDEXES
 
 _FETCH: Final = 250  # documents per batch: decoding one must not hold up the hub
@@ -65,8 +65,7 @@ class MongoCluster:
         if self._is_prepared:
             return
         self._connection.prepare()
-        hello = self._hello()
-        self.exclusive = "setName" not in hello and hello.get("msg") != "isdbgrid"
+        self.exclusive = self._connection.is_standalone()
         for name, indexes in INDEXES.items():
             self._jobs[name].create_indexes(list(indexes))
         new = {"owner": None, "epoch": 0, "watermark": _NEVER, "acked": _NEVER, "attached": False, "open_from": None}
@@ -75,9 +74,6 @@ class MongoCluster:
         if missing:
             self._slots.bulk_write(missing, ordered=False)
         self._is_prepared = True
-
-    def _hello(self) -> Document:
-        return self._connection.control().command("hello", codec_options=CODEC)
 
     @property
     def _jobs(self) -> Any:
@@ -97,7 +93,7 @@ class MongoCluster:
 
     @translate_errors()
     def time(self) -> int:
-        return to_ms(self._hello()["localTime"])
+        return to_ms(self._connection.server_time())
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 

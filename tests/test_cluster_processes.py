@@ -275,18 +275,21 @@ def test_documents_that_cannot_be_run_are_parked_and_disturb_nobody(cluster: Clu
     jobs = cluster.add_ticks(10)
     every = {"trigger": "interval", "seconds": 0.2}
     cluster.scheduler.add_job("cluster.jobs:vanishing", id="vanished", **every)
-    for job in ("evil", "garbage", "executor"):
+    for job in ("evil", "garbage", "executor", "exiting", "program"):
         cluster.scheduler.add_job("cluster.jobs:tick", id=job, **every)
     documents = cluster.documents()
     for job, change in {
         "evil": {"func": "os:system", "args": ["touch evil"]},
         "garbage": {"trigger": {"type": 17}, "args": "x", "max_instances": -3, "next_run_time": "soon"},
         "executor": {"executor": "nowhere"},
+        "exiting": {"func": "cluster.jobs:exiting"},
+        "program": {"func": "cluster.jobs.__main__:main"},
     }.items():
         documents.update_one({"_id": job}, {"$set": change, "$inc": {"rev": 1}})
     documents.insert_many([{"_id": "bare"}, {"_id": ObjectId()}, {"_id": 5, "slot": "x", "rev": None}])
     for job, reason in {
         "evil": "os:system", "garbage": "trigger", "executor": "nowhere", "vanished": "vanishing",
+        "exiting": "SystemExit", "program": "would run that program",
     }.items():  # fmt: skip
         assert reason in cluster.wait_for_event("job.parked", job_id=job)["reason"]
     cluster.wait_until_all_run(jobs, time.time())
@@ -298,7 +301,7 @@ def test_documents_that_cannot_be_run_are_parked_and_disturb_nobody(cluster: Clu
     cluster.wait_for_start("vanished", began)
     cluster.wait_for_event("job.healed", job_id="vanished")
     assert not cluster.first_event("store.disconnected") and not cluster.first_event("store.failed")
-    assert documents.count_documents({}) == 10 + 4 + 3
+    assert documents.count_documents({}) == 10 + 6 + 3
     verdict = cluster.stop_and_check(jobs)
     assert verdict.counts["run"] + verdict.counts["coalesced"] == verdict.counts["instants"]
 

@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from random import random
 from typing import TypeVar
 
 from gevent.event import Event
@@ -44,6 +43,7 @@ from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout, portion
 from gsched.stores.mongodb.membership import Membership, wanted_slots
 from gsched.stores.mongodb.server_time import ServerTime
 from gsched.stores.mongodb.slots import Slots
+from gsched.stores.mongodb.streams import backoff
 from gsched.stores.mongodb.tenure import Tenure, slot_of
 from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.stores.report import StoreReport
@@ -183,7 +183,7 @@ class Ownership:
                 self._start_over()
             except StoreError as error:
                 self._report_failure(error)
-            except Exception as error:  # a trigger that raises, a document beyond belief: the others must go on
+            except BaseException as error:  # a trigger that raises or exits, a document beyond belief: on with others
                 self._report_failure(error)
                 self._hub.emit(SchedulerEvent(EVENT_STORE_FAILED, traceback=traceback.format_exc()))
             self._wait()
@@ -236,7 +236,7 @@ class Ownership:
         if self._leaving and self._tenure is not None:  # right when what is claimed has begun
             seconds = min(seconds, max(self._tenure.watermark + 1 - self.time.now(), 5) / 1000)
         if self._failures:
-            seconds = min(self._pace.tick * 2**self._failures, self._pace.longest_retry) * (0.5 + random() / 2)
+            seconds = backoff(self._pace.tick, self._failures, self._pace.longest_retry)
         timer = self._clock.call_later(seconds, self._wakeup.set)
         self._wakeup.wait()
         timer.cancel()
@@ -285,7 +285,7 @@ class Ownership:
             if ended_until >= self._tenure.watermark:
                 self._hand_over()
             self._cluster.leave(self._tenure.node, ended_until)
-        except (StoreError, FencedError):
+        except BaseException:  # whatever it is
             return  # then the others will find out by themselves
         self._hub.emit(SchedulerEvent(EVENT_NODE_LEFT, node=self._tenure.node))
 
@@ -415,7 +415,7 @@ class Ownership:
             self._connected = True
             self._hub.emit(SchedulerEvent(EVENT_STORE_CONNECTED))
 
-    def _report_failure(self, error: Exception) -> None:
+    def _report_failure(self, error: BaseException) -> None:
         self._failures = min(self._failures + 1, 10)
         cause = error.__cause__ or error  # the driver's own words
         self._error = f"{type(cause).__name__}: {cause}"[:MOST_SAID]

@@ -401,6 +401,8 @@ def test_a_database_that_is_away_stops_neither_scheduler_nor_web_server(
     start = {"trigger": "interval", "seconds": 0.5, "start_date": datetime.now(UTC) + timedelta(seconds=1)}
     cluster.scheduler.add_job("cluster.jobs:tick", id="patient", **start)
     cluster.scheduler.add_job("cluster.jobs:tick", id="strict", misfire_grace_time=1, coalesce=False, **start)
+    # Of these there is always one to be written down as in progress.
+    cluster.scheduler.add_job("cluster.jobs:work", args=[4], id="long", max_instances=20, **start)
     jobs = ["patient", "strict"]
     mongod.kill()
     cluster.start("a", http=True)
@@ -413,6 +415,8 @@ def test_a_database_that_is_away_stops_neither_scheduler_nor_web_server(
         wait_for_away(cluster, frozen, 3, must_tell=False)
         mongod.thaw()
         cluster.wait_until_all_run(jobs, time.time())
+        last = cluster.wait_for_start("long", time.time())["time"]
+        wait_until(lambda: time.time() > last + 2, "runs to become long ones")
         killed = mongod.kill()
         wait_for_away(cluster, killed, 3)
         mongod.start_again()

@@ -324,15 +324,21 @@ class MongoCluster:
                 raise FencedError
             self._runs.bulk_write(recording, ordered=False)
             return
-        with self._connection.control().client.start_session() as session:
-            session.with_transaction(
-                lambda its: self._record_in_transaction(node, recording, its), write_concern=self._jobs.write_concern
-            )
+        for is_last in (False, False, True):
+            try:
+                self._record_in_transaction(node, recording)
+                return
+            except driver.OperationFailure as error:  # one of the runs may be ending at this moment
+                if is_last or not error.has_error_label("TransientTransactionError"):
+                    raise
 
-    def _record_in_transaction(self, node: str, recording: list[UpdateOne], session: ClientSession) -> None:
-        if not self._nodes.update_one(_alive(node), {"$inc": {"records": 1}}, session=session).matched_count:
-            raise FencedError
-        self._runs.bulk_write(recording, ordered=False, session=session)
+    def _record_in_transaction(self, node: str, recording: list[UpdateOne]) -> None:
+        # Not the driver's with_transaction: it tries for two minutes, in which nobody hears that the server is away.
+        client, confirmed = self._connection.control().client, self._jobs.write_concern
+        with client.start_session() as session, session.start_transaction(write_concern=confirmed):
+            if not self._nodes.update_one(_alive(node), {"$inc": {"records": 1}}, session=session).matched_count:
+                raise FencedError
+            self._runs.bulk_write(recording, ordered=False, session=session)
 
     @translate_errors()
     def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:

@@ -271,7 +271,8 @@ class MongoCluster:
         marked = 0
         for (rev, late), ids in groups.items():
             fields = {"admitted": True, "late_until": from_ms(claimed) if late else None}
-            as_given = {"_id": {"$in": ids}, "rev": rev, "admitted": False}
+            # By what it is for us: people may have written anything.
+            as_given = {"_id": {"$in": ids}, "rev": rev, "$expr": {"$ne": ["$admitted", True]}}
             marked += self._jobs.update_many(as_given, {"$set": fields}, session=session).matched_count
         return marked
 

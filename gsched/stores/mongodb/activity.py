@@ -182,7 +182,11 @@ def _troubles(jobs: Jobs, since: int) -> list[JobTrouble]:
 
 
 def _lately(jobs: Jobs, outcomes: Sequence[str], since: int) -> list[Document]:
-    wanted = {"outcome": {"$in": list(outcomes)}, "scheduled_at": {"$gte": from_ms(since)}}
+    wanted = {
+        "outcome": {"$in": list(outcomes)},
+        "scheduled_at": {"$gte": from_ms(since)},
+        "job_id": {"$type": "string"},
+    }
     fields = ["job_id", "outcome", "error_message", "reason", "started_at", "finished_at"]
     found = jobs.runs.find(wanted, fields, sort=[("scheduled_at", -1)], limit=_MOST_RECORDS, max_time_ms=_LIMIT_MS)
     try:

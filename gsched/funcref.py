@@ -7,9 +7,14 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
+
+from gevent import GreenletExit, Timeout
 
 from gsched.errors import FuncRefError
+
+# What others throw into a greenlet: a deadline of the caller's, or its end. Neither tells anything of a module.
+_THROWN: Final = (GreenletExit, Timeout)
 
 
 def ref_of(func: Callable[..., Any]) -> str | None:
@@ -54,15 +59,27 @@ def _lookup(ref: str) -> Any:
     if not colon or not module_name or not qualname:
         raise FuncRefError(f"{ref!r} is not a function reference; write it as 'package.module:function'")
     try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:  # user modules may raise anything while they are imported
+        module = importlib.import_module(module_name)
+    except _THROWN:
+        raise
+    except BaseException as error:  # user modules may raise anything while they are imported, or exit
         raise FuncRefError(f"{ref!r}: cannot import {module_name!r}: {error!r}") from error
-    for name in qualname.split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            raise FuncRefError(f"{ref!r}: {module_name!r} has no {qualname!r}") from None
-    return found
+    try:
+        return functools.reduce(getattr, qualname.split("."), module)
+    except AttributeError:
+        raise FuncRefError(f"{ref!r}: {module_name!r} has no {qualname!r}") from None
+    except _THROWN:
+        raise
+    except BaseException as error:  # some modules import when they are asked for a name
+        raise FuncRefError(f"{ref!r}: {error!r}") from error
+
+
+def _is_program(module: str) -> bool:
+    """Whether to import this module would run a program: some other one than this process is."""
+    if "__main__" not in module.split(".") or module in sys.modules:
+        return False
+    spec = getattr(sys.modules["__main__"], "__spec__", None)  # None where a file is run, not `python -m`
+    return spec is None or spec.name != module
 
 
 class AllowedFunctions:
@@ -93,8 +110,11 @@ class AllowedFunctions:
         registered = self._registered.get(ref)
         if registered is not None:
             return registered
-        if not self._allows(ref.partition(":")[0]):
+        module = ref.partition(":")[0]
+        if not self._allows(module):
             raise FuncRefError(f"{ref!r} is outside the modules this scheduler may call; name its module in modules=")
+        if _is_program(module):
+            raise FuncRefError(f"{ref!r}: to import {module!r} would run that program")
         func = resolve(ref)
         home = getattr(inspect.unwrap(func), "__module__", None)
         if not self._allows(home or ""):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import functools
 import os.path
+import subprocess
+import sys
 from collections import OrderedDict
+from pathlib import Path
 
+import gevent
 import pytest
 
+import gsched
 from gsched import FuncRefError
 from gsched.funcref import AllowedFunctions, ref_of, resolve
 
@@ -154,3 +159,68 @@ def test_what_the_program_used_itself_is_allowed():
     assert allowed.resolve("os.path:basename") is os.path.basename
     with pytest.raises(FuncRefError):
         allowed.resolve("os.path:dirname")
+
+
+# -- modules that are programs --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Packages in a directory, by their names and the code of their modules; they are forgotten afterwards."""
+    made = []
+
+    def make(name, **modules):
+        made.append(name)
+        (tmp_path / name).mkdir()
+        for module, code in {"__init__": "", **modules}.items():
+            (tmp_path / name / f"{module}.py").write_text(code)
+        return AllowedFunctions([name])
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield make
+    for name in [name for name in sys.modules if name.partition(".")[0] in made]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("exit", ["raise SystemExit('usage')", "raise KeyboardInterrupt", "raise BaseException"])
+def test_a_module_that_exits_while_it_is_imported_or_asked_for_a_name_is_refused_with_the_reason(package, exit):
+    lazily = f"def __getattr__(name):\n    if not name.startswith('__'):\n        {exit}\n"
+    allowed = package("exits", at_once=exit, lazily=lazily)
+    for module in ("at_once", "lazily"):
+        with pytest.raises(FuncRefError, match=r"SystemExit|KeyboardInterrupt|BaseException"):
+            allowed.resolve(f"exits.{module}:run")
+
+
+def test_a_deadline_and_an_end_that_come_from_outside_pass_through_an_import(package):
+    allowed = package("slow", jobs="import gevent\ngevent.sleep(10)\n", others="import gevent\ngevent.sleep(10)\n")
+    with gevent.Timeout(0.01) as deadline:
+        try:
+            allowed.resolve("slow.jobs:run")
+        except gevent.Timeout as passed:
+            assert passed is deadline
+        else:
+            raise AssertionError("the deadline was lost")
+    killed = gevent.spawn(allowed.resolve, "slow.others:run")
+    gevent.sleep(0.01)
+    killed.kill(timeout=1)
+    assert isinstance(killed.value, gevent.GreenletExit)
+
+
+def test_a_stored_reference_to_a_program_does_not_run_it(package, tmp_path):
+    ran = tmp_path / "ran"
+    allowed = package("program", __main__=f"open({str(ran)!r}, 'w').close()\ndef run(): pass\n")
+    with pytest.raises(FuncRefError, match="would run that program"):
+        allowed.resolve("program.__main__:run")
+    assert not ran.exists()
+
+
+def test_a_program_that_has_its_jobs_in_its_main_module_finds_them(package, tmp_path):
+    find = "from gsched.funcref import AllowedFunctions\ndef run(): pass\n"
+    find += "if __name__ == '__main__':\n    print(AllowedFunctions([MODULE]).resolve(MODULE + ':run').__name__)\n"
+    package("program", __main__=find.replace("MODULE", "'program.__main__'"), script=find.replace("MODULE", "__name__"))
+    for arguments in (["-m", "program"], [str(tmp_path / "program" / "script.py")]):
+        root = str(Path(gsched.__file__).parent.parent)
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": root}
+        )
+        assert done.stdout == "run\n", done.stderr

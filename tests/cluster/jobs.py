@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -73,3 +74,10 @@ def fail() -> None:
 def vanishing() -> None:
     """A function that older nodes do not have: the node program can take it away."""
     tick()
+
+
+def __getattr__(name: str) -> Any:
+    """To be asked for one of its names ends the program."""
+    if name == "exiting":
+        sys.exit("usage: jobs COMMAND")
+    raise AttributeError(name)

@@ -325,20 +325,24 @@ class SimCluster:
 
     def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
         def do() -> bool:
-            if not self._db.nodes[node].alive:
-                raise FencedError
-            documents = [self._db.jobs.get(record.job.id) for record in jobs]
-            for record, document in zip(jobs, documents):
-                if document is None or document.job.rev != record.job.rev or document.admitted:
-                    return False
+            self._fence(node, "admit")
+            documents = [self._db.jobs[record.job.id] for record in jobs if record.job.id in self._db.jobs]
+            if len(documents) < len(jobs) or not all(map(self._may_be_admitted, jobs, documents)):
+                return False
             for document in documents:
-                assert document is not None
                 due = document.job.next_run_ms
                 document.admitted = True
                 document.late_until = claimed if due is not None and due <= claimed else -1
             return True
 
         return bool(self.step(f"admit {node} {[(r.job.id, r.job.rev) for r in jobs]} {claimed}", do))
+
+    def _fence(self, node: str, operation: str) -> None:
+        if not self._db.nodes[node].alive:
+            raise FencedError
+
+    def _may_be_admitted(self, given: JobRecord, found: JobDocument) -> bool:
+        return found.job.rev == given.job.rev and not found.admitted
 
     def write_back(self, due: Mapping[str, tuple[int, int]]) -> Collection[str]:
         def do(job_id: str) -> list[str]:
@@ -381,8 +385,7 @@ class SimCluster:
 
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
         def do() -> None:
-            if not self._db.nodes[node].alive:
-                raise FencedError
+            self._fence(node, "record")
             for run in ordered:
                 self._db.runs.setdefault(_key(run), RunDocument(node, run))
 

@@ -11,7 +11,6 @@ from gsched.lane import Entry, Lane
 from gsched.stores.base import ALWAYS, Claimed, Dropped
 from gsched.stores.mongodb import slots as slots_module
 from gsched.stores.mongodb.admission import Admission
-from gsched.stores.mongodb.cluster import FencedError
 from gsched.stores.mongodb.membership import Membership
 from gsched.stores.mongodb.ownership import Ownership
 from gsched.stores.mongodb.partition import slot_of
@@ -102,12 +101,12 @@ def slots_forget_from_when_they_are_open() -> Any:
 
 @mutation
 def admission_of_other_revisions() -> Any:
-    return _admission(lambda alive, same_rev, admitted: alive)
+    return patch.object(SimCluster, "_may_be_admitted", lambda self, given, found: True)
 
 
 @mutation
 def admission_by_dead_nodes() -> Any:
-    return _admission(lambda alive, same_rev, admitted: same_rev and not admitted, fenced=False)
+    return _unfenced("admit")
 
 
 @mutation
@@ -148,14 +147,7 @@ def older_times_are_written_back() -> Any:
 
 @mutation
 def dead_nodes_write_runs_down() -> Any:
-    def record_runs(self: SimCluster, node: str, runs: Any) -> None:
-        def do() -> None:
-            for run in runs:
-                self._db.runs.setdefault(cluster._key(run), cluster.RunDocument(node, run))
-
-        self.step(f"record {node}", do)
-
-    return patch.object(SimCluster, "record_runs", record_runs)
+    return _unfenced("record")
 
 
 @mutation
@@ -475,23 +467,11 @@ def _free(slot: cluster.SlotDocument) -> None:
 _bury = SimCluster.bury
 
 
-def _admission(may: Callable[[bool, bool, bool], bool], fenced: bool = True) -> Any:
-    def admit(self: SimCluster, node: str, jobs: Any, claimed: int) -> bool:
-        def do() -> bool:
-            alive = self._db.nodes[node].alive
-            if fenced and not alive:
-                raise FencedError
-            documents = [self._db.jobs.get(record.job.id) for record in jobs]
-            for record, document in zip(jobs, documents):
-                if document is None or not may(alive, document.job.rev == record.job.rev, document.admitted):
-                    return False
-            for document in documents:
-                assert document is not None
-                due = document.job.next_run_ms
-                document.admitted = True
-                document.late_until = claimed if due is not None and due <= claimed else -1
-            return True
+def _unfenced(unguarded: str) -> Any:
+    real = SimCluster._fence
 
-        return bool(self.step(f"admit {node} {[(r.job.id, r.job.rev) for r in jobs]} {claimed}", do))
+    def fence(self: SimCluster, node: str, operation: str) -> None:
+        if operation != unguarded:
+            real(self, node, operation)
 
-    return patch.object(SimCluster, "admit", admit)
+    return patch.object(SimCluster, "_fence", fence)

@@ -191,7 +191,7 @@ def real_code_in(world: World, slots: int) -> Iterator[None]:
         "gsched.hub.give_way": lambda: world.sleep(world.random.choice((0, 1))),
         "gsched.executors.base.Slice": lambda: SimSlice(world),
         "gsched.stores.mongodb.ownership.Event": lambda: SimEvent(world),
-        "gsched.stores.mongodb.ownership.random": world.random.random,
+        "gsched.stores.mongodb.streams.random": world.random.random,
         "gsched.stores.mongodb.partition.SLOTS": slots,
         "gsched.stores.mongodb.membership.SLOTS": slots,
         "gsched.stores.mongodb.slots.AT_ONCE": 2,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -58,18 +59,18 @@ class Publisher:
         """Publish until `stop`."""
         self._sample()
         while not self._stopped.wait(_EVERY_SECONDS):
-            document = self._document()
-            if (node := self._node()) is not None:
-                try:
-                    self._write(node, document)
-                except driver.PyMongoError:
-                    pass  # the next one says the same, and ownership reports that the database is away
+            # Whatever it is: the next one says the same, and ownership reports that the database is away.
+            with suppress(BaseException):
+                self._publish()
 
     def stop(self) -> None:
         """Publish no more."""
         self._stopped.set()
 
-    def _write(self, node: str, document: Document) -> None:
+    def _publish(self) -> None:
+        document, node = self._document(), self._node()
+        if node is None:
+            return
         published = self._connection.jobs().activity.with_options(write_concern=WriteConcern(1))
         published.update_one({"_id": node}, {"$set": document, "$currentDate": {"at": True}}, upsert=True)
 
@@ -181,7 +182,11 @@ def _troubles(jobs: Jobs, since: int) -> list[JobTrouble]:
 
 
 def _lately(jobs: Jobs, outcomes: Sequence[str], since: int) -> list[Document]:
-    wanted = {"outcome": {"$in": list(outcomes)}, "scheduled_at": {"$gte": from_ms(since)}}
+    wanted = {
+        "outcome": {"$in": list(outcomes)},
+        "scheduled_at": {"$gte": from_ms(since)},
+        "job_id": {"$type": "string"},
+    }
     fields = ["job_id", "outcome", "error_message", "reason", "started_at", "finished_at"]
     found = jobs.runs.find(wanted, fields, sort=[("scheduled_at", -1)], limit=_MOST_RECORDS, max_time_ms=_LIMIT_MS)
     try:

@@ -169,7 +169,7 @@ class Aftermath:
             self.flush(with_figures)
         except StoreError:
             return False  # that the database is away, ownership reports
-        except Exception as error:  # whatever it is, the others' outcomes must still be written
+        except BaseException as error:  # whatever it is, the others' outcomes must still be written
             self._report(type(error).__name__, str(error))
             return False
         finally:

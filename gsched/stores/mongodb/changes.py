@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from random import random
 from typing import Any, Final, Protocol
 
-import gevent
 from pymongo import errors as driver
-from pymongo.read_concern import ReadConcern
 
 from gsched.clock import Clock
 from gsched.events import EVENT_FEED_LOST, EVENT_FEED_OPENED, EVENT_FEED_UNSUPPORTED, SchedulerEvent
 from gsched.instants import to_ms
 from gsched.stores.mongodb.connection import Connection
+from gsched.stores.mongodb.streams import UNSUPPORTED_CODES, backoff, changes_in, opened, wait
 
-_AWAIT_MS: Final = 500  # how long one look waits for news: also how long stopping may take
 _RETRY_SECONDS: Final = (0.1, 5.0)  # the first and the longest wait before the stream is opened again
 _POLL_SECONDS: Final = 2.0  # where there are no change streams
 _ASK_AGAIN_SECONDS: Final = 60.0  # where change streams are not to be had: they may come
-UNSUPPORTED_CODES: Final = frozenset({40573, 40324, 13, 8000, 115})  # standalone, unknown stage, no privilege
 
 # Only what the API writes changes `rev`; what owners note down in their jobs is no news.
 _PIPELINE: Final[list[dict[str, Any]]] = [
@@ -85,24 +81,24 @@ class ChangeFeed:
                     self._go_without(error)
                 else:
                     self._lost(str(error))
-            except driver.PyMongoError as error:
-                self._lost(str(error))
+            except BaseException as error:  # whatever it is, changes must still be heard of
+                self._lost(str(error) or type(error).__name__)
 
     def stop(self) -> None:
         """Listen no more; never by killing the greenlet, which may be inside the driver."""
         self._stopping = True
 
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
     def _listen(self) -> None:
-        jobs = self._connection.control().get_collection(self._connection.name, read_concern=ReadConcern("majority"))
-        with jobs.watch(_PIPELINE, max_await_time_ms=_AWAIT_MS) as stream:
+        with opened(self._connection.control()[self._connection.name], _PIPELINE) as stream:
             self._audience.rescan()  # after the stream is open: what was written before is found by looking
             self._failures, self._unsupported = 0, False
             self.state = CONNECTED
             self._emit(SchedulerEvent(EVENT_FEED_OPENED))
-            while not self._stopping and stream.alive:
-                change = stream.try_next()
-                if change is not None:
-                    self._tell(change)
+            for change in changes_in(stream, self._is_stopping):
+                self._tell(change)
 
     def _tell(self, change: dict[str, Any]) -> None:
         made = change.get("wallTime")  # servers tell from 6.0 on
@@ -122,8 +118,8 @@ class ChangeFeed:
         if not self._failures:
             self._emit(SchedulerEvent(EVENT_FEED_LOST, reason=reason))
         self._failures += 1
-        shortest, longest = _RETRY_SECONDS
-        self._pause(min(shortest * 2**self._failures, longest) * (0.5 + random() / 2))
+        first, longest = _RETRY_SECONDS
+        wait(backoff(first, self._failures, longest), self._is_stopping)
 
     def _go_without(self, error: driver.OperationFailure) -> None:
         self.state = POLLING
@@ -132,9 +128,4 @@ class ChangeFeed:
             self._emit(SchedulerEvent(EVENT_FEED_UNSUPPORTED, reason=str(error)))
         for _ in range(round(_ASK_AGAIN_SECONDS / _POLL_SECONDS)):
             self._audience.rescan()
-            self._pause(_POLL_SECONDS)
-
-    def _pause(self, seconds: float) -> None:
-        while seconds > 0 and not self._stopping:
-            gevent.sleep(min(seconds, _AWAIT_MS / 1000))
-            seconds -= _AWAIT_MS / 1000
+            wait(_POLL_SECONDS, self._is_stopping)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pkgutil import resolve_name
 from typing import Any, Final, TypeAlias
 
 from bson.errors import BSONError
-from pymongo import MongoClient, ReadPreference, WriteConcern, errors as driver
+from pymongo import MongoClient, ReadPreference, WriteConcern, errors as driver, timeout
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.operations import IndexModel
@@ -27,6 +28,7 @@ _BULK_LIMITS: Final = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 5_
 _CONTROL_LIMITS: Final = {"serverSelectionTimeoutMS": 2_000, "connectTimeoutMS": 2_000, "socketTimeoutMS": 5_000}
 _CONTROL_POOL: Final = {"maxPoolSize": 4, "minPoolSize": 0}
 _CONFIRM_MS: Final = 20_000  # how long a majority may take to confirm a write
+_FAREWELL_SECONDS: Final = 1.0  # how long a server is looked for, to tell it that sessions have ended
 
 _ACCESS_CODES: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed, Atlas' AtlasError
 _RACE_CODES: Final = frozenset({48, 112, 117, 276})  # others make the same collection or index at this moment
@@ -113,9 +115,12 @@ class Connection:
         return self._in_database(self._client("control"))
 
     @translate_errors()
-    def prepare(self) -> None:
-        """Make the collection and its indexes unless they are there. Any number of processes may do so at once."""
-        if self._is_prepared:
+    def prepare(self, anew: bool = False) -> None:
+        """Make the collection and its indexes unless they are there. Any number of processes may do so at once.
+
+        :param anew: look even if it was done before: somebody may have dropped them
+        """
+        if self._is_prepared and not anew:
             return
         try:
             self.jobs().create_indexes(list(INDEXES))
@@ -125,12 +130,27 @@ class Connection:
             self.jobs().create_indexes(list(INDEXES))
         self._is_prepared = True
 
+    def hello(self) -> Document:
+        """What the server says of itself."""
+        return self.control().command("hello", codec_options=CODEC)
+
+    def server_time(self) -> datetime:
+        """The time on the server."""
+        time: datetime = self.hello()["localTime"]
+        return time
+
+    def is_standalone(self) -> bool:
+        """Whether the server has neither change streams nor transactions: it belongs to no replica set or cluster."""
+        hello = self.hello()
+        return "setName" not in hello and hello.get("msg") != "isdbgrid"
+
     def close(self) -> None:
         """Close the clients that were made here, never one that was given. They are made again if needed."""
         made, self._made = self._made, {}
         if self._made_in == os.getpid():  # those of a parent process are not ours to close
-            for client in made.values():
-                client.close()
+            with timeout(_FAREWELL_SECONDS):
+                for client in made.values():
+                    client.close()
 
     # -- clients --------------------------------------------------------------------------------------------------
 

@@ -15,13 +15,13 @@ from gsched.doctor import OK, PROBLEM, WARNING, Finding
 from gsched.errors import GschedError
 from gsched.instants import to_ms
 from gsched.nodes import ALIVE, DEAD, DRAINING, NodeInfo
-from gsched.stores.mongodb.changes import UNSUPPORTED_CODES
 from gsched.stores.mongodb.connection import INDEXES as JOB_INDEXES, Connection, Jobs, translated
 from gsched.stores.mongodb.mongo_cluster import INDEXES
 from gsched.stores.mongodb.nodes import read_nodes
 from gsched.stores.mongodb.ownership import Pace
 from gsched.stores.mongodb.partition import SLOTS
 from gsched.stores.mongodb.server_time import MOST_SKEW_SECONDS
+from gsched.stores.mongodb.streams import UNSUPPORTED_CODES
 from gsched.wording import without_noise
 
 _OLDEST_SERVER: Final = (5, 0)
@@ -56,8 +56,8 @@ class MongoDiagnosis:
                 yield Finding(name, PROBLEM, f"could not be looked at: {translated(error)}", "see the message")
 
     def _topology(self, jobs: Jobs) -> Iterator[Finding]:
-        hello = jobs.database.command("hello")
-        if "setName" in hello or hello.get("msg") == "isdbgrid":
+        if not self._connection.is_standalone():
+            hello = self._connection.hello()
             name = f"a replica set, {hello['setName']!r}" if "setName" in hello else "a sharded cluster"
             yield Finding("replica set", OK, f"{name}, of {len(hello.get('hosts', ())) or 'unknown'} members")
             return
@@ -78,7 +78,7 @@ class MongoDiagnosis:
     def _clock_skew(self, jobs: Jobs) -> Iterator[Finding]:
         """How far this machine's clock is off the server's; half of the round trip is taken off."""
         before = self.clock.now_ms()
-        server = to_ms(jobs.database.command("hello", codec_options=jobs.codec_options)["localTime"])
+        server = to_ms(self._connection.server_time())
         after = self.clock.now_ms()
         skew = ((before + after) / 2 - server) / 1000
         if abs(skew) - (after - before) / 2000 <= MOST_SKEW_SECONDS:

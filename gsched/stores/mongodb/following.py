@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from random import random
 from typing import Any, Final
 
-import gevent
 from pymongo import errors as driver
-from pymongo.read_concern import ReadConcern
 
 from gsched.clock import Clock
 from gsched.facts import Fact, fact_of_run
 from gsched.instants import from_ms
-from gsched.stores.mongodb.changes import UNSUPPORTED_CODES
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translated
 from gsched.stores.mongodb.history import info_of
 from gsched.stores.mongodb.polling import Poll
+from gsched.stores.mongodb.streams import UNSUPPORTED_CODES, backoff, changes_in, opened, wait
 
-_AWAIT_MS: Final = 500  # how long one look waits for news, and `stop` for being asked
 _POLL_SECONDS: Final = 1.0
+_FIRST_RETRY_SECONDS: Final = 0.1
 _LONGEST_RETRY_SECONDS: Final = 5.0
 
 _CHANGED: Final = "updateDescription.updatedFields"
@@ -59,11 +56,11 @@ class MongoFollowing:
     def follow(self, stop: Callable[[], bool]) -> Iterator[Fact]:
         """See BaseJobStore. No resume token is kept: a stream that broke is opened anew from then on, and that is told.
         """
-        jobs, failures, opened = self._connection.jobs(), 0, False
+        jobs, failures, was_open = self._connection.jobs(), 0, False
         while not stop():
             try:
-                for fact in _listen(jobs, stop):
-                    opened, failures = True, 0
+                for fact in self._listen(jobs, stop):
+                    was_open, failures = True, 0
                     yield fact
                 if stop():
                     return
@@ -72,46 +69,31 @@ class MongoFollowing:
                 if error.code in UNSUPPORTED_CODES:
                     yield from _poll(jobs, error, stop, self._now)
                     return
-                reason = _reason(error, opened)
+                reason = _reason(error, was_open)
             except driver.PyMongoError as error:
-                reason = _reason(error, opened)
+                reason = _reason(error, was_open)
             if not failures:
                 yield Fact(self._now(), "feed.lost", details={"reason": reason})
             failures += 1
-            _wait(min(0.1 * 2**failures, _LONGEST_RETRY_SECONDS) * (0.5 + random() / 2), stop)
+            wait(backoff(_FIRST_RETRY_SECONDS, failures, _LONGEST_RETRY_SECONDS), stop)
+
+    def _listen(self, jobs: Jobs, stop: Callable[[], bool]) -> Iterator[Fact]:
+        with opened(jobs.database, _pipeline(jobs.name)) as stream:
+            yield Fact(self._connection.server_time(), "feed.opened")
+            for change in changes_in(stream, stop):
+                yield from _facts(jobs, change)
 
     def _now(self) -> datetime:
         return from_ms(self.clock.now_ms())
 
 
-def _reason(error: driver.PyMongoError, opened: bool) -> str:
-    if not opened:
+def _reason(error: driver.PyMongoError, was_open: bool) -> str:
+    if not was_open:
         raise translated(error) from error
     return str(error)
 
 
-def _wait(seconds: float, stop: Callable[[], bool]) -> None:
-    while seconds > 0 and not stop():
-        gevent.sleep(min(seconds, _AWAIT_MS / 1000))
-        seconds -= _AWAIT_MS / 1000
-
-
 # -- by a change stream -----------------------------------------------------------------------------------------------
-
-
-def _listen(jobs: Jobs, stop: Callable[[], bool]) -> Iterator[Fact]:
-    database = jobs.database.with_options(read_concern=ReadConcern("majority"))
-    with database.watch(_pipeline(jobs.name), max_await_time_ms=_AWAIT_MS) as stream:
-        yield Fact(_time(jobs), "feed.opened")
-        while stream.alive and not stop():
-            change = stream.try_next()
-            if change is not None:
-                yield from _facts(jobs, change)
-
-
-def _time(jobs: Jobs) -> datetime:
-    told: datetime = jobs.database.command("hello", codec_options=jobs.codec_options)["localTime"]
-    return told
 
 
 def _facts(jobs: Jobs, change: Mapping[str, Any]) -> Iterator[Fact]:
@@ -184,7 +166,7 @@ def _poll(
     poll.look(now())
     yield Fact(now(), "feed.unsupported", details={"reason": str(error)})
     while not stop():
-        _wait(_POLL_SECONDS, stop)
+        wait(_POLL_SECONDS, stop)
         try:
             facts = poll.look(now())
             failed = False

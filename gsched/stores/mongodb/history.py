@@ -70,6 +70,15 @@ def document_of(record: Record) -> Document:
     return fields
 
 
+def is_run(document: Document) -> bool:
+    """Whether it is of a run: people may have written anything."""
+    return (
+        isinstance(document.get("job_id"), str)
+        and isinstance(document.get("slot", 0), int)
+        and isinstance(document.get("scheduled_at"), datetime)
+    )
+
+
 def info_of(document: Document) -> RunInfo:
     """What a document says."""
     return RunInfo(
@@ -105,7 +114,8 @@ class MongoHistory:
         jobs, most = self._connection.jobs(), query.skip + query.limit
         found: list[Document] = []
         for wanted in _filters(query):
-            found += jobs.runs.find(wanted, sort=[("scheduled_at", DESCENDING)], limit=most, batch_size=_BATCH)
+            runs = jobs.runs.find(wanted, sort=[("scheduled_at", DESCENDING)], limit=most, batch_size=_BATCH)
+            found += filter(is_run, runs)
         if query.tag is not None and query.outcome in (None, RUNNING):
             found += _running_with_tag(jobs, query)
         page = newest_first(lambda document: document["scheduled_at"], found, query)
@@ -170,7 +180,8 @@ def _filters(query: RunQuery) -> Iterable[Document]:
 def _running_with_tag(jobs: Jobs, query: RunQuery) -> list[Document]:
     """The runs in progress whose jobs have the tag; their documents do not say so."""
     untagged = RunQuery(query.job_id, RUNNING, query.since, query.until)
-    running = [document for wanted in _filters(untagged) for document in jobs.runs.find(wanted, batch_size=_BATCH)]
+    found = (document for wanted in _filters(untagged) for document in jobs.runs.find(wanted, batch_size=_BATCH))
+    running = list(filter(is_run, found))
     ids = list({document["job_id"] for document in running})
     tagged = {job["_id"] for job in jobs.find({"_id": {"$in": ids}, "tags": query.tag}, ["_id"])} if ids else set()
     return [document for document in running if document["job_id"] in tagged]

@@ -78,7 +78,7 @@ def _counts(collection: Jobs, key: Any) -> dict[str, int]:
 
 
 def _oldest(jobs: Jobs) -> datetime | None:
-    document = jobs.runs.find_one({}, ["scheduled_at"], sort=[("scheduled_at", 1)])
+    document = jobs.runs.find_one({"scheduled_at": {"$type": "date"}}, ["scheduled_at"], sort=[("scheduled_at", 1)])
     return None if document is None else document["scheduled_at"]
 
 

@@ -25,8 +25,8 @@ from gsched.run import run_id
 from gsched.slices import Slice
 from gsched.stores.mongodb.cluster import FencedError, JobRecord, NodeRecord, RefusedError, RunRecord, SlotRecord
 from gsched.stores.mongodb.connection import Connection, Document, translate_errors
-from gsched.stores.mongodb.documents import CODEC
-from gsched.stores.mongodb.history import INDEXES as HISTORY_INDEXES
+from gsched.stores.mongodb.history import INDEXES as HISTORY_INDEXES, is_run
+from gsched.stores.mongodb.nodes import is_node
 from gsched.stores.mongodb.partition import SLOTS, slot_of
 
 _FETCH: Final = 250  # documents per batch: decoding one must not hold up the hub
@@ -35,6 +35,7 @@ _KEEP_DEAD_SECONDS: Final = 86_400
 _KEEP_ACTIVITY_SECONDS: Final = 600
 _KEEP_LOST: Final = timedelta(days=14)
 _NEVER: Final = from_ms(0)
+_MOST_SAID: Final = 300  # characters of a document that is not understood
 
 # Of the collections beside that of the jobs, by the last part of their names.
 INDEXES: Final = {
@@ -49,37 +50,52 @@ class MongoCluster:
 
     :param reader: makes a reader for a batch of job documents
     :param keep: how long it is kept that a run was lost
+    :param complain: told of documents that are not understood
     """
 
     def __init__(
-        self, connection: Connection, reader: Callable[[], DocumentReader], keep: timedelta = _KEEP_LOST
+        self,
+        connection: Connection,
+        reader: Callable[[], DocumentReader],
+        keep: timedelta = _KEEP_LOST,
+        complain: Callable[[str], object] = lambda said: None,
     ) -> None:
         self._connection = connection
         self._keep = keep
         self._reader = reader
-        self._is_prepared = False
         self.exclusive = False
+        self._complain = complain
+        self._strange: set[Any] = set()  # what was complained of
 
     # -- preparation ------------------------------------------------------------------------------------------------
 
     @translate_errors()
     def prepare(self) -> None:
-        if self._is_prepared:
-            return
-        self._connection.prepare()
-        hello = self._hello()
-        self.exclusive = "setName" not in hello and hello.get("msg") != "isdbgrid"
+        self._connection.prepare(anew=True)
+        self.exclusive = self._connection.is_standalone()
         for name, indexes in INDEXES.items():
             self._jobs[name].create_indexes(list(indexes))
-        new = {"owner": None, "epoch": 0, "watermark": _NEVER, "acked": _NEVER, "attached": False, "open_from": None}
         known = {slot["_id"] for slot in self._slots.find({}, ["_id"])}
-        missing = [UpdateOne({"_id": n}, {"$setOnInsert": new}, upsert=True) for n in range(SLOTS) if n not in known]
-        if missing:
-            self._slots.bulk_write(missing, ordered=False)
-        self._is_prepared = True
+        if missing := [number for number in range(SLOTS) if number not in known]:
+            self._make_slots(missing)
 
-    def _hello(self) -> Document:
-        return self._connection.control().command("hello", codec_options=CODEC)
+    def _make_slots(self, numbers: Iterable[int]) -> None:
+        """Those that never were there, or were dropped: what nodes have claimed is claimed."""
+        until = max((from_ms(node.watermark) for node in self.nodes()), default=_NEVER)
+        new = {"owner": None, "epoch": 0, "watermark": until, "acked": until, "attached": False, "open_from": None}
+        made = [UpdateOne({"_id": number}, {"$setOnInsert": new}, upsert=True) for number in numbers]
+        self._slots.bulk_write(made, ordered=False)
+
+    def _sane(
+        self, what: str, documents: Iterable[Document], is_sane: Callable[[Document], bool]
+    ) -> Iterator[Document]:
+        """Without those that people's hands have made; of each of them is complained once."""
+        for document in documents:
+            if is_sane(document):
+                yield document
+            elif (key := f"{what} {document['_id']!r}") not in self._strange:
+                self._strange.add(key)
+                self._complain(f"{key} is not understood, and left out: {document!r}"[:_MOST_SAID])
 
     @property
     def _jobs(self) -> Any:
@@ -99,7 +115,7 @@ class MongoCluster:
 
     @translate_errors()
     def time(self) -> int:
-        return to_ms(self._hello()["localTime"])
+        return to_ms(self._connection.server_time())
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
@@ -137,7 +153,7 @@ class MongoCluster:
     def nodes(self) -> Sequence[NodeRecord]:
         # What a majority has is final: a dead node's watermark read so can never be rolled back.
         confirmed = self._nodes.with_options(read_concern=ReadConcern("majority"))
-        return [_node_record(document) for document in confirmed.find()]
+        return [_node_record(document) for document in self._sane("node", confirmed.find(), is_node)]
 
     @translate_errors()
     def bury(self, node: str, beat: int) -> bool:
@@ -348,20 +364,26 @@ class MongoCluster:
                 raise FencedError
             self._runs.bulk_write(recording, ordered=False)
             return
-        with self._connection.control().client.start_session() as session:
-            session.with_transaction(
-                lambda its: self._record_in_transaction(node, recording, its), write_concern=self._jobs.write_concern
-            )
+        for is_last in (False, False, True):
+            try:
+                self._record_in_transaction(node, recording)
+                return
+            except driver.OperationFailure as error:  # one of the runs may be ending at this moment
+                if is_last or not error.has_error_label("TransientTransactionError"):
+                    raise
 
-    def _record_in_transaction(self, node: str, recording: list[UpdateOne], session: ClientSession) -> None:
-        if not self._nodes.update_one(_alive(node), {"$inc": {"records": 1}}, session=session).matched_count:
-            raise FencedError
-        self._runs.bulk_write(recording, ordered=False, session=session)
+    def _record_in_transaction(self, node: str, recording: list[UpdateOne]) -> None:
+        # Not the driver's with_transaction: it tries for two minutes, in which nobody hears that the server is away.
+        client, confirmed = self._connection.control().client, self._jobs.write_concern
+        with client.start_session() as session, session.start_transaction(write_concern=confirmed):
+            if not self._nodes.update_one(_alive(node), {"$inc": {"records": 1}}, session=session).matched_count:
+                raise FencedError
+            self._runs.bulk_write(recording, ordered=False, session=session)
 
     @translate_errors()
     def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         theirs = {"state": "running", "slot": {"$in": list(numbers)}, "node": {"$in": list(dead)}}
-        return [_run_record(document) for document in self._runs.find(theirs)]
+        return [_run_record(document) for document in self._sane("run", self._runs.find(theirs), is_run)]
 
     @translate_errors()
     def is_running(self, job_id: str) -> bool:

@@ -33,7 +33,16 @@ class MongoNodes:
 def read_nodes(jobs: Jobs) -> list[NodeInfo]:
     """All nodes that are known, the oldest first."""
     slots = {each["_id"]: each["slots"] for each in jobs.slots.aggregate(_OWNERS)}
-    return [_node_info(document, slots.get(document["_id"], 0)) for document in jobs.nodes.aggregate(_AGED)]
+    nodes = filter(is_node, jobs.nodes.aggregate(_AGED))
+    return [_node_info(document, slots.get(document["_id"], 0)) for document in nodes]
+
+
+def is_node(document: Document) -> bool:
+    """Whether it is of a node: people may have written anything."""
+    dates = all(isinstance(document.get(field), datetime) for field in ("watermark", "acked"))
+    optional = all(isinstance(document.get(field), datetime | None) for field in ("beat_at", "started_at", "ended_at"))
+    known = document.get("state") in ("alive", "dead") and isinstance(document.get("beat"), int)
+    return isinstance(document["_id"], str) and dates and optional and known
 
 
 def _node_info(document: Document, slots: int) -> NodeInfo:

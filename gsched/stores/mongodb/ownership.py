@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from random import random
 from typing import TypeVar
 
 from gevent.event import Event
@@ -46,6 +45,7 @@ from gsched.stores.mongodb.membership import Membership, wanted_slots
 from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.server_time import ServerTime
 from gsched.stores.mongodb.slots import Slots
+from gsched.stores.mongodb.streams import backoff
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.stores.report import StoreReport
@@ -55,6 +55,7 @@ T = TypeVar("T")
 LONGEST_HOLD_MS = 250  # for so long nothing is claimed while what is claimed in slots that leave waits to begin
 LONGEST_WRITING_MS = 2000  # the same while what became of it waits to be written
 LATE_AT_ONCE = 500  # jobs whose late instants are looked after at once
+STOP_SECONDS = 3.0  # how long stopping waits for a database that is away
 MOST_SAID = 200  # characters of an error, to which the driver adds all that it knows
 
 
@@ -105,11 +106,13 @@ class Ownership:
         self._rescan_wanted = False
         self._paused = False
         self._stopping = False  # hand over
+        self._give_up_at = 0.0  # when stopping waits no more for a database that is away
         self._ended = False
         self._connected = True
         self._error: str | None = None  # the last one
         self._failed: Counter[tuple[str, str]] = Counter()  # turns, by error
         self._answered: float | None = None  # when an advance was confirmed last, monotonic
+        self._is_idle = False  # nobody owns anything, as far as it can be seen
         self._census: dict[str, int] = {}  # how many nodes are in which state
         self._failures = 0
         self._next = dict.fromkeys(("tick", "membership", "rescan", "horizon", "clock", "closing"), 0.0)
@@ -125,15 +128,21 @@ class Ownership:
         """How things are, from memory."""
         tenure, now = self._tenure, self._clock.monotonic()
         answered = None if self._answered is None else now - self._answered
+        idle = "this node is alone and owns no slots: nothing is run" if self._is_idle else None
         return StoreReport(
-            connected=self._connected and answered is not None and answered < self._pace.ttl / 2,
-            error=self._error,
+            connected=self._connected and answered is not None and answered < self._pace.ttl / 2 and idle is None,
+            error=idle or self._error,
             answered=answered,
             slots=0 if tenure is None else len(tenure.slots),
             watermark_age=None if tenure is None else max(0, self.time.at(now) - tenure.watermark) / 1000,
             nodes=self._census,
             errors=dict(self._failed),
         )
+
+    @property
+    def away(self) -> bool:
+        """Whether the last turn failed."""
+        return self._failures > 0
 
     def look_at(self, job_ids: Iterable[str]) -> None:
         """These jobs may have changed."""
@@ -156,13 +165,23 @@ class Ownership:
     def stop(self) -> None:
         """Claim nothing any more and give the slots away; go on beating until `end`.
 
-        Waits until the hub has been told the last, at most until what it may run expires.
+        Waits until the hub has been told the last, at most until what it may run expires; a few seconds where the
+        database is away.
         """
         self._stopping = True
+        self._give_up_at = self._clock.monotonic() + STOP_SECONDS
         self._wakeup.set()
-        timer = self._clock.call_later(self._pace.ttl, self._told_all.set)
+        timers = [
+            self._clock.call_later(self._pace.ttl, self._told_all.set),
+            self._clock.call_later(STOP_SECONDS, self._give_up_if_away),
+        ]
         self._told_all.wait()
-        timer.cancel()
+        for timer in timers:
+            timer.cancel()
+
+    def _give_up_if_away(self) -> None:
+        if self._failures and self._stopping and self._clock.monotonic() >= self._give_up_at:
+            self._told_all.set()
 
     def end(self) -> None:
         """All runs have ended: leave."""
@@ -194,7 +213,7 @@ class Ownership:
                 self._start_over()
             except StoreError as error:
                 self._report_failure(error)
-            except Exception as error:  # a trigger that raises, a document beyond belief: the others must go on
+            except BaseException as error:  # a trigger that raises or exits, a document beyond belief: on with others
                 self._report_failure(error)
                 self._hub.emit(SchedulerEvent(EVENT_STORE_FAILED, traceback=traceback.format_exc()))
             self._wait()
@@ -227,6 +246,8 @@ class Ownership:
             self._lookout.move_horizon(self.time.now() + round(self._pace.horizon * 1000))
         if self._rescan_wanted or self._is_time("rescan", self._pace.rescan):
             self._rescan_wanted = False
+            self._cluster.prepare()  # somebody may have dropped collections or indexes
+            self._advance_if_due()
             self._lookout.look_for_changes()
 
     def _hand_over(self) -> None:
@@ -248,7 +269,7 @@ class Ownership:
         if self._leaving and self._tenure is not None:  # right when what is claimed has begun
             seconds = min(seconds, max(self._tenure.watermark + 1 - self.time.now(), 5) / 1000)
         if self._failures:
-            seconds = min(self._pace.tick * 2**self._failures, self._pace.longest_retry) * (0.5 + random() / 2)
+            seconds = backoff(self._pace.tick, self._failures, self._pace.longest_retry)
         timer = self._clock.call_later(seconds, self._wakeup.set)
         self._wakeup.wait()
         timer.cancel()
@@ -298,7 +319,7 @@ class Ownership:
             if ended_until >= self._tenure.watermark:
                 self._hand_over()
             self._cluster.leave(self._tenure.node, ended_until)
-        except (StoreError, FencedError):
+        except BaseException:  # whatever it is
             return  # then the others will find out by themselves
         self._hub.emit(SchedulerEvent(EVENT_NODE_LEFT, node=self._tenure.node))
 
@@ -391,13 +412,18 @@ class Ownership:
 
     def _rebalance(self, tenure: Tenure, alive: list[NodeRecord], dead: list[NodeRecord]) -> None:
         names = {node.id for node in dead}
-        wanted = wanted_slots(tenure.node, {node.id for node in alive}, self._cluster.exclusive)
+        others = {node.id for node in alive} - {tenure.node}
+        wanted = wanted_slots(tenure.node, {*others, tenure.node}, self._cluster.exclusive)
         self._leaving = tenure.slots.keys() - wanted
         free = set(self._cluster.free_slots(tenure.node))
+        if not free.isdisjoint(tenure.slots):  # they were dropped, and made anew: nobody may rely on what was
+            self._cluster.leave(tenure.node, self._acked)
+            raise FencedError
         if free - wanted:  # an attempt to take them may have succeeded, and they are not wanted any more
             self._cluster.give_back_slots(tenure.node, free - wanted)
         now = self.time.now()
         self._slots.take([number for number in free & wanted if self._slots.may_be_taken(number, now)])
+        self._is_idle = not tenure.slots and not others
         if names - self._dead:
             self._slots.take_over_runs(list(tenure.slots), names - self._dead)
         self._dead = names
@@ -438,8 +464,9 @@ class Ownership:
             self._connected = True
             self._hub.emit(SchedulerEvent(EVENT_STORE_CONNECTED))
 
-    def _report_failure(self, error: Exception) -> None:
+    def _report_failure(self, error: BaseException) -> None:
         self._failures = min(self._failures + 1, 10)
+        self._give_up_if_away()
         cause = error.__cause__ or error  # the driver's own words
         self._error = f"{type(cause).__name__}: {cause}"[:MOST_SAID]
         self._failed["claim", type(cause).__name__] += 1

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gsched.facts import Fact, fact_of_run
 from gsched.stores.mongodb.connection import Document, Jobs
-from gsched.stores.mongodb.history import info_of
+from gsched.stores.mongodb.history import info_of, is_run
 
 _MOST_JOBS: Final = 20_000  # of a larger store, changes of jobs are not told: each look would read them all
 _MOST_RUNS: Final = 10_000  # told at once
@@ -53,7 +53,7 @@ class Poll:
             self._last_runs = {document["_id"] for document in written}
             return
         written = self._jobs.runs.find({"expires_at": {"$gte": self._runs_until}}, sort=[("expires_at", 1)])
-        for document in written.limit(_MOST_RUNS):
+        for document in filter(is_run, written.limit(_MOST_RUNS)):
             if document["expires_at"] > self._runs_until:
                 self._runs_until, self._last_runs = document["expires_at"], set()
             if document["_id"] not in self._last_runs:
@@ -95,12 +95,12 @@ def _of_nodes(at: datetime, before: _Known, now: _Known) -> Iterator[Fact]:
             yield Fact(at, "node.drain_requested", node=node)
         if document.get("draining") and not old.get("draining"):
             yield Fact(at, "node.draining", node=node)
-        if document["state"] == "dead" and old.get("state") != "dead":
+        if document.get("state") == "dead" and old.get("state") != "dead":
             yield Fact(at, "node.left" if document.get("left") else "node.died", node=node)
 
 
 def _of_slots(at: datetime, before: _Known, now: _Known) -> Iterator[Fact]:
     for number, document in now.items():
-        owner = document["owner"]
+        owner = document.get("owner")
         if owner != before.get(number, {}).get("owner"):
             yield Fact(at, "slot.released" if owner is None else "slot.taken", node=owner, slot=number)

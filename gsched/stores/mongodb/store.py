@@ -18,6 +18,7 @@ from gsched.document import DocumentReader
 from gsched.durations import as_seconds
 from gsched.embedded import EmbeddedMongo, open_embedded
 from gsched.errors import ConfigurationError, FuncRefError
+from gsched.events import EVENT_STORE_FAILED, SchedulerEvent
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
 from gsched.planning import Span
@@ -40,6 +41,7 @@ from gsched.stores.mongodb.ownership import Ownership, Pace
 from gsched.stores.report import StoreReport
 
 CLOSE_SECONDS = 10.0  # how long close waits for what the driver is doing
+AWAY_SECONDS = 2.0  # the same while the database is away
 
 
 class MongoDBJobStore(
@@ -119,10 +121,12 @@ class MongoDBJobStore(
             raise ConfigurationError(f"jobs in MongoDB can only be run where gevent has patched socket: {PATCH_REMEDY}")
         if self._mongo is not None:
             self._mongo.open()  # after a shutdown
+        self._emit = hub.emit
         self._aftermath = Aftermath(
             self._connection, self.clock, hub.emit, keep=self._keep_history, keeping=self._keeping
         )
-        self._ownership = Ownership(self._cluster(), self.clock, hub, self._aftermath, _node_name, self._pace)
+        cluster = self._cluster(self._complain)
+        self._ownership = Ownership(cluster, self.clock, hub, self._aftermath, _node_name, self._pace)
         self._ownership.pause(paused)
         self._feed = ChangeFeed(self._connection, self._ownership, self.clock, hub.emit)
         self._paused = paused
@@ -130,10 +134,16 @@ class MongoDBJobStore(
         parts = (self._ownership, self._feed, self._aftermath, self._publisher)
         self._greenlets = [gevent.spawn(part.run) for part in parts]
 
-    def _cluster(self) -> MongoCluster:
+    def _cluster(self, complain: Callable[[str], object] = lambda said: None) -> MongoCluster:
         return MongoCluster(
-            self._connection, lambda: DocumentReader(self.allowed, self.alias, id_key="_id"), self._keep_history
+            self._connection,
+            lambda: DocumentReader(self.allowed, self.alias, id_key="_id"),
+            self._keep_history,
+            complain,
         )
+
+    def _complain(self, said: str) -> None:
+        self._emit(SchedulerEvent(EVENT_STORE_FAILED, error_type="StoreError", error_message=said))
 
     def pause(self) -> None:
         self._paused = True
@@ -152,9 +162,11 @@ class MongoDBJobStore(
             self._feed.stop()
             self._aftermath.stop()
             self._publisher.stop()
-            gevent.joinall(self._greenlets[1:], timeout=CLOSE_SECONDS / 2)
+            seconds = (AWAY_SECONDS if self._ownership.away else CLOSE_SECONDS) / 2
+            gevent.joinall(self._greenlets[1:], timeout=seconds)
             self._ownership.end()  # last: it says that all has ended, and is written
-            gevent.joinall(self._greenlets, timeout=CLOSE_SECONDS / 2)
+            if len(gevent.joinall(self._greenlets, timeout=seconds)) < len(self._greenlets):
+                self._complain("the database does not answer: what was still to be written is lost, as in a crash")
             self._greenlets = []
         self._connection.close()
         if self._mongo is not None:

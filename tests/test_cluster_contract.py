@@ -1,0 +1,551 @@
+"""What the claim protocol relies on in a database: every operation, with each of its guards met and not met.
+
+The same tests run on the simulation's database and on MongoDB: what the simulation proves, it proves of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, Protocol
+from unittest.mock import Mock
+
+import pytest
+from simulation.cluster import Database, JobDocument, SimCluster
+
+from gsched.document import DocumentReader
+from gsched.funcref import AllowedFunctions
+from gsched.instants import from_ms
+from gsched.job import Job
+from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.connection import Connection
+from gsched.stores.mongodb.documents import new_document
+from gsched.stores.mongodb.mongo_cluster import MongoCluster
+from gsched.triggers import IntervalTrigger
+
+pytest_plugins = ["mongodb"]
+
+T = 1_800_000_000_000  # some time, ms
+SLOTS = 256
+EVERYWHERE = range(SLOTS)
+FUNC = f"{__name__}:run"
+
+
+def run() -> None:
+    """What the jobs call."""
+
+
+class Rig(Protocol):
+    """A database, what the protocol does there, and what users do."""
+
+    cluster: Cluster
+
+    def put(self, job: Job) -> None:
+        """A user adds the job, or changes it, or its time."""
+
+    def remove(self, job_id: str) -> None: ...
+
+    def request(self, job_id: str, name: str, at: int) -> None: ...
+
+
+class SimRig:
+    """The simulation's database without the simulation: every step happens at once."""
+
+    def __init__(self) -> None:
+        self._database = Database(SLOTS, 0)
+        self.cluster = SimCluster(SimpleNamespace(now=T), None, self._database, Mock())  # type: ignore[arg-type]
+        self.cluster.step = lambda what, do: do()  # type: ignore[method-assign]
+
+    def put(self, job: Job) -> None:
+        self._database.jobs[job.id] = JobDocument(job)
+
+    def remove(self, job_id: str) -> None:
+        del self._database.jobs[job_id]
+
+    def request(self, job_id: str, name: str, at: int) -> None:
+        self._database.jobs[job_id].requests[name] = at
+
+
+class MongoRig:
+    """MongoDB.
+
+    :ivar jobs: the collection
+    """
+
+    def __init__(self, uri: str, database: str) -> None:
+        self._connection = Connection(
+            uri=uri, client=None, database=database, collection="jobs", address={}, options={}
+        )
+        allowed = AllowedFunctions([__name__])
+        self.cluster = MongoCluster(self._connection, lambda: DocumentReader(allowed, "default", id_key="_id"))
+        self.cluster.prepare()
+        self.jobs = self._connection.jobs()
+
+    def put(self, job: Job) -> None:
+        self.jobs.replace_one({"_id": job.id}, new_document(job, T), upsert=True)
+
+    def remove(self, job_id: str) -> None:
+        self.jobs.delete_one({"_id": job_id})
+
+    def request(self, job_id: str, name: str, at: int) -> None:
+        self.jobs.update_one({"_id": job_id}, {"$push": {"requests": {"id": name, "at": from_ms(at)}}})
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.fixture
+def mongo(uri: str, database: Any) -> Iterator[MongoRig]:
+    rig = MongoRig(uri, database.name)
+    yield rig
+    rig.close()
+
+
+@pytest.fixture(params=["simulation", "mongodb"])
+def rig(request: pytest.FixtureRequest) -> Rig:
+    made: Rig = SimRig() if request.param == "simulation" else request.getfixturevalue("mongo")
+    return made
+
+
+@pytest.fixture
+def cluster(rig: Rig) -> Cluster:
+    """The rig's, with the nodes a and b."""
+    for node in ("a", "b"):
+        rig.cluster.join(node, T)
+    return rig.cluster
+
+
+def node(cluster: Cluster, name: str) -> NodeRecord:
+    return next(each for each in cluster.nodes() if each.id == name)
+
+
+def bury(cluster: Cluster, name: str) -> NodeRecord:
+    """The node, dead by the word of others."""
+    assert cluster.bury(name, node(cluster, name).beat)
+    return node(cluster, name)
+
+
+def hold(cluster: Cluster, name: str, *numbers: int, watermark: int = T) -> dict[int, int]:
+    """Have the node take the slots and attach them; their fences."""
+    fences = {slot.number: slot.fence for slot in cluster.take_slots(name, numbers)}
+    assert set(cluster.attach_slots(name, numbers, watermark)) == set(numbers)
+    return fences
+
+
+def slot(cluster: Cluster, number: int) -> SlotRecord:
+    """The slot as the next one finds it who takes it."""
+    (found,) = cluster.take_slots("b", [number])
+    return found
+
+
+def is_free(cluster: Cluster, number: int) -> bool:
+    return number in cluster.free_slots("nobody")
+
+
+def job(job_id: str = "job", due: int | None = T, **options: Any) -> Job:
+    return Job(job_id, run, IntervalTrigger(seconds=60, timezone="UTC"), FUNC, next_run_ms=due, **options)
+
+
+def read(cluster: Cluster, job_id: str = "job") -> JobRecord:
+    return cluster.read_jobs([job_id])[job_id]
+
+
+def admitted(rig: Rig, *jobs: Job, claimed: int = T) -> list[JobRecord]:
+    """The jobs, added and admitted by a."""
+    for each in jobs:
+        rig.put(each)
+    assert rig.cluster.admit("a", [read(rig.cluster, each.id) for each in jobs], claimed)
+    return [read(rig.cluster, each.id) for each in jobs]
+
+
+# -- nodes ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_node_that_joins_is_alive_and_has_claimed_nothing_after_its_beginning(cluster):
+    assert node(cluster, "a") == NodeRecord("a", alive=True, watermark=T, acked=T, beat=0)
+
+
+def test_an_advance_raises_both_times_and_beats(cluster):
+    assert cluster.advance("a", T + 100, T + 50, draining=False)
+    assert node(cluster, "a") == NodeRecord("a", alive=True, watermark=T + 100, acked=T + 50, beat=1)
+    assert node(cluster, "b").beat == 0
+
+
+@pytest.mark.parametrize(("watermark", "acked"), [(T + 10, T + 50), (T + 100, T + 5), (T + 10, T + 5)])
+def test_an_advance_that_arrives_late_lowers_neither_time(cluster, watermark, acked):
+    cluster.advance("a", T + 100, T + 50, draining=False)
+    assert cluster.advance("a", watermark, acked, draining=False)
+    assert node(cluster, "a")[1:4] == (True, T + 100, T + 50)
+
+
+def test_an_advance_says_whether_the_node_gives_its_slots_away(cluster):
+    for draining in (True, False):
+        assert cluster.advance("a", T, T, draining)
+        assert node(cluster, "a").draining is draining
+
+
+def test_a_node_that_is_dead_cannot_advance(cluster):
+    dead = bury(cluster, "a")
+    assert not cluster.advance("a", T + 100, T + 50, draining=False)
+    assert node(cluster, "a") == dead
+
+
+def test_a_node_is_buried_if_its_beat_is_still_the_one_that_was_seen(cluster):
+    cluster.advance("a", T, T, draining=False)
+    assert not cluster.bury("a", 0)
+    assert node(cluster, "a").alive
+    assert cluster.bury("a", 1)
+    assert not node(cluster, "a").alive and node(cluster, "b").alive
+
+
+def test_a_node_that_leaves_is_dead_and_says_until_when_all_has_ended(cluster):
+    cluster.advance("a", T + 100, T + 50, draining=True)
+    cluster.leave("a", T + 80)
+    assert node(cluster, "a")[1:4] == (False, T + 100, T + 80)
+
+
+def test_a_node_that_others_buried_leaves_nothing_behind_when_it_leaves(cluster):
+    dead = bury(cluster, "a")
+    cluster.leave("a", T + 80)
+    assert node(cluster, "a") == dead
+
+
+# -- slots ------------------------------------------------------------------------------------------------------------
+
+
+def test_at_first_every_slot_is_free(cluster):
+    assert set(cluster.free_slots("a")) == set(EVERYWHERE)
+
+
+def test_a_slot_that_was_taken_is_free_for_its_owner_alone_until_it_is_attached(cluster):
+    cluster.take_slots("a", [1])
+    assert 1 in cluster.free_slots("a") and 1 not in cluster.free_slots("b")
+    cluster.attach_slots("a", [1], T)
+    assert 1 not in cluster.free_slots("a") and 1 not in cluster.free_slots("b")
+
+
+def test_a_free_slot_is_taken_once_and_its_fence_rises_each_time(cluster):
+    assert [(each.number, each.fence) for each in cluster.take_slots("a", [1, 2])] == [(1, 1), (2, 1)]
+    assert [(each.number, each.fence) for each in cluster.take_slots("a", [1, 2])] == [(1, 1), (2, 1)]
+    assert [each.number for each in cluster.take_slots("b", [1, 2, 3])] == [3]
+    cluster.give_back_slots("a", [1])
+    assert slot(cluster, 1).fence == 2
+
+
+def test_slots_that_are_attached_are_not_taken_again(cluster):
+    hold(cluster, "a", 1)
+    assert not cluster.take_slots("a", [1]) and not cluster.take_slots("b", [1])
+
+
+def test_only_slots_that_a_node_owns_are_attached(cluster):
+    cluster.take_slots("a", [1])
+    cluster.take_slots("b", [2])
+    assert set(cluster.attach_slots("a", [1, 2, 3], T)) == {1}
+    assert {2} <= set(cluster.free_slots("b")) and is_free(cluster, 3)
+    assert set(cluster.attach_slots("a", [1], T)) == {1}, "an attempt that is made again finds them attached"
+
+
+def test_attaching_raises_a_slots_watermark_and_never_lowers_it(cluster):
+    cluster.release_slots("a", hold(cluster, "a", 1, watermark=T + 100), T)
+    assert slot(cluster, 1).watermark == T + 100
+    cluster.give_back_slots("b", [1])
+    cluster.release_slots("a", hold(cluster, "a", 1, watermark=T + 50), T)
+    assert slot(cluster, 1).watermark == T + 100
+
+
+def test_a_slot_is_given_up_with_its_fence_and_what_was_claimed(cluster):
+    fences = hold(cluster, "a", 1)
+    cluster.release_slots("a", fences, T + 100)
+    assert slot(cluster, 1)[2:] == (T + 100, T + 100)
+
+
+def test_a_release_with_another_fence_or_by_another_node_changes_nothing(cluster):
+    fences = hold(cluster, "a", 1)
+    cluster.release_slots("a", {1: fences[1] - 1}, T + 100)
+    cluster.release_slots("a", {1: fences[1] + 1}, T + 100)
+    cluster.release_slots("b", fences, T + 100)
+    assert not is_free(cluster, 1)
+
+
+def test_a_release_does_not_lower_a_watermark(cluster):
+    cluster.release_slots("a", hold(cluster, "a", 1, watermark=T + 100), T)
+    assert slot(cluster, 1)[2:] == (T + 100, T + 100)
+
+
+def test_a_slot_that_was_not_attached_is_released_as_it_was(cluster):
+    fences = {each.number: each.fence for each in cluster.take_slots("a", [1])}
+    before = cluster.take_slots("a", [1])[0]
+    cluster.release_slots("a", fences, T + 100)
+    assert slot(cluster, 1)[2:] == before[2:]
+
+
+def test_only_slots_that_are_not_attached_are_given_back_and_only_by_their_owner(cluster):
+    hold(cluster, "a", 1)
+    cluster.take_slots("a", [2, 3])
+    cluster.give_back_slots("a", [1, 2])
+    cluster.give_back_slots("b", [3])
+    assert [is_free(cluster, number) for number in (1, 2, 3)] == [False, True, False]
+
+
+def test_the_slots_of_a_dead_node_are_freed_with_its_last_word(cluster):
+    hold(cluster, "a", 1)
+    cluster.close_slots("a", [1])
+    hold(cluster, "b", 2)
+    cluster.advance("a", T + 100, T + 50, draining=False)
+    cluster.free_slots_of(bury(cluster, "a"))
+    assert slot(cluster, 1)[2:] == (T + 100, T + 50)
+    assert not is_free(cluster, 2)
+
+
+def test_a_slot_that_the_dead_node_had_not_attached_is_as_it_was(cluster):
+    before = cluster.take_slots("a", [1])[0]
+    cluster.advance("a", T + 100, T + 50, draining=False)
+    cluster.free_slots_of(bury(cluster, "a"))
+    assert slot(cluster, 1)[2:] == before[2:]
+
+
+def test_a_slot_is_open_from_where_its_last_owner_had_ended_until_it_is_closed(cluster):
+    hold(cluster, "a", 1, 2)
+    cluster.close_slots("a", [1, 2])
+    cluster.advance("a", T + 100, T + 50, draining=False)
+    cluster.free_slots_of(bury(cluster, "a"))
+    hold(cluster, "b", 1, 2, watermark=T + 200)
+    cluster.close_slots("a", [1])  # not its own any more
+    cluster.close_slots("b", [2])
+    cluster.advance("b", T + 300, T + 250, draining=False)
+    cluster.join("c", T)
+    cluster.free_slots_of(bury(cluster, "b"))
+    freed = {each.number: each[2:] for each in cluster.take_slots("c", [1, 2])}
+    assert freed == {1: (T + 300, T + 50), 2: (T + 300, T + 250)}
+
+
+def test_a_slot_has_ended_at_least_until_its_own_watermark(cluster):
+    hold(cluster, "a", 1, watermark=T + 80)
+    cluster.close_slots("a", [1])
+    cluster.advance("a", T + 100, T + 50, draining=False)
+    cluster.free_slots_of(bury(cluster, "a"))
+    assert slot(cluster, 1)[2:] == (T + 100, T + 80)
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def ids_in(cluster: Cluster, numbers: Any, until: int) -> set[str]:
+    return {record.job.id for batch in cluster.jobs_in(numbers, until) for record in batch}
+
+
+def test_jobs_are_found_that_are_due_by_then_or_never_and_not_paused(rig):
+    for each in (job("now"), job("later", T + 1), job("over", None), job("paused", paused=True)):
+        rig.put(each)
+    assert ids_in(rig.cluster, EVERYWHERE, T) == {"now", "over"}
+    assert ids_in(rig.cluster, EVERYWHERE, T + 1) == {"now", "over", "later"}
+    assert set(rig.cluster.revisions(EVERYWHERE, T)) == {"now", "over"}
+
+
+def test_jobs_are_found_in_the_slots_that_are_asked_for(rig):
+    rig.put(job())
+    rig.request("job", "please", T)
+    own = read(rig.cluster).slot
+    others = set(EVERYWHERE) - {own}
+    for numbers, found in (([own], {"job"}), (others, set())):
+        assert ids_in(rig.cluster, numbers, T) == found
+        assert set(rig.cluster.revisions(numbers, T)) == found
+        assert set(rig.cluster.requested(numbers)) == found
+        assert set(rig.cluster.due_between(numbers, T - 1, T)) == found
+
+
+@pytest.mark.parametrize(("after", "until", "is_found"), [(-1, 0, True), (0, 1, False), (-2, -1, False)])
+def test_jobs_are_found_that_are_due_in_a_period_which_ends_with_its_last_instant(rig, after, until, is_found):
+    rig.put(job())
+    assert ("job" in rig.cluster.due_between(EVERYWHERE, T + after, T + until)) is is_found
+
+
+def test_jobs_are_read_as_they_are_now_and_what_is_not_there_is_left_out(rig):
+    rig.put(job(rev=3))
+    rig.request("job", "please", T + 5)
+    found = rig.cluster.read_jobs(["job", "no such job"])
+    assert found.keys() == {"job"}
+    record = found["job"]
+    assert (record.job.rev, record.job.next_run_ms, record.job.parked) == (3, T, None)
+    assert (record.admitted, record.late_until, record.requests) == (False, -1, (("please", T + 5),))
+    assert rig.cluster.revisions(EVERYWHERE, T) == {"job": 3}
+
+
+def test_jobs_are_admitted_and_those_that_are_due_already_are_late(rig, cluster):
+    late, early = admitted(rig, job("late", T), job("early", T + 1), claimed=T)
+    assert (late.admitted, late.late_until) == (True, T)
+    assert (early.admitted, early.late_until) == (True, -1)
+
+
+def test_a_dead_node_admits_nothing(rig, cluster):
+    rig.put(job())
+    bury(cluster, "a")
+    with pytest.raises(FencedError):
+        cluster.admit("a", [read(cluster)], T)
+    assert not read(cluster).admitted
+
+
+@pytest.mark.parametrize("what", ["changed", "admitted", "removed"])
+def test_where_one_of_the_jobs_is_not_as_it_was_none_is_admitted(rig, cluster, what):
+    rig.put(job("same"))
+    rig.put(job())
+    given = [read(cluster, "same"), read(cluster)]
+    if what == "changed":
+        rig.put(job(rev=2))
+    elif what == "admitted":
+        cluster.admit("b", given[1:], T)
+    else:
+        rig.remove("job")
+    assert not cluster.admit("a", given, T)
+    assert not read(cluster, "same").admitted
+
+
+def test_a_request_is_taken_once(rig, cluster):
+    rig.put(job())
+    rig.request("job", "please", T)
+    rig.request("job", "again", T)
+    assert not cluster.take_request("job", "no such request")
+    assert cluster.take_request("job", "please")
+    assert not cluster.take_request("job", "please")
+    assert read(cluster).requests == (("again", T),)
+
+
+def test_a_later_time_is_written_back_and_an_earlier_one_is_not(rig, cluster):
+    admitted(rig, job("later"), job("earlier"))
+    written = cluster.write_back({"later": (1, T + 10), "earlier": (1, T - 10)})
+    assert set(written) == {"later", "earlier"}
+    assert [read(cluster, each).job.next_run_ms for each in ("later", "earlier")] == [T + 10, T]
+
+
+def test_nothing_is_written_back_to_a_job_that_was_changed_or_is_not_admitted_or_gone(rig, cluster):
+    admitted(rig, job("changed"))
+    rig.put(job("new"))
+    wanted = {"changed": (2, T + 10), "new": (1, T + 10), "gone": (1, T + 10)}
+    assert not cluster.write_back(wanted)
+    assert [read(cluster, each).job.next_run_ms for each in ("changed", "new")] == [T, T]
+
+
+def test_late_instants_are_closed_as_they_were_set(rig, cluster):
+    admitted(rig, job("as set"), job("otherwise"), job("earlier"), claimed=T + 5)
+    cluster.close_late({"as set": (T + 5, T + 60), "otherwise": (T + 4, T + 60), "earlier": (T + 5, T - 60)})
+    found = {each: read(cluster, each) for each in ("as set", "otherwise", "earlier")}
+    assert {each: (record.late_until, record.job.next_run_ms) for each, record in found.items()} == {
+        "as set": (-1, T + 60), "otherwise": (T + 5, T), "earlier": (-1, T),
+    }  # fmt: skip
+
+
+def test_late_instants_of_a_job_that_was_changed_are_not_closed(rig, cluster):
+    admitted(rig, job(), claimed=T + 5)
+    rig.put(job(rev=2))
+    cluster.close_late({"job": (T + 5, T + 60)})
+    assert read(cluster).job.next_run_ms == T
+
+
+def test_a_reason_is_noted_at_the_revision_that_it_is_of(rig, cluster):
+    rig.put(job(rev=2))
+    cluster.park("job", 1, "of an older one")
+    assert read(cluster).was_parked is None
+    cluster.park("job", 2, "no such module")
+    assert read(cluster).was_parked == "no such module"
+    cluster.park("job", 2, None)
+    assert read(cluster).was_parked is None
+
+
+# -- runs that are written down --------------------------------------------------------------------------------------
+
+
+RUNS = [RunRecord("job", 7, T), RunRecord("job", 7, T, attempt=2), RunRecord("other", 8, T, request="please")]
+
+
+def test_runs_in_progress_are_written_down_and_found_when_their_node_is_dead(cluster):
+    cluster.record_runs("a", RUNS)
+    cluster.record_runs("a", RUNS)
+    assert set(cluster.runs_of(["a"], EVERYWHERE)) == set(RUNS) and len(cluster.runs_of(["a"], EVERYWHERE)) == 3
+    assert cluster.runs_of(["a"], [8]) == RUNS[2:]
+    assert not cluster.runs_of(["b"], EVERYWHERE)
+
+
+def test_a_dead_node_writes_nothing_down(cluster):
+    bury(cluster, "a")
+    with pytest.raises(FencedError):
+        cluster.record_runs("a", RUNS)
+    assert not cluster.runs_of(["a"], EVERYWHERE)
+
+
+def test_a_run_is_the_nodes_that_wrote_it_down_first(cluster):
+    cluster.record_runs("a", RUNS[:1])
+    cluster.record_runs("b", RUNS[:1])
+    assert not cluster.runs_of(["b"], EVERYWHERE)
+
+
+def test_runs_that_are_lost_are_over_and_are_not_written_down_again(cluster, monkeypatch):
+    monkeypatch.setattr("gsched.stores.mongodb.mongo_cluster.slot_of", lambda job_id: 7)
+    cluster.record_runs("a", RUNS[:1])
+    assert cluster.is_running("job") and not cluster.is_running("other")
+    cluster.lose_runs(RUNS[:1])
+    cluster.record_runs("a", RUNS[:1])
+    assert not cluster.is_running("job") and not cluster.runs_of(["a"], EVERYWHERE)
+
+
+# -- what people write into MongoDB -----------------------------------------------------------------------------------
+
+
+MISSING = "missing"
+
+
+def set_by_hand(mongo: MongoRig, field: str, value: Any) -> None:
+    change = {"$unset": {field: ""}} if value == MISSING else {"$set": {field: value}}
+    mongo.jobs.update_one({"_id": "job"}, change)
+
+
+@pytest.mark.parametrize("value", [MISSING, None, False, 0, 1, "true"])
+def test_a_job_whose_mark_is_not_true_is_not_admitted_and_can_be(mongo, value):
+    mongo.cluster.join("a", T)
+    mongo.put(job())
+    set_by_hand(mongo, "admitted", value)
+    assert not mongo.cluster.write_back({"job": (1, T + 10)})
+    record = read(mongo.cluster)
+    assert not record.admitted and record.job.next_run_ms == T
+    assert mongo.cluster.admit("a", [record], T)
+    assert read(mongo.cluster).admitted
+
+
+@pytest.mark.parametrize("value", [MISSING, None])
+def test_a_job_without_a_revision_or_a_slot_gets_one(mongo, value):
+    mongo.cluster.join("a", T)
+    mongo.put(job())
+    own = read(mongo.cluster).slot
+    for field in ("rev", "slot"):
+        set_by_hand(mongo, field, value)
+    record = read(mongo.cluster)
+    assert (record.job.rev, record.slot) == (1, own)
+    assert mongo.cluster.admit("a", [record], T)
+
+
+@pytest.mark.parametrize("value", [MISSING, None, True, "paused", 1])
+def test_only_a_job_that_is_paused_is_left_out(mongo, value):
+    mongo.put(job())
+    set_by_hand(mongo, "paused", value)
+    assert bool(ids_in(mongo.cluster, EVERYWHERE, T)) is (value is not True)
+
+
+@pytest.mark.parametrize("value", [MISSING, None, "soon", 17])
+def test_a_job_whose_time_is_none_is_looked_at(mongo, value):
+    mongo.put(job())
+    set_by_hand(mongo, "next_run_time", value)
+    assert ids_in(mongo.cluster, EVERYWHERE, T) == {"job"}
+
+
+@pytest.mark.parametrize("value", [MISSING, None, "soon", T])
+def test_a_mark_of_lateness_that_is_no_date_is_none(mongo, value):
+    mongo.cluster.join("a", T)
+    admitted(mongo, job())
+    set_by_hand(mongo, "late_until", value)
+    assert read(mongo.cluster).late_until == -1
+
+
+@pytest.mark.parametrize("requests", [MISSING, None, "please", [1, "please", {"at": 5}, {"id": 5}]])
+def test_requests_that_are_none_are_left_out(mongo, requests):
+    mongo.put(job())
+    set_by_hand(mongo, "requests", requests)
+    assert read(mongo.cluster).requests == ()

@@ -1,0 +1,74 @@
+"""The store's greenlets: whatever is raised in one of them, it goes on, and so does the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from unittest.mock import Mock
+
+import gevent
+import pytest
+
+from gsched.clock import SystemClock
+from gsched.records import Keeping
+from gsched.stores.mongodb import activity, aftermath, changes
+from gsched.stores.mongodb.activity import Publisher
+from gsched.stores.mongodb.aftermath import Aftermath
+from gsched.stores.mongodb.changes import ChangeFeed
+from gsched.stores.mongodb.ownership import Ownership, Pace
+
+
+class Raising:
+    """A function that raises what it was told to, and counts."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.calls = 0
+
+    def __call__(self, *args: Any) -> Any:
+        self.calls += 1
+        raise self.error
+
+
+def ownership(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
+    part = Ownership(Mock(time=raising), SystemClock(), Mock(), str, Pace(tick=0.01, longest_retry=0.01))
+    return part.run, part.end
+
+
+def feed(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
+    part = ChangeFeed(Mock(control=raising), Mock(), SystemClock(), Mock())
+    return part.run, part.stop
+
+
+def what_became(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
+    part = Aftermath(Mock(jobs=raising), SystemClock(), Mock(), keep=timedelta(days=1), keeping=Keeping("none"))
+    return part.run, part.stop
+
+
+def publisher(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
+    counts = {"running": 0, "waiting": 0, "pool_size": 0, "due_soon": 0}
+    figures = {"outcomes": {}, "by_tag": {}, "lateness": [], "duration": []}
+    hub = Mock(activity=lambda: {**counts, **figures})
+    part = Publisher(Mock(), SystemClock(), hub, raising, lambda: False)
+    return part.run, part.stop
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, gevent.GreenletExit, ValueError])
+@pytest.mark.parametrize("make", [ownership, feed, what_became, publisher])
+def test_a_greenlet_of_the_store_goes_on_whatever_is_raised_in_it(
+    make: Callable[..., Any], error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(aftermath, "FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr(activity, "_EVERY_SECONDS", 0.01)
+    raising = Raising(error("not for us"))
+    run, stop = make(raising)
+    with gevent.Timeout(10):
+        greenlet = gevent.spawn(run)
+        while raising.calls < 2 and not greenlet.dead:
+            gevent.sleep(0.01)
+        assert not greenlet.dead
+        stop()
+        greenlet.join()
+    assert greenlet.successful()

@@ -21,6 +21,9 @@ class Task(greenlet):
 
     process: Any
 
+    def link(self, callback: Callable[[Any], object]) -> None:
+        """Nothing kills a greenlet here but the end of its process, which takes the callback along."""
+
 
 class World:
     """The agenda. Times are milliseconds; what is due in the same one happens in random order.
@@ -182,7 +185,10 @@ class SimTimer:
 @contextmanager
 def real_code_in(world: World, slots: int) -> Iterator[None]:
     """The real modules, with this world in place of gevent's hub and of chance, and few slots and small batches."""
-    gevent = SimpleNamespace(spawn=lambda run: world.spawn(getcurrent().process, run))
+    gevent = SimpleNamespace(
+        spawn=lambda run: world.spawn(getcurrent().process, run),
+        sleep=lambda seconds: world.sleep(round(seconds * 1000)),
+    )
     replaced = {
         "gsched.hub.gevent": gevent,
         "gsched.hub.get_hub": lambda: SimpleNamespace(loop=None),

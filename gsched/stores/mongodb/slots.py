@@ -57,7 +57,7 @@ class Slots:
         self._released: dict[int, int] = {}  # until when the hub runs what is due in slots that were ours
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
         self._rescues: deque[Rescue] = deque()  # what the hub does not know yet
-        self._arrivals: deque[tuple[JobRecord, SlotRecord]] = deque()  # the same: jobs of slots that we attached
+        self._arrivals: list[tuple[JobRecord, SlotRecord]] = []  # the same: jobs of slots that we attached
         self._rescued: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
         self._over: list[RunRecord] = []  # those of them that the hub knows
 
@@ -136,10 +136,17 @@ class Slots:
         self._tell_hub()
 
     def _tell_hub(self) -> None:
-        """What was in progress before what is due: else that would take its place among the job's instances."""
+        """Of a job that runs again, what was in progress before what is due: else that would take its place among the
+        job's instances. Others do not wait until it is written down what runs again."""
+        again = {rescue.record.job.id for rescue in self._rescues if rescue.record.job.recover}
+        arrivals, self._arrivals = self._arrivals, [each for each in self._arrivals if each[0].job.id in again]
+        self._announce(each for each in arrivals if each[0].job.id not in again)
         self._rescue_all()
-        while self._arrivals:
-            record, slot = self._arrivals.popleft()
+        arrivals, self._arrivals = self._arrivals, []
+        self._announce(arrivals)
+
+    def _announce(self, arrivals: Iterable[tuple[JobRecord, SlotRecord]]) -> None:
+        for record, slot in arrivals:
             if record.slot in self._tenure.slots:
                 try:
                     self._run(record, slot)

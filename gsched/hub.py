@@ -40,6 +40,7 @@ from gsched.stores.base import (
     Message,
     Recovered,
     RunRequested,
+    RunsElsewhere,
     StoreTime,
 )
 from gsched.threads import thread_ident
@@ -310,6 +311,11 @@ class Hub:
                 run = Run(job, scheduled, self, lane.entry(job), fence, attempt, request)
                 lane.recovered.setdefault(run.entry, deque()).append(run)
                 self._run_recovered(run.entry)
+            case RunsElsewhere(counts):
+                fewer = [job_id for job_id, count in lane.elsewhere.items() if counts.get(job_id, 0) < count]
+                lane.elsewhere = counts
+                for entry in filter(None, map(lane.entries.get, fewer)):
+                    self._instance_ended(entry)
             case Claimed(until, horizon, expires):
                 lane.claimed, lane.horizon, lane.expires = until, horizon, expires
             case StoreTime(base):
@@ -331,7 +337,7 @@ class Hub:
         """Run a job outside its schedule."""
         entry = lane.entry(job)
         run = Run(job, at, self, entry, entry.fence, request=request)
-        if entry.running >= job.max_instances:
+        if entry.instances >= job.max_instances:
             self._skip(lane, run, Reason.MAX_INSTANCES)
             lane.forget_if_idle(entry)
         else:
@@ -347,7 +353,7 @@ class Hub:
     def _run_recovered(self, entry: Entry) -> None:
         """Run again what was cut on another node; beyond max_instances it waits, for it was claimed long ago."""
         waiting = entry.lane.recovered[entry]
-        while waiting and entry.running < entry.job.max_instances and not self._finishing:
+        while waiting and entry.instances < entry.job.max_instances and not self._finishing:
             self._run_at_once(entry, waiting.popleft())
         if not waiting:
             del entry.lane.recovered[entry]
@@ -373,7 +379,7 @@ class Hub:
             self._park(entry, due, f"unknown executor {job.executor!r}")
             return
         try:
-            starts, spans, next_due, waits = plan(job, due, min(until, entry.until), entry.running)
+            starts, spans, next_due, waits = plan(job, due, min(until, entry.until), entry.instances)
         except BaseException as error:  # a user's trigger may raise anything
             if _was_interrupt(error):
                 lane.timetable.add(entry, due)
@@ -480,15 +486,19 @@ class Hub:
         code = events.EVENT_JOB_EXECUTED if succeeded else events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))
-        if entry in entry.lane.recovered:
-            self._run_recovered(entry)
-        if entry.held is not None:
-            if not entry.parked and not self._finishing:
-                entry.lane.go_on(entry)
-        elif entry.due is None and not entry.running:
+        if entry.held is not None or entry.lane.recovered:
+            self._instance_ended(entry)
+        if entry.held is None and entry.due is None and not entry.running:
             self._end(entry) if entry.live else entry.lane.forget_if_idle(entry)
         if not self.in_progress:
             self._idle.set()
+
+    def _instance_ended(self, entry: Entry) -> None:
+        """What waits for a run of the job to end may go on."""
+        if entry in entry.lane.recovered:
+            self._run_recovered(entry)
+        if entry.held is not None and not entry.parked and not self._finishing:
+            entry.lane.go_on(entry)
 
     def _settle_span(self, lane: Lane, job: Job, span: Span) -> None:
         self._tell_store(lane, lane.store.settle_span, job, span)

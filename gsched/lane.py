@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from gsched.clock import Clock
 from gsched.job import Job
@@ -22,7 +22,7 @@ class Entry:
     :ivar held: an instant that is due already and waits, for a run to end or for the job to be healed
     :ivar parked: whether it is held because it cannot be run
     :ivar live: whether its store lets this scheduler run it
-    :ivar running: its runs that are in progress or wait for a worker
+    :ivar running: its runs that are in progress or wait for a worker, here
     """
 
     __slots__ = ("due", "fence", "held", "job", "lane", "live", "parked", "running", "until")
@@ -37,6 +37,12 @@ class Entry:
         self.parked = False
         self.live = False
         self.running = 0
+
+    @property
+    def instances(self) -> int:
+        """Its runs that are in progress or wait for a worker, wherever they are."""
+        elsewhere = self.lane.elsewhere
+        return self.running + elsewhere.get(self.job.id, 0) if elsewhere else self.running
 
     @property
     def first(self) -> int | None:
@@ -77,6 +83,7 @@ class Lane:
         self.clock_offset = 0  # by how many ms the store's time is ahead of the clock, as of the last turn
         self.unread = 0  # messages about jobs and runs that the hub has not handled
         self.recovered: dict[Entry, deque[Run]] = {}  # cut on other nodes; they wait for a run to end
+        self.elsewhere: Mapping[str, int] = {}  # runs in progress where the jobs were before, by job
         self._held: set[Entry] = set()
 
     def admit(self, job: Job, due: int | None, fence: int) -> Entry:
@@ -116,6 +123,7 @@ class Lane:
     def drop_all(self) -> None:
         """No job is due here any more."""
         self.recovered.clear()
+        self.elsewhere = {}
         for job_id in list(self.entries):
             self.drop(job_id, -1)
 

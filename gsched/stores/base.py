@@ -71,6 +71,13 @@ class Recovered(NamedTuple):
     request: str | None = None
 
 
+class RunsElsewhere(NamedTuple):
+    """How many runs of jobs that are ours now are still in progress where the jobs were before: by id, and of other
+    jobs none. They count among the jobs' instances."""
+
+    counts: Mapping[str, int]
+
+
 class Claimed(NamedTuple):
     """Whatever is due up to `until` (ms) may be run, as long as the clock's monotonic time is before `expires`.
 
@@ -96,7 +103,9 @@ class RunRequested(NamedTuple):
     at: int
 
 
-Message = Admitted | Changed | Dropped | Disowned | Lost | Recovered | Claimed | StoreTime | RunRequested
+Message = (
+    Admitted | Changed | Dropped | Disowned | Lost | Recovered | RunsElsewhere | Claimed | StoreTime | RunRequested
+)
 
 STATES = ("scheduled", "paused", "parked")
 

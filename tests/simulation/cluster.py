@@ -393,12 +393,12 @@ class SimCluster:
         if ordered:
             self.step(f"record {node} {' '.join(map(str, ordered))}", do)
 
-    def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
+    def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         def do() -> list[RunRecord]:
             running = [doc for doc in self._db.runs.values() if not doc.ended]
-            return sorted((d.run for d in running if d.node in dead and d.run.slot in numbers), key=_key)
+            return sorted((d.run for d in running if d.node in nodes and d.run.slot in numbers), key=_key)
 
-        found: list[RunRecord] = self.step("runs of the dead", do)
+        found: list[RunRecord] = self.step("runs of nodes", do)
         return found
 
     def is_running(self, job_id: str) -> bool:

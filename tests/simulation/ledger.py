@@ -90,6 +90,7 @@ class Ledger:
         self._outcomes: defaultdict[tuple[int, int], list[Decision]] = defaultdict(list)
         self._requests: dict[str, Request] = {}
         self._buried: dict[str, int] = {}
+        self._in_progress: defaultdict[str, dict[Run, tuple[Process, str | None]]] = defaultdict(dict)
 
     def _problem(self, text: str) -> None:
         self._world.note(f"PROBLEM {text}")
@@ -125,6 +126,7 @@ class Ledger:
         self._world.note(f"{process.name} runs {run!r} {which} of {process.node()}")
         self.count += 1
         self.check_owners([slot_of(run.job.id)])
+        self._check_instances(process, run)
         dispatch = Dispatch(process, process.node(), run.attempt, self._world.now)
         if run.request is not None:
             self._check_again(run.request, run, self._requests[run.request].dispatches)
@@ -137,6 +139,14 @@ class Ledger:
         if run.attempt == 1 and self._outcomes[key]:
             self._problem(f"{run!r} ran though it had an outcome: {self._outcomes[key]}")
         self._runs[key].append(dispatch)
+
+    def _check_instances(self, process: Process, run: Run) -> None:
+        """No more runs of a job are in progress than may be, wherever, but for those of nodes that were given up."""
+        others = self._in_progress[run.job.id]
+        living = [node for its, node in others.values() if not its.dead and node not in self._buried]
+        if len(living) >= run.job.max_instances:
+            self._problem(f"{run!r} begins on {process.name} while {len(living)} are in progress on {living}")
+        others[run] = process, process.node()
 
     def _check_again(self, key: Any, run: Run, before: list[Dispatch]) -> None:
         if not before:
@@ -154,6 +164,7 @@ class Ledger:
     def finished(self, process: Process, run: Run, result: Result) -> Callable[[], None]:
         """A run has ended; what is given is to be called when that is stored, if it is to be."""
         self._world.note(f"{process.name} ends {run!r} {result.outcome} {result.reason or ''}")
+        self._in_progress[run.job.id].pop(run, None)
         if run.attempt > 1 and result.reason == "max_instances":
             self._problem(f"{run!r} was cut, and is not run again: {result.reason}")
         if run.request is not None:

@@ -182,8 +182,8 @@ class Cluster(Protocol):
         :raises FencedError: if the node is dead
         """
 
-    def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
-        """The runs of jobs in these slots that nodes which are dead now wrote down as in progress."""
+    def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
+        """The runs of jobs in these slots that these nodes wrote down as in progress."""
 
     def is_running(self, job_id: str) -> bool:
         """Whether a run of the job is written down as in progress, on whatever node."""

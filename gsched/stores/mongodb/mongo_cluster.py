@@ -381,8 +381,8 @@ class MongoCluster:
             self._runs.bulk_write(recording, ordered=False, session=session)
 
     @translate_errors()
-    def runs_of(self, dead: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
-        theirs = {"state": "running", "slot": {"$in": list(numbers)}, "node": {"$in": list(dead)}}
+    def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
+        theirs = {"state": "running", "slot": {"$in": list(numbers)}, "node": {"$in": list(nodes)}}
         return [_run_record(document) for document in self._sane("run", self._runs.find(theirs), is_run)]
 
     @translate_errors()

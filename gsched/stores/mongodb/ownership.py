@@ -408,6 +408,7 @@ class Ownership:
         for node in dead:
             self._advance_if_due()
             self._cluster.free_slots_of(node)
+        self._slots.look_elsewhere(nodes)
         self._rebalance(tenure, [node for node in nodes if node.alive and not node.draining], dead)
 
     def _rebalance(self, tenure: Tenure, alive: list[NodeRecord], dead: list[NodeRecord]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome
-from gsched.stores.base import Admitted, Dropped, HubSide, Lost, Recovered
-from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RunRecord, SlotRecord
+from gsched.stores.base import Admitted, Dropped, HubSide, Lost, Recovered, RunsElsewhere
+from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.triggers import DateTrigger
 
@@ -60,6 +60,7 @@ class Slots:
         self._arrivals: list[tuple[JobRecord, SlotRecord]] = []  # the same: jobs of slots that we attached
         self._rescued: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
         self._over: list[RunRecord] = []  # those of them that the hub knows
+        self._elsewhere: Counter[str] = Counter()  # runs in progress on nodes that had our slots before, by job
 
     def take(self, numbers: Collection[int]) -> None:
         """Take those of the slots that are free, with what was in progress in them on dead nodes."""
@@ -119,8 +120,10 @@ class Slots:
             found += batch
             if not self._attaching:
                 self._keep_alive()
-        dead = [node.id for node in self._cluster.nodes() if not node.alive]  # by now
+        nodes = self._cluster.nodes()
+        dead = [node.id for node in nodes if not node.alive]  # by now
         written = self._written_runs(slots.keys(), dead)
+        self._note_elsewhere(self._elsewhere | self._runs_elsewhere(nodes, slots.keys()))
         requested = self._cluster.requested(slots.keys())
         self._attaching = list(slots.values())
         attached = self._cluster.attach_slots(self._tenure.node, slots.keys(), self._tenure.watermark)
@@ -164,6 +167,23 @@ class Slots:
             return
         self._tenure.know(record)
         self._hub.post(Admitted(job, due, slot.fence))
+
+    # -- what is still in progress on nodes that live ---------------------------------------------------------------
+
+    def look_elsewhere(self, nodes: Collection[NodeRecord]) -> None:
+        """See which of the runs have ended that were in progress where our jobs were before."""
+        if self._elsewhere:
+            self._note_elsewhere(self._runs_elsewhere(nodes, self._tenure.slots.keys()))
+
+    def _runs_elsewhere(self, nodes: Collection[NodeRecord], numbers: Collection[int]) -> Counter[str]:
+        # A node writes down what is in progress in a slot before it gives the slot away.
+        others = [node.id for node in nodes if node.alive and node.id != self._tenure.node]
+        return Counter(run.job_id for run in self._cluster.runs_of(others, numbers)) if others else Counter()
+
+    def _note_elsewhere(self, counts: Counter[str]) -> None:
+        if counts != self._elsewhere:
+            self._elsewhere = counts
+            self._hub.post(RunsElsewhere(counts))
 
     # -- what was in progress on nodes that are dead --------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,15 @@ def structlog_as_it_comes() -> Iterator[None]:
     """What a test does to structlog ends with it; `capture_logs`, too, leaves it configured, and then we log to it."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def children_are_their_parents() -> Iterator[None]:
+    """Once a command has run, gevent's event loop reaps all child processes: those of the next test would have no exit
+    status left."""
+    yield
+    gevent.get_hub().loop.reset_sigchld()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @pytest.fixture

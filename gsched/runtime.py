@@ -1,11 +1,13 @@
-"""The process we run in: what gevent has patched, and whether it was forked."""
+"""The process we run in: its interpreter, what gevent has patched, and whether it was forked."""
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from signal import SIGINT, default_int_handler, getsignal, signal
 from typing import Final, Protocol
 from weakref import WeakSet
@@ -15,6 +17,13 @@ from gevent import monkey
 
 PATCH_REMEDY: Final = "call gevent.monkey.patch_all() on the first line of the program, before other imports"
 _NEEDED: Final = ("socket", "ssl", "time", "select", "threading", "subprocess")
+
+
+def interpreter() -> str:
+    """The interpreter's program: under uWSGI and its like, sys.executable is not it."""
+    if "py" in Path(sys.executable or "").name:
+        return sys.executable
+    return os.path.join(sys.exec_prefix, "bin", "python3")
 
 
 def unpatched_modules() -> list[str]:

@@ -14,7 +14,7 @@ from command_line import begin, gsched, in_shell, measured, on_terminal
 from gsched import errors
 from gsched.cli.app import COMMANDS
 from gsched.cli.lazy import LazyGroup
-from gsched.exits import CommandFailed, Exit, code_of
+from gsched.runner.exits import CommandRefused, Exit, code_of
 from gsched.scheduler import GeventScheduler
 from gsched.stores import MongoDBJobStore
 
@@ -87,7 +87,7 @@ def test_the_tables_of_commands_say_what_the_commands_say():
         (errors.InvalidJobError(), 2),
         (errors.InvalidTriggerError(), 2),
         (errors.StoreError(), 1),
-        (CommandFailed("it is not well", Exit.UNHEALTHY), 7),
+        (CommandRefused("it is not well", Exit.UNHEALTHY), 7),
         (ValueError("a bug"), 1),
     ],
 )

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from gsched.cli.app import root
-from gsched.exits import Exit
+from gsched.runner.exits import Exit
 
 PAGE = (Path(__file__).parent.parent / "docs" / "commands.md").read_text()
 COMMON = PAGE[PAGE.index("## What all commands") : PAGE.index("## gsched run")]

@@ -9,7 +9,7 @@ import pytest
 from command_line import gsched, on_terminal
 
 from gsched.cli.app import run_command_line
-from gsched.exits import Exit
+from gsched.runner.exits import Exit
 from gsched.scheduler import GeventScheduler
 from gsched.stores import MongoDBJobStore
 

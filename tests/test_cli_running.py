@@ -10,7 +10,7 @@ from datetime import datetime
 import pytest
 from command_line import gsched
 
-from gsched.exits import Exit
+from gsched.runner.exits import Exit
 
 pytest_plugins = ["mongodb"]
 

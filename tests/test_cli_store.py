@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from command_line import gsched, in_shell
 
-from gsched.exits import Exit
+from gsched.runner.exits import Exit
 from gsched.scheduler import GeventScheduler
 from gsched.stores import MongoDBJobStore
 
@@ -157,6 +157,15 @@ def test_check_says_that_the_store_does_not_answer(tmp_path):
     nobody = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
     done = gsched("check", "-A", "shop:scheduler", "--store", nobody, directory=tmp_path)
     assert done.code == Exit.UNREACHABLE and "waiting\tapplication" in done.out
+
+
+def test_an_application_with_nameless_jobs_has_them_in_memory_for_every_command(uri, tmp_path):
+    (tmp_path / "shop.py").write_text(APPLICATION.replace(', id="waiting"', ""))
+    here = {"directory": tmp_path, "XDG_STATE_HOME": str(tmp_path)}
+    done = gsched("check", "-A", "shop:scheduler", **here)
+    assert (done.code, "store: memory" in done.err) == (Exit.OK, True)
+    listed = gsched("job", "list", "-A", "shop:scheduler", **here)
+    assert listed.code == Exit.INVALID and "memory store" in listed.err
 
 
 # -- completion -----------------------------------------------------------------------------------------------------

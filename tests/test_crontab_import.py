@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 
 from gsched import ConfigurationError, GeventScheduler, JobIdConflictError, MemoryJobStore, MongoDBJobStore
-from gsched.runner.boot import run_reboot_jobs
 from gsched.runner.crontab import Change, apply_import, load_crontab, plan_import, source_of, write_crontab
-from gsched.runner.crontab_jobs import END_OF_TIME
 from gsched.runner.crontab_lines import read_crontab
+from gsched.runner.reboot import END_OF_TIME, run_reboot_jobs
 
 pytest_plugins = ["mongodb"]
 
@@ -253,7 +252,7 @@ def test_wrong_lines_import_nothing_unless_they_may_be_skipped(store):
     [
         (["/nonexistent"], 3, "No such file"),
         (["/etc/crontab", "--user", "me"], 3, "names the users itself"),
-        (["-", "--timeout", "soon"], 2, "--timeout: 'soon' is not a duration"),
+        (["-", "--timeout", "soon"], 2, "'--timeout': 'soon' is not a duration"),
     ],
 )
 def test_what_cannot_be_imported(arguments, code, said, store):

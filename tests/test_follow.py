@@ -124,6 +124,19 @@ def test_a_run_that_lasts_is_told_twice_and_whole(rig):
     assert (ended["event"], ended["job_id"]) == ("run.succeeded", "long")
 
 
+@pytest.mark.parametrize("command", [("events", "-f"), ("events",), ("runs", "tail"), ("runs", "list")])
+def test_a_job_that_there_never_was_is_not_waited_for(rig, command):
+    rig.add("nightly")
+    assert "Did you mean 'nightly'?" in rig.run(*command, "--job", "nihgtly", code=5)[1]
+
+
+def test_a_job_that_is_gone_is_followed_if_there_are_runs_of_it(rig):
+    rig.node()
+    rig.add("gone", "fail", {"trigger": "date"})
+    rig.wait_until(lambda: rig.scheduler.get_runs("gone") and not rig.scheduler.get_job("gone"), "its end")
+    assert rig.follow("runs", "tail", "--job", "gone", "-o", "plain").wait_for("gone@")
+
+
 def test_tail_begins_with_the_last_ones_on_record(rig):
     rig.node()
     rig.add("failing", "fail", {"trigger": "interval", "seconds": 0.2})

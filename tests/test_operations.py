@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from gsched.config import Configuration, settings
-from gsched.exits import Exit
 from gsched.metrics import METRICS
+from gsched.runner.exits import Exit
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = ROOT / "docs" / "operations"

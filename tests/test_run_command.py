@@ -334,23 +334,30 @@ def test_a_terminal_that_goes_away_takes_nothing_with_it(app: Path) -> None:
         process.wait()
 
 
-def test_closed_streams_are_no_trouble(app: Path) -> None:
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_trouble_to_jobs_their_children_and_commands(app: Path, closed: str) -> None:
     write(app / "once.py", """
-        import sys
+        import subprocess, sys
         from pathlib import Path
         from gsched import GeventScheduler
+        from gsched.runner.commands import run_command
         scheduler = GeventScheduler()
         def once():
             print("out"); print("err", file=sys.stderr)
-            Path("done").write_text("")
-            scheduler.shutdown()
+            try:
+                subprocess.run("cat && echo out && echo err >&2", shell=True, check=True)
+                run_command("cat >fed && echo out && echo err >&2", stdin="eaten")
+                Path("done").write_text("")
+            finally:
+                scheduler.shutdown(wait=False)
         scheduler.add_job(once, id="once")
         """)  # fmt: skip
-    command = 'exec "$@" <&- >&- 2>&-'
+    command = f'exec "$@" {closed}'
     done = subprocess.run(
-        ["sh", "-c", command, "sh", *GSCHED, "run", "-A", "once", "--memory"], cwd=app, env=environment(), timeout=25
-    )
-    assert done.returncode == 0 and (app / "done").exists()
+        ["sh", "-c", command, "sh", *GSCHED, "run", "-A", "once", "--memory"],
+        cwd=app, env=environment(), timeout=25, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0 and (app / "done").exists() and (app / "fed").read_text() == "eaten"
 
 
 # -- pid file, stacks -----------------------------------------------------------------------------------------------

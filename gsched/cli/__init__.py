@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 def main() -> int:
-    """Run the command in sys.argv; its exit code, see gsched.exits."""
+    """Run the command in sys.argv; its exit code, see gsched.runner.exits."""
     try:
         from gsched.cli.app import run_command_line
 

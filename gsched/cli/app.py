@@ -13,7 +13,7 @@ from gsched import __version__
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.messages import explained
 from gsched.errors import StoreError
-from gsched.exits import Exit, code_of
+from gsched.runner.exits import Exit, code_of
 
 # name: where the command is, and what `gsched --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -95,11 +95,15 @@ def _failed(error: Exception, verbose: bool) -> int:
 
 
 def _open_missing_streams() -> None:
-    """A process may be started with its output closed; there, output goes nowhere."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    """A process may be started with its streams closed: nothing else may get their descriptors, nor in its children."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free is this one
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _silence_stdout() -> None:

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from gsched.config import read_configuration
-from gsched.durations import as_seconds
+from gsched.config.values import duration
 from gsched.errors import ConfigurationError
 
 _COMPLETED = 50  # ids that are offered
@@ -56,16 +56,9 @@ class Duration(click.ParamType[float | str]):
         if value == self.nothing or not isinstance(value, str):
             return value
         try:
-            return as_seconds(_number(value), "duration")
+            return duration("duration", value)
         except ConfigurationError as error:
             self.fail(str(error).removeprefix("duration: "), param, ctx)
-
-
-def _number(value: str) -> float | str:
-    try:
-        return float(value)
-    except ValueError:
-        return value
 
 
 jobstore_option = click.option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 from gsched.web.address import parse_address, shown_address
 
 
@@ -13,7 +13,7 @@ def ask(address: str, path: str, timeout_seconds: float) -> tuple[int, bytes]:
 
     :param address: as `gsched run --probe` takes it
     :param timeout_seconds: for each step: to connect, and for the next bytes to come
-    :raises CommandFailed: if nobody answers in time, or not in HTTP (exit code 7)
+    :raises CommandRefused: if nobody answers in time, or not in HTTP (exit code 7)
     """
     host, port = parse_address(address)
     where = shown_address(host, port)
@@ -38,5 +38,5 @@ def _parsed(answer: bytes, where: str) -> tuple[int, bytes]:
     return int(words[1]), body
 
 
-def _unhealthy(message: str, remedy: str | None = None) -> CommandFailed:
-    return CommandFailed(message, Exit.UNHEALTHY, remedy)
+def _unhealthy(message: str, remedy: str | None = None) -> CommandRefused:
+    return CommandRefused(message, Exit.UNHEALTHY, remedy)

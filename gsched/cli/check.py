@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -16,6 +17,7 @@ from gsched.config import Configuration
 
 if TYPE_CHECKING:
     from gsched.job import Job
+    from gsched.runner.building import Place
     from gsched.scheduler import GeventScheduler
 
 _TIMES = 3
@@ -51,29 +53,24 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
     Nothing is started, and nothing is changed: jobs that the application adds, and declared ones, are shown and not
     stored. (An application that has a job store of its own and adds jobs while it is imported, adds them itself.)
     """
+    from gsched.runner.application import load_application
+    from gsched.runner.building import place_of
     from gsched.runner.patching import patch
 
     patch()
-    has_store = _has_own_store(configuration)
-    own = list(_own_jobs(configuration, has_store))
+    place = place_of(configuration, None if configuration.app is None else load_application(configuration.app))
+    own = list(_own_jobs(configuration, place))
     _say(f"application {configuration.app or '(none)'}: valid")
     _say(f"configuration {configuration.path or '(no file)'}: valid")
-    out.rows(COLUMNS, _and_stored(configuration if has_store else replace(configuration, app=None), own, limit))
+    out.rows(COLUMNS, _and_stored(configuration, place, own, limit))
 
 
-def _has_own_store(configuration: Configuration) -> bool:
-    """Whether the application, which is imported, has a job store and not only jobs that wait for one."""
-    from gsched.runner.application import load_application
-
-    application = None if configuration.app is None else load_application(configuration.app)
-    return application is not None and "default" in application.stores and not application.is_pending("default")
-
-
-def _own_jobs(configuration: Configuration, has_store: bool) -> Iterator[Found]:
+def _own_jobs(configuration: Configuration, place: Place) -> Iterator[Found]:
     """The application's jobs that wait for a store, and those that files declare. Raises ConfigurationError."""
     from gsched.runner.building import runner_scheduler
     from gsched.runner.declared import read_declarations
 
+    has_store = place.kind == "application"
     if not has_store:  # they come into memory, instead of the store that is configured
         configuration = replace(configuration, store=None, embedded=False, memory=True)
     scheduler = runner_scheduler(configuration)[0]
@@ -96,14 +93,19 @@ def _of_crontab(configuration: Configuration, scheduler: GeventScheduler) -> lis
     return crontab_jobs(scheduler, loaded)
 
 
-def _and_stored(configuration: Configuration, own: list[Found], limit: int) -> Iterator[Found]:
+def _and_stored(configuration: Configuration, place: Place, own: list[Found], limit: int) -> Iterator[Found]:
     """The application's and declared jobs; then those of the store, which is asked only now."""
     from gsched.cli.target import target
 
     yield from own
-    if absent := _without_store(configuration):
-        _say(f"store: {absent}")
+    if place.kind == "memory":
+        _say("store: memory")
         return
+    if place.kind == "embedded" and not Path(place.why).exists():
+        _say(f"store: a private MongoDB, to be made in {place.why}")
+        return
+    if place.kind != "application":  # which has its jobs in memory by now
+        configuration = replace(configuration, app=None)
     with target(configuration) as scheduler:
         for alias in scheduler.stores:
             scheduler.ping_store(alias)
@@ -113,18 +115,6 @@ def _and_stored(configuration: Configuration, own: list[Found], limit: int) -> I
         yield from (_found(job, "stored", scheduler.now_ms()) for job in islice(others, limit))
         if next(others, None) is not None:
             _say("the store has more jobs: gsched job list")
-
-
-def _without_store(configuration: Configuration) -> str | None:
-    """Why there is no store to be asked yet, if there is none."""
-    from gsched.runner.building import data_directory, has_mongod
-
-    if configuration.app is not None or configuration.store is not None:
-        return None
-    if configuration.memory or not (configuration.embedded or has_mongod()):
-        return "memory"
-    directory = data_directory(configuration)
-    return None if directory.exists() else f"a private MongoDB, to be made in {directory}"
 
 
 def _found(job: Job, source: str, now: int) -> Found:

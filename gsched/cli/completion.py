@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from gsched.exits import CommandFailed
+from gsched.runner.exits import CommandRefused
 
 _HOW = {
     "bash": 'eval "$(gsched completion bash)"   in ~/.bashrc',
@@ -24,5 +24,5 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     if kind is None:
-        raise CommandFailed(f"there is no completion for {shell}")
+        raise CommandRefused(f"there is no completion for {shell}")
     click.echo(kind(ctx.find_root().command, {}, "gsched", "_GSCHED_COMPLETE").source())

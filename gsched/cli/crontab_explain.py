@@ -10,7 +10,7 @@ import click
 
 from gsched.cli.output import Column, Output, as_text, output_options
 from gsched.cli.table import print_pairs
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 
 if TYPE_CHECKING:
     from gsched.triggers import BaseTrigger
@@ -45,7 +45,7 @@ def explain(out: Output, expression: tuple[str, ...], count: int, seconds: bool)
     try:
         trigger = CronTrigger.from_crontab(text, out.zone, seconds)
     except InvalidTriggerError as error:
-        raise CommandFailed(str(error), Exit.USAGE, _remedy(text)) from None
+        raise CommandRefused(str(error), Exit.USAGE, _remedy(text)) from None
     explained = _explained(text, trigger, count)
     if out.form in ("json", "jsonl"):
         out.one(COLUMNS, explained)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gsched.cli.arguments import Duration
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
-from gsched.config.values import duration
 from gsched.errors import ConfigurationError, JobIdConflictError
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 
 if TYPE_CHECKING:
     from gsched.runner.crontab import Change
@@ -27,13 +27,6 @@ COLUMNS = (
 )
 
 
-def _duration(_: click.Context, option: click.Parameter, value: str | None) -> float | None:
-    try:
-        return None if value is None else duration(option.opts[-1], value)
-    except ConfigurationError as error:
-        raise click.UsageError(str(error)) from None
-
-
 @click.command("import")
 @click.argument("file", metavar="FILE|-")
 @configured(*PLACE, "timezone")
@@ -41,9 +34,9 @@ def _duration(_: click.Context, option: click.Parameter, value: str | None) -> f
 @click.option("--system", is_flag=True, help="Lines name the user before the command (as is known of /etc/crontab).")
 @click.option("--user", metavar="NAME", help="Run the commands as this user; root's runner can.")
 @click.option("--prefix", help="What the jobs' ids begin with.  Default: the file's name and a slash.")
-@click.option("--timeout", metavar="DURATION", callback=_duration, help="Stop commands that take longer.")
+@click.option("--timeout", type=Duration(), metavar="DURATION", help="Stop commands that take longer.")
 @click.option(
-    "--misfire-grace-time", metavar="DURATION", callback=_duration,
+    "--misfire-grace-time", type=Duration(), metavar="DURATION",
     help="Do not run a command that is later than this.  Default: run it, once.",
 )  # fmt: skip
 @click.option("--replace", is_flag=True, help="Also replace jobs with the same ids that are not from this file.")
@@ -67,7 +60,7 @@ def import_file(
     output goes to the log of the runner, its exit status is the run's outcome.
     """
     from gsched.cli.target import target
-    from gsched.runner.building import COMMANDS
+    from gsched.runner.commands import COMMANDS
     from gsched.runner.crontab import apply_import, plan_import, source_of
     from gsched.runner.crontab_lines import read_crontab
 
@@ -79,7 +72,7 @@ def import_file(
         try:
             changes = plan_import(scheduler, crontab, source, options=given, replace=replace)
         except JobIdConflictError as error:
-            raise CommandFailed(
+            raise CommandRefused(
                 f"the job id {error.job_id!r} is taken by a job that is not from {file}",
                 Exit.CONFLICT, "--prefix TEXT gives these jobs other ids; --replace replaces that job",
             ) from None  # fmt: skip
@@ -109,7 +102,7 @@ def _report(file: str, crontab: Crontab, skip_bad: bool) -> None:
             click.echo(f"{file}: {kind}: {remark}", err=True)
     if crontab.errors and not skip_bad:
         lines = "1 line is" if len(crontab.errors) == 1 else f"{len(crontab.errors)} lines are"
-        raise CommandFailed(
+        raise CommandRefused(
             f"{file}: {lines} wrong; nothing was imported", Exit.INVALID, "--skip-bad imports the others"
         )
 

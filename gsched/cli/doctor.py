@@ -10,10 +10,11 @@ import click
 
 from gsched.cli.messages import explained
 from gsched.cli.options import PLACE, configured
-from gsched.cli.output import Column, Output, one_line, output_options
+from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
 from gsched.errors import GschedError
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
+from gsched.wording import escaped
 
 if TYPE_CHECKING:
     from gsched.doctor import Finding
@@ -54,7 +55,7 @@ def _findings(configuration: Configuration) -> Iterator[Finding]:
     try:
         with target(configuration) as scheduler:
             yield from scheduler.diagnose_stores()
-    except CommandFailed as error:  # there is no store that could be looked at from here
+    except CommandRefused as error:  # there is no store that could be looked at from here
         yield Finding("store", WARNING, f"not looked at: {error}", error.remedy)
     except GschedError as error:
         message, remedy = explained(error)
@@ -63,6 +64,6 @@ def _findings(configuration: Configuration) -> Iterator[Finding]:
 
 def _print(finding: Finding) -> None:
     verdict = click.style(finding.verdict.ljust(7), _COLOURS[finding.verdict])
-    click.echo(f"{verdict}  {finding.check}: {one_line(finding.found)}")
+    click.echo(f"{verdict}  {finding.check}: {escaped(finding.found)}")
     if finding.remedy is not None:
-        click.echo(f"{'':7}  -> {one_line(finding.remedy)}")
+        click.echo(f"{'':7}  -> {escaped(finding.remedy)}")

@@ -12,7 +12,7 @@ import click
 from gsched.cli.asking import ask
 from gsched.cli.options import configured
 from gsched.config import Configuration
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 from gsched.web.address import USUAL
 
 
@@ -32,7 +32,7 @@ def dump(configuration: Configuration, timeout: float) -> None:
         return
     status, body = ask(configuration.probe or USUAL, "/stacks", timeout)
     if status != 200:
-        raise CommandFailed(f"the probe port answers {status}: {body.decode(errors='replace').strip()}")
+        raise CommandRefused(f"the probe port answers {status}: {body.decode(errors='replace').strip()}")
     click.echo(body.decode(errors="replace"), nl=False)
 
 
@@ -41,11 +41,11 @@ def _signal(pid_file: Path) -> None:
         pid = _live_owner(pid_file)
         os.kill(pid, signal.SIGUSR1)
     except ValueError:
-        raise CommandFailed(f"{pid_file} does not hold a process id", Exit.INVALID) from None
+        raise CommandRefused(f"{pid_file} does not hold a process id", Exit.INVALID) from None
     except (FileNotFoundError, ProcessLookupError):
-        raise CommandFailed(f"no runner runs with the pid file {pid_file}", Exit.NOT_FOUND) from None
+        raise CommandRefused(f"no runner runs with the pid file {pid_file}", Exit.NOT_FOUND) from None
     except OSError as error:
-        raise CommandFailed(f"{pid_file}: {error.strerror}") from None
+        raise CommandRefused(f"{pid_file}: {error.strerror}") from None
     click.echo(f"process {pid} logs its stacks (under systemd: journalctl _PID={pid})", err=True)
 
 

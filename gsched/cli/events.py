@@ -49,11 +49,12 @@ def events(
     Of runs it tells what the history records: successes only where store.history.successes says so, or somebody asked
     for the run, or it took seconds. Without --follow: the last events that are on record.
     """
-    from gsched.cli.streaming import followed, meant_job, print_stream
+    from gsched.cli.finding import find_job_id
+    from gsched.cli.streaming import followed, print_stream
     from gsched.cli.target import target
 
     with target(configuration) as scheduler:
-        job_id = meant_job(scheduler, job, jobstore)
+        job_id = None if job is None else find_job_id(scheduler, job, jobstore)
         if follow:
             told = (fact for fact in followed(scheduler, jobstore) if not fact.name.startswith("feed."))
             print_stream(out, COLUMNS, _wanted(told, patterns, job_id))

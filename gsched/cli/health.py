@@ -11,7 +11,7 @@ from gsched.cli.asking import ask
 from gsched.cli.options import configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 from gsched.web.address import USUAL
 
 COLUMNS = (
@@ -39,7 +39,7 @@ def health(configuration: Configuration, out: Output, ready: bool, timeout: floa
     out.rows(COLUMNS, found["checks"])
     if not found["ready" if ready else "live"]:
         failing = [f"{check['name']}: {check['what']}" for check in found["checks"] if not check["ok"]]
-        raise CommandFailed(f"not {'ready' if ready else 'live'}: {'; '.join(failing)}", Exit.UNHEALTHY)
+        raise CommandRefused(f"not {'ready' if ready else 'live'}: {'; '.join(failing)}", Exit.UNHEALTHY)
 
 
 def _read(address: str, timeout: float) -> dict[str, Any]:
@@ -48,5 +48,5 @@ def _read(address: str, timeout: float) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(body)
         found["live"], found["ready"], found["checks"]
     except (ValueError, TypeError, KeyError):
-        raise CommandFailed(f"what answers at {address} is no probe port of gsched", Exit.UNHEALTHY) from None
+        raise CommandRefused(f"what answers at {address} is no probe port of gsched", Exit.UNHEALTHY) from None
     return found

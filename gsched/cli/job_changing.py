@@ -13,7 +13,7 @@ from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
 from gsched.errors import JobNotFoundError, StoreConflictError
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 
 if TYPE_CHECKING:
     from gsched.handle import JobHandle
@@ -106,7 +106,8 @@ def _change(
         failures: list[str] = []
         out.rows(columns, _changed(scheduler, chosen, change, failures))
         if failures:
-            raise CommandFailed(f"{len(failures)} of {len(chosen)} jobs are as they were: {failures[0]}", Exit.CONFLICT)
+            message = f"{len(failures)} of {len(chosen)} jobs are as they were: {failures[0]}"
+            raise CommandRefused(message, Exit.CONFLICT)
 
 
 def _chosen(

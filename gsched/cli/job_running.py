@@ -12,7 +12,7 @@ from gsched.cli.arguments import Duration, job_argument, jobstore_option
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 
 if TYPE_CHECKING:
     from gsched.handle import JobHandle
@@ -67,7 +67,7 @@ def _wait(scheduler: GeventScheduler, job: JobHandle, run_id: str, timeout: floa
     for run in _looks(scheduler, job, run_id, timeout):
         if run is not None and run.outcome != "running":
             return run
-    raise CommandFailed(
+    raise CommandRefused(
         f"the run {run_id!r} has not ended", Exit.FAILED, "it goes on; gsched runs show tells what became of it"
     )
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from gsched.errors import GschedError, StoreAccessError, StoreUnreachableError
-from gsched.exits import CommandFailed
+from gsched.runner.exits import CommandRefused
+from gsched.wording import without_noise
 
 _TRACEBACKS: Final = "This is a bug in gsched, or in code that it called; gsched -v shows where."
-_LONGEST: Final = 300
-# What the driver adds to each address, and to all of them.
-_NOISE: Final = re.compile(r" \(configured timeouts:[^)]*\)|, Timeout: [\d.]+s.*|, full error:.*", re.DOTALL)
 
 
 def explained(error: Exception) -> tuple[str, str | None]:
     """What went wrong, and what to do about it."""
-    if isinstance(error, CommandFailed):
+    if isinstance(error, CommandRefused):
         return str(error), error.remedy
     if isinstance(error, StoreUnreachableError):
         return f"the store does not answer: {_said_by_driver(error)}", "Check the address, and that the server runs."
@@ -31,8 +28,3 @@ def explained(error: Exception) -> tuple[str, str | None]:
 
 def _said_by_driver(error: GschedError) -> str:
     return without_noise(str(error.__cause__ or error))
-
-
-def without_noise(said: str) -> str:
-    """What a driver says, without its description of the whole topology, which fills a screen."""
-    return _NOISE.sub("", " ".join(said.split()))[:_LONGEST]

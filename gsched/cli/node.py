@@ -11,7 +11,7 @@ from gsched.cli.arguments import Duration, jobstore_option
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,7 @@ def drain(configuration: Configuration, wanted: str, wait: bool, timeout: float,
 def find_node(nodes: Sequence[NodeInfo], wanted: str) -> NodeInfo:
     """The node with this id, else the only one whose id begins so, else the only one with this in its id.
 
-    Raises CommandFailed: NOT_FOUND, or CONFLICT naming the candidates.
+    Raises CommandRefused: NOT_FOUND, or CONFLICT naming the candidates.
     """
     whole = [each for each in nodes if each.id == wanted]
     begins = [each for each in nodes if each.id.startswith(wanted)]
@@ -109,9 +109,9 @@ def find_node(nodes: Sequence[NodeInfo], wanted: str) -> NodeInfo:
     if wanted and len(found) == 1:
         return found[0]
     if not wanted or not found:
-        raise CommandFailed(f"no node has the id {wanted!r}, or it in its id", Exit.NOT_FOUND, "see gsched node list")
+        raise CommandRefused(f"no node has the id {wanted!r}, or it in its id", Exit.NOT_FOUND, "see gsched node list")
     listed = ", ".join(each.id for each in found[:_LISTED]) + (" ..." if len(found) > _LISTED else "")
-    raise CommandFailed(f"{wanted!r} is not one node's: {listed}", Exit.CONFLICT, "write more of the id")
+    raise CommandRefused(f"{wanted!r} is not one node's: {listed}", Exit.CONFLICT, "write more of the id")
 
 
 def _wait_for_end(scheduler: GeventScheduler, node_id: str, timeout: float, jobstore: str | None) -> None:
@@ -124,9 +124,9 @@ def _wait_for_end(scheduler: GeventScheduler, node_id: str, timeout: float, jobs
             return
         state = now.state
         if state == "dead":
-            raise CommandFailed(f"{node_id} died before it had handed its jobs over; others take them over")
+            raise CommandRefused(f"{node_id} died before it had handed its jobs over; others take them over")
         gevent.sleep(_LOOK_SECONDS)
     heard = "it is draining still" if state == "draining" else "it has not begun to: does its program listen?"
-    raise CommandFailed(
+    raise CommandRefused(
         f"{node_id} has not ended within {timeout:g} s; {heard}", Exit.DRAIN_TIMED_OUT, "wait longer: --timeout"
     )

@@ -23,6 +23,7 @@ import click
 from gsched.cli.table import print_pairs, print_table
 from gsched.errors import ConfigurationError
 from gsched.instants import as_timezone
+from gsched.wording import escaped
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,7 +76,7 @@ class Output:
             print_pairs([(name, as_text(value)) for name, value in pairs])
         else:
             for name, value in pairs:
-                click.echo(f"{name}\t{one_line(as_text(value))}")
+                click.echo(f"{name}\t{escaped(as_text(value))}")
 
     def _json(self, columns: Sequence[Column], items: Iterable[Any]) -> None:
         separator = "["
@@ -88,7 +89,7 @@ class Output:
         return {column.name: as_json(self.in_zone(column.value(item))) for column in columns}
 
     def _cells(self, columns: Sequence[Column], item: Any) -> list[str]:
-        return [one_line(as_text(self.in_zone(column.value(item)))) for column in columns]
+        return [escaped(as_text(self.in_zone(column.value(item)))) for column in columns]
 
     def in_zone(self, value: Any) -> Any:
         """A time in the zone that was asked for; anything else as it is."""
@@ -138,8 +139,3 @@ def as_json(value: Any) -> Any:
     if isinstance(value, (list, tuple, set)):
         return [as_json(each) for each in value]
     return value if value is None or isinstance(value, (str, int, float, bool)) else repr(value)
-
-
-def one_line(text: str) -> str:
-    """Ids may hold anything: what would move a terminal's cursor, or break a line in two, is shown escaped."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

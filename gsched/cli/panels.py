@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from gsched.activity import MOST_DUE, Activity, Overview, Period
-from gsched.cli.output import Column, one_line
+from gsched.cli.output import Column
 from gsched.nodes import DEAD, NodeInfo
+from gsched.wording import escaped
 
 _SHARES: Final = (0.5, 0.95, 0.99)
 _MOST_ROWS: Final = 12  # of a panel
@@ -93,7 +94,7 @@ def _tags(recent: Period) -> Iterator[Sequence[str]]:
     by_runs = sorted(recent.by_tag.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     for tag, outcomes in by_runs:
         of_tag = Period(recent.seconds, outcomes, {})
-        yield (one_line(tag) or "(none)", _number(sum(outcomes.values())), _number(of_tag.failures))
+        yield (escaped(tag) or "(none)", _number(sum(outcomes.values())), _number(of_tag.failures))
 
 
 def _nodes(overview: Overview) -> Iterator[Sequence[str]]:
@@ -113,8 +114,8 @@ def _node(node: NodeInfo, activity: Activity | None) -> Sequence[str]:
 
 def _jobs_in_trouble(overview: Overview) -> Iterator[Sequence[str]]:
     for each in overview.troubles:
-        error = one_line(each.last_error or "-")[:60]
-        yield (one_line(each.job_id), _number(each.failures), _seconds(each.longest), error)
+        error = escaped(each.last_error or "-")[:60]
+        yield (escaped(each.job_id), _number(each.failures), _seconds(each.longest), error)
 
 
 # -- JSON -------------------------------------------------------------------------------------------------------------

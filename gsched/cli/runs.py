@@ -11,10 +11,11 @@ import click
 from gsched.cli.arguments import JobId, jobstore_option
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.options import PLACE, configured
-from gsched.cli.output import Column, Output, one_line, output_options
+from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, JobNotFoundError
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
+from gsched.wording import escaped
 
 if TYPE_CHECKING:
     from gsched.history import RunInfo
@@ -70,11 +71,12 @@ def list_runs(
     Successes are in the list only if somebody asked for the run, if it took seconds, or if the configuration says so
     (store.history.successes).
     """
+    from gsched.cli.finding import find_job_id
     from gsched.cli.target import target
 
     columns = (*COLUMNS, WHY) if out.form == "table" else COLUMNS
     with target(configuration) as scheduler:
-        job_id = None if job is None else _job_id(scheduler, job, jobstore)
+        job_id = None if job is None else find_job_id(scheduler, job, jobstore)
         try:
             found = scheduler.get_runs(job_id, jobstore, **which)
         except ConfigurationError as error:
@@ -92,11 +94,12 @@ def show(
     configuration: Configuration, out: Output, run: str, instant: str | None, jobstore: str | None
 ) -> None:
     """Show a run, its last attempt; or explain what became of a job at an INSTANT (ISO 8601), and why."""
+    from gsched.cli.finding import find_job_id
     from gsched.cli.target import target
 
     with target(configuration) as scheduler:
         if instant is not None:
-            _explain(scheduler, out, _job_id(scheduler, run, jobstore), instant, jobstore)
+            _explain(scheduler, out, find_job_id(scheduler, run, jobstore), instant, jobstore)
             return
         attempts = scheduler.get_runs(jobstore=jobstore, run_id=run)
         if attempts:
@@ -104,22 +107,10 @@ def show(
             return
         job_id, is_scheduled, due = run.rpartition("@")
         if not is_scheduled:
-            raise CommandFailed(
+            raise CommandRefused(
                 f"the history has no run {run!r}", Exit.NOT_FOUND, "gsched runs show JOB INSTANT explains an instant"
             )
         _explain(scheduler, out, job_id, due, jobstore)
-
-
-def _job_id(scheduler: GeventScheduler, wanted: str, jobstore: str | None) -> str:
-    """The id that is meant; as it was written where there is no such job any more, for there may be runs of it."""
-    from gsched.cli.finding import find_job
-
-    try:
-        return find_job(scheduler, wanted, jobstore).id
-    except CommandFailed as error:
-        if error.code == Exit.NOT_FOUND and scheduler.get_runs(wanted, jobstore, limit=1):
-            return wanted
-        raise
 
 
 def _show(out: Output, attempt: RunInfo) -> None:
@@ -133,8 +124,8 @@ def _explain(scheduler: GeventScheduler, out: Output, job_id: str, instant: str,
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
     except JobNotFoundError as error:
-        raise CommandFailed(str(error), Exit.NOT_FOUND) from None
+        raise CommandRefused(str(error), Exit.NOT_FOUND) from None
     if out.form == "table":
-        click.echo(one_line(str(explanation)))
+        click.echo(escaped(str(explanation)))
     else:
         out.one([Column(name, attrgetter(name)) for name in _EXPLAINED], explanation)

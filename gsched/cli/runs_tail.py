@@ -39,13 +39,15 @@ def tail(
     Successes are recorded only if somebody asked for the run, if it took seconds, or if the configuration says so
     (store.history.successes).
     """
-    from gsched.cli.streaming import meant_job, print_stream
+    from gsched.cli.finding import find_job_id
+    from gsched.cli.streaming import print_stream
     from gsched.cli.target import target
     from gsched.history import RunQuery
 
     with target(configuration) as scheduler:
+        job_id = None if job is None else find_job_id(scheduler, job, jobstore)
         try:
-            wanted = RunQuery(meant_job(scheduler, job, jobstore), outcome)
+            wanted = RunQuery(job_id, outcome)
         except ConfigurationError as error:
             raise click.UsageError(str(error)) from None
         columns = (*COLUMNS, WHY) if out.form == "table" else COLUMNS

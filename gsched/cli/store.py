@@ -14,7 +14,7 @@ from gsched.cli.output import Column, Output, output_options
 from gsched.cli.progress import progress
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, InvalidJobError, JobIdConflictError
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 
 STATISTICS = (
     Column("jobs", lambda found: sum(found.jobs.values())),
@@ -95,9 +95,9 @@ def import_jobs(configuration: Configuration, file: str, jobstore: str, replace:
             with progress("importing") as note:
                 count = scheduler.import_jobs(source, jobstore, replace, note)
         except InvalidJobError as error:
-            raise CommandFailed(str(error), Exit.FAILED) from None
+            raise CommandRefused(str(error), Exit.FAILED) from None
         except JobIdConflictError as error:
-            raise CommandFailed(f"the job id {error.job_id!r} is taken", Exit.CONFLICT, "say --replace") from None
+            raise CommandRefused(f"the job id {error.job_id!r} is taken", Exit.CONFLICT, "say --replace") from None
         click.echo(f"gsched: imported {count} jobs", err=True)
 
 

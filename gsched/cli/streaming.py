@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gsched.cli.messages import without_noise
-from gsched.cli.output import Column, Output, as_text, one_line
-from gsched.exits import CommandFailed, Exit
+from gsched.cli.output import Column, Output, as_text
+from gsched.wording import escaped, without_noise
 
 if TYPE_CHECKING:
     from gsched.facts import Fact
@@ -32,7 +31,7 @@ def _print_aligned(out: Output, columns: Sequence[Column], items: Iterable[Any])
     widths = [0] * len(columns)
     for item in items:
         values = [column.value(item) for column in columns]
-        cells = [one_line(as_text(out.in_zone(value))) for value in values]
+        cells = [escaped(as_text(out.in_zone(value))) for value in values]
         widths = [max(width, min(len(cell), _WIDEST)) for width, cell in zip(widths, cells, strict=True)]
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
@@ -53,7 +52,7 @@ def followed(scheduler: GeventScheduler, jobstore: str | None) -> Iterator[Fact]
 
 
 def _note(said: str) -> None:
-    click.echo(f"gsched: {one_line(said)}", err=True)
+    click.echo(f"gsched: {escaped(said)}", err=True)
 
 
 def reader_watch() -> Callable[[], bool]:
@@ -68,17 +67,3 @@ def reader_watch() -> Callable[[], bool]:
     poll.register(number, 0)
     gone = select.POLLERR | select.POLLHUP | select.POLLNVAL
     return lambda: any(event & gone for _, event in poll.poll(0))
-
-
-def meant_job(scheduler: GeventScheduler, wanted: str | None, jobstore: str | None) -> str | None:
-    """The id of the job that is meant; as it was written where there is no such job, for there may have been one."""
-    from gsched.cli.finding import find_job
-
-    if wanted is None:
-        return None
-    try:
-        return find_job(scheduler, wanted, jobstore).id
-    except CommandFailed as error:
-        if error.code == Exit.NOT_FOUND:
-            return wanted
-        raise

@@ -11,6 +11,8 @@ from unicodedata import combining, east_asian_width
 
 import click
 
+from gsched.wording import escaped
+
 _MEASURED: Final = 500  # rows that are looked at to find the widths: 10^6 jobs must not be held in memory
 _NARROWEST: Final = 12  # columns are not cut to less
 _GAP: Final = "  "
@@ -42,14 +44,10 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     """Print names and values under each other; values of several lines are indented."""
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
-        first, *others = _printable_lines(value.rstrip("\n"))
+        first, *others = map(escaped, value.rstrip("\n").split("\n"))
         click.echo(f"{click.style(name.ljust(width), bold=True)}{_GAP}{click.style(first, _colour(name, value))}")
         for line in others:
             click.echo(f"{' ' * width}{_GAP}{line}")
-
-
-def _printable_lines(text: str) -> list[str]:
-    return ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in text.split("\n")]
 
 
 def _colour(name: str, cell: str) -> str | None:

@@ -7,23 +7,22 @@ from contextlib import contextmanager
 
 import gevent
 
+from gsched.cli.options import PLACE
 from gsched.config import Configuration
-from gsched.exits import CommandFailed, Exit
 from gsched.runner.building import control_scheduler, data_directory
+from gsched.runner.exits import CommandRefused, Exit
 from gsched.scheduler import GeventScheduler
 from gsched.stores import MemoryJobStore
-
-_PLACES = frozenset({"app", "store", "embedded", "memory", "directory"})
 
 
 @contextmanager
 def target(configuration: Configuration) -> Iterator[GeventScheduler]:
     """A scheduler with the configured store, to look at jobs and change them; closed at the end.
 
-    Raises CommandFailed where the jobs are in another process's memory, or nothing says where they are.
+    Raises CommandRefused where the jobs are in another process's memory, or nothing says where they are.
     """
-    if not configuration.given & _PLACES and not data_directory(configuration).exists():
-        raise CommandFailed(
+    if not configuration.given.intersection(PLACE) and not data_directory(configuration).exists():
+        raise CommandRefused(
             "nothing says where the jobs are",
             Exit.INVALID,
             "name the store: --store URL, --embedded, -c gsched.toml, or -A module:scheduler",
@@ -33,7 +32,7 @@ def target(configuration: Configuration) -> Iterator[GeventScheduler]:
     scheduler = control_scheduler(configuration)
     try:
         if all(isinstance(store, MemoryJobStore) for store in scheduler.stores.values()):
-            raise CommandFailed(
+            raise CommandRefused(
                 "a memory store is inside the process that runs it, and out of reach from here",
                 Exit.INVALID,
                 "run with --embedded or --store URL; then name the same here (--store, -c, or -A)",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from gsched.embedded import guardian
 from gsched.embedded.binary import REMEDY, find_mongod
 from gsched.embedded.flocks import EXCLUSIVE, POLL_SECONDS, Deadline, try_lock
 from gsched.errors import EmbeddedMongoError
+from gsched.runtime import interpreter
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -66,7 +66,7 @@ def _mongod_command() -> list[str]:
 
 
 def _spawn_guardian(directory: Path, server_lock: int, command: list[str]) -> int:
-    python = _python()
+    python = interpreter()
     log = directory / "mongod.log"
     # gevent's own posix_spawn and subprocess work in the main thread only.
     pid: int = get_original("os", "posix_spawn")(
@@ -84,13 +84,6 @@ def _spawn_guardian(directory: Path, server_lock: int, command: list[str]) -> in
         setsigdef=[signal.SIGCHLD, signal.SIGPIPE],
     )
     return pid
-
-
-def _python() -> str:
-    """The interpreter's program: under uWSGI and its like, sys.executable is not it."""
-    if "py" in Path(sys.executable or "").name:
-        return sys.executable
-    return os.path.join(sys.exec_prefix, "bin", "python3")
 
 
 def _reap(pid: int) -> None:

@@ -12,10 +12,10 @@ from gsched.config import Configuration
 from gsched.errors import ConfigurationError, EmbeddedMongoError
 from gsched.funcref import UnresolvedFunctions
 from gsched.runner.application import load_application, look_here
+from gsched.runner.commands import COMMANDS
 from gsched.scheduler import GeventScheduler
 from gsched.stores import BaseJobStore, MemoryJobStore
 
-COMMANDS: Final = "gsched.runner.commands"
 _GENERATED_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -44,7 +44,7 @@ def runner_scheduler(configuration: Configuration) -> tuple[GeventScheduler, Pla
         scheduler = GeventScheduler(**_options(configuration))
     else:
         _complete(scheduler, configuration)
-    place = _place(configuration, scheduler)
+    place = place_of(configuration, scheduler)
     scheduler.allow_modules(_modules(configuration, place))
     if place.kind != "application":
         scheduler.add_jobstore(_store_at(place, configuration))
@@ -56,13 +56,12 @@ def control_scheduler(configuration: Configuration) -> GeventScheduler:
 
     An application's own, if that has a job store, else a new one, which resolves no functions.
     """
-    if configuration.app is not None:
-        own = load_application(configuration.app)
-        if own is not None and _has_own_store(own):
-            _refuse_second_store(configuration)
-            return own
+    own = None if configuration.app is None else load_application(configuration.app)
+    if own is not None and _has_own_store(own):
+        _refuse_second_store(configuration)
+        return own
     scheduler = GeventScheduler(**_options(configuration), functions=UnresolvedFunctions())
-    scheduler.add_jobstore(_store_at(_place(configuration, scheduler), configuration))
+    scheduler.add_jobstore(_store_at(place_of(configuration, own), configuration))
     return scheduler
 
 
@@ -124,17 +123,17 @@ def _has_nameless_jobs(scheduler: GeventScheduler) -> bool:
     return any(_GENERATED_ID.fullmatch(job.id) for job in scheduler.get_jobs(pending=True))
 
 
-def _place(configuration: Configuration, scheduler: GeventScheduler) -> Place:
+def place_of(configuration: Configuration, application: GeventScheduler | None) -> Place:
     """The one that is named, else a private MongoDB if there is a mongod, else memory."""
-    if _has_own_store(scheduler):
+    if application is not None and _has_own_store(application):
         return Place("application", "its own")
     if configuration.store is not None:
         return Place("mongodb", without_password(configuration.store))
     if configuration.memory:
         return Place("memory", "configured")
-    if not configuration.embedded and not has_mongod():
+    if not configuration.embedded and not _has_mongod():
         return Place("memory", "there is no mongod for a private MongoDB")
-    if not configuration.embedded and _has_nameless_jobs(scheduler):
+    if not configuration.embedded and application is not None and _has_nameless_jobs(application):
         return Place("memory", "jobs of the application have no ids: elsewhere each start would add them once more")
     return Place("embedded", str(data_directory(configuration)))
 
@@ -170,7 +169,7 @@ def without_password(url: str) -> str:
     return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1:***@", url)
 
 
-def has_mongod() -> bool:
+def _has_mongod() -> bool:
     """Whether there is a mongod for a private MongoDB."""
     from gsched.embedded import find_mongod
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from random import uniform
 from typing import Final
 
-from gsched.exits import Exit
+from gsched.runner.exits import Exit
 from gsched.runner.lifeline import READY
 
 LONGEST_PAUSE: Final = 30.0  # seconds before one that keeps dying is started again

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 from gevent import get_hub
 from gevent.monkey import get_original
 
 from gsched.runner import command_guardian
+from gsched.runtime import interpreter
 
 
 class _Groups:
@@ -67,8 +66,8 @@ class _Groups:
 
 def _spawn_guardian(stdin: int) -> int:
     pid: int = get_original("os", "posix_spawn")(
-        _python(),
-        [_python(), "-I", "-S", command_guardian.__file__],
+        interpreter(),
+        [interpreter(), "-I", "-S", command_guardian.__file__],
         {},
         file_actions=[
             (os.POSIX_SPAWN_DUP2, stdin, 0),
@@ -80,13 +79,6 @@ def _spawn_guardian(stdin: int) -> int:
         setsigdef=(signal.SIGPIPE,),
     )
     return pid
-
-
-def _python() -> str:
-    """The interpreter's program: under uWSGI and its like, sys.executable is not it."""
-    if "py" in Path(sys.executable or "").name:
-        return sys.executable
-    return os.path.join(sys.exec_prefix, "bin", "python3")
 
 
 _groups: Final = [_Groups()]

@@ -16,6 +16,8 @@ from gsched.run import Run, current_run
 from gsched.runner.command_output import OutputLog
 from gsched.runner.command_process import CommandProcess
 
+COMMANDS: Final = "gsched.runner.commands"  # what a runner has to allow for commands to run
+RUN_COMMAND: Final = f"{COMMANDS}:run_command"
 # What the runner is told, its store's password among it, and what systemd tells the runner alone.
 _WITHHELD: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _CHANGE_DIRECTORY: Final = 'cd -- "$0" && exec "$@"'

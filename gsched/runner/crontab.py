@@ -13,9 +13,11 @@ from gsched.durations import as_seconds
 from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
 from gsched.handle import JobHandle
 from gsched.job import Job
-from gsched.runner.crontab_jobs import END_OF_TIME, REBOOT_TAG, crontab_definitions
+from gsched.runner.comparing import plain
+from gsched.runner.crontab_jobs import crontab_definitions
 from gsched.runner.crontab_lines import Crontab, read_crontab
 from gsched.runner.logs import runner_log
+from gsched.runner.reboot import END_OF_TIME, REBOOT_TAG
 from gsched.scheduler import GeventScheduler
 
 _SYSTEM_PLACES: Final = (Path("/etc/crontab"), Path("/etc/cron.d"))
@@ -191,12 +193,8 @@ def _differing(job: JobHandle, wanted: Mapping[str, Any]) -> Iterator[tuple[str,
     if metadata != job.metadata:
         yield "metadata", metadata
     for name in wanted.keys() - {"func", "trigger", "metadata"}:
-        if _plain(getattr(job, name)) != _plain(wanted[name]):
+        if plain(getattr(job, name)) != plain(wanted[name]):
             yield name, wanted[name]
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
 
 
 def _modify(scheduler: GeventScheduler, change: Change) -> None:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
+from gsched.runner.commands import RUN_COMMAND
 from gsched.runner.crontab_lines import Entry
+from gsched.runner.reboot import REBOOT_TAG
 
 TAG: Final = "crontab"
-REBOOT_TAG: Final = "@reboot"
-# A job that waits for a start has to be due some time, or it would have ended.
-END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
-
-_RUN_COMMAND: Final = "gsched.runner.commands:run_command"
 _LONGEST_ID: Final = 60
 _DIRECTORY = re.compile(r"(?<![^\s;&|(])[^\s;&|('\"]*/(?=[^\s/])")  # of the first word of each command in a line
 _REDIRECTION = re.compile(r"(?:\d|&)?>[>&]?\s*\S+")
@@ -40,7 +36,7 @@ def _definition(entry: Entry, user: str | None) -> dict[str, Any]:
     who = entry.user or user
     options: dict[str, Any] = {"cwd": "~", "shell": entry.shell, "env": dict(entry.env), "stdin": entry.stdin}
     return {
-        "func": _RUN_COMMAND,
+        "func": RUN_COMMAND,
         "trigger": entry.trigger,
         "args": (entry.command,),
         "kwargs": {name: value for name, value in options.items() if value} | ({"user": who} if who else {}),

@@ -7,12 +7,12 @@ from datetime import UTC, timedelta, tzinfo
 from typing import Final
 
 from gsched.instants import from_ms, timezone_name
-from gsched.runner.crontab_words import NAMES, is_both_required
+from gsched.runner.crontab_words import is_both_required
 from gsched.triggers import BaseTrigger, CronTrigger
+from gsched.triggers.cron.crontab import FIELDS, SPANS
 from gsched.triggers.reboot import RebootTrigger
 from gsched.triggers.zones import DAY, Stretch, stretch_at
 
-_SPANS: Final = {"minute": (0, 59), "hour": (0, 23), "day of month": (1, 31), "month": (1, 12), "day of week": (0, 7)}
 _LOOK_AHEAD: Final = 400 * DAY
 
 
@@ -26,7 +26,7 @@ def surprises(expression: str, trigger: BaseTrigger, now: int) -> Iterator[str]:
         yield "in a store that processes share: when the first runner starts after the machine has; else at each start"
         return
     text = " ".join(expression.lower().split())
-    fields = dict(zip(reversed(NAMES), reversed(text.split(" ")))) if not text.startswith("@") else {}
+    fields = dict(zip(reversed(FIELDS), reversed(text.split(" ")))) if not text.startswith("@") else {}
     yield from _about_fields(fields)
     if text != "@hourly" and fields.get("hour") not in ("*", "*/1", "0-23"):
         yield from _about_clock_changes(expression, trigger, now // 1000)
@@ -62,7 +62,7 @@ def _about_step(name: str, part: str) -> Iterator[str]:
     values, _, step = part.partition("/")
     if values != "*" or not step or name == "day of week":
         return
-    low, high = _SPANS[name]
+    low, high = SPANS[name]
     count, every = high - low + 1, int(step)
     if every >= count:
         yield f"{name} {part} is {name} {low} only"

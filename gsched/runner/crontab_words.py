@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Final
 
-NAMES: Final = ("minute", "hour", "day of month", "month", "day of week")
 NICKNAMES: Final = {
     "@reboot": "once after each start of the machine",
     "@hourly": "at the start of every hour",

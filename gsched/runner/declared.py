@@ -13,13 +13,14 @@ from gsched.errors import ConfigurationError, GschedError, JobIdConflictError, J
 from gsched.funcref import resolve
 from gsched.instants import as_timezone, timezone_name
 from gsched.job import OPTIONS, Job
-from gsched.runner.crontab_jobs import END_OF_TIME, REBOOT_TAG
+from gsched.runner.commands import RUN_COMMAND
+from gsched.runner.comparing import plain
+from gsched.runner.reboot import BOOTS, END_OF_TIME, REBOOT_TAG
 from gsched.scheduler import GeventScheduler
 from gsched.triggers import DateTrigger
 from gsched.triggers.reboot import RebootTrigger
 
 OWNER: Final = "declared_by"  # in the metadata of declared jobs: the name of the scheduler whose file has them
-_RUN_COMMAND: Final = "gsched.runner.commands:run_command"
 _COMMAND_OPTIONS: Final = ("shell", "env", "cwd", "stdin", "user", "max_lines")
 _KEYS: Final = ("id", "func", "command", "trigger", "args", "kwargs", "name", *OPTIONS, *_COMMAND_OPTIONS)
 # What makes a job another one than the one in the store, beside its trigger.
@@ -27,7 +28,6 @@ _DEFINING: Final = (
     *("func_ref", "args", "kwargs", "name", "executor", "misfire_grace_ms", "coalesce", "max_instances"),
     *("timeout_seconds", "recover", "tags"),
 )
-_BOOTS: Final = "boots"  # in the metadata of @reboot jobs: see gsched.runner.boot
 
 
 class Declaration(NamedTuple):
@@ -166,7 +166,7 @@ def _call(entry: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(f"command: expected a text, got {entry['command']!r}")
     options = {key: entry[key] for key in _COMMAND_OPTIONS if key in entry}
     name = entry.get("name", entry["command"])
-    return {"func": _RUN_COMMAND, "args": [entry["command"]], "kwargs": options, "name": name}
+    return {"func": RUN_COMMAND, "args": [entry["command"]], "kwargs": options, "name": name}
 
 
 def _owned(entry: Mapping[str, Any], owner: str) -> dict[str, Any]:
@@ -242,19 +242,13 @@ def _is_over(job: Job, now: int) -> bool:
 def _differs(old: Job, new: Job) -> bool:
     if not new.trigger.same_schedule(old.trigger):
         return True
-    if _plain({**old.metadata, _BOOTS: None}) != _plain({**new.metadata, _BOOTS: None}):
+    if plain({**old.metadata, BOOTS: None}) != plain({**new.metadata, BOOTS: None}):
         return True
-    return any(_plain(getattr(old, name)) != _plain(getattr(new, name)) for name in _DEFINING)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+    return any(plain(getattr(old, name)) != plain(getattr(new, name)) for name in _DEFINING)
 
 
 def _keeping_boots(declaration: Declaration, known: Job) -> Declaration:
-    if _BOOTS not in known.metadata:
+    if BOOTS not in known.metadata:
         return declaration
-    metadata = {**declaration.definition["metadata"], _BOOTS: known.metadata[_BOOTS]}
+    metadata = {**declaration.definition["metadata"], BOOTS: known.metadata[BOOTS]}
     return declaration._replace(definition={**declaration.definition, "metadata": metadata})

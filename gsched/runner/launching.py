@@ -1,4 +1,4 @@
-"""How `gsched run` begins: streams, patching, logging, and whether this is one process or a supervisor of several."""
+"""How `gsched run` begins: patching, logging, and whether this is one process or a supervisor of several."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gsched.config import Configuration
-from gsched.runner.logs import configure_logging, secure_streams
+from gsched.runner.logs import configure_logging
 from gsched.runner.patching import patch
 from gsched.runner.pid_file import pid_file
 from gsched.runner.signals import SUPERVISED, Requests
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 def launch(configuration: Configuration) -> int:
     """Run jobs until a signal ends it; the exit code.
 
-    Raises GschedError or CommandFailed if it cannot begin.
+    Raises GschedError or CommandRefused if it cannot begin.
     """
-    secure_streams()
     if configuration.processes == 1:
         patch()
     configure_logging(configuration)

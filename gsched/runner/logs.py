@@ -14,6 +14,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from gsched.clock import SystemClock
 from gsched.config import Configuration
 from gsched.instants import from_ms
+from gsched.wording import escaped
 
 _NOISY: Final = ("pymongo", "urllib3")  # at level debug they write a line for each thing that they send
 _FIRST: Final = ("timestamp", "level", "logger", "event")
@@ -51,15 +52,6 @@ def write_line(text: str) -> None:
             unwritten = unwritten[os.write(2, unwritten) :]
     except OSError:
         pass
-
-
-def secure_streams() -> None:
-    """Let nothing else get the descriptors of the standard streams, where these are closed: logs would go there."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest that is free is this one
 
 
 def _chain(with_pid: bool) -> list[Processor]:
@@ -114,15 +106,10 @@ def _for_people(logger: WrappedLogger, name: str, event: EventDict) -> EventDict
 
 
 def _printable(_: WrappedLogger, __: str, event: EventDict, whole: tuple[str, ...] = ()) -> EventDict:
-    """Ids and messages may hold anything: what would move a cursor, or begin another line, is shown escaped."""
     return {
-        "_".join(key.split()) or "_": value if key in whole or not isinstance(value, str) else _escaped(value)
+        "_".join(key.split()) or "_": value if key in whole or not isinstance(value, str) else escaped(value)
         for key, value in event.items()
     }
-
-
-def _escaped(text: str) -> str:
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class _Line:

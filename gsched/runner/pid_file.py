@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gsched.errors import ConfigurationError
-from gsched.exits import CommandFailed, Exit
+from gsched.runner.exits import CommandRefused, Exit
 from gsched.runner.logs import runner_log
 
 
@@ -20,7 +20,7 @@ def pid_file(name: str | None) -> Iterator[None]:
     Forked children hold it, too: until the last of them has ended, nobody else gets it.
 
     :param name: None: no file
-    :raises CommandFailed: if a live process has it (exit code 6)
+    :raises CommandRefused: if a live process has it (exit code 6)
     :raises ConfigurationError: if it cannot be written
     """
     if name is None:
@@ -51,7 +51,7 @@ def _locked(path: Path) -> int:
         except BlockingIOError:
             message = f"pid file {path}: process {_content(descriptor) or '?'} runs already"
             os.close(descriptor)
-            raise CommandFailed(message, Exit.CONFLICT) from None
+            raise CommandRefused(message, Exit.CONFLICT) from None
         if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor
         os.close(descriptor)  # its owner has just removed it

@@ -13,15 +13,15 @@ from gsched.clock import SystemClock
 from gsched.config import Configuration, read_again
 from gsched.errors import ConfigurationError, GschedError, SchedulerNotRunningError, StoreUnreachableError
 from gsched.events import EVENT_NODE_DRAIN_REQUESTED
-from gsched.exits import CommandFailed, Exit
-from gsched.runner.boot import run_reboot_jobs
 from gsched.runner.building import runner_scheduler
+from gsched.runner.exits import CommandRefused, Exit
 from gsched.runner.file_jobs import FileJobs
 from gsched.runner.garbage import LongCollections
 from gsched.runner.logs import configure_logging, runner_log
+from gsched.runner.reboot import run_reboot_jobs
 from gsched.runner.signals import Request, Requests
-from gsched.runner.stacks import stacks_text
 from gsched.scheduler import GeventScheduler
+from gsched.stacks import stacks_text
 from gsched.stores import MemoryJobStore
 
 STUCK_SECONDS: Final = 1.0  # the hub greenlet turns more often than that
@@ -50,7 +50,7 @@ class Reporter(Protocol):
 def run_jobs(configuration: Configuration, requests: Requests, reporter: Reporter) -> int:
     """Run jobs until somebody asks for the end; the exit code. gevent has patched the process, logging is configured.
 
-    Raises GschedError or CommandFailed if it cannot begin.
+    Raises GschedError or CommandRefused if it cannot begin.
     """
     scheduler, place = runner_scheduler(configuration)
     if configuration.processes > 1 and isinstance(scheduler.stores["default"], MemoryJobStore):
@@ -116,7 +116,7 @@ class Runner:
             server = serve_probe(address, self._scheduler, draining=lambda: self._draining)
         except ConfigurationError as error:
             if isinstance(error.__cause__, OSError):  # somebody else listens there
-                raise CommandFailed(str(error), Exit.FAILED) from error
+                raise CommandRefused(str(error), Exit.FAILED) from error
             raise
         runner_log().info("probe.opened", address=server.address)
         return server.stop

@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 from gsched.clock import SystemClock
 from gsched.config import Configuration, read_again
 from gsched.errors import ConfigurationError
-from gsched.exits import Exit
 from gsched.runner.children import Child, worst
+from gsched.runner.exits import Exit
 from gsched.runner.lifeline import CANCEL, DRAIN, RELOAD, STACKS
 from gsched.runner.logs import configure_logging, runner_log
 from gsched.runner.systemd import Notifier

@@ -32,10 +32,6 @@ class Notifier:
         """It drains."""
         self._send("STOPPING=1", f"STATUS={status}")
 
-    def status(self, status: str) -> None:
-        """One line for `systemctl status`."""
-        self._send(f"STATUS={status}")
-
     def alive(self) -> None:
         """Feed the watchdog."""
         if self.watchdog_seconds is not None:

@@ -11,8 +11,8 @@ from gevent.pywsgi import WSGIServer
 from gsched.errors import ConfigurationError
 from gsched.health import Check, Health, health_of
 from gsched.metrics import REMEDY, collector
-from gsched.runner.stacks import stacks_text
 from gsched.scheduler import GeventScheduler
+from gsched.stacks import stacks_text
 from gsched.web.address import parse_address, shown_address
 
 STOP_SECONDS: Final = 1.0  # for requests that are being answered

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from gsched.stores.mongodb.mongo_cluster import INDEXES
 from gsched.stores.mongodb.nodes import read_nodes
 from gsched.stores.mongodb.ownership import Pace
 from gsched.stores.mongodb.server_time import MOST_SKEW_SECONDS
+from gsched.wording import without_noise
 
 _OLDEST_SERVER: Final = (5, 0)
 _STANDALONE: Final = 40573
@@ -144,9 +144,8 @@ def _server(connection: Connection) -> Finding:
 
 
 def _unreachable(error: Exception) -> Finding:
-    said = re.split(r" \(configured timeouts|, Timeout: |, full error: ", str(error), maxsplit=1)[0]
     remedy = "check the address, the network, the user, and that the server runs"
-    return Finding("server", PROBLEM, f"it does not let us in, or answer: {said}", remedy)
+    return Finding("server", PROBLEM, f"it does not let us in, or answer: {without_noise(str(error))}", remedy)
 
 
 def _no_stream(error: driver.OperationFailure) -> Finding:

@@ -22,8 +22,8 @@ _NICKNAMES: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
-_LIMITS: Final = {
+FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
+SPANS: Final = {
     "second": (0, 59),
     "minute": (0, 59),
     "hour": (0, 23),
@@ -80,7 +80,7 @@ def compile_crontab(text: str, seconds: bool = False) -> Schedule:
 def _split(text: str, written: str, seconds: bool) -> dict[str, str]:
     if written.startswith("@"):
         return _split_nickname(text, written, seconds)
-    names = ("second", *_FIELDS) if seconds else _FIELDS
+    names = ("second", *FIELDS) if seconds else FIELDS
     values = written.split(" ") if written else []
     if len(values) != len(names):
         hint = "; pass seconds=True if the first is for seconds" if len(values) == 6 else ""
@@ -96,7 +96,7 @@ def _split_nickname(text: str, written: str, seconds: bool) -> dict[str, str]:
         raise InvalidTriggerError(f"crontab {text!r}: not one of {known}")
     if seconds:
         raise InvalidTriggerError(f"crontab {text!r}: a nickname has no field for seconds")
-    return {"second": "0", **dict(zip(_FIELDS, _NICKNAMES[written].split()))}
+    return {"second": "0", **dict(zip(FIELDS, _NICKNAMES[written].split()))}
 
 
 def _values(name: str, text: str) -> frozenset[int]:
@@ -111,7 +111,7 @@ def _expression(name: str, text: str) -> frozenset[int]:
     if match is None:
         raise ValueError(_why_not(text))
     first_text, last_text, step_text = match.groups()
-    low, high = _LIMITS[name]
+    low, high = SPANS[name]
     if first_text is None:
         return frozenset(range(low, high + 1)[:: _step(step_text)])
     first = _number(name, first_text)
@@ -124,7 +124,7 @@ def _expression(name: str, text: str) -> frozenset[int]:
 
 def _wrapped(name: str, first: int, last: int) -> list[int]:
     """The values from `first` to `last`, past the end of the hour, day, month, week or year if need be."""
-    low, high = _LIMITS[name]
+    low, high = SPANS[name]
     if first == 7 and name == "day of week":
         first, last = 0, last % 7
     if first <= last:
@@ -142,7 +142,7 @@ def _step(text: str | None) -> int:
 
 
 def _number(name: str, text: str) -> int:
-    low, high = _LIMITS[name]
+    low, high = SPANS[name]
     if not text.isdigit():
         names = _NAMES.get(name, {})
         if text not in names:

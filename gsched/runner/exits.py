@@ -22,7 +22,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-class CommandFailed(Exception):
+class CommandRefused(Exception):
     """A command cannot do what it was asked to; the message is for people.
 
     :param code: the exit code
@@ -53,6 +53,6 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
 
 def code_of(error: BaseException) -> Exit:
     """The exit code that an error of ours gives."""
-    if isinstance(error, CommandFailed):
+    if isinstance(error, CommandRefused):
         return error.code
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from gsched.errors import JobNotFoundError
 from gsched.job import Job
-from gsched.runner.crontab_jobs import REBOOT_TAG
 from gsched.scheduler import GeventScheduler
 
+REBOOT_TAG: Final = "@reboot"
+BOOTS: Final = "boots"  # in the jobs' metadata: the starts of machines that they have run after
+# A job that waits for a start has to be due some time, or it would have ended.
+END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_KEY: Final = "boots"  # in the jobs' metadata: the starts of machines that they have run after
 _MOST: Final = 100
 
 
@@ -59,7 +62,7 @@ def _is_first(scheduler: GeventScheduler, job_id: str, boot: str) -> bool:
     def serve(job: Job) -> Job:
         if not _may_run(job, boot):
             raise _NotFirst
-        return job.evolve(metadata={**job.metadata, _KEY: [*_served(job)[1 - _MOST :], boot]})
+        return job.evolve(metadata={**job.metadata, BOOTS: [*_served(job)[1 - _MOST :], boot]})
 
     try:
         scheduler.change_job(job_id, serve, "default")
@@ -69,5 +72,5 @@ def _is_first(scheduler: GeventScheduler, job_id: str, boot: str) -> bool:
 
 
 def _served(job: Job) -> Sequence[str]:
-    boots: Sequence[str] = job.metadata.get(_KEY, ())
+    boots: Sequence[str] = job.metadata.get(BOOTS, ())
     return boots

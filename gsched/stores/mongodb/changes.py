@@ -15,6 +15,7 @@ from gsched.clock import Clock
 from gsched.events import EVENT_FEED_LOST, EVENT_FEED_OPENED, EVENT_FEED_UNSUPPORTED, SchedulerEvent
 from gsched.instants import to_ms
 from gsched.stores.mongodb.connection import Connection
+from gsched.wording import without_noise
 
 _AWAIT_MS: Final = 500  # how long one look waits for news: also how long stopping may take
 _RETRY_SECONDS: Final = (0.1, 5.0)  # the first and the longest wait before the stream is opened again
@@ -120,7 +121,7 @@ class ChangeFeed:
         if self._stopping:
             return
         if not self._failures:
-            self._emit(SchedulerEvent(EVENT_FEED_LOST, reason=reason))
+            self._emit(SchedulerEvent(EVENT_FEED_LOST, reason=without_noise(reason)))
         self._failures += 1
         shortest, longest = _RETRY_SECONDS
         self._pause(min(shortest * 2**self._failures, longest) * (0.5 + random() / 2))

@@ -47,6 +47,7 @@ from gsched.stores.mongodb.slots import Slots
 from gsched.stores.mongodb.tenure import Tenure, slot_of
 from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.stores.report import StoreReport
+from gsched.wording import without_noise
 
 T = TypeVar("T")
 
@@ -424,7 +425,7 @@ class Ownership:
             self._connected = False
             self._hub.emit(
                 SchedulerEvent(
-                    EVENT_STORE_DISCONNECTED, error_type=type(error).__name__, error_message=str(error)
+                    EVENT_STORE_DISCONNECTED, error_type=type(error).__name__, error_message=without_noise(str(cause))
                 )
             )
 

@@ -102,7 +102,7 @@ def test_the_file_is_read_again_below_the_same_flags(read, tmp_path, monkeypatch
         ("[log]\nformat = 'xml'", "log.format: expected one of auto, console, json, logfmt"),
         ("executors = 3", "executors: expected a table"),
         ("[job]\nid = 'x'", "job: expected \\[\\[job\\]\\] entries"),
-        ("[store]\nurl = 'mongodb://a'\nmemory = true", "store, memory exclude each other"),
+        ("[store]\nurl = 'mongodb://a'\nmemory = true", r"gsched\.toml: store\.url and store\.memory exclude"),
     ],
 )
 def test_what_cannot_be_right_is_named(read, text, message):

@@ -24,7 +24,8 @@ from harness import Results, percentile, promise, run
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from cluster.checker import Verdict
-from cluster.rig import Cluster, ReplicaSet, scratch, wait_until
+from cluster.rig import Cluster, ReplicaSet, scratch
+from waiting import wait_until
 
 TTL = 3.0
 SEED = 20

@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from waiting import LONGEST_SECONDS
+
 EXECUTABLE = str(Path(sys.executable).with_name("gsched"))
-LONGEST_SECONDS = 40.0  # a bound for what hangs
 
 
 class Done(NamedTuple):

@@ -10,10 +10,9 @@ import gevent
 import pytest
 import structlog
 from bench import Bench
+from waiting import LONGEST_SECONDS
 
 from gsched.stores import BaseJobStore, MemoryJobStore
-
-LONGEST_SECONDS = 30.0  # a bound for tests that hang, never a delay
 
 
 @pytest.fixture(autouse=True)

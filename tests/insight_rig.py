@@ -17,21 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import LONGEST_SECONDS, wait_until
 
 from gsched import GeventScheduler, MongoDBJobStore
 from gsched.funcref import UnresolvedFunctions
 
 HERE = Path(__file__).parent
-LONGEST_SECONDS = 20.0
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = LONGEST_SECONDS) -> Any:
-    """Wait for `condition` to give something true, and give it."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.03)
-    return value
 
 
 class Lines:

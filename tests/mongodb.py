@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from gsched import GeventScheduler, MongoDBJobStore
 from gsched.embedded import EmbeddedMongo, EmbeddedMongoError, find_mongod, open_embedded
 
 
@@ -46,14 +47,19 @@ def client() -> Any:
 
 
 @pytest.fixture
-def uri() -> str:
-    """The address of the session's MongoDB. Without one, tests are skipped at home, and fail on CI."""
+def needs_mongod() -> None:
+    """Without one, tests are skipped at home, and fail on CI."""
     try:
         find_mongod()
     except EmbeddedMongoError as error:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(f"no mongod: {error}")
+
+
+@pytest.fixture
+def uri(needs_mongod: None) -> str:
+    """The address of the session's MongoDB."""
     return mongod().uri
 
 
@@ -63,3 +69,17 @@ def database(uri: str) -> Iterator[Any]:
     made = client()[f"test_{uuid.uuid4().hex[:12]}"]
     yield made
     made.client.drop_database(made.name)
+
+
+@pytest.fixture
+def address(uri: str, database: Any) -> str:
+    """The address of that database, as commands take it."""
+    return uri.replace("/?", f"/{database.name}?")
+
+
+@pytest.fixture
+def jobs(uri: str, database: Any) -> Iterator[GeventScheduler]:
+    """A scheduler that has its jobs in that database, not started."""
+    scheduler = GeventScheduler(jobstores={"default": MongoDBJobStore(uri, database=database.name)}, timezone="UTC")
+    yield scheduler
+    scheduler.close()

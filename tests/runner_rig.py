@@ -9,13 +9,14 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from waiting import LONGEST_SECONDS, wait_until
+
 GSCHED = [sys.executable, "-m", "gsched"]
-PATIENCE = 25.0  # a bound for what hangs, never a delay
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -53,7 +54,7 @@ class Runner:
 
     def wait_for(self, event: str, count: int = 1) -> list[dict[str, Any]]:
         """Wait until it has logged this event so often; all of these lines."""
-        wait_until(lambda: len(self.lines(event)) >= count or self.process.poll() is not None, self)
+        wait_until(lambda: len(self.lines(event)) >= count or self.process.poll() is not None, self.text)
         found = self.lines(event)
         assert len(found) >= count, f"{event} is missing (exit code {self.process.poll()}):\n{self.text()}"
         return found
@@ -65,7 +66,7 @@ class Runner:
         """Send it this signal and wait for its end: the exit code."""
         if number is not None:
             self.send(number)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(LONGEST_SECONDS)
 
     def kill(self) -> None:
         """Kill it and all that it has forked, if they are still there."""
@@ -73,7 +74,7 @@ class Runner:
             os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        self.process.wait(PATIENCE)
+        self.process.wait(LONGEST_SECONDS)
 
 
 @contextmanager
@@ -100,11 +101,3 @@ def write(path: Path, text: str) -> Path:
     """Write a file whose text is indented as in the test."""
     path.write_text(textwrap.dedent(text))
     return path
-
-
-def wait_until(condition: Callable[[], bool], runner: Runner | None = None) -> None:
-    """Poll until it is so, at most PATIENCE seconds."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, runner.text() if runner else "it did not happen in time"
-        time.sleep(0.02)

@@ -15,27 +15,11 @@ from gsched import errors
 from gsched.cli.app import COMMANDS
 from gsched.cli.lazy import LazyGroup
 from gsched.runner.exits import CommandRefused, Exit, code_of
-from gsched.scheduler import GeventScheduler
-from gsched.stores import MongoDBJobStore
 
 pytest_plugins = ["mongodb"]
 
 HELP_CPU_SECONDS = 0.3
 NOBODY = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
-
-
-@pytest.fixture
-def store(uri, database):
-    """The address of an empty database."""
-    return uri.replace("/?", f"/{database.name}?")
-
-
-@pytest.fixture
-def jobs(uri, database):
-    """A scheduler that adds jobs there."""
-    scheduler = GeventScheduler(jobstores={"default": MongoDBJobStore(uri, database=database.name)}, timezone="UTC")
-    yield scheduler
-    scheduler.close()
 
 
 # -- help -----------------------------------------------------------------------------------------------------------
@@ -147,11 +131,11 @@ def test_an_unexpected_error_is_a_line_and_its_traceback_is_for_those_who_ask(tm
 # -- pipes and interrupts -------------------------------------------------------------------------------------------
 
 
-def test_a_reader_that_reads_no_further_ends_it_quietly(store, jobs, database):
+def test_a_reader_that_reads_no_further_ends_it_quietly(address, jobs, database):
     jobs.add_job("time:sleep", "interval", hours=1, args=[0], id="seed")
     seed = database.jobs.find_one({"_id": "seed"})
     database.jobs.insert_many([{**seed, "_id": f"job-{number}"} for number in range(3000)])
-    listing = begin("job", "list", "--store", store)
+    listing = begin("job", "list", "--store", address)
     assert listing.stdout is not None and listing.stderr is not None
     assert listing.stdout.readline().count("\t") == 5
     listing.stdout.close()
@@ -159,20 +143,20 @@ def test_a_reader_that_reads_no_further_ends_it_quietly(store, jobs, database):
 
 
 @pytest.mark.parametrize("redirection", [">&-", ">&- 2>&-", "<&-"])
-def test_closed_streams_are_no_error(store, redirection):
-    assert in_shell(f"gsched job list --store '{store}' {redirection}") == ("", "", Exit.OK)
+def test_closed_streams_are_no_error(address, redirection):
+    assert in_shell(f"gsched job list --store '{address}' {redirection}") == ("", "", Exit.OK)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
-def test_a_full_disk_is_said(store, jobs):
+def test_a_full_disk_is_said(address, jobs):
     jobs.add_job("time:sleep", "interval", hours=1, args=[0], id="a")
-    done = in_shell(f"gsched job list --store '{store}' > /dev/full")
+    done = in_shell(f"gsched job list --store '{address}' > /dev/full")
     assert (done.err, done.code) == ("gsched: No space left on device\n", Exit.FAILED)
 
 
-def test_ctrl_c_ends_a_command_without_a_traceback(store, jobs):
+def test_ctrl_c_ends_a_command_without_a_traceback(address, jobs):
     jobs.add_job("time:sleep", "interval", hours=1, args=[0], id="a")
-    waiting = begin("job", "run", "a", "--wait", "--store", store)
+    waiting = begin("job", "run", "a", "--wait", "--store", address)
     assert waiting.stderr is not None
     assert "waiting for a!" in waiting.stderr.readline()
     waiting.send_signal(signal.SIGINT)
@@ -190,8 +174,8 @@ def odd_jobs(jobs):
     jobs.pause_job("日本語")
 
 
-def test_a_table_fits_the_terminal(store, odd_jobs):
-    done = on_terminal("job", "list", "--store", store, columns=100, NO_COLOR="1")
+def test_a_table_fits_the_terminal(address, odd_jobs):
+    done = on_terminal("job", "list", "--store", address, columns=100, NO_COLOR="1")
     assert done.code == Exit.OK and "\x1b" not in done.out
     header, *rows = done.out.splitlines()
     assert header.split("  ")[0] == "ID" and len(rows) == 2
@@ -199,17 +183,17 @@ def test_a_table_fits_the_terminal(store, odd_jobs):
     assert "\\x1b[31mred\\nline" in done.out
 
 
-def test_colours_are_for_terminals(store, odd_jobs):
-    shown = on_terminal("job", "list", "--store", store)
+def test_colours_are_for_terminals(address, odd_jobs):
+    shown = on_terminal("job", "list", "--store", address)
     assert "\x1b[33mpaused" in shown.out and "\x1b[1mID" in shown.out
-    assert "\x1b" not in gsched("job", "list", "-o", "table", "--store", store).out
+    assert "\x1b" not in gsched("job", "list", "-o", "table", "--store", address).out
 
 
-def test_pipes_get_plain_rows_and_json_is_json(store, odd_jobs):
-    first, second = gsched("job", "list", "--store", store).out.splitlines()
+def test_pipes_get_plain_rows_and_json_is_json(address, odd_jobs):
+    first, second = gsched("job", "list", "--store", address).out.splitlines()
     assert first.split("\t")[0] == "x" * 70 and second.split("\t")[:3] == ["日本語", "sleep", "paused"]
-    listed = json.loads(gsched("job", "list", "--store", store, GSCHED_OUTPUT="json").out)
+    listed = json.loads(gsched("job", "list", "--store", address, GSCHED_OUTPUT="json").out)
     assert [sorted(each) for each in listed] == [["id", "name", "next_run_time", "state", "tags", "trigger"]] * 2
-    lines = gsched("job", "list", "--store", store, "-o", "jsonl").out.splitlines()
+    lines = gsched("job", "list", "--store", address, "-o", "jsonl").out.splitlines()
     assert [json.loads(line) for line in lines] == listed
-    assert gsched("job", "list", "--store", store, "--tag", "none", "-o", "json").out == "[]\n"
+    assert gsched("job", "list", "--store", address, "--tag", "none", "-o", "json").out == "[]\n"

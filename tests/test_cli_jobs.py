@@ -10,8 +10,6 @@ from command_line import gsched, on_terminal
 
 from gsched.cli.app import run_command_line
 from gsched.runner.exits import Exit
-from gsched.scheduler import GeventScheduler
-from gsched.stores import MongoDBJobStore
 
 pytest_plugins = ["mongodb"]
 
@@ -19,23 +17,9 @@ ODD = ["-dash", "two\nlines", "日本語", " ", "a!b@c#d", "$where", "tab\there"
 
 
 @pytest.fixture
-def store(uri, database):
-    """The address of an empty database."""
-    return uri.replace("/?", f"/{database.name}?")
-
-
-@pytest.fixture
-def jobs(uri, database):
-    """A scheduler that has the jobs."""
-    scheduler = GeventScheduler(jobstores={"default": MongoDBJobStore(uri, database=database.name)}, timezone="UTC")
-    yield scheduler
-    scheduler.close()
-
-
-@pytest.fixture
-def run(store, capsys, monkeypatch):
+def run(address, capsys, monkeypatch):
     """Runs a command in this process, which is ten times as fast: its output, error output and exit code."""
-    monkeypatch.setenv("GSCHED_STORE", store)
+    monkeypatch.setenv("GSCHED_STORE", address)
 
     def command(*arguments):
         capsys.readouterr()
@@ -214,9 +198,9 @@ def test_jobs_and_a_tag_exclude_each_other(run):
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("n\n", Exit.INTERRUPTED, 1), ("y\n", Exit.OK, 0)])
-def test_removal_asks_on_a_terminal(jobs, store, answer, code, left):
+def test_removal_asks_on_a_terminal(jobs, address, answer, code, left):
     add(jobs, "a")
-    done = on_terminal("job", "remove", "a", "--store", store, keys=answer)
+    done = on_terminal("job", "remove", "a", "--store", address, keys=answer)
     assert "Remove the job 'a'? [y/N]" in done.out and done.code == code
     assert len(jobs.get_jobs()) == left
 

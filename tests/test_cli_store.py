@@ -9,24 +9,8 @@ import pytest
 from command_line import gsched, in_shell
 
 from gsched.runner.exits import Exit
-from gsched.scheduler import GeventScheduler
-from gsched.stores import MongoDBJobStore
 
 pytest_plugins = ["mongodb"]
-
-
-@pytest.fixture
-def store(uri, database):
-    """The address of an empty database."""
-    return uri.replace("/?", f"/{database.name}?")
-
-
-@pytest.fixture
-def jobs(uri, database):
-    """A scheduler that adds jobs there."""
-    scheduler = GeventScheduler(jobstores={"default": MongoDBJobStore(uri, database=database.name)}, timezone="UTC")
-    yield scheduler
-    scheduler.close()
 
 
 def add(jobs, *ids, **options):
@@ -37,14 +21,14 @@ def add(jobs, *ids, **options):
 # -- store ----------------------------------------------------------------------------------------------------------
 
 
-def test_init_makes_collections_and_indexes(store, database):
+def test_init_makes_collections_and_indexes(address, database):
     for _ in range(2):
-        assert gsched("store", "init", "--store", store).code == Exit.OK
+        assert gsched("store", "init", "--store", address).code == Exit.OK
     assert {"jobs", "jobs.nodes", "jobs.slots", "jobs.runs"} <= set(database.list_collection_names())
     assert "listing" in database.jobs.index_information() and "scheduled_at" in database.jobs.runs.index_information()
 
 
-def test_stats_count_what_there_is(store, jobs, database):
+def test_stats_count_what_there_is(address, jobs, database):
     add(jobs, "a", "b", "c")
     jobs.pause_job("b")
     database.jobs.update_one({"_id": "c"}, {"$set": {"parked": "gone"}})
@@ -52,13 +36,13 @@ def test_stats_count_what_there_is(store, jobs, database):
     database.jobs.runs.insert_many(
         [{"_id": f"a@{n}#1", "state": "ended", "outcome": "failed", "scheduled_at": old} for n in range(3)]
     )
-    stats = json.loads(gsched("store", "stats", "--store", store, "-o", "json").out)
+    stats = json.loads(gsched("store", "stats", "--store", address, "-o", "json").out)
     assert [stats[name] for name in ("jobs", "scheduled", "paused", "parked")] == [3, 1, 1, 1]
     assert (stats["records_by_outcome"], stats["oldest_record"]) == ({"failed": 3}, "2026-01-02T00:00:00+00:00")
     assert stats["bytes"] > 0 and stats["nodes"] == {}
 
 
-def test_purge_removes_what_is_older_and_nothing_in_progress(store, database):
+def test_purge_removes_what_is_older_and_nothing_in_progress(address, database):
     long_ago, lately = (datetime.now(UTC) - timedelta(days=days) for days in (20, 1))
     ended = {"state": "ended", "outcome": "failed", "job_id": "a"}
     database.jobs.runs.insert_many(
@@ -69,38 +53,38 @@ def test_purge_removes_what_is_older_and_nothing_in_progress(store, database):
             {"_id": "running#1", "state": "running", "job_id": "a", "scheduled_at": long_ago},
         ]
     )
-    purge = ("store", "purge", "--older-than", "14d", "--store", store)
+    purge = ("store", "purge", "--older-than", "14d", "--store", address)
     asked, tried, done = gsched(*purge), gsched(*purge, "--dry-run"), gsched(*purge, "--yes")
     assert asked.code == Exit.USAGE and "Remove 1 records" in asked.err and "--yes" in asked.err
     assert (tried.err, tried.code) == ("gsched: 1 records are older\n", Exit.OK)
     assert (done.err, done.code) == ("gsched: removed 1 records\n", Exit.OK)
     assert {each["_id"] for each in database.jobs.runs.find()} == {"new#1", "span#0", "running#1"}
-    assert gsched("store", "purge", "--older-than", "soon", "--store", store).code == Exit.USAGE
+    assert gsched("store", "purge", "--older-than", "soon", "--store", address).code == Exit.USAGE
 
 
-def test_what_is_exported_is_imported(store, jobs, database, tmp_path):
+def test_what_is_exported_is_imported(address, jobs, database, tmp_path):
     add(jobs, "a", "日\n本", tags=["t"])
     jobs.pause_job("a")
     before = {job.id: (job.state, job.next_run_time, job.tags, job.func_ref) for job in jobs.get_jobs()}
-    exported = gsched("store", "export", str(tmp_path / "jobs.json"), "--store", store)
+    exported = gsched("store", "export", str(tmp_path / "jobs.json"), "--store", address)
     assert (exported.out, exported.err, exported.code) == ("", "gsched: exported 2 jobs\n", Exit.OK)
 
-    taken = gsched("store", "import", str(tmp_path / "jobs.json"), "--store", store)
+    taken = gsched("store", "import", str(tmp_path / "jobs.json"), "--store", address)
     assert taken.code == Exit.CONFLICT and "--replace" in taken.err
     jobs.resume_job("a")
-    assert gsched("store", "import", str(tmp_path / "jobs.json"), "--replace", "--store", store).code == Exit.OK
+    assert gsched("store", "import", str(tmp_path / "jobs.json"), "--replace", "--store", address).code == Exit.OK
     jobs.remove_all_jobs()
-    piped = in_shell(f"gsched store import - --store '{store}' < {tmp_path / 'jobs.json'}")
+    piped = in_shell(f"gsched store import - --store '{address}' < {tmp_path / 'jobs.json'}")
     assert (piped.err, piped.code) == ("gsched: imported 2 jobs\n", Exit.OK)
     assert {job.id: (job.state, job.next_run_time, job.tags, job.func_ref) for job in jobs.get_jobs()} == before
 
 
-def test_a_wrong_import_changes_nothing(store, jobs, database):
+def test_a_wrong_import_changes_nothing(address, jobs, database):
     job = {"func": "time:sleep", "args": [0], "trigger": {"type": "interval", "hours": 1}}
     wrong = {"version": 1, "jobs": [{"id": "right", **job}, {"id": "wrong", **job, "max_instances": 0}]}
     twice = {"version": 1, "jobs": [{"id": "same", **job}, {"id": "same", **job}]}
     for text, code in ((json.dumps(wrong), Exit.FAILED), (json.dumps(twice), Exit.CONFLICT), ("{", Exit.FAILED)):
-        done = gsched("store", "import", "-", "--store", store, stdin=text)
+        done = gsched("store", "import", "-", "--store", address, stdin=text)
         assert done.code == code and done.err.startswith("gsched: "), done
     assert database.jobs.count_documents({}) == 0
 
@@ -123,11 +107,11 @@ trigger = { type = "interval", minutes = 1 }
 """
 
 
-def test_check_shows_all_jobs_and_stores_none(store, jobs, database, tmp_path):
+def test_check_shows_all_jobs_and_stores_none(address, jobs, database, tmp_path):
     add(jobs, "stored")
     (tmp_path / "shop.py").write_text(APPLICATION)
     (tmp_path / "gsched.toml").write_text(DECLARED)
-    done = gsched("check", "-c", "gsched.toml", "--store", store, "-o", "json", directory=tmp_path)
+    done = gsched("check", "-c", "gsched.toml", "--store", address, "-o", "json", directory=tmp_path)
     assert done.code == Exit.OK and "store default: answers" in done.err
     found = {each["id"]: (each["source"], len(each["next_run_times"])) for each in json.loads(done.out)}
     assert found == {"waiting": ("application", 3), "declared": ("declared", 3), "stored": ("stored", 3)}
@@ -177,14 +161,14 @@ def test_there_is_a_completion_script(shell):
     assert "_GSCHED_COMPLETE" in done.out and done.code == Exit.OK
 
 
-def test_job_ids_are_completed_if_a_database_answers(store, jobs):
+def test_job_ids_are_completed_if_a_database_answers(address, jobs):
     add(jobs, "refresh-prices", "refresh-stock", "nightly", "odd\nid")
 
     def completed(line, **variables):
         words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" ")), "_GSCHED_COMPLETE": "bash_complete"}
         return [each.split(",")[1] for each in gsched(**words, **variables).out.split()]
 
-    assert completed("gsched job show re", GSCHED_STORE=store) == ["refresh-prices", "refresh-stock"]
-    assert completed("gsched job show o", GSCHED_STORE=store) == []
+    assert completed("gsched job show re", GSCHED_STORE=address) == ["refresh-prices", "refresh-stock"]
+    assert completed("gsched job show o", GSCHED_STORE=address) == []
     assert completed("gsched job show re", GSCHED_STORE="mongodb://127.0.0.1:1/") == []
     assert "pause" in completed("gsched job p")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import http.client
 import json
-import os
 import sys
 import threading
 import time
@@ -19,24 +18,15 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
-from cluster.rig import Cluster, Mongod, Process, ReplicaSet, free_port, scratch, wait_until
+from cluster.rig import Cluster, Mongod, Process, ReplicaSet, free_port, scratch
 from pymongo import MongoClient
+from waiting import wait_until
 
-from gsched.embedded import EmbeddedMongoError, find_mongod
+pytest_plugins = ["mongodb"]
+pytestmark = pytest.mark.usefixtures("needs_mongod")
 
 TTL = 2.0
 SLACK = 3.0  # what busy machines get on top of every promised time
-
-
-@pytest.fixture(autouse=True)
-def _needs_mongod() -> None:
-    """Without one, tests are skipped at home, and fail on CI."""
-    try:
-        find_mongod()
-    except EmbeddedMongoError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no mongod: {error}")
 
 
 @cache

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given, strategies as st
 from programs import run_program
 from structlog.testing import capture_logs
+from waiting import LONGEST_SECONDS, wait_until
 
 from gsched import CommandFailedError, ConfigurationError, GeventScheduler, NotInRunError
 from gsched.runner.command_output import lines_of
 from gsched.runner.commands import run_command
 
-LONGEST_SECONDS = 20.0
 ENDINGS = {"run.succeeded", "run.failed", "run.timed_out", "run.cancelled"}
 STUBBORN = "trap '' TERM; while :; do sleep 0.05; done"
 
@@ -66,12 +66,6 @@ def site() -> Iterator[Site]:
         site.scheduler.start()
         yield site
         site.scheduler.shutdown(wait=False)
-
-
-def wait_until(happened: Callable[[], Any]) -> None:
-    with gevent.Timeout(LONGEST_SECONDS):
-        while not happened():
-            gevent.sleep(0.005)
 
 
 def is_alive(pid: int) -> bool:

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
+from waiting import LONGEST_SECONDS, wait_until
 
 from gsched import ConfigurationError, GeventScheduler, JobIdConflictError, MemoryJobStore, MongoDBJobStore
 from gsched.runner.crontab import Change, apply_import, load_crontab, plan_import, source_of, write_crontab
@@ -21,8 +21,6 @@ from gsched.runner.reboot import END_OF_TIME, run_reboot_jobs
 
 pytest_plugins = ["mongodb"]
 
-GSCHED = [sys.executable, "-m", "gsched"]
-LONGEST_SECONDS = 20.0
 
 
 @pytest.fixture(params=["memory", "mongodb"])
@@ -208,42 +206,36 @@ def test_of_two_runners_one_has_it_run(uri, database):
 # -- the commands -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def store(uri: str, database: Any) -> str:
-    """The address of an empty database."""
-    return uri.replace("/?", f"/{database.name}?")
-
-
 def gsched(*arguments: str, stdin: str = "", expect: int = 0) -> tuple[str, str]:
-    """Run the executable: its output and its error output."""
-    done = subprocess.run([*GSCHED, *arguments], input=stdin, capture_output=True, text=True, timeout=LONGEST_SECONDS)
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
+    """Run a command: its output and its error output."""
+    done = command_line.gsched(*arguments, stdin=stdin)
+    assert done.code == expect, done.err
+    assert "Traceback" not in done.err
+    return done.out, done.err
 
 
-def test_the_command_shows_what_it_does(store, tmp_path):
+def test_the_command_shows_what_it_does(address, tmp_path):
     tab = tmp_path / "tab"
     tab.write_text("MAILTO=me\n*/5 * * * * /bin/true\n")
-    out, error = gsched("crontab", "import", str(tab), "--store", store, "--dry-run")
+    out, error = gsched("crontab", "import", str(tab), "--store", address, "--dry-run")
     assert out == "added\ttab/true\tcron[crontab='*/5 * * * *']\t/bin/true\n"
     assert "line 1: 'MAILTO=me': MAILTO: no mail is sent" in error and "dry run" in error
-    out, _ = gsched("crontab", "import", str(tab), "--store", store, "-o", "jsonl", "--timeout", "1h")
+    out, _ = gsched("crontab", "import", str(tab), "--store", address, "-o", "jsonl", "--timeout", "1h")
     assert json.loads(out)["action"] == "added"
-    out, _ = gsched("job", "show", "tab/true", "--store", store, "-o", "json")
+    out, _ = gsched("job", "show", "tab/true", "--store", address, "-o", "json")
     assert json.loads(out)["timeout"] == 3600
-    out, error = gsched("crontab", "import", "-", "--store", store, "--user", "me", stdin="@daily x")
+    out, error = gsched("crontab", "import", "-", "--store", address, "--user", "me", stdin="@daily x")
     assert out.startswith("added\tme/x\t") and error.startswith("1 added\n")
     assert 'modules = ["gsched.runner.commands"]' in error
 
 
-def test_wrong_lines_import_nothing_unless_they_may_be_skipped(store):
+def test_wrong_lines_import_nothing_unless_they_may_be_skipped(address):
     text = "61 * * * * a\n@daily b\n* * * *\n"
-    _, error = gsched("crontab", "import", "-", "--store", store, stdin=text, expect=3)
+    _, error = gsched("crontab", "import", "-", "--store", address, stdin=text, expect=3)
     assert "-: error: line 1: '61 * * * * a': minute '61': 61 is not from 0 to 59" in error
     assert "-: error: line 3: " in error and "2 lines are wrong; nothing was imported" in error
-    assert gsched("job", "list", "--store", store)[0] == ""
-    out, _ = gsched("crontab", "import", "-", "--store", store, "--skip-bad", stdin=text)
+    assert gsched("job", "list", "--store", address)[0] == ""
+    out, _ = gsched("crontab", "import", "-", "--store", address, "--skip-bad", stdin=text)
     assert out.startswith("added\tb\t")
 
 
@@ -255,11 +247,11 @@ def test_wrong_lines_import_nothing_unless_they_may_be_skipped(store):
         (["-", "--timeout", "soon"], 2, "'--timeout': 'soon' is not a duration"),
     ],
 )
-def test_what_cannot_be_imported(arguments, code, said, store):
-    assert said in gsched("crontab", "import", *arguments, "--store", store, expect=code)[1]
+def test_what_cannot_be_imported_is_refused_with_the_reason(arguments, code, said, address):
+    assert said in gsched("crontab", "import", *arguments, "--store", address, expect=code)[1]
 
 
-def test_explain():
+def test_explain_says_what_an_expression_means_and_when_it_is_due():
     out, _ = gsched("crontab", "explain", "30 2 * * *", "--tz", "Europe/Berlin", "--count", "1")
     (meaning, *notes, following) = out.splitlines()
     assert meaning == "meaning\tat 02:30"
@@ -287,7 +279,7 @@ def runner(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [*GSCHED, "run", "--log-format", "json", *arguments]
+        command = [command_line.EXECUTABLE, "run", "--log-format", "json", *arguments]
         log = open(tmp_path / "log", "a")  # noqa: SIM115
         started.append(subprocess.Popen(command, stdout=log, stderr=log, text=True))
         return started[-1]
@@ -298,26 +290,20 @@ def runner(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.wait()
 
 
-def wait_for(happened: Callable[[], Any], log: Path) -> None:
-    deadline = time.monotonic() + LONGEST_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.02)
-
-
 def test_a_runner_runs_a_crontab_and_reads_it_again_on_hup(runner, tmp_path):
     tab, log, proof = tmp_path / "tab", tmp_path / "log", tmp_path / "proof"
     tab.write_text(f"MAILTO=me\n@reboot echo up >>{proof}; echo hello from cron\n")
     process = runner("--memory", "--crontab", str(tab))
-    wait_for(lambda: '"line": "hello from cron"' in log.read_text(), log)  # its output: the job's name has it, too
+    # Its output: the job's name has it, too.
+    wait_until(lambda: '"line": "hello from cron"' in log.read_text(), log.read_text)
     assert proof.read_text() == "up\n"
     assert "crontab.doubtful" in log.read_text()
     tab.write_text("* * * * broken\n")
     os.kill(process.pid, signal.SIGHUP)
-    wait_for(lambda: "configuration.refused" in log.read_text(), log)
+    wait_until(lambda: "configuration.refused" in log.read_text(), log.read_text)
     tab.write_text("@yearly x\n")
     os.kill(process.pid, signal.SIGHUP)
-    wait_for(lambda: "job.removed" in log.read_text() and "tab/x" in log.read_text(), log)
+    wait_until(lambda: "job.removed" in log.read_text() and "tab/x" in log.read_text(), log.read_text)
     process.terminate()
     assert process.wait(LONGEST_SECONDS) == 0
 
@@ -339,13 +325,13 @@ def test_a_runner_refuses_a_wrong_crontab(runner, tmp_path):
     assert "line 1" in log.read_text() and "Traceback" not in log.read_text()
 
 
-def test_commands_of_an_imported_crontab_run_in_a_runner_of_the_store(runner, store, tmp_path):
+def test_commands_of_an_imported_crontab_run_in_a_runner_of_the_store(runner, address, tmp_path):
     tab, proof = tmp_path / "tab", tmp_path / "proof"
     tab.write_text(f"HOME={tmp_path}\nWHO=world\n@yearly cat >proof; pwd >>proof; echo $WHO >>proof%hello%\n")
-    gsched("crontab", "import", str(tab), "--store", store)
+    gsched("crontab", "import", str(tab), "--store", address)
     configuration = tmp_path / "gsched.toml"
     configuration.write_text('[store]\nmodules = ["gsched.runner.commands"]\n')
-    runner("-c", str(configuration), "--store", store)
-    gsched("job", "run", "tab/", "--store", store)
-    wait_for(lambda: proof.exists() and "world" in proof.read_text(), tmp_path / "log")
+    runner("-c", str(configuration), "--store", address)
+    gsched("job", "run", "tab/", "--store", address)
+    wait_until(lambda: proof.exists() and "world" in proof.read_text(), (tmp_path / "log").read_text)
     assert proof.read_text() == f"hello\n{tmp_path}\nworld\n"

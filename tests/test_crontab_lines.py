@@ -66,7 +66,7 @@ def test_a_comment_after_a_command_belongs_to_the_command():
 
 
 @pytest.mark.parametrize("nickname", ["hourly", "daily", "midnight", "weekly", "monthly", "yearly", "annually"])
-def test_nicknames(nickname):
+def test_nicknames_are_understood(nickname):
     assert entry(f"@{nickname} x").trigger == CronTrigger.from_crontab(f"@{nickname}", "UTC")
 
 
@@ -347,7 +347,7 @@ def notes(expression: str, zone: str = "UTC") -> str:
         ("@reboot", "first runner"),
     ],
 )
-def test_surprises(expression, note):
+def test_what_may_surprise_is_noted(expression, note):
     assert note in notes(expression)
 
 

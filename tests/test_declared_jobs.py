@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner_rig import run_to_the_end, running, wait_until, write
+from runner_rig import run_to_the_end, running, write
+from waiting import wait_until
 
 from gsched import ConfigurationError, GeventScheduler
 from gsched.config import read_configuration
@@ -229,7 +230,7 @@ def test_hup_reloads_jobs_and_log_level_and_keeps_the_old_ones_if_they_are_wrong
         assert {k: runner.lines("jobs.declared")[-1][k] for k in ("added", "removed", "unchanged")} == {
             "added": 1, "removed": 1, "unchanged": 1,
         }  # fmt: skip
-        wait_until(lambda: "three" in {line["what"] for line in runner.lines("said")}, runner)
+        wait_until(lambda: "three" in {line["what"] for line in runner.lines("said")}, runner.text)
 
         write(file, entries("two", "two"))
         runner.send(signal.SIGHUP)

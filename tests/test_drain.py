@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from runner_rig import Runner, running, wait_until, write
+from runner_rig import Runner, running, write
+from waiting import wait_until
 
 pytest_plugins = ["mongodb"]
 
@@ -17,7 +18,7 @@ pytest_plugins = ["mongodb"]
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     write(tmp_path / "jobs.py", """
-        import gevent, structlog
+        import gevent, os, structlog
         from gsched import GeventScheduler, current_run
         log = structlog.get_logger("app")
 
@@ -38,7 +39,7 @@ def place(tmp_path: Path) -> Path:
             run = current_run()
             with open("runs", "a") as runs:
                 lateness = (run.started_at - run.scheduled_at).total_seconds()
-                runs.write(f"{run.job_id} {run.scheduled_at.timestamp():.3f} {lateness:.3f}\\n")
+                runs.write(f"{run.job_id} {run.scheduled_at.timestamp():.3f} {lateness:.3f} {os.getpid()}\\n")
             gevent.sleep(0.05)
 
         def stops():
@@ -118,17 +119,21 @@ def test_a_rolling_restart_of_two_runners_misses_and_doubles_nothing(place: Path
         runner.wait_for("node.joined")
         return runner
 
+    def wait_for_runs_of_both() -> None:
+        pids = {str(runner.pid) for runner in runners}
+        wait_until(lambda: pids <= {line.split()[3] for line in (place / "runs").read_text().splitlines()})
+
     runners: list[Runner] = []
     try:
         runners += [start(), start()]
         wait_until(lambda: (place / "runs").exists())
-        begin = time.time() + 0.5
+        wait_for_runs_of_both()
+        begin = time.time()
         for number in (0, 1, 0):
-            time.sleep(1)  # under load, both
             assert runners[number].end() == 0
             runners[number].kill()
             runners[number] = start()
-        time.sleep(1)
+            wait_for_runs_of_both()
         end = time.time()
         assert [runner.end() for runner in runners] == [0, 0]
     finally:
@@ -136,11 +141,11 @@ def test_a_rolling_restart_of_two_runners_misses_and_doubles_nothing(place: Path
             runner.kill()
 
     runs = [line.split() for line in (place / "runs").read_text().splitlines()]
-    seen = Counter((job_id, round(float(at) * 1000)) for job_id, at, _ in runs)
+    seen = Counter((job_id, round(float(at) * 1000)) for job_id, at, *_ in runs)
     assert max(seen.values()) == 1
     missing = _wanted(begin, end) - seen.keys()
     assert not missing
-    assert max(float(lateness) for _, at, lateness in runs if begin < float(at) < end) < 1
+    assert max(float(lateness) for _, at, lateness, _ in runs if begin < float(at) < end) < 1
 
 
 def _wanted(begin: float, end: float) -> set[tuple[str, int]]:

@@ -7,19 +7,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from waiting import LONGEST_SECONDS, wait_until
 
 pytest_plugins = ["mongodb"]
 
 PAGE = Path(__file__).parent.parent / "docs" / "getting-started.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 FILE = re.compile(r"`([\w.]+)`:\s*\Z")
-LONGEST_SECONDS = 30.0
 
 
 class Step(NamedTuple):
@@ -82,10 +81,8 @@ class Terminal:
 
     def wait_until(self, happened: Callable[[str], bool]) -> None:
         """Wait until the file `log` has what is wanted."""
-        deadline = time.monotonic() + LONGEST_SECONDS
-        while not happened(log := (self.directory / "log").read_text()):
-            assert time.monotonic() < deadline, log
-            time.sleep(0.05)
+        log = self.directory / "log"
+        wait_until(lambda: happened(log.read_text()), log.read_text)
 
 
 def shows(output: str, step: Step) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import gevent
 import pytest
 from gevent import get_hub
+from waiting import wait_until
 
 from gsched import ConfigurationError, GeventScheduler
 from gsched.web.address import parse_address
@@ -156,7 +157,7 @@ def test_stacks_show_what_greenlets_do(served):
         gevent.sleep(1000)
 
     served.scheduler.add_job(wait_for_godot, id="vladimir")
-    gevent.sleep(0.1)
+    wait_until(served.scheduler.get_running)
     status, body = served.get("/stacks")
     assert status == 200
     assert "wait_for_godot" in body and "vladimir" in body
@@ -190,7 +191,8 @@ def test_nothing_is_logged_for_a_request(capfd, served):  # in this order: it wr
     served.get("/nowhere")
     with socket.create_connection(parse_address(served.probe.address)) as rude:
         rude.sendall(b"\x00\x01 what?\r\n\r\n")
-        gevent.sleep(0.05)
+        assert b"400" in elsewhere(lambda: rude.recv(1024))
+    served.get("/livez")
     assert capfd.readouterr() == ("", "")
 
 
@@ -198,8 +200,7 @@ def test_it_answers_while_the_scheduler_has_more_to_do_than_it_can(served):
     served.scheduler.add_jobs(
         {"func": int, "trigger": "interval", "seconds": 0.02, "id": str(number)} for number in range(1000)
     )
-    gevent.sleep(0.2)
-    before = served.scheduler.vitals().figures.outcomes["succeeded"]
+    before = wait_until(lambda: served.scheduler.vitals().figures.outcomes["succeeded"])
     assert [served.get(path) for path in ["/livez", "/readyz"] * 10] == [(200, "ok\n")] * 20
     assert served.scheduler.vitals().figures.outcomes["succeeded"] > before
 
@@ -352,12 +353,6 @@ def test_dump_says_that_there_is_no_pid_file(tmp_path):
 # -- a real runner ---------------------------------------------------------------------------------------------------
 
 
-def until(condition):
-    while not (seen := condition()):
-        gevent.sleep(0.02)
-    return seen
-
-
 def test_a_runner_is_watched_from_its_start_to_its_end(tmp_path):
     (tmp_path / "jobs.py").write_text(
         "import gevent, pathlib\n"
@@ -373,15 +368,15 @@ def test_a_runner_is_watched_from_its_start_to_its_end(tmp_path):
     with gevent.Timeout(60), log.open("w") as stderr:
         runner = subprocess.Popen([GSCHED, "run", "-c", "gsched.toml"], cwd=tmp_path, stderr=stderr)
         try:
-            until(lambda: "probe.opened" in log.read_text())
+            wait_until(lambda: "probe.opened" in log.read_text())
             opened = next(line for line in log.read_text().splitlines() if "probe.opened" in line)
             there = ["--probe", json.loads(opened)["address"]]
-            until(lambda: run_command("health", "--ready", *there)[0] == 0)
-            until(lambda: 'executor="default"} 1.0' in scraped(there[1], "gsched_runs_in_progress"))
+            wait_until(lambda: run_command("health", "--ready", *there)[0] == 0)
+            wait_until(lambda: 'executor="default"} 1.0' in scraped(there[1], "gsched_runs_in_progress"))
             assert "jobs.py" in run_command("dump", *there)[1]
 
             runner.terminate()
-            until(lambda: run_command("health", "--ready", *there)[0] == 7)
+            wait_until(lambda: run_command("health", "--ready", *there)[0] == 7)
             assert run_command("health", "--ready", *there)[2] == "gsched: not ready: scheduler: draining\n"
             assert run_command("health", *there)[0] == 0
 

@@ -15,7 +15,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from runner_rig import GSCHED, Runner, environment, run_to_the_end, running, wait_until, write
+from runner_rig import GSCHED, Runner, environment, run_to_the_end, running, write
+from waiting import wait_until
 
 from gsched.clock import SystemClock
 from gsched.runner.garbage import LongCollections
@@ -128,7 +129,7 @@ def test_the_configuration_completes_an_applications_scheduler(app: Path) -> Non
         trigger = { type = "interval", seconds = 1 }
         """)  # fmt: skip
     with running(app, "-A", "jobs:scheduler", "-c", "gsched.toml", "--memory", "-v") as runner:
-        wait_until(lambda: {line["job_id"] for line in runner.lines("run.succeeded")} == {"t", "tick"}, runner)
+        wait_until(lambda: {line["job_id"] for line in runner.lines("run.succeeded")} == {"t", "tick"}, runner.text)
         assert {line["scheduler"] for line in runner.lines("run.succeeded")} == {"yours"}
 
 

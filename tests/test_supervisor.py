@@ -9,7 +9,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from runner_rig import Runner, run_to_the_end, running, wait_until, write
+from runner_rig import Runner, run_to_the_end, running, write
+from waiting import wait_until
 
 from gsched.runner.children import Child, worst
 
@@ -65,7 +66,7 @@ def is_alive(pid: int) -> bool:
 def test_the_processes_share_the_jobs_and_end_together(place: Path) -> None:
     with supervised(place) as runner:
         runner.wait_for("scheduler.started", 2)
-        wait_until(lambda: len({line["pid"] for line in runner.lines("ticked")}) == 2, runner)
+        wait_until(lambda: len({line["pid"] for line in runner.lines("ticked")}) == 2, runner.text)
         runner.send(signal.SIGHUP)
         runner.wait_for("configuration.reloaded", 2)
         runner.send(signal.SIGUSR1)
@@ -93,7 +94,7 @@ def test_processes_drain_when_their_supervisor_is_killed(place: Path) -> None:
         runner.wait_for("scheduler.started", 2)
         children = pids(runner)
         runner.end(signal.SIGKILL)
-        wait_until(lambda: not any(map(is_alive, children)), runner)
+        wait_until(lambda: not any(map(is_alive, children)), runner.text)
         assert len(runner.lines("scheduler.stopped")) == 2
 
 
@@ -107,7 +108,7 @@ def test_one_signal_to_all_processes_is_one_wish_and_a_second_one_cancels(
         runner.wait_for("scheduler.started", 2)
         os.killpg(runner.pid, number)
         runner.wait_for("scheduler.draining", 2)
-        wait_until(lambda: len(runner.lines("process.ended")) == 1, runner)  # the other waits for its run
+        wait_until(lambda: len(runner.lines("process.ended")) == 1, runner.text)  # the other waits for its run
         assert not runner.lines("run.cancelled")
         os.killpg(runner.pid, number)
         assert runner.end(None) == 8

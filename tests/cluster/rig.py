@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +23,7 @@ from typing import Any
 from cluster.checker import Lines, Verdict, check
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
+from waiting import LONGEST_SECONDS, wait_until
 
 from gsched import GeventScheduler
 from gsched.embedded import find_mongod
@@ -31,21 +32,7 @@ from gsched.stores.mongodb.tenure import slot_of
 
 HERE = Path(__file__).parent
 PR_SET_PDEATHSIG = 1
-LONGEST_SECONDS = 30.0  # a bound for waits that should be short
-POLL_SECONDS = 0.02
 REPLICA_SET = "rs"
-
-
-def wait_until(
-    condition: Callable[[], Any], what: str | Callable[[], object], seconds: float = LONGEST_SECONDS
-) -> Any:
-    """Wait for `condition` to give something true, and give it. Fails after `seconds`, saying what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s for: {what() if callable(what) else what}")
-        time.sleep(POLL_SECONDS)
-    return value
 
 
 class Process:

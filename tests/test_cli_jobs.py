@@ -194,7 +194,15 @@ def test_a_dry_run_changes_nothing(jobs, run):
 
 def test_jobs_and_a_tag_exclude_each_other(run):
     assert run("job", "pause")[2] == Exit.USAGE
-    assert run("job", "pause", "a", "--tag", "b")[2] == Exit.USAGE
+    _, err, code = run("job", "pause", "a", "--tag", "b")
+    assert code == Exit.USAGE and "not both" in err
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "remove"])
+@pytest.mark.parametrize("option", ["--yes", "--dry-run"])
+def test_a_tag_that_no_job_has_is_not_found(jobs, run, command, option):
+    add(jobs, "a", tags=["red"])
+    assert run("job", command, "--tag", "rde", option) == ("", "gsched: no job has the tag 'rde'\n", Exit.NOT_FOUND)
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("n\n", Exit.INTERRUPTED, 1), ("y\n", Exit.OK, 0)])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from gsched.history import RunInfo
+from gsched.history import OUTCOMES, RunInfo
 from gsched.nodes import NodeInfo
 
 # Every fact, and what it means. Runs are told as the history records them, once they have ended.
@@ -41,6 +41,9 @@ FACTS: Final = {
     "feed.lost": "The stream broke (see `reason`); what happens until it is open again is not told.",
     "feed.unsupported": "No change streams here (see `reason`): the store is looked at every second.",
 }
+
+# Those of the past that are on record.
+RECORDED: Final = (*(f"run.{outcome}" for outcome in OUTCOMES), "node.joined", "node.left", "node.died")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class Figures:
     A job counts under its first tag, so that the tags add up to the whole. Instants that end without a run are spans; a
     span counts once, for how many instants it holds only its trigger knows.
 
+    :ivar started: runs that a worker began to execute
     :ivar by_tag: how often each outcome came about, for at most MOST_TAGS tags, and OTHER
     :ivar skipped: how often runs were skipped, by tag and reason
     :ivar lateness: of runs, from when they were due to when they started
@@ -49,6 +50,7 @@ class Figures:
     """
 
     def __init__(self) -> None:
+        self.started = 0
         self.by_tag = _ByTag()
         self.skipped: dict[tuple[str, str], int] = {}
         self.lateness = Histogram()
@@ -66,6 +68,7 @@ class Figures:
 
     def _start_period(self) -> None:
         self._outcomes_before = self.outcomes
+        self._started_before = self.started
         self._lateness_before = list(self.lateness.counts)
         self._slowest: Run | None = None
         self._slowest_ms = -1
@@ -104,7 +107,8 @@ class Figures:
     def summary(self) -> dict[str, Any]:
         """What happened since the last summary; a new period begins."""
         recent = Histogram.of(now - before for now, before in zip(self.lateness.counts, self._lateness_before))
-        said: dict[str, Any] = {
+        said: dict[str, Any] = {"started": self.started - self._started_before}
+        said |= {
             str(outcome): count - self._outcomes_before[outcome] for outcome, count in self.outcomes.items()
         }
         said["lateness_p50"], said["lateness_p95"], said["lateness_p99"] = map(recent.percentile, (0.5, 0.95, 0.99))

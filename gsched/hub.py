@@ -456,6 +456,7 @@ class Hub:
     # -- what became of it: the store first, the event second -----------------------------------------------------
 
     def run_started(self, run: Run) -> None:
+        self.figures.started += 1
         if self._bus.mask & events.EVENT_JOB_STARTED:
             self._bus.emit(JobExecutionEvent(events.EVENT_JOB_STARTED, run))
 

@@ -24,6 +24,7 @@ from gsched.job import CallChecker, Job, checked_options
 from gsched.log import RUN_EVENTS, LogSink
 from gsched.spelling import did_you_mean
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
+from gsched.wording import refused_call
 
 EXECUTORS: Final = {
     "greenlet": "gsched.executors:GreenletPoolExecutor",
@@ -75,7 +76,7 @@ class Parts:
         for setting in settings:
             if setting not in SETTINGS:
                 raise ConfigurationError(_unknown("setting", setting, SETTINGS))
-        executors = {a: _part("executor", v, EXECUTORS) for a, v in _table("executors", settings).items()}
+        executors = {a: make_executor(v) for a, v in _table("executors", settings).items()}
         stores = {a: _part("jobstore", v, STORES) for a, v in _table("jobstores", settings).items()}
         defaults = _defaults(_table("job_defaults", settings))
         timezone = as_timezone(settings.get("timezone"))
@@ -120,7 +121,7 @@ class Parts:
         :param options: arguments for that type
         :raises ConfigurationError: if the alias is taken or the executor cannot be made
         """
-        made = _part("executor", {"type": executor, **options} if isinstance(executor, str) else executor, EXECUTORS)
+        made = make_executor({"type": executor, **options} if isinstance(executor, str) else executor)
         self._at_home(self._add_executor, made, alias)
 
     def _add_executor(self, made: BaseExecutor, alias: str) -> None:
@@ -280,6 +281,12 @@ def _table(setting: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return table
 
 
+def make_executor(value: Any) -> BaseExecutor:
+    """An executor from an object, or from a mapping with its type and arguments. Raises ConfigurationError."""
+    made: BaseExecutor = _part("executor", value, EXECUTORS)
+    return made
+
+
 def _part(kind: str, value: Any, builtin: Mapping[str, str]) -> Any:
     """An executor or store from an object, or from a mapping with its type (or class) and arguments."""
     base: type = BaseExecutor if kind == "executor" else BaseJobStore
@@ -293,7 +300,7 @@ def _part(kind: str, value: Any, builtin: Mapping[str, str]) -> Any:
     try:
         made = part(**arguments)
     except TypeError as error:
-        raise ConfigurationError(f"{kind} {name!r}: {error}") from None
+        raise ConfigurationError(f"{kind} {name!r}: {refused_call(part, arguments, error)}") from None
     if not isinstance(made, base):
         raise ConfigurationError(f"{kind} {name!r}: {made!r} is not a {base.__name__}")
     return made
@@ -315,13 +322,16 @@ def _part_class(kind: str, name: Any, builtin: Mapping[str, str]) -> Any:
 
 def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return checked_options(_typed_defaults(options))
+        return checked_defaults(options)
     except InvalidJobError as error:
         raise ConfigurationError(f"job_defaults: {error}") from None
 
 
-def _typed_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings files write everything as text: "true", "3"."""
+def checked_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The job fields that these options set. Settings files write everything as text: "true", "3".
+
+    Raises InvalidJobError.
+    """
     meant: dict[str, Any] = {}
     for option, value in defaults.items():
         if isinstance(value, str) and option == "coalesce" and value.lower() in ("true", "false"):
@@ -329,7 +339,7 @@ def _typed_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(value, str) and value.isdigit():
             value = int(value)
         meant[option] = value
-    return meant
+    return checked_options(meant)
 
 
 def _seconds_or_none(settings: Mapping[str, Any], setting: str, default: float) -> float | None:

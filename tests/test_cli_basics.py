@@ -154,6 +154,14 @@ def test_a_full_disk_is_said(address, jobs):
     assert (done.err, done.code) == ("gsched: No space left on device\n", Exit.FAILED)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+@pytest.mark.parametrize("option", ["--help", "--version", "job --help"])
+def test_what_options_print_may_find_no_room_and_no_reader(option):
+    assert in_shell(f"gsched {option} > /dev/full") == ("", "gsched: No space left on device\n", Exit.FAILED)
+    done = in_shell(f"sh -c 'sleep 0.1; gsched {option}; echo $? >&2' | true")
+    assert (done.err, done.code) == ("0\n", Exit.OK)
+
+
 def test_ctrl_c_ends_a_command_without_a_traceback(address, jobs):
     jobs.add_job("time:sleep", "interval", hours=1, args=[0], id="a")
     waiting = begin("job", "run", "a", "--wait", "--store", address)

@@ -194,7 +194,15 @@ def test_a_dry_run_changes_nothing(jobs, run):
 
 def test_jobs_and_a_tag_exclude_each_other(run):
     assert run("job", "pause")[2] == Exit.USAGE
-    assert run("job", "pause", "a", "--tag", "b")[2] == Exit.USAGE
+    _, err, code = run("job", "pause", "a", "--tag", "b")
+    assert code == Exit.USAGE and "not both" in err
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "remove"])
+@pytest.mark.parametrize("option", ["--yes", "--dry-run"])
+def test_a_tag_that_no_job_has_is_not_found(jobs, run, command, option):
+    add(jobs, "a", tags=["red"])
+    assert run("job", command, "--tag", "rde", option) == ("", "gsched: no job has the tag 'rde'\n", Exit.NOT_FOUND)
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("n\n", Exit.INTERRUPTED, 1), ("y\n", Exit.OK, 0)])
@@ -209,7 +217,6 @@ def test_removal_asks_on_a_terminal(jobs, address, answer, code, left):
     ("options", "expected"),
     [
         (["--name", "none"], {"name": "none"}),
-        (["--executor", "threads"], {"executor": "threads"}),
         (["--timeout", "1m30s"], {"timeout": 90.0}),
         (["--timeout", "none"], {"timeout": None}),
         (["--misfire-grace-time", "10"], {"misfire_grace_time": 10.0}),
@@ -231,6 +238,14 @@ def test_set_changes_options_and_nothing_else(jobs, run, options, expected):
     assert {name: getattr(after, name) for name in expected} == expected
     others = {"name", "executor", "timeout", "coalesce", "max_instances", "tags", "args", "metadata", "func_ref"}
     assert all(getattr(after, name) == getattr(before, name) for name in others - expected.keys())
+
+
+def test_set_says_that_executors_are_the_runners(jobs, run):
+    add(jobs, "a")
+    out, err, code = run("job", "set", "a", "--executor", "threads")
+    assert (rows(out)[0][0], code) == ("a", Exit.OK) and "one without 'threads' parks the job" in err
+    assert jobs.get_job("a").executor == "threads"
+    assert run("job", "set", "a", "--executor", "default")[1] == ""
 
 
 def test_set_gives_a_new_trigger_in_the_zone_of_the_old_one(jobs, run):

@@ -14,7 +14,8 @@ import pytest
 from runner_rig import environment, write
 
 from gsched import ConfigurationError
-from gsched.config import Configuration, read_again, read_configuration, settings, with_flags
+from gsched.config import Configuration, origin, read_again, read_configuration, settings, with_flags
+from gsched.runner.building import control_scheduler, runner_scheduler
 
 ROOT = Path(__file__).parent.parent
 
@@ -101,8 +102,11 @@ def test_the_file_is_read_again_below_the_same_flags(read, tmp_path, monkeypatch
         ("[store]\nmemory = 'perhaps'", "store.memory: expected true or false"),
         ("[log]\nformat = 'xml'", "log.format: expected one of auto, console, json, logfmt"),
         ("executors = 3", "executors: expected a table"),
+        ("[gsched]\ntimezone = 'Mars'", r"gsched\.toml: gsched\.timezone: 'Mars' is not in the time zone database"),
+        ("[store]\ndatabase = 'a b'", "store.database: expected a name without any of"),
+        ("[store]\ncollection = '$a'", r"store.collection: expected a name without any of \$"),
         ("[job]\nid = 'x'", "job: expected \\[\\[job\\]\\] entries"),
-        ("[store]\nurl = 'mongodb://a'\nmemory = true", "store, memory exclude each other"),
+        ("[store]\nurl = 'mongodb://a'\nmemory = true", r"gsched\.toml: store\.url and store\.memory exclude"),
     ],
 )
 def test_what_cannot_be_right_is_named(read, text, message):
@@ -120,6 +124,37 @@ def test_a_wrong_flag_or_variable_is_named_as_it_was_given(read):
         read("", {"processes": "many"})
     with pytest.raises(ConfigurationError, match="GSCHED_PROCESSES: expected"):
         read("", {}, GSCHED_PROCESSES="many")
+    with pytest.raises(ConfigurationError, match="--store and --memory exclude each other"):
+        read("", {"store": "mongodb://a", "memory": True})
+    with pytest.raises(ConfigurationError, match="GSCHED_EMBEDDED and GSCHED_MEMORY exclude"):
+        read("", {}, GSCHED_EMBEDDED="1", GSCHED_MEMORY="1")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[executors.default]\nsizes = 3", "executors.default: executor: 'type' is missing"),
+        ("[executors.default]\ntype = 'grenlet'", "executors.default: .*did you mean 'greenlet'"),
+        ("[executors.x]\ntype = 'greenlet'\nsizes = 3", "executors.x: .*'sizes' is unknown; did you mean 'size'"),
+        ("[defaults]\nmisfire_grace_tim = 3", "defaults: unknown option .* did you mean 'misfire_grace_time'"),
+        ("[defaults]\ntimeout = 'soon'", "defaults: timeout: 'soon' is not a duration"),
+        ("[store]\nurl = 'nonsense'", "store.url: expected mongodb://"),
+        ("[store]\nurl = 'mongodb://u:secret@h/?replicaSett=rs0'", "store.url: .*'replicaSett=rs0'.*replicaset"),
+    ],
+)
+@pytest.mark.parametrize("build", [runner_scheduler, control_scheduler])
+def test_what_parts_refuse_is_named_with_its_file_and_key(read, text, message, build):
+    place = "" if text.startswith("[store]") else "\n[store]\nurl = 'mongodb://h'"
+    with pytest.raises(ConfigurationError, match=rf"gsched\.toml: {message}") as refused:
+        build(read(text + place))
+    assert "secret" not in str(refused.value)
+
+
+def test_a_value_is_named_by_where_it_comes_from(read, monkeypatch):
+    assert origin(read("[gsched]\nprobe = 'x'"), "probe").endswith("gsched.toml: gsched.probe")
+    assert origin(read("[gsched]\nprobe = 'x'", {"probe": "y"}), "probe") == "--probe"
+    monkeypatch.setenv("GSCHED_PROBE", "z")
+    assert origin(read("[gsched]\nprobe = 'x'"), "probe") == "GSCHED_PROBE"
 
 
 # -- the page, and the program as it is installed -------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from waiting import wait_until
 from gsched import ConfigurationError, GeventScheduler
 from gsched.config import read_configuration
 from gsched.runner.declared import apply_declared, plan_declared, read_declarations
+from gsched.runner.reboot import END_OF_TIME, REBOOT_TAG
+from gsched.triggers.reboot import RebootTrigger
 
 pytest_plugins = ["mongodb"]
 
@@ -170,6 +172,7 @@ def test_reboot_is_left_to_the_start_of_the_machine(scheduler, follow):
         (("trigger = ", "# "), "the key 'trigger' is missing"),
         (("seconds = 3600", "second = 3600"), r"\('refresh'\): trigger: .*second"),
         (('"interval"', '"intervall"'), "trigger: .*'intervall'.*did you mean 'interval'"),
+        (("seconds = 3600", "secs = 3600"), "trigger: interval trigger: .*'secs' is unknown; did you mean 'seconds'"),
         (("seconds = 3600", "seconds = -1"), "trigger: "),
         (('{ type = "interval", seconds = 3600 }', '"61 * * * *"'), "trigger: .*61"),
         (('{ type = "interval", seconds = 3600 }', '{ type = "date" }'), "trigger: run_date is missing"),
@@ -254,15 +257,75 @@ def test_a_wrong_entry_ends_a_start_before_anything_is_changed(file: Path) -> No
     assert code == 3 and "did you mean 'max_instances'" in said and "Traceback" not in said
 
 
-def test_jobs_are_declared_as_soon_as_the_store_answers(file: Path, uri: str, database) -> None:
-    """The way to the MongoDB's socket leads nowhere until a link is made."""
+def test_what_needs_a_restart_stays_as_it_is_altogether(file: Path) -> None:
+    """A declared job that took the new name or zone at once would be another runner's, or half moved."""
+    cron = '[[job]]\nid = "daily"\nfunc = "jobs:say"\ntrigger = "0 4 * * *"\n'
+    write(file, "[gsched]\nname = 'old'\ntimezone = 'UTC'\n" + cron)
+    with running(file.parent, "-c", "gsched.toml", "--memory") as runner:
+        for number, more in enumerate(("", entries("one", seconds=3600)), 1):
+            write(file, "[gsched]\nname = 'new'\ntimezone = 'Asia/Tokyo'\n" + cron + more)
+            runner.send(signal.SIGHUP)
+            assert runner.wait_for("configuration.reloaded", number)[-1]["need_a_restart"] == ["name", "timezone"]
+        counts = [(line["added"], line["changed"], line["unchanged"]) for line in runner.lines("jobs.declared")]
+        assert counts == [(1, 0, 0), (0, 0, 1), (1, 0, 1)] and not runner.lines("configuration.refused")
+
+
+def test_a_declared_job_that_changes_is_a_change_with_its_true_next_run_time(file: Path) -> None:
+    write(file, entries("one"))
+    with running(file.parent, "-c", "gsched.toml", "--memory") as runner:
+        runner.wait_for("said", 3)
+        write(file, entries("one") + "\nmax_instances = 3")
+        runner.send(signal.SIGHUP)
+        line = runner.wait_for("job.changed")[0]
+        assert line["next_run_time"] > line["timestamp"][:23] and len(runner.lines("job.added")) == 1
+
+
+@pytest.fixture
+def late_store(file: Path, uri: str, database) -> tuple[str, Callable[[], None]]:
+    """The way to the MongoDB's socket leads nowhere until a link is made: [store], and what makes the link."""
     directory, _, rest = uri.removeprefix("mongodb://").partition("%2Fmongod.sock")
     link = file.parent / "to-the-store"
     url = f"mongodb://{str(link).replace('/', '%2F')}%2Fmongod.sock{rest}"
     url += "&serverSelectionTimeoutMS=300" if "?" in rest else "/?serverSelectionTimeoutMS=300"
-    write(file, f"[store]\nurl = '{url}'\ndatabase = '{database.name}'\n{entries('late')}")
+    section = f"[store]\nurl = '{url}'\ndatabase = '{database.name}'\n"
+    return section, lambda: link.symlink_to(directory.replace("%2F", "/"))
+
+
+def test_jobs_are_declared_as_soon_as_the_store_answers(file: Path, late_store) -> None:
+    section, answer = late_store
+    write(file, section + entries("late"))
     with running(file.parent, "-c", "gsched.toml") as runner:
         assert runner.lines("jobs.postponed") and not runner.lines("jobs.declared")
-        link.symlink_to(directory.replace("%2F", "/"))
+        answer()
         assert runner.wait_for("jobs.declared")[0]["added"] == 1
         runner.wait_for("said")
+
+
+def test_reboot_jobs_run_as_soon_as_the_store_answers(file: Path, late_store) -> None:
+    """The usual order at a machine's start: the runner before its database."""
+    section, answer = late_store
+    write(file, section + '[[job]]\nid = "up"\nfunc = "jobs:say"\ntrigger = "@reboot"\n')
+    with running(file.parent, "-c", "gsched.toml") as runner:
+        runner.wait_for("store.disconnected")
+        answer()
+        runner.wait_for("said")
+        assert not runner.lines("reboot_jobs.failed")
+
+
+def test_reboot_jobs_of_the_store_run_as_soon_as_it_answers(file: Path, late_store, jobs) -> None:
+    """Those that a crontab import has left there; no file declares any."""
+    section, answer = late_store
+    jobs.add_job("time:time", RebootTrigger(), id="up", tags=[REBOOT_TAG], next_run_time=END_OF_TIME)
+    write(file, section.replace("[store]", "[store]\nmodules = ['time']"))
+    with running(file.parent, "-c", "gsched.toml", "--log-level", "debug") as runner:
+        answer()
+        wait_until(lambda: jobs.get_figures("up").runs == 1, runner.text)
+
+
+def test_a_store_that_does_not_answer_is_said_in_a_line(file: Path) -> None:
+    write(file, "[store]\nurl = 'mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=300'\n" + entries("one"))
+    with running(file.parent, "-c", "gsched.toml", "--drain-timeout", "1s") as runner:
+        said = [runner.wait_for("store.unreachable")[0]["error"]]
+        said.append(runner.wait_for("store.disconnected")[0]["error_message"])
+        said.append(runner.wait_for("feed.lost")[0]["reason"])
+        assert said == ["127.0.0.1:1: [Errno 111] Connection refused"] * 3

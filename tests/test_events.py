@@ -375,4 +375,5 @@ def test_a_summary_comes_every_minute(bench):
     bench.advance(125)
     summaries = bench.events("runs.summary")
     assert [(event.succeeded, event.failed) for event in summaries] in ([(6, 2), (6, 2)], [(5, 1), (6, 2)])
+    assert [event.started for event in summaries] == [event.succeeded + event.failed for event in summaries]
     assert summaries[0].lateness_p99 is not None

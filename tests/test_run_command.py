@@ -140,6 +140,20 @@ def test_jobs_of_an_application_go_to_the_store_that_is_named(app: Path, uri: st
         assert runner.end() == 0
 
 
+def test_an_application_that_adds_its_jobs_anew_is_told_how(tmp_path: Path, uri: str, database) -> None:
+    write(tmp_path / "again.py", """
+        from gsched import GeventScheduler
+        scheduler = GeventScheduler()
+        scheduler.add_job("time:time", "interval", hours=1, id="tick")
+        """)  # fmt: skip
+    start = (tmp_path, "-A", "again:scheduler", "--store", with_database(uri, database.name))
+    with running(*start) as runner:
+        assert runner.end() == 0
+    code, said = run_to_the_end(*start)
+    assert code == 6 and "app 'again:scheduler': it adds the job 'tick', which the store has already" in said
+    assert "replace_existing=True" in said and "Traceback" not in said
+
+
 def with_database(uri: str, name: str) -> str:
     """The server's address with a database in it."""
     address, question, options = uri.partition("?")
@@ -205,7 +219,7 @@ WRONG = {
     "jobs:logging": "expected a GeventScheduler",
     "jobs.py": "write it as package.module:name",
     "broken:app": r"No module named 'no_such_module' \(.*broken.py:2: import no_such_module\)",
-    "wrong:app": r"SyntaxError.*wrong.py:1\)",
+    "wrong:app": r"SyntaxError: [^()]* \(\S*wrong.py:1\)",
     "leaves:app": r"SystemExit: not today \(.*leaves.py:1",
     "starts:scheduler": "it starts its scheduler itself",
     "two": "more than one scheduler; name one: two:one, two:other",

@@ -36,6 +36,13 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 class Root(LazyGroup):
     """Looks after what concerns every command: colours, errors, and readers that read no further."""
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """--help and --version are written while options are read."""
+        try:
+            return super().make_context(*args, **options)
+        except OSError as error:
+            raise click.exceptions.Exit(_failed(error, verbose=False)) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         if os.environ.get("NO_COLOR"):
             ctx.color = False
@@ -45,9 +52,6 @@ class Root(LazyGroup):
             return result
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
-        except BrokenPipeError:  # `gsched job list | head`
-            _silence_stdout()
-            return Exit.OK
         except Exception as error:
             return _failed(error, ctx.params["verbose"])
 
@@ -80,7 +84,10 @@ def run_command_line(arguments: list[str] | None = None) -> int:
 
 
 def _failed(error: Exception, verbose: bool) -> int:
-    """Say what went wrong, for people; the traceback only to those who want it."""
+    """Say what went wrong, for people; the traceback only to those who want it. The exit code."""
+    if isinstance(error, BrokenPipeError):  # `gsched job list | head`
+        _silence_stdout()
+        return Exit.OK
     if isinstance(error.__cause__, StoreError):  # met while an application was imported
         error = error.__cause__
     if isinstance(error, OSError):  # stdout itself may be what fails

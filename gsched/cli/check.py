@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -96,12 +95,13 @@ def _of_crontab(configuration: Configuration, scheduler: GeventScheduler) -> lis
 def _and_stored(configuration: Configuration, place: Place, own: list[Found], limit: int) -> Iterator[Found]:
     """The application's and declared jobs; then those of the store, which is asked only now."""
     from gsched.cli.target import target
+    from gsched.embedded import has_data
 
     yield from own
     if place.kind == "memory":
         _say("store: memory")
         return
-    if place.kind == "embedded" and not Path(place.why).exists():
+    if place.kind == "embedded" and not has_data(place.why):
         _say(f"store: a private MongoDB, to be made in {place.why}")
         return
     if place.kind != "application":  # which has its jobs in memory by now

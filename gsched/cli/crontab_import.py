@@ -65,9 +65,12 @@ def import_file(
     from gsched.runner.crontab_lines import read_crontab
 
     source = source_of(file, system=system, user=user, prefix=prefix)
-    with target(configuration) as scheduler:
-        crontab = read_crontab(_text(file), system=source.system, timezone=scheduler.timezone)
-        _report(file, crontab, skip_bad)
+    text = _text(file)
+    # Before a private MongoDB is started for it; an application's time zone is known only then.
+    _report(file, read_crontab(text, system=source.system, timezone=configuration.timezone), skip_bad)
+    with target(configuration, makes_store=True) as scheduler:
+        zone = configuration.timezone or scheduler.timezone
+        crontab = read_crontab(text, system=source.system, timezone=zone)
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         try:
             changes = plan_import(scheduler, crontab, source, options=given, replace=replace)

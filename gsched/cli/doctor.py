@@ -56,7 +56,8 @@ def _findings(configuration: Configuration) -> Iterator[Finding]:
         with target(configuration) as scheduler:
             yield from scheduler.diagnose_stores()
     except CommandRefused as error:  # there is no store that could be looked at from here
-        yield Finding("store", WARNING, f"not looked at: {error}", error.remedy)
+        verdict = PROBLEM if error.code == Exit.NOT_FOUND else WARNING
+        yield Finding("store", verdict, f"not looked at: {error}", error.remedy)
     except GschedError as error:
         message, remedy = explained(error)
         yield Finding("store", PROBLEM, message, remedy or "see the message")

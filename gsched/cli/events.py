@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+import fnmatch
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
@@ -53,25 +54,45 @@ def events(
     from gsched.cli.streaming import followed, print_stream
     from gsched.cli.target import target
 
+    _check_patterns(patterns, follow)
     with target(configuration) as scheduler:
         job_id = None if job is None else find_job_id(scheduler, job, jobstore)
         if follow:
             told = (fact for fact in followed(scheduler, jobstore) if not fact.name.startswith("feed."))
             print_stream(out, COLUMNS, _wanted(told, patterns, job_id))
         else:
-            past = list(_wanted(_past(scheduler, job_id, limit, jobstore), patterns, job_id))
+            past = list(_wanted(_past(scheduler, patterns, job_id, limit, jobstore), patterns, job_id))
             out.rows(COLUMNS, past[-limit:])
 
 
-def _past(scheduler: GeventScheduler, job_id: str | None, limit: int, jobstore: str | None) -> Iterator[Fact]:
-    from gsched.facts import past_facts
+def _check_patterns(patterns: Sequence[str], follow: bool) -> None:
+    """Raises click.UsageError for one that fits no event."""
+    from gsched.facts import FACTS, RECORDED
 
-    return iter(past_facts(scheduler.get_runs(job_id, jobstore, limit=limit), scheduler.get_nodes(jobstore)))
+    for pattern in patterns:
+        if not fnmatch.filter(FACTS, pattern):
+            near = get_close_matches(pattern, FACTS, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Events are {', '.join(FACTS)}."
+            raise click.UsageError(f"No event is like {pattern!r}. {hint}")
+        if not follow and not fnmatch.filter(RECORDED, pattern):
+            raise click.UsageError(f"No event like {pattern!r} is on record: --follow tells of those that happen.")
+
+
+def _past(
+    scheduler: GeventScheduler, patterns: Sequence[str], job_id: str | None, limit: int, jobstore: str | None
+) -> Iterator[Fact]:
+    """Of each outcome that is wanted the last runs, and nodes: so many at least, if there are so many."""
+    from gsched.facts import past_facts
+    from gsched.history import OUTCOMES
+
+    wanted: Iterable[str | None] = (each for each in OUTCOMES if _fits(f"run.{each}", patterns)) if patterns else [None]
+    runs = [run for outcome in wanted for run in scheduler.get_runs(job_id, jobstore, outcome, limit=limit)]
+    return iter(past_facts(runs, scheduler.get_nodes(jobstore)))
 
 
 def _wanted(facts: Iterator[Fact], patterns: Sequence[str], job_id: str | None) -> Iterator[Fact]:
-    return (
-        fact
-        for fact in facts
-        if job_id in (None, fact.job_id) and (not patterns or any(fnmatchcase(fact.name, each) for each in patterns))
-    )
+    return (fact for fact in facts if job_id in (None, fact.job_id) and _fits(fact.name, patterns))
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import chain, islice
-from typing import Final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
 from gsched.errors import GschedError
 from gsched.handle import JobHandle
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.scheduler import GeventScheduler
 
+if TYPE_CHECKING:
+    from gsched.history import RunInfo
+
 _LISTED: Final = 8  # candidates
-_COMPARED: Final = 2000  # ids that are looked at for one that is spelled like this
+_COMPARED: Final = 2000  # ids that are looked at for one that is spelled like this, or begins so
+_BEFORE_INSTANT_OR_REQUEST: Final = re.compile(r".+(?=[@!])", re.DOTALL)  # of a run's id: its job's
 
 
 def find_job(scheduler: GeventScheduler, wanted: str, jobstore: str | None = None) -> JobHandle:
@@ -49,14 +55,33 @@ def find_job_id(scheduler: GeventScheduler, wanted: str, jobstore: str | None = 
         raise
 
 
+def find_run(scheduler: GeventScheduler, wanted: str, jobstore: str | None = None) -> RunInfo | None:
+    """The last attempt of the run with this id, else of the only one of a job's last runs whose id begins so.
+
+    Raises CommandRefused: CONFLICT naming the candidates.
+    """
+    found = scheduler.get_runs(jobstore=jobstore, run_id=wanted)
+    if not found:
+        job_id = _BEFORE_INSTANT_OR_REQUEST.match(wanted)
+        last = scheduler.get_runs(job_id[0], jobstore, limit=_COMPARED) if job_id else []
+        found = [run for run in last if run.run_id.startswith(wanted)]
+    ids = sorted({run.run_id for run in found})
+    if len(ids) > 1:
+        raise _several("runs", wanted, ids)
+    return max(found, key=attrgetter("attempt"), default=None)
+
+
 def _ambiguous(wanted: str, found: list[JobHandle]) -> CommandRefused:
     stores = sorted({job.jobstore for job in found})
     if all(job.id == wanted for job in found):
         where = ", ".join(stores)
         return CommandRefused(f"several stores have a job {wanted!r}: {where}", Exit.CONFLICT, "name one: --jobstore")
-    listed = ", ".join(repr(job.id) for job in found[:_LISTED])
-    more = " ..." if len(found) > _LISTED else ""
-    message = f"the ids of several jobs begin with {wanted!r}: {listed}{more}"
+    return _several("jobs", wanted, [job.id for job in found])
+
+
+def _several(what: str, wanted: str, ids: list[str]) -> CommandRefused:
+    listed = f"{', '.join(map(repr, ids[:_LISTED]))}{' ...' if len(ids) > _LISTED else ''}"
+    message = f"the ids of several {what} begin with {wanted!r}: {listed}"
     return CommandRefused(message, Exit.CONFLICT, "write more of the id")
 
 

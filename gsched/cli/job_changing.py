@@ -94,14 +94,18 @@ def _change(
 ) -> None:
     from gsched.cli.target import target
 
-    if bool(job_ids) == (tag is not None):
+    if job_ids and tag is not None:
+        raise click.UsageError("Name jobs, or a tag with --tag, but not both.")
+    if not job_ids and tag is None:
         raise click.UsageError("Name jobs, or a tag with --tag.")
     with target(configuration) as scheduler:
         chosen = _chosen(scheduler, job_ids, tag, jobstore)
+        if not chosen:
+            raise CommandRefused(f"no job has the tag {tag!r}", Exit.NOT_FOUND)
         if dry_run:
             out.rows(columns, filter(None, (scheduler.get_job(*one) for one in chosen)))
             return
-        if chosen and (always_ask or tag is not None):
+        if always_ask or tag is not None:
             confirm(f"{verb} {_counted(chosen)}?", yes)
         failures: list[str] = []
         out.rows(columns, _changed(scheduler, chosen, change, failures))

@@ -99,6 +99,9 @@ def set_options(
         except (ConfigurationError, InvalidTriggerError) as error:
             raise click.UsageError(str(error)) from None
         out.rows(COLUMNS, [job.modify(**changes)])
+        executor = changes.get("executor", "default")
+        if executor not in {"default", *scheduler.executors}:
+            click.echo(f"gsched: executors are the runner's: one without {executor!r} parks the job when due", err=True)
 
 
 def _meant(option: str, value: Any) -> Any:

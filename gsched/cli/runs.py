@@ -93,24 +93,32 @@ def list_runs(
 def show(
     configuration: Configuration, out: Output, run: str, instant: str | None, jobstore: str | None
 ) -> None:
-    """Show a run, its last attempt; or explain what became of a job at an INSTANT (ISO 8601), and why."""
-    from gsched.cli.finding import find_job_id
+    """Show a run, its last attempt; or explain what became of a job at an INSTANT (ISO 8601), and why.
+
+    The beginning of a run's id is enough if it is one run's; a job's id alone shows its last run.
+    """
+    from gsched.cli.finding import find_job_id, find_run
     from gsched.cli.target import target
 
     with target(configuration) as scheduler:
         if instant is not None:
             _explain(scheduler, out, find_job_id(scheduler, run, jobstore), instant, jobstore)
             return
-        attempts = scheduler.get_runs(jobstore=jobstore, run_id=run)
-        if attempts:
-            _show(out, max(attempts, key=attrgetter("attempt")))
+        found = find_run(scheduler, run, jobstore)
+        if found is not None:
+            _show(out, found)
             return
         job_id, is_scheduled, due = run.rpartition("@")
-        if not is_scheduled:
-            raise CommandRefused(
-                f"the history has no run {run!r}", Exit.NOT_FOUND, "gsched runs show JOB INSTANT explains an instant"
-            )
-        _explain(scheduler, out, job_id, due, jobstore)
+        if is_scheduled and scheduler.get_job(run, jobstore) is None:
+            _explain(scheduler, out, job_id, due, jobstore)
+            return
+        job_id = find_job_id(scheduler, run, jobstore)
+        for last in scheduler.get_runs(job_id, jobstore, limit=1):
+            _show(out, last)
+            return
+        raise CommandRefused(
+            f"the history has no run of {job_id!r}", Exit.NOT_FOUND, "gsched runs show JOB INSTANT explains an instant"
+        )
 
 
 def _show(out: Output, attempt: RunInfo) -> None:

@@ -44,7 +44,7 @@ def init(configuration: Configuration, jobstore: str) -> None:
     """Make the collections and indexes. Schedulers do it when they start; this is for those who may not, or first."""
     from gsched.cli.target import target
 
-    with target(configuration) as scheduler:
+    with target(configuration, makes_store=True) as scheduler:
         scheduler.prepare_store(jobstore)
         click.echo(f"gsched: the store {jobstore!r} is ready", err=True)
 
@@ -89,7 +89,7 @@ def import_jobs(configuration: Configuration, file: str, jobstore: str, replace:
     """
     from gsched.cli.target import target
 
-    with target(configuration) as scheduler:
+    with target(configuration, makes_store=True) as scheduler:
         source: IO[str] | str = sys.stdin if file == "-" else file
         try:
             with progress("importing") as note:

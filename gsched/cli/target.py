@@ -16,10 +16,12 @@ from gsched.stores import MemoryJobStore
 
 
 @contextmanager
-def target(configuration: Configuration) -> Iterator[GeventScheduler]:
+def target(configuration: Configuration, *, makes_store: bool = False) -> Iterator[GeventScheduler]:
     """A scheduler with the configured store, to look at jobs and change them; closed at the end.
 
-    Raises CommandRefused where the jobs are in another process's memory, or nothing says where they are.
+    :param makes_store: make a private MongoDB where there is none
+    :raises CommandRefused: where the jobs are in another process's memory, nothing says where they are, or it is a
+        private MongoDB that is not there
     """
     if not configuration.given.intersection(PLACE) and not data_directory(configuration).exists():
         raise CommandRefused(
@@ -29,7 +31,7 @@ def target(configuration: Configuration) -> Iterator[GeventScheduler]:
         )
     hub = gevent.get_hub()
     hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)  # Ctrl-C ends the command; gevent need not report it
-    scheduler = control_scheduler(configuration)
+    scheduler = control_scheduler(configuration, makes_store=makes_store)
     try:
         if all(isinstance(store, MemoryJobStore) for store in scheduler.stores.values()):
             raise CommandRefused(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gsched.config.reading import read_again, read_configuration, with_flags
+from gsched.config.reading import origin, read_again, read_configuration, taken_over, with_flags
 from gsched.config.settings import Configuration, Setting, settings
 
-__all__ = ["Configuration", "Setting", "read_again", "read_configuration", "settings", "with_flags"]
+__all__ = [
+    "Configuration", "Setting", "origin", "read_again", "read_configuration", "settings", "taken_over", "with_flags",
+]  # fmt: skip

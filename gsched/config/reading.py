@@ -6,13 +6,16 @@ import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from gsched.config.settings import Configuration, Setting, settings
 from gsched.errors import ConfigurationError
 from gsched.spelling import did_you_mean
+
+_TAKEN_OVER: Final = frozenset({"jobs", "log_level", "log_format", "drain_timeout"})
 
 
 def read_configuration(
@@ -34,12 +37,18 @@ def read_configuration(
     said = flags or {}
     from_flags = {s.name: s.read(s.flags[-1], said[s.name]) for s in settings() if s.name in said}
     merged: dict[str, Any] = {}
-    for source in (from_file, from_environment, from_flags):
-        if _places(source):
+    for source, where, named in (
+        (from_file, f"{path}: ", attrgetter("key")),
+        (from_environment, "", attrgetter("variable")),
+        (from_flags, "", lambda setting: setting.flags[-1]),
+    ):
+        places = [setting for setting in settings() if setting.name in _PLACES and source.get(setting.name)]
+        if len(places) > 1:
+            names = " and ".join(map(named, places))
+            raise ConfigurationError(f"{where}{names} exclude each other: name one place")
+        if places:
             merged = {name: value for name, value in merged.items() if name not in _PLACES}
         merged |= source
-    if len(places := _places(merged)) > 1:
-        raise ConfigurationError(f"store: name one place: {', '.join(places)} exclude each other")
     return Configuration(
         path=None if path is None else str(path), given=frozenset(merged), flags=MappingProxyType(from_flags), **merged
     )
@@ -53,6 +62,26 @@ def read_again(configuration: Configuration) -> Configuration:
     return read_configuration(configuration.path, configuration.flags)
 
 
+def taken_over(running: Configuration, wanted: Configuration) -> tuple[Configuration, set[str]]:
+    """What a running process takes over of a configuration that was read anew; and the settings that need a restart.
+
+    What needs one stays as it is altogether: declared jobs, too, keep the name and the zone that the process has.
+    """
+    differing = {each.name for each in settings() if getattr(running, each.name) != getattr(wanted, each.name)}
+    taken = {name: getattr(wanted, name) for name in _TAKEN_OVER}
+    return replace(running, **taken), differing - _TAKEN_OVER
+
+
+def origin(configuration: Configuration, name: str) -> str:
+    """Where the value of a field comes from, as it is written there, for messages."""
+    setting = next(setting for setting in settings() if setting.name == name)
+    if name in configuration.flags:
+        return setting.flags[-1]
+    if setting.variable in os.environ:
+        return str(setting.variable)
+    return f"{configuration.path}: {setting.key}"
+
+
 def with_flags(configuration: Configuration, **flags: Any) -> Configuration:
     """The configuration with more said on the command line, by the names of its fields."""
     return replace(
@@ -64,10 +93,6 @@ def with_flags(configuration: Configuration, **flags: Any) -> Configuration:
 
 
 _PLACES = ("store", "embedded", "memory")
-
-
-def _places(source: Mapping[str, Any]) -> list[str]:
-    return [name for name in _PLACES if source.get(name)]
 
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:

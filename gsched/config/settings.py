@@ -12,12 +12,14 @@ from gsched.config.values import (
     duration,
     free_table,
     history_successes,
+    name_without,
     optional_duration,
     switch,
     tables,
     text,
     texts,
     whole_number,
+    zone_name,
 )
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -74,8 +76,9 @@ class Configuration:
     )  # fmt: skip
     name: str = _setting("gsched.name", text, "gsched", "the scheduler's name in log lines", "--name")
     timezone: str | None = _setting(
-        "gsched.timezone", text, None, "time zone of triggers that name none (default: this machine's)", "--timezone"
-    )
+        "gsched.timezone", zone_name, None, "time zone of triggers that name none (default: this machine's)",
+        "--timezone",
+    )  # fmt: skip
     processes: int = _setting(
         "gsched.processes", whole_number, 1, "how many processes run jobs, under one supervisor", "--processes",
         metavar="N",
@@ -105,8 +108,12 @@ class Configuration:
     directory: str | None = _setting(
         "store.directory", text, None, "where the private MongoDB has its data", "--data", metavar="DIRECTORY"
     )
-    database: str | None = _setting("store.database", text, None, "the database (default: the URL's, else gsched)")
-    collection: str = _setting("store.collection", text, "jobs", "name of the collection of jobs")
+    database: str | None = _setting(
+        "store.database", name_without(' ./\\"$'), None, "the database (default: the URL's, else gsched)"
+    )
+    collection: str = _setting(
+        "store.collection", name_without("$"), "jobs", "name of the collection of jobs"
+    )
     modules: tuple[str, ...] = _setting(
         "store.modules", texts, (), "modules in which stored function references may be resolved"
     )

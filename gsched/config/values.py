@@ -8,6 +8,7 @@ from typing import Any
 
 from gsched.durations import as_seconds
 from gsched.errors import ConfigurationError
+from gsched.instants import as_timezone
 
 
 def text(key: str, value: Any) -> str:
@@ -15,6 +16,26 @@ def text(key: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"{key}: expected a text, got {value!r}")
     return value
+
+
+def zone_name(key: str, value: Any) -> str:
+    """The name of a time zone."""
+    try:
+        as_timezone(text(key, value))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{key}: {str(error).removeprefix('timezone: ')}") from None
+    return str(value)
+
+
+def name_without(characters: str) -> Callable[[str, Any], str]:
+    """A text with none of these characters, which MongoDB does not allow there."""
+
+    def read(key: str, value: Any) -> str:
+        if set(characters).intersection(name := text(key, value)):
+            raise ConfigurationError(f"{key}: expected a name without any of {characters}, got {value!r}")
+        return name
+
+    return read
 
 
 def texts(key: str, value: Any) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ is shut down. See gsched/embedded/guardian.py for how that survives crashes.
 from __future__ import annotations
 
 from gsched.embedded.binary import find_mongod
-from gsched.embedded.handle import EmbeddedMongo, open_embedded
+from gsched.embedded.handle import EmbeddedMongo, has_data, open_embedded
 from gsched.errors import EmbeddedMongoError
 
-__all__ = ["EmbeddedMongo", "EmbeddedMongoError", "find_mongod", "open_embedded"]
+__all__ = ["EmbeddedMongo", "EmbeddedMongoError", "find_mongod", "has_data", "open_embedded"]

@@ -85,6 +85,11 @@ class EmbeddedMongo:
         self.close()
 
 
+def has_data(path: str | os.PathLike[str]) -> bool:
+    """Whether there has ever been a MongoDB in the data directory `path`."""
+    return (Path(path).expanduser() / "db").is_dir()
+
+
 def open_embedded(path: str | os.PathLike[str], *, timeout_seconds: float = 60.0) -> EmbeddedMongo:
     """Open the MongoDB in the data directory `path`, starting it if nobody has; see EmbeddedMongo."""
     return EmbeddedMongo(path, timeout_seconds=timeout_seconds)

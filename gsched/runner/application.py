@@ -97,7 +97,9 @@ def _checked(name: str, make: Callable[[], Any]) -> Any:
 
 def _failed(name: str, error: BaseException) -> GschedError:
     """What to raise instead: a store that does not answer stays that, for it may answer the next time."""
-    said = f"{type(error).__name__}: {error}" if not isinstance(error, GschedError) else str(error)
+    said = error.msg if isinstance(error, SyntaxError) else str(error)  # its str() has the position, too
+    if not isinstance(error, GschedError):
+        said = f"{type(error).__name__}: {said}"
     kind = type(error) if isinstance(error, StoreError) else ConfigurationError
     return kind(f"app {name!r}: {said}{_where(error)}")
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from gsched.config import Configuration
-from gsched.errors import ConfigurationError, EmbeddedMongoError
+from gsched.config import Configuration, origin
+from gsched.errors import ConfigurationError, EmbeddedMongoError, InvalidJobError, JobIdConflictError
+from gsched.executors import BaseExecutor
 from gsched.funcref import UnresolvedFunctions
+from gsched.parts import checked_defaults, make_executor
 from gsched.runner.application import load_application, look_here
 from gsched.runner.commands import COMMANDS
+from gsched.runner.exits import CommandRefused, Exit
 from gsched.scheduler import GeventScheduler
 from gsched.stores import BaseJobStore, MemoryJobStore
 
@@ -47,22 +52,47 @@ def runner_scheduler(configuration: Configuration) -> tuple[GeventScheduler, Pla
     place = place_of(configuration, scheduler)
     scheduler.allow_modules(_modules(configuration, place))
     if place.kind != "application":
-        scheduler.add_jobstore(_store_at(place, configuration))
+        _hand_over(scheduler, _store_at(place, configuration), configuration)
     return scheduler, place
 
 
-def control_scheduler(configuration: Configuration) -> GeventScheduler:
+def control_scheduler(configuration: Configuration, *, makes_store: bool = False) -> GeventScheduler:
     """A scheduler to look at jobs and change them; it is never started.
 
     An application's own, if that has a job store, else a new one, which resolves no functions.
+
+    :param makes_store: make a private MongoDB where there is none
+    :raises CommandRefused: if there is none, and none is to be made
     """
+    from gsched.embedded import has_data
+
     own = None if configuration.app is None else load_application(configuration.app)
     if own is not None and _has_own_store(own):
         _refuse_second_store(configuration)
         return own
     scheduler = GeventScheduler(**_options(configuration), functions=UnresolvedFunctions())
-    scheduler.add_jobstore(_store_at(place_of(configuration, own), configuration))
+    place = place_of(configuration, own)
+    if place.kind == "embedded" and not makes_store and not has_data(place.why):
+        raise CommandRefused(
+            f"there is no private MongoDB in {place.why}",
+            Exit.NOT_FOUND,
+            "check the path; gsched run makes one, and gsched store init",
+        )
+    scheduler.add_jobstore(_store_at(place, configuration))
     return scheduler
+
+
+def _hand_over(scheduler: GeventScheduler, store: BaseJobStore, configuration: Configuration) -> None:
+    """Give the scheduler its store, and the store the jobs that an application has added until now."""
+    try:
+        scheduler.add_jobstore(store)
+    except JobIdConflictError as error:
+        store.close()
+        raise CommandRefused(
+            f"app {configuration.app!r}: it adds the job {error.job_id!r}, which the store has already",
+            Exit.CONFLICT,
+            "add_job(..., replace_existing=True) is right at every start; or give the job another id",
+        ) from error
 
 
 def _options(configuration: Configuration) -> dict[str, Any]:
@@ -70,8 +100,8 @@ def _options(configuration: Configuration) -> dict[str, Any]:
         "name": configuration.name,
         "timezone": configuration.timezone,
         "modules": configuration.modules,
-        "executors": configuration.executors,
-        "job_defaults": configuration.defaults,
+        "executors": _executors(configuration),
+        "job_defaults": _defaults(configuration),
         "run_events": configuration.run_events,
         "blocked_hub_after": configuration.blocked_hub_after,
         "summary_every": configuration.summary_every,
@@ -82,18 +112,35 @@ def _complete(scheduler: GeventScheduler, configuration: Configuration) -> None:
     """Give an application's scheduler what the configuration says and it does not."""
     if _has_own_store(scheduler):
         _refuse_second_store(configuration)
-    for alias, executor in configuration.executors.items():
-        try:
-            scheduler.add_executor(**({"executor": executor["type"], "alias": alias} | _arguments(executor)))
-        except (KeyError, TypeError) as error:
-            raise ConfigurationError(f"executors.{alias}: {error}") from None
+    for alias, executor in _executors(configuration).items():
+        with _naming(f"{configuration.path}: executors.{alias}"):
+            scheduler.add_executor(executor, alias)
+    _defaults(configuration)  # they are for declared jobs; that they are right is looked at here
     for name in configuration.given & {"name", "blocked_hub_after", "summary_every"}:
         setattr(scheduler, name, getattr(configuration, name))
     scheduler.log_runs(configuration.run_events if "run_events" in configuration.given else scheduler.run_events)
 
 
-def _arguments(executor: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in executor.items() if name != "type"}
+def _executors(configuration: Configuration) -> dict[str, BaseExecutor]:
+    made = {}
+    for alias, table in configuration.executors.items():
+        with _naming(f"{configuration.path}: executors.{alias}"):
+            made[alias] = make_executor(table)
+    return made
+
+
+def _defaults(configuration: Configuration) -> Mapping[str, Any]:
+    with _naming(f"{configuration.path}: defaults"):
+        checked_defaults(configuration.defaults)
+    return configuration.defaults
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (ConfigurationError, InvalidJobError) as error:
+        raise ConfigurationError(f"{where}: {error}") from None
 
 
 def _modules(configuration: Configuration, place: Place) -> list[str]:
@@ -154,10 +201,24 @@ def _store_at(place: Place, configuration: Configuration) -> BaseJobStore:
     if database := configuration.database or _database_in(configuration.store or ""):
         options["database"] = database
     if configuration.store is not None:
-        if not configuration.store.startswith(("mongodb://", "mongodb+srv://")):  # PyMongo takes it for a host's name
-            raise ConfigurationError(f"store {place.why!r}: expected mongodb://... or mongodb+srv://...")
+        _check_url(configuration.store, origin(configuration, "store"))
         return MongoDBJobStore(configuration.store, **options)
     return MongoDBJobStore.embedded(place.why, **options)
+
+
+def _check_url(url: str, where: str) -> None:
+    """Refuse what PyMongo would take for a host's name, and options that it would not heed."""
+    from pymongo.errors import PyMongoError
+    from pymongo.uri_parser import split_options
+
+    if not url.startswith(("mongodb://", "mongodb+srv://")):
+        raise ConfigurationError(f"{where}: expected mongodb://... or mongodb+srv://..., got {without_password(url)!r}")
+    for option in filter(None, re.split("[&;]", urlsplit(url).query)):
+        try:
+            split_options(option)
+        except (PyMongoError, ValueError) as error:
+            said = str(error).replace(" or maybe a camelCase version of one? Refer to docstring.", "?")
+            raise ConfigurationError(f"{where}: the URL's option {option!r}: {said}") from None
 
 
 def _database_in(url: str) -> str:

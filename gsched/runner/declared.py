@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gsched.building import make_trigger
@@ -11,7 +12,7 @@ from gsched.config import Configuration
 from gsched.errors import ConfigurationError, GschedError, JobIdConflictError, JobNotFoundError
 from gsched.funcref import resolve
 from gsched.instants import as_timezone, timezone_name
-from gsched.job import OPTIONS, Job
+from gsched.job import OPTIONS, Job, replacement
 from gsched.runner.commands import RUN_COMMAND
 from gsched.runner.comparing import plain
 from gsched.runner.reboot import BOOTS, END_OF_TIME, REBOOT_TAG
@@ -96,7 +97,7 @@ def plan_declared(scheduler: GeventScheduler, declarations: Sequence[Declaration
             if not _is_over(declaration.job, scheduler.now_ms()):
                 plan.added.append(declaration)
         elif _differs(known, declaration.job):
-            plan.changed.append(_keeping_boots(declaration, known))
+            plan.changed.append(declaration)
         else:
             unchanged += 1
     plan.removed.extend(left.values())
@@ -114,7 +115,9 @@ def apply_declared(scheduler: GeventScheduler, plan: Plan, owner: str) -> None:
         except JobIdConflictError:
             _known(scheduler, declaration, owner)  # raises unless it was a process like this one
     for declaration in plan.changed:
-        scheduler.add_job(**declaration.definition, replace_existing=True)
+        made = scheduler.build_job(declaration.definition)  # now: the file may have been read long before
+        with suppress(JobNotFoundError):
+            scheduler.change_job(made.id, partial(_changed, made), made.jobstore)
     for job in plan.removed:
         with suppress(JobNotFoundError):
             scheduler.remove_job(job.id, job.jobstore)
@@ -246,8 +249,6 @@ def _differs(old: Job, new: Job) -> bool:
     return any(plain(getattr(old, name)) != plain(getattr(new, name)) for name in _DEFINING)
 
 
-def _keeping_boots(declaration: Declaration, known: Job) -> Declaration:
-    if BOOTS not in known.metadata:
-        return declaration
-    metadata = {**declaration.definition["metadata"], BOOTS: known.metadata[BOOTS]}
-    return declaration._replace(definition={**declaration.definition, "metadata": metadata})
+def _changed(new: Job, old: Job) -> Job:
+    boots = {BOOTS: old.metadata[BOOTS]} if BOOTS in old.metadata else {}
+    return replacement(old, new.evolve(metadata={**new.metadata, **boots}), keep_schedule=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from random import uniform
-from typing import Final
 
 import gevent
 from gevent.event import Event
@@ -14,19 +12,21 @@ from gsched.config import Configuration
 from gsched.errors import GschedError, StoreUnreachableError
 from gsched.runner.crontab import CrontabFile, load_crontab, write_crontab
 from gsched.runner.declared import Declaration, apply_declared, plan_declared, read_declarations
+from gsched.runner.insisting import insist
 from gsched.runner.logs import runner_log
 from gsched.scheduler import GeventScheduler
-
-LONGEST_PAUSE: Final = 30.0  # seconds between two attempts
+from gsched.wording import said_by
 
 
 class FileJobs:
     """Keeps the store's jobs as the [[job]] entries of the configuration and the crontab say.
 
     Raises ConfigurationError for an entry or a line that is wrong; nothing has been changed then.
+
+    :ivar settled: set once the store has answered: it has the jobs, or something speaks against them
     """
 
-    def __init__(self, scheduler: GeventScheduler, configuration: Configuration) -> None:
+    def __init__(self, scheduler: GeventScheduler, configuration: Configuration, stopped: Event) -> None:
         self._scheduler = scheduler
         self._owner = configuration.name
         self._crontab_path = configuration.crontab
@@ -34,7 +34,8 @@ class FileJobs:
         self._declarations: Sequence[Declaration] = read_declarations(configuration, scheduler)
         self._was_declared = bool(self._declarations) or configuration.path is not None
         self._lock = RLock()
-        self._stopped = Event()
+        self.settled = Event()
+        self._stopped = stopped
         self._trying: gevent.Greenlet | None = None
 
     def reload(self, configuration: Configuration) -> None:
@@ -64,6 +65,7 @@ class FileJobs:
             if self._crontab is not None:
                 counts = write_crontab(self._scheduler, self._crontab)
                 runner_log().info("crontab.imported", file=self._crontab.source.file, **counts)
+        self.settled.set()
 
     def write_later(self) -> None:
         """Bring the store up to date as soon as it answers."""
@@ -71,23 +73,16 @@ class FileJobs:
             runner_log().warning("jobs.postponed", reason="the store does not answer")
             self._trying = gevent.spawn(self._try)
 
-    def stop(self) -> None:
-        """Try no more."""
-        self._stopped.set()
-
     def _loaded(self, configuration: Configuration) -> CrontabFile | None:
         if self._crontab_path is None:
             return None
         return load_crontab(self._crontab_path, configuration.timezone or self._scheduler.timezone)
 
     def _try(self) -> None:
-        pause = 1.0
-        while not self._stopped.wait(pause * uniform(0.5, 1)):
-            try:
-                self.write()
-                return
-            except StoreUnreachableError:
-                pause = min(2 * pause, LONGEST_PAUSE)
-            except GschedError as error:
-                runner_log().error("jobs.refused", error=str(error))
-                return
+        try:
+            insist(self.write, self._stopped)
+        except StoreUnreachableError:
+            pass  # we end before it answers
+        except GschedError as error:
+            runner_log().error("jobs.refused", error=said_by(error))
+            self.settled.set()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gsched.errors import JobNotFoundError
 from gsched.job import Job
@@ -30,21 +30,26 @@ def boot_id() -> str:
     return uuid.uuid4().hex
 
 
-def run_reboot_jobs(scheduler: GeventScheduler, boot: str | None = None) -> list[str]:
+def run_reboot_jobs(
+    scheduler: GeventScheduler,
+    boot: str | None = None,
+    reach: Callable[[Callable[[], Any]], Any] = lambda do: do(),
+) -> list[str]:
     """Have the @reboot jobs of the default store run once, unless they have run since the machine's start.
 
     Of several runners the first that asks has them run, in whichever owns the job. Paused jobs are left alone. The
     scheduler has been started.
 
     :param boot: names the machine's start
+    :param reach: calls what needs the store; again, if it does not answer
     :return: the ids of the runs
     """
     boot = boot or boot_id()
     runs = []
-    for job in scheduler.get_jobs("default", tag=REBOOT_TAG):
-        if _may_run(job.definition, boot) and _is_first(scheduler, job.id, boot):
+    for job in reach(lambda: scheduler.get_jobs("default", tag=REBOOT_TAG)):
+        if _may_run(job.definition, boot) and reach(partial(_is_first, scheduler, job.id, boot)):
             with suppress(JobNotFoundError):
-                runs.append(scheduler.run_job(job.id, "default"))
+                runs.append(reach(partial(scheduler.run_job, job.id, "default")))
     return runs
 
 

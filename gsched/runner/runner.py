@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import fields
 from typing import Any, Final, Protocol
 
 import gevent
+from gevent.event import Event
 
 from gsched.clock import SystemClock
-from gsched.config import Configuration, read_again
+from gsched.config import Configuration, origin, read_again, taken_over
 from gsched.errors import ConfigurationError, GschedError, SchedulerNotRunningError, StoreUnreachableError
 from gsched.events import EVENT_NODE_DRAIN_REQUESTED
 from gsched.runner.building import runner_scheduler
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.runner.file_jobs import FileJobs
 from gsched.runner.garbage import LongCollections
+from gsched.runner.insisting import insist
 from gsched.runner.logs import configure_logging, runner_log
 from gsched.runner.reboot import run_reboot_jobs
 from gsched.runner.signals import Request, Requests
 from gsched.scheduler import GeventScheduler
 from gsched.stacks import stacks_text
 from gsched.stores import MemoryJobStore
+from gsched.wording import said_by
 
 STUCK_SECONDS: Final = 1.0  # the hub greenlet turns more often than that
-_RELOADED: Final = frozenset({"jobs", "log_level", "log_format", "drain_timeout"})
-_NO_SETTINGS: Final = frozenset({"path", "given", "flags"})
 
 
 class Reporter(Protocol):
@@ -73,7 +73,8 @@ class Runner:
         self._requests = requests
         self._reporter = reporter
         self._clock = SystemClock()
-        self._files = FileJobs(scheduler, configuration)
+        self._stopping = Event()
+        self._files = FileJobs(scheduler, configuration, self._stopping)
         self._draining = False
         self._cancelling = False
         self._cut: set[str] = set()  # ids of runs that were not allowed to end
@@ -106,7 +107,7 @@ class Runner:
             self._scheduler.ping_store()
             self._files.write()
         except StoreUnreachableError as error:
-            runner_log().warning("store.unreachable", error=str(error))
+            runner_log().warning("store.unreachable", error=said_by(error))
             self._files.write_later()
 
     def _serve_probe(self, address: str) -> Callable[[], None]:
@@ -117,15 +118,18 @@ class Runner:
         except ConfigurationError as error:
             if isinstance(error.__cause__, OSError):  # somebody else listens there
                 raise CommandRefused(str(error), Exit.FAILED) from error
-            raise
+            said = str(error).removeprefix("probe: ")
+            raise ConfigurationError(f"{origin(self._configuration, 'probe')}: {said}") from error
         runner_log().info("probe.opened", address=server.address)
         return server.stop
 
     def _run_reboot_jobs(self) -> None:
+        """Once files' jobs are in the store: some of them may be such."""
+        self._files.settled.wait()
         try:
-            run_reboot_jobs(self._scheduler)
+            run_reboot_jobs(self._scheduler, reach=lambda do: insist(do, self._stopping))
         except GschedError as error:
-            runner_log().error("reboot_jobs.failed", error=str(error))
+            runner_log().error("reboot_jobs.failed", error=said_by(error))
 
     def _note_end(self) -> None:
         self._scheduler.join()
@@ -147,7 +151,7 @@ class Runner:
         if self._draining:
             return
         self._draining = True
-        self._files.stop()
+        self._stopping.set()
         self._reporter.stopping("draining")
         gevent.spawn(self._shut_down)
 
@@ -186,22 +190,16 @@ class Runner:
     def _take_configuration(self) -> None:
         self._reporter.reloading(self._clock.monotonic())
         try:
-            wanted = read_again(self._configuration)
+            wanted, later = taken_over(self._configuration, read_again(self._configuration))
             self._files.reload(wanted)
         except GschedError as error:
-            runner_log().error("configuration.refused", error=str(error))
+            runner_log().error("configuration.refused", error=said_by(error))
         else:
             configure_logging(wanted)
-            later = _differing(self._configuration, wanted) - _RELOADED
             self._configuration = wanted
             need = {"need_a_restart": sorted(later)} if later else {}
             runner_log().info("configuration.reloaded", path=wanted.path, **need)
         self._reporter.ready("running")
-
-
-def _differing(one: Configuration, other: Configuration) -> set[str]:
-    settings = {each.name for each in fields(one)} - _NO_SETTINGS
-    return {name for name in settings if getattr(one, name) != getattr(other, name)}
 
 
 _ACTIONS: Final[dict[Request, Callable[[Runner], Any]]] = {

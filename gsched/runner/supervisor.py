@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from gsched.clock import SystemClock
-from gsched.config import Configuration, read_again
+from gsched.config import Configuration, read_again, taken_over
 from gsched.errors import ConfigurationError
 from gsched.runner.children import Child, worst
 from gsched.runner.exits import Exit
@@ -169,8 +169,8 @@ class Supervisor:
         except ConfigurationError:
             pass  # the processes say so
         else:
-            self._configuration = wanted
-            configure_logging(wanted)
+            self._configuration, _ = taken_over(self._configuration, wanted)
+            configure_logging(self._configuration)
         self._tell(RELOAD)
         self._notifier.ready("running")
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from gsched.errors import InvalidTriggerError
 from gsched.instants import MAX_MS, from_ms, to_ms
+from gsched.wording import refused_call
 
 
 class BaseTrigger(ABC):
@@ -44,8 +45,7 @@ class BaseTrigger(ABC):
         try:
             return cls(**fields)
         except TypeError as error:
-            reason = str(error).replace(f"{cls.__name__}.__init__() ", "")
-            raise InvalidTriggerError(f"{cls.alias} trigger: {reason}") from None
+            raise InvalidTriggerError(f"{cls.alias} trigger: {refused_call(cls, fields, error)}") from None
 
     def next_after(self, instant: datetime) -> datetime | None:
         """The first instant strictly after the aware datetime `instant`, in the trigger's zone, or None."""

@@ -76,7 +76,8 @@ class Changing(Places):
     ) -> JobHandle:
         job = self._find(job_id, jobstore)
         changed = self._store(job.jobstore).change(job_id, change)
-        self._bus.emit(JobEvent(code, changed))
+        # A store keeps a lower bound of the next run time; those who hear of the change get the time itself.
+        self._bus.emit(JobEvent(code, changed.evolve(next_run_ms=changed.next_due_ms(self.now_ms()))))
         return self._handle(changed)
 
     def _modified(self, job: Job, changes: Mapping[str, Any]) -> Job:

@@ -13,6 +13,7 @@ from gsched.events import EVENT_FEED_LOST, EVENT_FEED_OPENED, EVENT_FEED_UNSUPPO
 from gsched.instants import to_ms
 from gsched.stores.mongodb.connection import Connection
 from gsched.stores.mongodb.streams import UNSUPPORTED_CODES, backoff, changes_in, opened, wait
+from gsched.wording import without_noise
 
 _RETRY_SECONDS: Final = (0.1, 5.0)  # the first and the longest wait before the stream is opened again
 _POLL_SECONDS: Final = 2.0  # where there are no change streams
@@ -116,7 +117,7 @@ class ChangeFeed:
         if self._stopping:
             return
         if not self._failures:
-            self._emit(SchedulerEvent(EVENT_FEED_LOST, reason=reason))
+            self._emit(SchedulerEvent(EVENT_FEED_LOST, reason=without_noise(reason)))
         self._failures += 1
         first, longest = _RETRY_SECONDS
         wait(backoff(first, self._failures, longest), self._is_stopping)

@@ -19,6 +19,7 @@ from pymongo.read_concern import ReadConcern
 from gsched import errors
 from gsched.stores.mongodb.documents import CODEC
 from gsched.stores.mongodb.monitoring import Operations
+from gsched.wording import without_noise
 
 Document: TypeAlias = dict[str, Any]
 Jobs: TypeAlias = Collection[Document]
@@ -67,7 +68,7 @@ def translated(error: driver.PyMongoError) -> errors.GschedError:
     elif isinstance(error, driver.BulkWriteError) and _only_unconfirmed(error):
         kind = errors.StoreUnreachableError
     what = " ".join((kind.__doc__ or "").split())
-    return kind(f"{what} ({type(error).__name__}: {error})")
+    return kind(f"{what} ({type(error).__name__}: {without_noise(str(error))})")
 
 
 def _only_unconfirmed(error: driver.BulkWriteError) -> bool:

@@ -49,6 +49,7 @@ from gsched.stores.mongodb.streams import backoff
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.stores.report import StoreReport
+from gsched.wording import without_noise
 
 T = TypeVar("T")
 
@@ -473,7 +474,8 @@ class Ownership:
         self._failed["claim", type(cause).__name__] += 1
         if self._connected:
             self._connected = False
-            self._hub.emit(SchedulerEvent(EVENT_STORE_DISCONNECTED, **error_fields(error)))
+            said = {**error_fields(error), "error_message": without_noise(str(cause))}
+            self._hub.emit(SchedulerEvent(EVENT_STORE_DISCONNECTED, **said))
 
 
 def _census(nodes: Iterable[NodeRecord]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from gsched.triggers.cron.fields import FIELD_NAMES, Field, parse_field
 from gsched.triggers.cron.schedule import Schedule
 from gsched.triggers.cron.times import times_of
 from gsched.triggers.reboot import RebootTrigger
+from gsched.wording import refused_call
 
 _MINIMUM: Final = {"month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
 
@@ -114,7 +115,7 @@ class CronTrigger(BoundedTrigger):
         try:
             return cls.from_crontab(expr, **arguments)
         except TypeError as error:
-            reason = str(error).replace("CronTrigger.from_crontab() ", "")
+            reason = refused_call(cls.from_crontab, arguments, error)
             raise InvalidTriggerError(f"cron trigger with a crontab: {reason}") from None
 
     def next_ms(self, after: int) -> int | None:

@@ -99,6 +99,21 @@ def test_two_nodes_share_the_jobs_and_hand_them_over_when_one_ends(cluster: Clus
     assert max(late) <= 1 + SLACK
 
 
+def test_a_job_whose_owner_changes_while_it_runs_is_not_started_beside_itself(cluster: Cluster) -> None:
+    cluster.start_and_wait("a")
+    jobs = cluster.add_ticks(20, 0.3, func="cluster.jobs:work", args=[1.5])
+    cluster.wait_until_all_run(jobs, 0)
+    cluster.start_and_wait("b")
+    moved = wait_until(lambda: cluster.jobs_of("b", jobs), "jobs that b runs")
+    cluster.stop("a")
+    cluster.wait_until_all_run(jobs, time.time() + 1)
+    cluster.stop_and_check()
+    assert moved
+    for job in jobs:
+        lines = sorted((line["time"], line["what"], line["node"]) for line in cluster.runs.all() if line["job"] == job)
+        assert [what for _, what, _ in lines] == ["start", "end"] * (len(lines) // 2), (job, lines)
+
+
 def test_what_a_killed_node_had_continues_and_nothing_is_silent_or_runs_twice(cluster: Cluster) -> None:
     cluster.start_and_wait("a", "b")
     jobs = cluster.add_ticks(20)

@@ -18,7 +18,6 @@ from simulation.cluster import SimCluster
 from simulation.mutations import MUTATIONS
 from simulation.simulation import STORMS, Scenario, Simulation
 
-from gsched.stores.mongodb import admission, slots
 from gsched.stores.mongodb.cluster import JobRecord, RefusedError
 
 SEEDS = 2000  # of any trouble
@@ -136,15 +135,14 @@ class Strange(Exception):
 
 
 def _its_trigger_raises(patches: ExitStack) -> None:
-    real = slots.first_after
+    real = JobRecord.first_after
 
     def first_after(record: JobRecord, watermark: int) -> int | None:
         if record.job.id == "job1":
             raise Strange
         return real(record, watermark)
 
-    patches.enter_context(patch.object(slots, "first_after", first_after))
-    patches.enter_context(patch.object(admission, "first_after", first_after))
+    patches.enter_context(patch.object(JobRecord, "first_after", first_after))
 
 
 def _admitting(patches: ExitStack, answer: Callable[[], bool]) -> None:

@@ -9,11 +9,13 @@ from unittest.mock import patch
 from gsched.hub import Hub
 from gsched.lane import Entry, Lane
 from gsched.stores.base import ALWAYS, Claimed, Dropped
-from gsched.stores.mongodb import slots as slots_module
+from gsched.stores.mongodb import rescue as rescue_module, slots as slots_module
 from gsched.stores.mongodb.admission import Admission
+from gsched.stores.mongodb.cluster import JobRecord
 from gsched.stores.mongodb.membership import Membership
 from gsched.stores.mongodb.ownership import Ownership
 from gsched.stores.mongodb.partition import slot_of
+from gsched.stores.mongodb.rescue import Rescues
 from gsched.stores.mongodb.slots import Slots
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
@@ -398,12 +400,12 @@ def jobs_given_back_are_forgotten() -> Any:
 
 @mutation
 def uncertain_instants_are_forgotten() -> Any:
-    return patch.object(slots_module, "uncertain", lambda record, slot: [])
+    return patch.object(rescue_module, "uncertain", lambda record, slot: [])
 
 
 @mutation
 def written_runs_are_forgotten() -> Any:
-    return patch.object(Slots, "_take_over", lambda self, written: None)
+    return patch.object(Rescues, "take_written", lambda self, written: None)
 
 
 @mutation
@@ -418,12 +420,12 @@ def rescues_are_not_written_down() -> Any:
 
 @mutation
 def late_instants_after_a_takeover_are_skipped() -> Any:
-    real = slots_module.first_after
+    real = JobRecord.first_after
 
     def first_after(record: Any, watermark: int) -> int | None:
         return real(record, watermark + 2000)
 
-    return patch.object(slots_module, "first_after", first_after)
+    return patch.object(JobRecord, "first_after", first_after)
 
 
 @mutation

@@ -13,7 +13,6 @@ from gsched.planning import Span
 from gsched.run import Outcome
 from gsched.stores.base import Admitted, Changed, Dropped, HubSide, Lost, RunRequested
 from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError, RunRecord
-from gsched.stores.mongodb.slots import first_after
 from gsched.stores.mongodb.tenure import Tenure
 
 BATCH = 200  # jobs per transaction: the watermark waits for it
@@ -161,7 +160,7 @@ class Admission:
         """An admitted job that the hub does not have: it was, or is, beyond the horizon, or its trigger has ended."""
         dormant = self._tenure.dormant.get(record.job.id)
         if dormant is None:
-            due = first_after(record, self._tenure.slots[record.slot].taken_at)
+            due = record.first_after(self._tenure.slots[record.slot].taken_at)
         else:
             due = dormant.due
             self._tenure.dormant[record.job.id] = dormant._replace(rev=record.job.rev)

@@ -68,6 +68,11 @@ class JobRecord(NamedTuple):
         """Whether there are such instants."""
         return self.job.next_run_ms is not None and self.job.next_run_ms <= self.late_until
 
+    def first_after(self, watermark: int) -> int | None:
+        """The first instant that `watermark` does not cover, once it is admitted: the stored time is a lower bound."""
+        stored = self.job.next_run_ms
+        return stored if stored is None or stored > watermark else self.job.next_ms(watermark)
+
 
 class RunRecord(NamedTuple):
     """A run that is written down while it is in progress."""

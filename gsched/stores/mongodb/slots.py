@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import islice
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 
-from gsched.errors import StoreError
-from gsched.instants import from_ms
-from gsched.job import Job
-from gsched.planning import Span
-from gsched.run import Outcome
-from gsched.stores.base import Admitted, Dropped, HubSide, Lost, Recovered, RunsElsewhere
-from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.base import Admitted, Dropped, HubSide, RunsElsewhere
+from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, SlotRecord
+from gsched.stores.mongodb.rescue import Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
-from gsched.triggers import DateTrigger
 
 AT_ONCE = 32  # slots taken together: few round trips, and the heartbeat in between
-MOST_RECOVERED = 1000  # instants of one job that are run again
-
-
-class Rescue(NamedTuple):
-    """Instants that were in progress on a node that died.
-
-    :ivar run: the run, if it was written down
-    """
-
-    record: JobRecord
-    span: Span
-    run: RunRecord | None = None
 
 
 class Slots:
@@ -56,10 +37,8 @@ class Slots:
         self._releasing: dict[int, int] = {}  # the same of releasing; with their fences
         self._released: dict[int, int] = {}  # until when the hub runs what is due in slots that were ours
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
-        self._rescues: deque[Rescue] = deque()  # what the hub does not know yet
-        self._arrivals: list[tuple[JobRecord, SlotRecord]] = []  # the same: jobs of slots that we attached
-        self._rescued: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
-        self._over: list[RunRecord] = []  # those of them that the hub knows
+        self._rescues = Rescues(cluster, tenure, hub, keep_alive)
+        self._arrivals: list[tuple[JobRecord, SlotRecord]] = []  # jobs of attached slots that the hub does not know yet
         self._elsewhere: Counter[str] = Counter()  # runs in progress on nodes that had our slots before, by job
 
     def take(self, numbers: Collection[int]) -> None:
@@ -122,7 +101,7 @@ class Slots:
                 self._keep_alive()
         nodes = self._cluster.nodes()
         dead = [node.id for node in nodes if not node.alive]  # by now
-        written = self._written_runs(slots.keys(), dead)
+        written = self._rescues.written_by(dead, slots.keys())
         self._note_elsewhere(self._elsewhere | self._runs_elsewhere(nodes, slots.keys()))
         requested = self._cluster.requested(slots.keys())
         self._attaching = list(slots.values())
@@ -133,18 +112,18 @@ class Slots:
             self._tenure.hold(number, Held(slots[number].fence, slots[number].watermark))
         self._look_at(requested)
         ours = [record for record in found if record.slot in attached]
-        self._rescues += _uncertain_runs((record for record in ours if record.admitted), slots, written)
-        self._take_over(run for run in written if run.record.slot in attached)
+        self._rescues.take_uncertain((record for record in ours if record.admitted), slots, written)
+        self._rescues.take_written(run for run in written if run.record.slot in attached)
         self._arrivals += ((record, slots[record.slot]) for record in ours)
         self._tell_hub()
 
     def _tell_hub(self) -> None:
         """Of a job that runs again, what was in progress before what is due: else that would take its place among the
         job's instances. Others do not wait until it is written down what runs again."""
-        again = {rescue.record.job.id for rescue in self._rescues if rescue.record.job.recover}
+        again = self._rescues.recovering()
         arrivals, self._arrivals = self._arrivals, [each for each in self._arrivals if each[0].job.id in again]
         self._announce(each for each in arrivals if each[0].job.id not in again)
-        self._rescue_all()
+        self._rescues.settle()
         arrivals, self._arrivals = self._arrivals, []
         self._announce(arrivals)
 
@@ -157,7 +136,7 @@ class Slots:
                     self._look_at([record.job.id])
 
     def _run(self, record: JobRecord, slot: SlotRecord) -> None:
-        job, due = record.job, first_after(record, slot.watermark)
+        job, due = record.job, record.first_after(slot.watermark)
         if record.admitted and record.is_late:
             self._tenure.late[job.id] = record.late_until
         if not record.admitted or job.parked is not None or record.was_parked is not None or due is None:
@@ -189,129 +168,5 @@ class Slots:
 
     def take_over_runs(self, numbers: Collection[int], dead: Collection[str]) -> None:
         """Runs that dead nodes wrote down are run again, or lost, as their jobs say."""
-        self._take_over(self._written_runs([number for number in numbers if number in self._tenure.slots], dead))
-        self._rescue_all()
-
-    def _written_runs(self, numbers: Collection[int], dead: Collection[str]) -> list[Rescue]:
-        runs = self._cluster.runs_of(dead, numbers) if numbers and dead else ()
-        jobs = self._cluster.read_jobs({run.job_id for run in runs}) if runs else {}
-        return [
-            Rescue(
-                jobs.get(run.job_id) or _stand_in(run),
-                Span(Outcome.LOST, run.scheduled, run.scheduled + 1, request=run.request),
-                run,
-            )
-            for run in runs
-        ]
-
-    def _take_over(self, written: Iterable[Rescue]) -> None:
-        rescues = sorted(written, key=lambda rescue: -_attempt(rescue.run))
-        seen: set[RunRecord] = set()
-        for rescue in rescues:
-            waits = rescue.span.request in dict(rescue.record.requests)  # it had not begun: it is still asked for
-            if rescue.run is None or waits or rescue.run in self._rescued:
-                continue
-            self._rescued.add(rescue.run)
-            first = rescue.run._replace(attempt=1)
-            if first in seen:  # who ran it again has died, too, before it said that this attempt is lost
-                self._over.append(rescue.run)
-            else:
-                seen.add(first)
-                self._rescues.append(rescue)
-
-    def _rescue_all(self) -> None:
-        """Run again what is to be run again, say of the rest that it is lost, then note that in the database."""
-        while self._rescues:
-            try:
-                self._rescue(*self._rescues[0])
-            except (StoreError, FencedError):
-                raise
-            except Exception:  # of a user's trigger: when it was due, nobody can tell
-                self._hub.post(Lost(self._rescues[0].record.job, self._rescues[0].span))
-            rescued = self._rescues.popleft()
-            if rescued.run is not None:
-                self._over.append(rescued.run)
-        if self._over:
-            self._cluster.lose_runs(self._over)
-            self._rescued.difference_update(self._over)
-            self._over = []
-
-    def _rescue(self, record: JobRecord, span: Span, run: RunRecord | None) -> None:
-        job, attempt = record.job, 1 if run is None else run.attempt
-        if not job.recover or job.parked is not None:
-            self._hub.post(Lost(job, span))
-            return
-        if job.coalesce:
-            instants = [job.last_ms(span.first, span.end - 1)]
-            spans = [Span(Outcome.COALESCED, span.first, instants[0])]
-        else:
-            instants = [*islice(job.instants(span.first, span.end - 1), MOST_RECOVERED)]
-            following = job.next_ms(instants[-1])
-            spans = [] if following is None else [span._replace(first=following)]
-        runs = [RunRecord(job.id, record.slot, instant, attempt + 1, span.request) for instant in instants]
-        self._cluster.record_runs(self._tenure.node, runs)  # first, or a second crash would lose them in silence
-        self._keep_alive()  # if others took us for dead meanwhile, it is for them to run these
-        for each in spans:
-            if each.first < each.end:
-                self._hub.post(Lost(job, each))
-        for instant in instants:
-            fence = self._tenure.slots[record.slot].fence
-            self._hub.post(Recovered(job, instant, attempt + 1, fence, span.request))
-
-
-def _uncertain_runs(
-    records: Iterable[JobRecord], slots: dict[int, SlotRecord], written: Iterable[Rescue]
-) -> Iterator[Rescue]:
-    """What was in progress when the slots lost their owner, but for the runs that were written down."""
-    known: dict[str, set[int]] = {}
-    for run in written:
-        if run.span.request is None:
-            known.setdefault(run.record.job.id, set()).add(run.span.first)
-    for record in records:
-        try:
-            spans = uncertain(record, slots[record.slot])
-            parts = [part for span in spans for part in _without(record.job, span, known.get(record.job.id, ()))]
-        except Exception:  # of a user's trigger: the job will be parked
-            continue
-        yield from (Rescue(record, part) for part in parts)
-
-
-def _attempt(run: RunRecord | None) -> int:
-    return 0 if run is None else run.attempt
-
-
-def _stand_in(run: RunRecord) -> JobRecord:
-    """For a job that was removed while it ran: enough to say that the run is lost."""
-    trigger = DateTrigger(from_ms(run.scheduled))
-    return JobRecord(Job(run.job_id, None, trigger, next_run_ms=run.scheduled), run.slot, admitted=True)
-
-
-def first_after(record: JobRecord, watermark: int) -> int | None:
-    """The first instant of an admitted job that `watermark` does not cover: the stored time is a lower bound."""
-    stored = record.job.next_run_ms
-    return stored if stored is None or stored > watermark else record.job.next_ms(watermark)
-
-
-def uncertain(record: JobRecord, slot: SlotRecord) -> list[Span]:
-    """The instants of an admitted job that were claimed but are not known to have ended."""
-    spans, covered = [], slot.acked
-    stored = record.job.next_run_ms
-    if stored is not None and record.is_late:
-        spans.append(Span(Outcome.LOST, stored, record.late_until + 1))
-        covered = max(covered, record.late_until)
-    first = first_after(record, covered)
-    if first is not None and first <= slot.watermark:
-        spans.append(Span(Outcome.LOST, first, slot.watermark + 1))
-    return spans
-
-
-def _without(job: Job, span: Span, instants: Iterable[int]) -> Iterator[Span]:
-    """The parts of a span between these instants."""
-    first: int | None = span.first
-    for instant in sorted(instants):
-        if first is not None and first <= instant < span.end:
-            if first < instant:
-                yield span._replace(first=first, end=instant)
-            first = job.next_ms(instant)
-    if first is not None and first < span.end:
-        yield span._replace(first=first)
+        self._rescues.take_written(self._rescues.written_by(dead, [n for n in numbers if n in self._tenure.slots]))
+        self._rescues.settle()

@@ -70,7 +70,8 @@ class Told:
     ended: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     spans: set[tuple[str, int, int]] = field(default_factory=set)  # outcome, first, end: by events or history
-    in_history: bool = False
+    in_history: bool = False  # of the spans, any
+    recorded: set[int] = field(default_factory=set)  # attempts of which the history says that they succeeded
 
 
 def check(
@@ -94,6 +95,10 @@ def check(
             (about.started if line["what"] == "start" else about.ended).append(line["attempt"])
             about.times.append(line["time"])
     spans = _spans(events, history)
+    for document in history:
+        if document.get("outcome") == "succeeded":
+            about = told[document["job_id"]][to_ms(document["scheduled_at"])]
+            about.recorded.add(document.get("attempt", 1))
     for job in jobs:
         due = list(_due(job, until))
         stray = sorted(instant for instant in told[job.id].keys() - set(due) if instant <= until)
@@ -157,6 +162,8 @@ def _judge(job: Job, instant: int, about: Told, crashes: Sequence[float], verdic
         problems.append(f"has several outcomes: {outcomes}, attempts {about.started}")
     if outcomes and not about.in_history and not about.ended:
         counts["not_in_history"] += 1
+    if any(attempt not in about.recorded for attempt in about.ended) and not about.in_history:
+        counts["success_not_in_history"] += 1  # of what a crash leaves uncertain, the history says that it was lost
     if about.started:
         _judge_run(job, instant, about, outcomes, crashes, verdict, problems)
     elif outcomes:

@@ -1,10 +1,11 @@
 """What becomes of every instant when nodes and databases are killed, frozen and stopped at random, for minutes.
 
 2, 4 and 8 nodes share jobs on a replica set of three. Every few seconds a node is killed (-9), frozen for longer or
-shorter than the TTL, or ended, and another one is started; the primary steps down and is killed; at last all of the
-database is away for 10 s and for 60 s. A checker compares the triggers' arithmetic with what the runs wrote to a file,
-the history, and the events: each instant has to have run, or to be reported as lost, missed, skipped or coalesced, and
-none may run twice unless its job is to be run again after a crash.
+shorter than the TTL, or ended, and another one is started; nodes crash at named points, have clocks that are an hour
+wrong, lose their change streams and the collection of the jobs; the primary steps down and is killed; at last all of
+the database is away for 10 s and for 60 s. A checker compares the triggers' arithmetic with what the runs wrote to a
+file, the history, and the events: each instant has to have run, or to be reported as lost, missed, skipped or
+coalesced, and none may run twice unless its job is to be run again after a crash.
 Run: python load_tests/cluster_faults.py [--quick]
 """
 
@@ -30,7 +31,9 @@ from waiting import wait_until
 TTL = 3.0
 SEED = 20
 JOBS = 60
-WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes", "unrecorded")
+POINTS = ("claim", "start", "run", "settle")  # where nodes can be told to crash, see tests/cluster/node.py
+FEED_ERRORS = (286, 136, 43)  # history lost, position lost, cursor not found
+WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes", "unrecorded", "not_in_history")
 
 
 class Chaos:
@@ -42,6 +45,7 @@ class Chaos:
         self._names = (f"node{number}" for number in count())
         self._thaws: dict[str, float] = {}
         self.done: Counter[str] = Counter()
+        self.jobs: list[str] = []  # those that have to run in the end
         cluster.start_and_wait(*(next(self._names) for _ in range(nodes)))
 
     def nodes(self, seconds: float) -> None:
@@ -87,6 +91,46 @@ class Chaos:
         self.done[what] += 1
         self._cluster.start(next(self._names))
 
+    def crash_at_each_point(self) -> None:
+        """Nodes kill themselves at each named point, one after the other."""
+        for point in POINTS:
+            name = next(self._names)
+            self._cluster.start_and_wait(name, crash=point)
+            wait_until(lambda name=name: self._cluster.starts(node=name), f"runs on {name}")
+            self._cluster.nodes[name].arm()
+            self._cluster.note_crash(name)
+            self.done[f"crashed_at_{point}"] += 1
+
+    def skew(self) -> None:
+        """Two more nodes come whose clocks are an hour wrong, then others are disturbed."""
+        for seconds in (3600, -3600):
+            self._cluster.start_and_wait(next(self._names), skew_seconds=seconds)
+            self.done[f"skewed_by_{seconds}_s"] += 1
+        self.nodes(10)
+
+    def break_feeds(self) -> None:
+        """Each node's next look at its change stream fails, once with each error."""
+        with self._primary().client() as client:
+            for code in FEED_ERRORS:
+                for name in self._alive():
+                    data = {"failCommands": ["getMore"], "errorCode": code, "appName": name}
+                    fail = {"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data}
+                    client.admin.command(fail)
+                    time.sleep(0.7)  # it looks every half a second
+                    self.done[f"feed_error_{code}"] += 1
+            client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+    def lose_jobs(self) -> None:
+        """The collection of the jobs is dropped, and then renamed; what is added afterwards has to run."""
+        for what, lose in (("dropped", lambda jobs: jobs.drop()), ("renamed", lambda jobs: jobs.rename("elsewhere"))):
+            lose(self._cluster.documents())
+            self.done[what] += 1
+            self.jobs = self._cluster.add_ticks(JOBS // 4, 1, name=f"after_{what}")
+            self._cluster.wait_until_all_run(self.jobs, time.time())
+
+    def _primary(self) -> Any:
+        return wait_until(self._servers.primary, "a primary")
+
     def step_down(self) -> None:
         """The primary gives up, with nobody hurt."""
         self._note_outage("stepped_down")
@@ -95,7 +139,7 @@ class Chaos:
 
     def kill_primary(self) -> None:
         """kill -9 the primary; it comes back when there is a new one."""
-        primary = wait_until(self._servers.primary, "a primary")
+        primary = self._primary()
         self._note_outage("primary_killed")
         primary.kill()
         wait_until(self._servers.primary, "a new primary")
@@ -147,6 +191,10 @@ def scenarios(quick: bool) -> Iterator[tuple[str, int, Callable[[Chaos], None]]]
     seconds = 15 if quick else 40
     for nodes in (2,) if quick else (2, 4, 8):
         yield f"{nodes}_nodes", nodes, lambda chaos: chaos.nodes(seconds)
+        yield f"{nodes}_nodes_crash_points", nodes, Chaos.crash_at_each_point
+        yield f"{nodes}_nodes_skewed_clocks", nodes, Chaos.skew
+        yield f"{nodes}_nodes_broken_feeds", nodes, Chaos.break_feeds
+        yield f"{nodes}_nodes_lost_jobs", nodes, Chaos.lose_jobs
 
     def failovers(chaos: Chaos) -> None:
         for disturb in (chaos.step_down, chaos.kill_primary):
@@ -196,10 +244,10 @@ def one(
     cluster = Cluster(servers.uri, directory, node_ttl=TTL)
     try:
         chaos = Chaos(cluster, servers, nodes, SEED + nodes)
-        jobs = add_jobs(cluster)
-        cluster.wait_until_all_run(jobs, time.time())
+        chaos.jobs = add_jobs(cluster)
+        cluster.wait_until_all_run(chaos.jobs, time.time())
         disturb(chaos)
-        verdict = settle(cluster, jobs)
+        verdict = settle(cluster, chaos.jobs)
     finally:
         cluster.close()
     problems += [f"{name}: {problem}" for problem in verdict.problems]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import atexit
 import http.client
 import json
+import os
+import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -22,6 +25,7 @@ import pytest
 from bson import ObjectId
 from cluster.rig import Cluster, Mongod, Process, ReplicaSet, free_port, scratch
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 from waiting import wait_until
 
 from gsched.stores.mongodb.partition import slot_of
@@ -501,6 +505,39 @@ def test_a_user_without_the_right_to_change_streams_polls(
     report("polling", added=cluster.wait_for_start("polled", began, 10)["time"] - began)
     cluster.stop()
     assert len(cluster.events.named("feed.unsupported")) == 1
+
+
+def test_jobs_run_over_tls(
+    directory: Path, servers: list[Mongod | ReplicaSet], make_cluster: Callable[..., Cluster]
+) -> None:
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    make_certificate(certificate, key)
+    key.write_text(key.read_text() + certificate.read_text())
+    options = ("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(key))
+    query = f"&tls=true&tlsCAFile={certificate}"
+    server = ReplicaSet(directory / "tls", 1, *options, "--tlsAllowConnectionsWithoutCertificates", query=query)
+    servers.append(server)
+    plain = MongoClient(server.uri.replace(query, ""), serverSelectionTimeoutMS=500)
+    with plain, pytest.raises(PyMongoError):
+        plain.admin.command("ping")
+    cluster = make_cluster(server.uri)
+    cluster.start_and_wait("a", "b")
+    cluster.wait_for_event("feed.opened")
+    began = time.time()
+    cluster.scheduler.add_job("cluster.jobs:tick", id="now")
+    cluster.wait_for_start("now", began, 5)
+    cluster.wait_until_all_run(cluster.add_ticks(10), time.time() + 1)
+    verdict = cluster.stop_and_check()
+    assert verdict.counts["run"] == verdict.counts["instants"]
+
+
+def make_certificate(certificate: Path, key: Path) -> None:
+    """A certificate for this machine that vouches for itself. Without openssl, as without mongod: skip, fail on CI."""
+    if not shutil.which("openssl") and os.environ.get("CI") != "true":
+        pytest.skip("no openssl")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_a_database_that_is_away_stops_neither_scheduler_nor_web_server(

@@ -71,7 +71,7 @@ class Told:
     times: list[float] = field(default_factory=list)
     spans: set[tuple[str, int, int]] = field(default_factory=set)  # outcome, first, end: by events or history
     written: set[str] = field(default_factory=set)  # outcomes of spans that the history has
-    recorded: bool = False  # the history has the outcome of a run
+    recorded: set[int] = field(default_factory=set)  # attempts of which the history has the outcome
 
 
 def check(
@@ -96,7 +96,7 @@ def check(
             about.times.append(line["time"])
     for document in history:
         if document.get("outcome") is not None and "until" not in document:
-            told[document["job_id"]][to_ms(document["scheduled_at"])].recorded = True
+            told[document["job_id"]][to_ms(document["scheduled_at"])].recorded.add(document.get("attempt", 1))
     spans = _spans(events, history)
     for job in jobs:
         due = list(_due(job, until))
@@ -190,7 +190,7 @@ def _judge_run(
     if max(about.started) > 1:
         counts["recovered"] += 1
     if max(about.started) in about.ended:
-        if not outcomes and not about.recorded:
+        if not outcomes and not about.recorded.issuperset(about.ended):
             counts["unrecorded"] += 1
             problems.append(f"ended, and the history, which keeps all, does not say how: {about}")
         if "lost" in outcomes and max(about.started) == 1:

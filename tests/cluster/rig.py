@@ -104,10 +104,11 @@ class Mongod(Process):
     """A MongoDB server on a loopback port.
 
     :param options: more of mongod's options
+    :param query: what its clients need in their URI
     """
 
-    def __init__(self, directory: Path, *options: str, port: int | None = None) -> None:
-        self.directory, self.options = directory, options
+    def __init__(self, directory: Path, *options: str, port: int | None = None, query: str = "") -> None:
+        self.directory, self.options, self.query = directory, options, query
         self.port = port or free_port()
         (directory / "db").mkdir(parents=True, exist_ok=True)
         super().__init__(self._command(), directory / "mongod.log")
@@ -133,7 +134,7 @@ class Mongod(Process):
     @property
     def uri(self) -> str:
         """Of this server alone."""
-        return f"mongodb://{self.address}/?directConnection=true"
+        return f"mongodb://{self.address}/?directConnection=true{self.query}"
 
     def client(self, **options: Any) -> Any:
         return MongoClient(self.uri, tz_aware=True, datetime_conversion="DATETIME_AUTO", **options)
@@ -157,9 +158,9 @@ class Mongod(Process):
 class ReplicaSet:
     """MongoDB servers that replicate each other, with a short election timeout."""
 
-    def __init__(self, directory: Path, members: int = 1, *options: str, ready: bool = True) -> None:
+    def __init__(self, directory: Path, members: int = 1, *options: str, ready: bool = True, query: str = "") -> None:
         self.members = [
-            Mongod(directory / f"member{n}", "--replSet", REPLICA_SET, "--oplogSize", "64", *options)
+            Mongod(directory / f"member{n}", "--replSet", REPLICA_SET, "--oplogSize", "64", *options, query=query)
             for n in range(members)
         ]
         if ready:
@@ -169,7 +170,8 @@ class ReplicaSet:
     def uri(self) -> str:
         if len(self.members) == 1:
             return self.members[0].uri
-        return f"mongodb://{','.join(each.address for each in self.members)}/?replicaSet={REPLICA_SET}"
+        addresses = ",".join(each.address for each in self.members)
+        return f"mongodb://{addresses}/?replicaSet={REPLICA_SET}{self.members[0].query}"
 
     def client(self, **options: Any) -> Any:
         return MongoClient(self.uri, tz_aware=True, datetime_conversion="DATETIME_AUTO", **options)

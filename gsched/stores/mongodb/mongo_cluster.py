@@ -376,9 +376,10 @@ class MongoCluster:
         # Not the driver's with_transaction: it tries for two minutes, in which nobody hears that the server is away.
         client, confirmed = self._connection.control().client, self._jobs.write_concern
         with client.start_session() as session, session.start_transaction(write_concern=confirmed):
+            self._runs.bulk_write(recording, ordered=False, session=session)
+            # Last: from here to the end, nobody can bury the node, and if it dies meanwhile, for a minute.
             if not self._nodes.update_one(_alive(node), {"$inc": {"records": 1}}, session=session).matched_count:
                 raise FencedError
-            self._runs.bulk_write(recording, ordered=False, session=session)
 
     @translate_errors()
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:

@@ -172,17 +172,9 @@ class Ownership:
         self._stopping = True
         self._give_up_at = self._clock.monotonic() + STOP_SECONDS
         self._wakeup.set()
-        timers = [
-            self._clock.call_later(self._pace.ttl, self._told_all.set),
-            self._clock.call_later(STOP_SECONDS, self._give_up_if_away),
-        ]
+        timer = self._clock.call_later(self._pace.ttl, self._told_all.set)
         self._told_all.wait()
-        for timer in timers:
-            timer.cancel()
-
-    def _give_up_if_away(self) -> None:
-        if self._failures and self._stopping and self._clock.monotonic() >= self._give_up_at:
-            self._told_all.set()
+        timer.cancel()
 
     def end(self) -> None:
         """All runs have ended: leave."""
@@ -248,7 +240,6 @@ class Ownership:
         if self._rescan_wanted or self._is_time("rescan", self._pace.rescan):
             self._rescan_wanted = False
             self._cluster.prepare()  # somebody may have dropped collections or indexes
-            self._advance_if_due()
             self._lookout.look_for_changes()
 
     def _hand_over(self) -> None:
@@ -468,7 +459,8 @@ class Ownership:
 
     def _report_failure(self, error: BaseException) -> None:
         self._failures = min(self._failures + 1, 10)
-        self._give_up_if_away()
+        if self._stopping and self._clock.monotonic() >= self._give_up_at:
+            self._told_all.set()
         cause = error.__cause__ or error  # the driver's own words
         self._error = f"{type(cause).__name__}: {cause}"[:MOST_SAID]
         self._failed["claim", type(cause).__name__] += 1

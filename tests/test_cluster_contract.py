@@ -549,3 +549,19 @@ def test_requests_that_are_none_are_left_out(mongo, requests):
     mongo.put(job())
     set_by_hand(mongo, "requests", requests)
     assert read(mongo.cluster).requests == ()
+
+
+def test_a_node_that_was_killed_in_a_transaction_is_buried_at_once_and_its_jobs_are_free(
+    mongo: MongoRig, uri: str, database: Any
+) -> None:
+    killed = MongoRig(uri, database.name)
+    mongo.put(job())
+    killed.cluster.join("a", T)
+    mongo.cluster.join("b", T)
+    session = killed.cluster._session
+    session.start_transaction()
+    killed.cluster._jobs.update_one({"_id": "job"}, {"$set": {"admitted": True}}, session=session)
+    killed.cluster._nodes.update_one({"_id": "a"}, {"$inc": {"transactions": 1}}, session=session)
+    assert mongo.cluster.bury("a", 0)
+    assert mongo.cluster.admit("b", [mongo.cluster.read_jobs(["job"])["job"]], T)
+    killed.close()

@@ -10,9 +10,12 @@ import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import islice
 from typing import Any, Final
+from uuid import UUID
 
+from bson.binary import Binary
 from bson.datetime_ms import DatetimeMS
 from pymongo import UpdateOne, errors as driver
 from pymongo.client_session import ClientSession
@@ -66,6 +69,11 @@ class MongoCluster:
         self.exclusive = False
         self._complain = complain
         self._strange: set[Any] = set()  # what was complained of
+
+    @cached_property
+    def _session(self) -> ClientSession:
+        """The one of all transactions, so that others can end what this process had begun when it was killed."""
+        return self._connection.control().client.start_session()
 
     # -- preparation ------------------------------------------------------------------------------------------------
 
@@ -132,6 +140,7 @@ class MongoCluster:
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "started_at": from_ms(watermark),
+                "session": self._session.session_id["id"],
             }
         )
 
@@ -157,8 +166,19 @@ class MongoCluster:
 
     @translate_errors()
     def bury(self, node: str, beat: int) -> bool:
+        self._end_transaction_of(node)
         dead = {"$set": {"state": "dead"}, "$currentDate": {"ended_at": True}}
         return bool(self._nodes.update_one({**_alive(node), "beat": beat}, dead).modified_count)
+
+    def _end_transaction_of(self, node: str) -> None:
+        """One that a node was killed in holds its document, and those of jobs, until the server gives it up: a minute.
+        """
+        session = (self._nodes.find_one(node, ["session"]) or {}).get("session")
+        if isinstance(session, UUID):
+            try:
+                self._jobs.database.command({"killSessions": [{"id": Binary.from_uuid(session)}]})
+            except driver.OperationFailure:
+                pass  # another user's: then it is waited for
 
     # -- slots --------------------------------------------------------------------------------------------------------
 
@@ -273,29 +293,26 @@ class MongoCluster:
                 return self._mark_admitted(jobs, claimed, None) == len(jobs)
             except driver.WriteError as error:
                 raise RefusedError(_refusal(error)) from error
-        with self._connection.control().client.start_session() as session:
-            try:
-                return self._admit_in_transaction(node, jobs, claimed, session)
-            except driver.OperationFailure as error:
-                if session.in_transaction:
-                    session.abort_transaction()
-                if error.has_error_label("TransientTransactionError"):
-                    return False  # somebody changed one of these jobs at this moment: look at them one by one
-                if isinstance(error, driver.WriteError):
-                    raise RefusedError(_refusal(error)) from error
-                raise
+        try:
+            return self._in_transaction(node, lambda: self._mark_admitted(jobs, claimed, self._session) == len(jobs))
+        except driver.OperationFailure as error:
+            if error.has_error_label("TransientTransactionError"):
+                return False  # somebody changed one of these jobs at this moment: look at them one by one
+            raise
 
-    def _admit_in_transaction(
-        self, node: str, jobs: Sequence[JobRecord], claimed: int, session: ClientSession
-    ) -> bool:
-        session.start_transaction(write_concern=self._jobs.write_concern)
-        if not self._nodes.update_one(_alive(node), {"$inc": {"admissions": 1}}, session=session).matched_count:
-            session.abort_transaction()
-            raise FencedError
-        if self._mark_admitted(jobs, claimed, session) < len(jobs):
-            session.abort_transaction()
-            return False
-        session.commit_transaction()
+    def _in_transaction(self, node: str, write: Callable[[], bool]) -> bool:
+        """Do what `write` does if it returns True and the node is alive; raises FencedError if that is dead.
+
+        Not by the driver's with_transaction: it tries for two minutes, in which nobody hears that the server is away.
+        """
+        with self._session.start_transaction(write_concern=self._jobs.write_concern):
+            if not write():
+                self._session.abort_transaction()
+                return False
+            # Last: from here to the end, nobody can bury the node.
+            guard = {"$inc": {"transactions": 1}}
+            if not self._nodes.update_one(_alive(node), guard, session=self._session).matched_count:
+                raise FencedError
         return True
 
     def _mark_admitted(self, jobs: Sequence[JobRecord], claimed: int, session: ClientSession | None) -> int:
@@ -366,20 +383,14 @@ class MongoCluster:
             return
         for is_last in (False, False, True):
             try:
-                self._record_in_transaction(node, recording)
+                self._in_transaction(node, lambda: self._write_runs(recording))
                 return
             except driver.OperationFailure as error:  # one of the runs may be ending at this moment
                 if is_last or not error.has_error_label("TransientTransactionError"):
                     raise
 
-    def _record_in_transaction(self, node: str, recording: list[UpdateOne]) -> None:
-        # Not the driver's with_transaction: it tries for two minutes, in which nobody hears that the server is away.
-        client, confirmed = self._connection.control().client, self._jobs.write_concern
-        with client.start_session() as session, session.start_transaction(write_concern=confirmed):
-            self._runs.bulk_write(recording, ordered=False, session=session)
-            # Last: from here to the end, nobody can bury the node, and if it dies meanwhile, for a minute.
-            if not self._nodes.update_one(_alive(node), {"$inc": {"records": 1}}, session=session).matched_count:
-                raise FencedError
+    def _write_runs(self, recording: list[UpdateOne]) -> bool:
+        return bool(self._runs.bulk_write(recording, ordered=False, session=self._session).acknowledged)
 
     @translate_errors()
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:

@@ -1,4 +1,4 @@
-"""The clock: the only place that reads time."""
+"""The clock: the only one by which anything is scheduled."""
 
 from __future__ import annotations
 

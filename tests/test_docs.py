@@ -28,6 +28,15 @@ def test_the_guarantees_list_every_reason() -> None:
     assert re.findall(r"^\| `(\w+)`", table[0], re.M) == list(Reason)
 
 
+def test_the_map_of_the_code_has_every_module_and_nothing_else() -> None:
+    table = re.search(r"^\| file \|.*?^$", (ROOT / "docs" / "architecture.md").read_text(), re.M | re.S)
+    assert table
+    package = Path(gsched.__file__).parent
+    there = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+    there |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert set(re.findall(r"`([\w./]+)`", re.sub(r"\|[^|]*\|$", "", table[0], flags=re.M))) - {"file"} == there
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")]
     links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text())]

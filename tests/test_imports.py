@@ -35,7 +35,7 @@ LAYERS = [
     ["verbs"],
     ["scheduler"],
     ["config", "metrics"],
-    ["contrib", "testing"],
+    ["testing"],
     ["web"],
     ["runner"],
     ["cli"],

@@ -10,21 +10,24 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
+import waiting
 from hypothesis import given, strategies as st
 from programs import run_program
 from structlog.testing import capture_logs
-from waiting import LONGEST_SECONDS, wait_until
+from waiting import LONGEST_SECONDS
 
 from gsched import CommandFailedError, ConfigurationError, GeventScheduler, NotInRunError
 from gsched.runner.command_output import lines_of
 from gsched.runner.commands import run_command
 
 ENDINGS = {"run.succeeded", "run.failed", "run.timed_out", "run.cancelled"}
+wait_until = partial(waiting.wait_until, sleep=gevent.sleep)
 STUBBORN = "trap '' TERM; while :; do sleep 0.05; done"
 
 

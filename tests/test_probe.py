@@ -9,19 +9,21 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
 import gevent
 import pytest
+import waiting
 from gevent import get_hub
-from waiting import wait_until
 
 from gsched import ConfigurationError, GeventScheduler
 from gsched.web.address import parse_address
 from gsched.web.probe import serve_probe
 
 GSCHED = str(Path(sys.executable).parent / "gsched")
+wait_until = partial(waiting.wait_until, sleep=gevent.sleep)
 
 
 def elsewhere(func, *args):

@@ -45,7 +45,10 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 # Who may read the machine's clocks: the clock, what measures its own use of the processor, and what is not in this
 # process or has no part in scheduling.
-READS_TIME = {"clock", "slices", "watchdog", "executors.process_worker", "embedded.flocks", "embedded.guardian"}
+READS_TIME = {
+    *("clock", "slices", "watchdog", "executors.process_worker", "embedded.flocks", "embedded.guardian"),
+    "cli.asking",
+}
 
 
 def modules() -> list[str]:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -275,16 +276,41 @@ def test_the_command_waits_no_longer_than_it_is_told_to():
     assert (code, error) == (7, f"gsched: {address} does not answer within 0.2 s\n")
 
 
-def test_the_command_notices_that_somebody_else_answers():
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers at {} is no probe port of gsched"),
+        (b"HTTP/1.1 200 OK\r\n\r\n<html>", "what answers at {} is no probe port of gsched"),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"live": true, "ready": true, "checks": [1]}', "what answers at {} is no probe port"),
+        (b"", "what listens at {} gives no answer"),
+    ],
+)
+def test_the_command_notices_that_somebody_else_answers(answer, said):
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = "{}:{}".format(*other.getsockname())
         asking = gevent.spawn(run_command, "health", "--probe", address)
         connection, _ = elsewhere(other.accept)
         with connection:
-            connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+            connection.sendall(answer)
             connection.shutdown(socket.SHUT_WR)
             code, _, error = asking.get()
-    assert (code, error) == (7, f"gsched: what answers at {address} is no probe port of gsched\n")
+    assert code == 7 and said.format(address) in error
+
+
+def test_an_answer_that_never_ends_is_none():
+    def drip(connection):
+        try:
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+        except OSError:
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = "{}:{}".format(*other.getsockname())
+        asking = gevent.spawn(run_command, "health", "--probe", address, "--timeout", "0.5")
+        elsewhere(drip, elsewhere(other.accept)[0])
+    assert asking.get()[::2] == (7, f"gsched: {address} does not answer within 0.5 s\n")
 
 
 def test_the_command_imports_little_and_costs_little(served):

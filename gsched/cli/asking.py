@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import socket
+from time import monotonic
+from typing import Final
 
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.web.address import parse_address, shown_address
+
+_LONGEST: Final = 1 << 26  # bytes of an answer
 
 
 def ask(address: str, path: str, timeout_seconds: float) -> tuple[int, bytes]:
     """The status and the body that the probe port answers with.
 
     :param address: as `gsched run --probe` takes it
-    :param timeout_seconds: for each step: to connect, and for the next bytes to come
+    :param timeout_seconds: to connect, and then for the whole answer
     :raises CommandRefused: if nobody answers in time, or not in HTTP (exit code 7)
     """
     host, port = parse_address(address)
@@ -21,7 +25,7 @@ def ask(address: str, path: str, timeout_seconds: float) -> tuple[int, bytes]:
     try:
         with socket.create_connection((host, port), timeout_seconds) as connection:
             connection.sendall(request.encode("ascii"))
-            answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+            answer = _whole(connection, timeout_seconds)
     except TimeoutError:
         raise _unhealthy(f"{where} does not answer within {timeout_seconds:g} s") from None
     except OSError as error:
@@ -30,7 +34,23 @@ def ask(address: str, path: str, timeout_seconds: float) -> tuple[int, bytes]:
     return _parsed(answer, where)
 
 
+def _whole(connection: socket.socket, timeout_seconds: float) -> bytes:
+    """All that comes, until the other end closes. Raises TimeoutError."""
+    answer, deadline = bytearray(), monotonic() + timeout_seconds
+    while (remaining := deadline - monotonic()) > 0:
+        connection.settimeout(remaining)
+        part = connection.recv(1 << 16)
+        if not part:
+            return bytes(answer)
+        answer += part
+        if len(answer) > _LONGEST:
+            break
+    raise TimeoutError
+
+
 def _parsed(answer: bytes, where: str) -> tuple[int, bytes]:
+    if not answer:
+        raise _unhealthy(f"what listens at {where} gives no answer")
     head, _, body = answer.partition(b"\r\n\r\n")
     words = head.split(b"\r\n", 1)[0].split()
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():

@@ -46,7 +46,7 @@ def _read(address: str, timeout: float) -> dict[str, Any]:
     _, body = ask(address, "/health", timeout)
     try:
         found: dict[str, Any] = json.loads(body)
-        found["live"], found["ready"], found["checks"]
+        found["live"], found["ready"], [(check["name"], check["ok"], check["what"]) for check in found["checks"]]
     except (ValueError, TypeError, KeyError):
         raise CommandRefused(f"what answers at {address} is no probe port of gsched", Exit.UNHEALTHY) from None
     return found

@@ -62,7 +62,8 @@ def run(options: argparse.Namespace, store: BaseJobStore, client: HttpClient, bo
     global http
     http = client
     # The polls go to the store that lasts; what is about this process stays in its memory.
-    scheduler = GeventScheduler(jobstores={"polls": store, "default": MemoryJobStore()})
+    # The board counts polls that fail: the log need not tell of each.
+    scheduler = GeventScheduler(jobstores={"polls": store, "default": MemoryJobStore()}, run_events="none")
     scheduler.add_listener(board.note, EVENT_ALL)
     end = board.begin + timedelta(seconds=options.seconds)
     scheduler.add_jobs(polls(options, board.begin, end), jobstore="polls")

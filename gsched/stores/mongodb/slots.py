@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from gsched.stores.base import Admitted, Dropped, HubSide, RunsElsewhere
-from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, SlotRecord
+from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.rescue import Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
 
@@ -39,7 +39,7 @@ class Slots:
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
         self._rescues = Rescues(cluster, tenure, hub, keep_alive)
         self._arrivals: list[tuple[JobRecord, SlotRecord]] = []  # jobs of attached slots that the hub does not know yet
-        self._elsewhere: Counter[str] = Counter()  # runs in progress on nodes that had our slots before, by job
+        self._elsewhere: set[RunRecord] = set()  # in progress where our jobs were before they were ours
 
     def take(self, numbers: Collection[int]) -> None:
         """Take those of the slots that are free, with what was in progress in them on dead nodes."""
@@ -150,19 +150,23 @@ class Slots:
     # -- what is still in progress on nodes that live ---------------------------------------------------------------
 
     def look_elsewhere(self, nodes: Collection[NodeRecord]) -> None:
-        """See which of the runs have ended that were in progress where our jobs were before."""
-        if self._elsewhere:
-            self._note_elsewhere(self._runs_elsewhere(nodes, self._tenure.slots.keys()))
+        """See which of the runs have ended that were in progress where our jobs were before.
 
-    def _runs_elsewhere(self, nodes: Collection[NodeRecord], numbers: Collection[int]) -> Counter[str]:
+        What others have begun since then does not count: two nodes could wait for each other.
+        """
+        if self._elsewhere:
+            numbers = {run.slot for run in self._elsewhere}
+            self._note_elsewhere(self._elsewhere & self._runs_elsewhere(nodes, numbers))
+
+    def _runs_elsewhere(self, nodes: Collection[NodeRecord], numbers: Collection[int]) -> set[RunRecord]:
         # A node writes down what is in progress in a slot before it gives the slot away.
         others = [node.id for node in nodes if node.alive and node.id != self._tenure.node]
-        return Counter(run.job_id for run in self._cluster.runs_of(others, numbers)) if others else Counter()
+        return set(self._cluster.runs_of(others, numbers)) if others else set()
 
-    def _note_elsewhere(self, counts: Counter[str]) -> None:
-        if counts != self._elsewhere:
-            self._elsewhere = counts
-            self._hub.post(RunsElsewhere(counts))
+    def _note_elsewhere(self, runs: set[RunRecord]) -> None:
+        if runs != self._elsewhere:
+            self._elsewhere = runs
+            self._hub.post(RunsElsewhere(Counter(run.job_id for run in runs)))
 
     # -- what was in progress on nodes that are dead --------------------------------------------------------------
 

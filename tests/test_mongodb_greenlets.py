@@ -32,7 +32,7 @@ class Raising:
 
 
 def ownership(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
-    part = Ownership(Mock(time=raising), SystemClock(), Mock(), str, Pace(tick=0.01, longest_retry=0.01))
+    part = Ownership(Mock(time=raising), SystemClock(), Mock(), Mock(), str, Pace(tick=0.01, longest_retry=0.01))
     return part.run, part.end
 
 

@@ -8,6 +8,7 @@ import gevent
 import pytest
 
 from gsched.clock import SystemClock
+from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.cluster import NodeRecord
 from gsched.stores.mongodb.ownership import Ownership, Pace
 
@@ -17,7 +18,8 @@ def test_a_node_that_is_alone_and_can_take_no_slots_is_not_well(others: tuple[st
     nodes = [NodeRecord(name, alive=True, watermark=0, acked=0, beat=0) for name in ("a", *others)]
     cluster = Mock(exclusive=False, time=lambda: 1_800_000_000_000, nodes=lambda: nodes, free_slots=lambda node: [])
     cluster.revisions.return_value = {}
-    ownership = Ownership(cluster, SystemClock(), Mock(unfinished=list), lambda now: "a", Pace(tick=0.01))
+    hub, outcomes = Mock(unfinished=list), Mock(first_unwritten=lambda: ALWAYS)
+    ownership = Ownership(cluster, SystemClock(), hub, outcomes, lambda now: "a", Pace(tick=0.01))
     with gevent.Timeout(10):
         greenlet = gevent.spawn(ownership.run)
         while not ownership.report().nodes:

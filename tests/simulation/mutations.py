@@ -302,7 +302,7 @@ def runs_count_as_recorded_too_soon() -> Any:
     real = SimCluster.record_runs
 
     def record_runs(self: SimCluster, node: str, runs: Any) -> None:
-        self._process.store.ownership._written._writing.clear()
+        self._process.store.ownership.written._writing.clear()
         real(self, node, runs)
 
     return patch.object(SimCluster, "record_runs", record_runs)

@@ -12,7 +12,8 @@ from programs import run_program
 from gsched import GreenletPoolExecutor, MemoryJobStore
 from gsched.health import Check, health_of
 from gsched.slices import SLICE_SECONDS, give_way
-from gsched.stores.mongodb.ownership import Ownership, Pace
+from gsched.stores.mongodb.ownership import Ownership
+from gsched.stores.mongodb.pace import Pace
 from gsched.stores.report import StoreReport
 from gsched.testing import ManualClock
 from gsched.vitals import Pool, Vitals
@@ -196,7 +197,7 @@ def test_a_database_that_is_silent_for_half_of_the_ttl_is_gone():
     clock = ManualClock()
     ownership = Ownership(None, clock, None, None, str, Pace(ttl=10))
     assert not ownership.report().connected
-    ownership._answered = clock.monotonic()
+    ownership._standing.note_answer()
     clock.skip(4900)
     assert ownership.report().connected
     clock.skip(200)

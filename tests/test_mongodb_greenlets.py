@@ -16,7 +16,8 @@ from gsched.stores.mongodb import activity, aftermath, changes
 from gsched.stores.mongodb.activity import Publisher
 from gsched.stores.mongodb.aftermath import Aftermath
 from gsched.stores.mongodb.changes import ChangeFeed
-from gsched.stores.mongodb.ownership import Ownership, Pace
+from gsched.stores.mongodb.ownership import Ownership
+from gsched.stores.mongodb.pace import Pace
 
 
 class Raising:

@@ -10,7 +10,8 @@ import pytest
 from gsched.clock import SystemClock
 from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.cluster import NodeRecord
-from gsched.stores.mongodb.ownership import Ownership, Pace
+from gsched.stores.mongodb.ownership import Ownership
+from gsched.stores.mongodb.pace import Pace
 
 
 @pytest.mark.parametrize(("others", "is_ready"), [((), False), (("b",), True)])

@@ -58,7 +58,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "late_jobs_do_not_wait_for_records": ("kills", 83),
     "releases_do_not_wait_for_records": ("moves", 94),
     "releases_do_not_write_down_what_has_not_begun": ("kills", 10),
-    "runs_count_as_recorded_too_soon": (None, 0),
+    "runs_count_as_recorded_too_soon": (None, 23),
     "watermark_passes_the_horizon": ("late writes", 12),
     "unsure_admissions_are_forgotten": ("stops", 90),
     "unsure_requests_are_forgotten": (None, 89),

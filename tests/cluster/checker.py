@@ -190,7 +190,7 @@ def _judge_run(
     if max(about.started) > 1:
         counts["recovered"] += 1
     if max(about.started) in about.ended:
-        if not outcomes and not about.recorded.issuperset(about.ended):
+        if not outcomes and max(about.started) not in about.recorded:
             counts["unrecorded"] += 1
             problems.append(f"ended, and the history, which keeps all, does not say how: {about}")
         if "lost" in outcomes and max(about.started) == 1:

@@ -12,6 +12,7 @@ from gsched.stores.base import ALWAYS, Claimed, Dropped
 from gsched.stores.mongodb import rescue as rescue_module, slots as slots_module
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import JobRecord
+from gsched.stores.mongodb.incarnation import Incarnation
 from gsched.stores.mongodb.membership import Membership
 from gsched.stores.mongodb.ownership import Ownership
 from gsched.stores.mongodb.partition import slot_of
@@ -225,7 +226,7 @@ def claims_never_expire() -> Any:
     def claimed(until: int, horizon: int, expires: float) -> Claimed:
         return Claimed(until, horizon)
 
-    return patch("gsched.stores.mongodb.ownership.Claimed", claimed)
+    return patch("gsched.stores.mongodb.incarnation.Claimed", claimed)
 
 
 @mutation
@@ -233,7 +234,7 @@ def claims_expire_too_late() -> Any:
     def claimed(until: int, horizon: int, expires: float) -> Claimed:
         return Claimed(until, horizon, expires + process.PACE.ttl)
 
-    return patch("gsched.stores.mongodb.ownership.Claimed", claimed)
+    return patch("gsched.stores.mongodb.incarnation.Claimed", claimed)
 
 
 @mutation
@@ -248,7 +249,7 @@ def nodes_are_dead_too_soon() -> Any:
 
 @mutation
 def acked_follows_the_watermark() -> Any:
-    return patch.object(Ownership, "_ended_until", lambda self, tenure: tenure.watermark)
+    return patch.object(Incarnation, "_ended_until", lambda self: self.tenure.watermark)
 
 
 @mutation
@@ -289,7 +290,7 @@ def late_jobs_do_not_wait_for_records() -> Any:
 
 @mutation
 def releases_do_not_wait_for_records() -> Any:
-    return patch.object(Ownership, "_may_release", lambda self, tenure: True)
+    return patch.object(Incarnation, "_may_release", lambda self: True)
 
 
 @mutation
@@ -302,7 +303,7 @@ def runs_count_as_recorded_too_soon() -> Any:
     real = SimCluster.record_runs
 
     def record_runs(self: SimCluster, node: str, runs: Any) -> None:
-        self._process.store.ownership._written._writing.clear()
+        self._process.store.ownership.written._writing.clear()
         real(self, node, runs)
 
     return patch.object(SimCluster, "record_runs", record_runs)
@@ -380,11 +381,11 @@ def releases_at_an_earlier_watermark() -> Any:
 
 @mutation
 def releases_do_not_write_runs_down() -> Any:
-    def release(self: Ownership, tenure: Tenure, numbers: Any) -> None:
-        self._close_late(tenure, [job_id for job_id in tenure.late if slot_of(job_id) in numbers])
+    def release(self: Incarnation, numbers: Any) -> None:
+        self._close_late([job_id for job_id in self.tenure.late if slot_of(job_id) in numbers])
         self._slots.release(numbers)
 
-    return patch.object(Ownership, "_release", release)
+    return patch.object(Incarnation, "_release", release)
 
 
 @mutation
@@ -431,7 +432,7 @@ def late_instants_after_a_takeover_are_skipped() -> Any:
 @mutation
 def stopping_does_not_wait_for_the_last_claim() -> Any:
     def stop(self: Ownership) -> None:
-        self._stopping = True
+        self._wishes.stopping = True
         self._wakeup.set()
 
     return patch.object(Ownership, "stop", stop)

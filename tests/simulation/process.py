@@ -17,7 +17,8 @@ from gsched.planning import Span
 from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run
 from gsched.stores.base import ALWAYS, HubSide
 from gsched.stores.mongodb.cluster import RunRecord
-from gsched.stores.mongodb.ownership import Ownership, Pace
+from gsched.stores.mongodb.ownership import Ownership
+from gsched.stores.mongodb.pace import Pace
 from gsched.stores.mongodb.partition import slot_of
 
 from .cluster import Database, SimCluster

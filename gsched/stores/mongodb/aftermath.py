@@ -29,8 +29,7 @@ from gsched.run import Outcome, Reason, Result, Run
 from gsched.slices import Slice
 from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
-from gsched.stores.mongodb.history import document_of
-from gsched.stores.mongodb.mongo_cluster import run_key
+from gsched.stores.mongodb.history import document_of, run_key
 
 FLUSH_SECONDS: Final = 2.0  # between two writes of figures, and at most until anything else is written
 FIGURES_AT_ONCE: Final = 500  # jobs whose figures one flush writes, at about 0.3 ms each for the server

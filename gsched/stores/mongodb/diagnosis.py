@@ -18,7 +18,7 @@ from gsched.nodes import ALIVE, DEAD, DRAINING, NodeInfo
 from gsched.stores.mongodb.connection import INDEXES as JOB_INDEXES, Connection, Jobs, translated
 from gsched.stores.mongodb.mongo_cluster import INDEXES
 from gsched.stores.mongodb.nodes import read_nodes
-from gsched.stores.mongodb.ownership import Pace
+from gsched.stores.mongodb.pace import Pace
 from gsched.stores.mongodb.partition import SLOTS
 from gsched.stores.mongodb.server_time import MOST_SKEW_SECONDS
 from gsched.stores.mongodb.streams import UNSUPPORTED_CODES

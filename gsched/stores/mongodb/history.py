@@ -42,6 +42,11 @@ _WRITTEN_MS: Final = 5000  # what ended longer ago has been written, unless the 
 _NODES_KEPT_MS: Final = 86_400_000  # dead nodes are known for so long
 
 
+def run_key(run: str, attempt: int) -> str:
+    """The id of the document of an attempt at a run."""
+    return f"{run}#{attempt}"
+
+
 def document_of(record: Record) -> Document:
     """The document of a record, without its id and when it expires."""
     fields: Document = {

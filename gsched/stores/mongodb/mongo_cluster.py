@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
 from bson.binary import Binary
-from bson.datetime_ms import DatetimeMS
 from pymongo import UpdateOne, errors as driver
 from pymongo.client_session import ClientSession
 from pymongo.operations import IndexModel
@@ -24,9 +23,22 @@ from pymongo.read_concern import ReadConcern
 
 from gsched.document import LONGEST_REASON, DocumentReader
 from gsched.instants import from_ms, to_ms
-from gsched.run import run_id
 from gsched.slices import Slice
 from gsched.stores.mongodb.cluster import FencedError, JobRecord, NodeRecord, RefusedError, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster_documents import (
+    alive,
+    freeing,
+    in_slots,
+    is_named,
+    job_record,
+    key_of,
+    node_record,
+    not_of_others,
+    own_fields,
+    recording_of,
+    run_record,
+    slot_record,
+)
 from gsched.stores.mongodb.connection import Connection, Document, translate_errors
 from gsched.stores.mongodb.history import INDEXES as HISTORY_INDEXES, is_run
 from gsched.stores.mongodb.nodes import is_node
@@ -149,26 +161,26 @@ class MongoCluster:
         # $max: an earlier attempt, given up by us, may reach the server later than this one.
         raised = {"watermark": from_ms(watermark), "acked": from_ms(acked)}
         beat = {"$max": raised, "$set": {"draining": draining}, "$inc": {"beat": 1}, "$currentDate": {"beat_at": True}}
-        claim = self._nodes.update_one(_alive(node), beat)
+        claim = self._nodes.update_one(alive(node), beat)
         return bool(claim.matched_count)
 
     @translate_errors()
     def leave(self, node: str, acked: int) -> None:
         left = {"state": "dead", "acked": from_ms(acked), "left": True}
         over = {"$set": left, "$currentDate": {"ended_at": True}}
-        self._nodes.update_one(_alive(node), over)
+        self._nodes.update_one(alive(node), over)
 
     @translate_errors()
     def nodes(self) -> Sequence[NodeRecord]:
         # What a majority has is final: a dead node's watermark read so can never be rolled back.
         confirmed = self._nodes.with_options(read_concern=ReadConcern("majority"))
-        return [_node_record(document) for document in self._sane("node", confirmed.find(), is_node)]
+        return [node_record(document) for document in self._sane("node", confirmed.find(), is_node)]
 
     @translate_errors()
     def bury(self, node: str, beat: int) -> bool:
         self._end_transaction_of(node)
         dead = {"$set": {"state": "dead"}, "$currentDate": {"ended_at": True}}
-        return bool(self._nodes.update_one({**_alive(node), "beat": beat}, dead).modified_count)
+        return bool(self._nodes.update_one({**alive(node), "beat": beat}, dead).modified_count)
 
     def _end_transaction_of(self, node: str) -> None:
         """One that a node was killed in holds its document, and those of jobs, until the server gives it up: a minute.
@@ -187,7 +199,7 @@ class MongoCluster:
         if self._slots.find_one({"owner": dead.id}, ["_id"]) is None:
             return
         ended = {"$ifNull": ["$open_from", {"$max": ["$watermark", from_ms(dead.acked)]}]}
-        self._slots.update_many({"owner": dead.id}, [_free(from_ms(dead.watermark), ended)])
+        self._slots.update_many({"owner": dead.id}, [freeing(from_ms(dead.watermark), ended)])
 
     @translate_errors()
     def free_slots(self, node: str) -> Collection[int]:
@@ -199,7 +211,7 @@ class MongoCluster:
         wanted = {"_id": {"$in": list(numbers)}}
         take = {"$set": {"owner": node, "attached": False}, "$inc": {"epoch": 1}}
         self._slots.update_many({**wanted, "owner": None}, take)
-        return [_slot_record(slot) for slot in self._slots.find({**wanted, "owner": node, "attached": False})]
+        return [slot_record(slot) for slot in self._slots.find({**wanted, "owner": node, "attached": False})]
 
     @translate_errors()
     def attach_slots(self, node: str, numbers: Collection[int], watermark: int) -> Collection[int]:
@@ -221,7 +233,7 @@ class MongoCluster:
         until = from_ms(watermark)
         ours = [{"_id": number, "epoch": fence, "owner": node} for number, fence in fences.items()]
         if ours:
-            self._slots.update_many({"$or": ours}, [_free(until, {"$max": ["$watermark", until]})])
+            self._slots.update_many({"$or": ours}, [freeing(until, {"$max": ["$watermark", until]})])
 
     @translate_errors()
     def give_back_slots(self, node: str, numbers: Collection[int]) -> None:
@@ -232,7 +244,7 @@ class MongoCluster:
 
     def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
         with translate_errors():
-            found = iter(self._jobs.find(_in_slots(numbers, until), batch_size=_FETCH))
+            found = iter(self._jobs.find(in_slots(numbers, until), batch_size=_FETCH))
         reader, pace = self._reader(), Slice()
         while True:
             with translate_errors():
@@ -240,8 +252,8 @@ class MongoCluster:
             if not batch:
                 return
             records = []
-            for document in filter(_is_named, batch):
-                records.append(_job_record(document, reader))
+            for document in filter(is_named, batch):
+                records.append(job_record(document, reader))
                 pace.breathe()
             yield records
 
@@ -253,16 +265,16 @@ class MongoCluster:
     @translate_errors()
     def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
         due = {"$gt": from_ms(after), "$lte": from_ms(until)}
-        return [job["_id"] for job in self._parts({"slot": _not_of_others(numbers), "next_run_time": due})]
+        return [job["_id"] for job in self._parts({"slot": not_of_others(numbers), "next_run_time": due})]
 
     @translate_errors()
     def revisions(self, numbers: Collection[int], until: int) -> Mapping[str, int]:
-        return {job["_id"]: job.get("rev") or 0 for job in self._parts(_in_slots(numbers, until), "rev")}
+        return {job["_id"]: job.get("rev") or 0 for job in self._parts(in_slots(numbers, until), "rev")}
 
     def _parts(self, wanted: Document, *fields: str) -> Iterator[Document]:
         """These jobs, with these fields only; others have their turn meanwhile."""
         pace = Slice()
-        for document in filter(_is_named, self._jobs.find(wanted, ["_id", *fields], batch_size=_FETCH_PARTS)):
+        for document in filter(is_named, self._jobs.find(wanted, ["_id", *fields], batch_size=_FETCH_PARTS)):
             yield document
             pace.breathe()
 
@@ -273,8 +285,8 @@ class MongoCluster:
 
     def _adopted(self, document: Document, reader: DocumentReader) -> JobRecord:
         """What people insert or copy by hand lacks what is ours in a document, or has that of another one."""
-        wrong = {key: value for key, value in _ours(document).items() if document.get(key) != value}
-        record = _job_record({**document, **wrong}, reader)
+        wrong = {key: value for key, value in own_fields(document).items() if document.get(key) != value}
+        record = job_record({**document, **wrong}, reader)
         if wrong:
             # Of a field that is missing, null is what there is.
             as_read = {key: {"$eq": document.get(key)} for key in wrong}
@@ -287,7 +299,7 @@ class MongoCluster:
     @translate_errors()
     def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
         if self.exclusive:
-            if self._nodes.find_one(_alive(node), ["_id"]) is None:
+            if self._nodes.find_one(alive(node), ["_id"]) is None:
                 raise FencedError
             try:
                 return self._mark_admitted(jobs, claimed, None) == len(jobs)
@@ -311,7 +323,7 @@ class MongoCluster:
                 return False
             # Last: from here to the end, nobody can bury the node.
             guard = {"$inc": {"transactions": 1}}
-            if not self._nodes.update_one(_alive(node), guard, session=self._session).matched_count:
+            if not self._nodes.update_one(alive(node), guard, session=self._session).matched_count:
                 raise FencedError
         return True
 
@@ -375,9 +387,9 @@ class MongoCluster:
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
         if not runs:
             return
-        recording = [_recording(node, run) for run in runs]
+        recording = [recording_of(node, run) for run in runs]
         if self.exclusive:
-            if self._nodes.find_one(_alive(node), ["_id"]) is None:
+            if self._nodes.find_one(alive(node), ["_id"]) is None:
                 raise FencedError
             self._runs.bulk_write(recording, ordered=False)
             return
@@ -395,7 +407,7 @@ class MongoCluster:
     @translate_errors()
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         theirs = {"state": "running", "slot": {"$in": list(numbers)}, "node": {"$in": list(nodes)}}
-        return [_run_record(document) for document in self._sane("run", self._runs.find(theirs), is_run)]
+        return [run_record(document) for document in self._sane("run", self._runs.find(theirs), is_run)]
 
     @translate_errors()
     def is_running(self, job_id: str) -> bool:
@@ -405,133 +417,10 @@ class MongoCluster:
     @translate_errors()
     def lose_runs(self, runs: Sequence[RunRecord]) -> None:
         if runs:
-            lost = {"_id": {"$in": [_key(run) for run in runs]}, "state": "running"}
+            lost = {"_id": {"$in": [key_of(run) for run in runs]}, "state": "running"}
             expires = {"$add": ["$$NOW", self._keep // timedelta(milliseconds=1)]}
             self._runs.update_many(lost, [{"$set": {"state": "ended", "outcome": "lost", "expires_at": expires}}])
 
 
-# -- documents and records --------------------------------------------------------------------------------------------
-
-
-def _alive(node: str) -> Document:
-    return {"_id": node, "state": "alive"}
-
-
-def _free(watermark: datetime, acked: Any) -> Document:
-    """The update that takes a slot from its owner. One that was not attached is as it was before it was taken."""
-    return {
-        "$set": {
-            "owner": None,
-            "attached": False,
-            "open_from": None,
-            "watermark": {"$cond": ["$attached", {"$max": ["$watermark", watermark]}, "$watermark"]},
-            "acked": {"$cond": ["$attached", acked, "$acked"]},
-        }
-    }
-
-
-def _in_slots(numbers: Collection[int], until: int) -> Document:
-    # Not "$lte": what has no time, or a strange one, is to be looked at too.
-    return {
-        "slot": _not_of_others(numbers),
-        "paused": {"$ne": True},
-        "next_run_time": {"$not": {"$gt": from_ms(until)}},
-    }
-
-
-def _not_of_others(numbers: Collection[int]) -> Document:
-    """The slot is one of these, or none at all: missing, or whatever people have written. The index serves that."""
-    return {"$nin": sorted(set(range(SLOTS)).difference(numbers))}
-
-
-def _node_record(document: Document) -> NodeRecord:
-    return NodeRecord(
-        document["_id"],
-        document["state"] == "alive",
-        to_ms(document["watermark"]),
-        to_ms(document["acked"]),
-        document["beat"],
-        document.get("draining", False),
-        document.get("drain_requested") is not None,
-        document.get("left", False),
-    )
-
-
-def _slot_record(document: Document) -> SlotRecord:
-    return SlotRecord(document["_id"], document["epoch"], to_ms(document["watermark"]), to_ms(document["acked"]))
-
-
-def _is_named(document: Document) -> bool:
-    """Whether its id is a text; others are no jobs of ours, and lists show them as parked."""
-    return isinstance(document["_id"], str)
-
-
-def _ours(document: Document) -> Document:
-    """What the fields that are ours have to be, given what there is."""
-    rev = document.get("rev")
-    return {
-        "slot": slot_of(document["_id"]),
-        "rev": 1 if rev is None else rev,
-        "admitted": document.get("admitted") is True,
-    }
-
-
-def _job_record(document: Document, reader: DocumentReader) -> JobRecord:
-    parked, requests = document.get("parked"), document.get("requests")
-    return JobRecord(
-        reader.read(document),
-        slot_of(document["_id"]),
-        document.get("admitted") is True,
-        _ms(document.get("late_until"), -1),
-        tuple(_requests(requests) if isinstance(requests, list) else ()),
-        None if parked is None else str(parked),
-    )
-
-
 def _refusal(error: driver.WriteError) -> str:
     return f"the database refuses to change its document: {error}"[:LONGEST_REASON]
-
-
-def _requests(requests: list[Any]) -> Iterator[tuple[str, int]]:
-    for request in requests:
-        if isinstance(request, dict) and isinstance(request.get("id"), str):
-            yield request["id"], _ms(request.get("at"), 0)
-
-
-def _ms(value: Any, otherwise: int) -> int:
-    """The ms of a date from a document that anybody may have written."""
-    if isinstance(value, datetime):
-        return to_ms(value if value.tzinfo else value.replace(tzinfo=UTC))
-    return int(value) if isinstance(value, DatetimeMS) else otherwise
-
-
-def _key(run: RunRecord) -> str:
-    return run_key(run_id(run.job_id, run.scheduled, run.request), run.attempt)
-
-
-def run_key(run: str, attempt: int) -> str:
-    """The id of the document of an attempt at a run."""
-    return f"{run}#{attempt}"
-
-
-def _recording(node: str, run: RunRecord) -> UpdateOne:
-    fields = {
-        "state": "running",
-        "node": node,
-        "slot": run.slot,
-        "job_id": run.job_id,
-        "scheduled_at": from_ms(run.scheduled),
-        "attempt": run.attempt,
-        "request": run.request,
-    }
-    return UpdateOne({"_id": _key(run)}, {"$setOnInsert": fields}, upsert=True)
-
-
-def _run_record(document: Document) -> RunRecord:
-    return RunRecord(
-        document["job_id"],
-        document["slot"],
-        to_ms(document["scheduled_at"]),
-        document.get("attempt", 1),
-        document.get("request"),
-    )

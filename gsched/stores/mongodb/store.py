@@ -37,7 +37,8 @@ from gsched.stores.mongodb.history import MongoHistory
 from gsched.stores.mongodb.housekeeping import MongoHousekeeping
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
 from gsched.stores.mongodb.nodes import MongoNodes
-from gsched.stores.mongodb.ownership import Ownership, Pace
+from gsched.stores.mongodb.ownership import Ownership
+from gsched.stores.mongodb.pace import Pace
 from gsched.stores.report import StoreReport
 
 CLOSE_SECONDS = 10.0  # how long close waits for what the driver is doing

@@ -1,0 +1,149 @@
+"""Between the claim protocol's records and MongoDB's documents: what finds them, what they say, what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from bson.datetime_ms import DatetimeMS
+from pymongo import UpdateOne
+
+from gsched.document import DocumentReader
+from gsched.instants import from_ms, to_ms
+from gsched.run import run_id
+from gsched.stores.mongodb.cluster import JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.connection import Document
+from gsched.stores.mongodb.history import run_key
+from gsched.stores.mongodb.partition import SLOTS, slot_of
+
+# -- nodes and slots --------------------------------------------------------------------------------------------------
+
+
+def alive(node: str) -> Document:
+    """What finds the node, if it is alive."""
+    return {"_id": node, "state": "alive"}
+
+
+def node_record(document: Document) -> NodeRecord:
+    """What a document says of a node."""
+    return NodeRecord(
+        document["_id"],
+        document["state"] == "alive",
+        to_ms(document["watermark"]),
+        to_ms(document["acked"]),
+        document["beat"],
+        document.get("draining", False),
+        document.get("drain_requested") is not None,
+        document.get("left", False),
+    )
+
+
+def freeing(watermark: datetime, acked: Any) -> Document:
+    """The update that takes a slot from its owner. One that was not attached is as it was before it was taken."""
+    return {
+        "$set": {
+            "owner": None,
+            "attached": False,
+            "open_from": None,
+            "watermark": {"$cond": ["$attached", {"$max": ["$watermark", watermark]}, "$watermark"]},
+            "acked": {"$cond": ["$attached", acked, "$acked"]},
+        }
+    }
+
+
+def slot_record(document: Document) -> SlotRecord:
+    """What a document says of a slot."""
+    return SlotRecord(document["_id"], document["epoch"], to_ms(document["watermark"]), to_ms(document["acked"]))
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def in_slots(numbers: Collection[int], until: int) -> Document:
+    """What finds the jobs of these slots, and those in none, that are due up to `until` (ms)."""
+    # Not "$lte": what has no time, or a strange one, is to be looked at too.
+    return {
+        "slot": not_of_others(numbers),
+        "paused": {"$ne": True},
+        "next_run_time": {"$not": {"$gt": from_ms(until)}},
+    }
+
+
+def not_of_others(numbers: Collection[int]) -> Document:
+    """The slot is one of these, or none at all: missing, or whatever people have written. The index serves that."""
+    return {"$nin": sorted(set(range(SLOTS)).difference(numbers))}
+
+
+def is_named(document: Document) -> bool:
+    """Whether its id is a text; others are no jobs of ours, and lists show them as parked."""
+    return isinstance(document["_id"], str)
+
+
+def own_fields(document: Document) -> Document:
+    """What the fields that are ours have to be, given what there is."""
+    rev = document.get("rev")
+    return {
+        "slot": slot_of(document["_id"]),
+        "rev": 1 if rev is None else rev,
+        "admitted": document.get("admitted") is True,
+    }
+
+
+def job_record(document: Document, reader: DocumentReader) -> JobRecord:
+    """What a document says of a job."""
+    parked, requests = document.get("parked"), document.get("requests")
+    return JobRecord(
+        reader.read(document),
+        slot_of(document["_id"]),
+        document.get("admitted") is True,
+        _ms(document.get("late_until"), -1),
+        tuple(_requests(requests) if isinstance(requests, list) else ()),
+        None if parked is None else str(parked),
+    )
+
+
+def _requests(requests: list[Any]) -> Iterator[tuple[str, int]]:
+    for request in requests:
+        if isinstance(request, dict) and isinstance(request.get("id"), str):
+            yield request["id"], _ms(request.get("at"), 0)
+
+
+def _ms(value: Any, otherwise: int) -> int:
+    """The ms of a date from a document that anybody may have written."""
+    if isinstance(value, datetime):
+        return to_ms(value if value.tzinfo else value.replace(tzinfo=UTC))
+    return int(value) if isinstance(value, DatetimeMS) else otherwise
+
+
+# -- runs in progress -------------------------------------------------------------------------------------------------
+
+
+def key_of(run: RunRecord) -> str:
+    """The id of the document of a run in progress."""
+    return run_key(run_id(run.job_id, run.scheduled, run.request), run.attempt)
+
+
+def recording_of(node: str, run: RunRecord) -> UpdateOne:
+    """The write that notes a run in progress; it leaves alone what is there already."""
+    fields = {
+        "state": "running",
+        "node": node,
+        "slot": run.slot,
+        "job_id": run.job_id,
+        "scheduled_at": from_ms(run.scheduled),
+        "attempt": run.attempt,
+        "request": run.request,
+    }
+    return UpdateOne({"_id": key_of(run)}, {"$setOnInsert": fields}, upsert=True)
+
+
+def run_record(document: Document) -> RunRecord:
+    """What a document says of a run in progress."""
+    return RunRecord(
+        document["job_id"],
+        document["slot"],
+        to_ms(document["scheduled_at"]),
+        document.get("attempt", 1),
+        document.get("request"),
+    )

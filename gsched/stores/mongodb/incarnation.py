@@ -1,0 +1,239 @@
+"""One incarnation of this node: what is its own from joining to its end, and the steps of a turn upon that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from gsched.clock import Clock
+from gsched.events import EVENT_NODE_DIED, EVENT_NODE_DRAIN_REQUESTED, SchedulerEvent
+from gsched.stores.base import Claimed, HubSide
+from gsched.stores.mongodb.admission import Admission
+from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, Outcomes
+from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout, portions_of
+from gsched.stores.mongodb.membership import Membership, wanted_slots
+from gsched.stores.mongodb.pace import Pace, Rhythm
+from gsched.stores.mongodb.partition import slot_of
+from gsched.stores.mongodb.progress import Progress
+from gsched.stores.mongodb.server_time import ServerTime
+from gsched.stores.mongodb.slots import Slots
+from gsched.stores.mongodb.standing import Standing
+from gsched.stores.mongodb.tenure import Tenure
+from gsched.stores.mongodb.written_runs import WrittenRuns
+
+LONGEST_HOLD_MS = 250  # for so long nothing is claimed while what is claimed in slots that leave waits to begin
+LONGEST_WRITING_MS = 2000  # the same while what became of it waits to be written
+
+
+@dataclass
+class Wishes:
+    """What is wanted of a node; it may change at any moment."""
+
+    paused: bool = False  # claim nothing
+    stopping: bool = False  # hand over
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What outlives an incarnation.
+
+    :ivar outcomes: what is not written yet of what became of instants
+    """
+
+    cluster: Cluster
+    clock: Clock
+    hub: HubSide
+    outcomes: Outcomes
+    pace: Pace
+    rhythm: Rhythm
+    time: ServerTime
+    written: WrittenRuns
+    standing: Standing
+    wishes: Wishes
+
+
+class Incarnation:
+    """A node that has joined, as its ownership greenlet drives it.
+
+    Each step raises StoreError, and FencedError where others took the node for dead.
+
+    :ivar leaving: slots to give away as soon as what is claimed in them has begun
+    """
+
+    def __init__(self, around: Surroundings, tenure: Tenure) -> None:
+        self._around = around
+        self._cluster = around.cluster
+        self._hub = around.hub
+        self._time = around.time
+        self._written = around.written
+        self.tenure = tenure
+        self.leaving: set[int] = set()
+        self._acked = tenure.watermark
+        self._dead: set[str] = set()
+        self._membership = Membership(around.clock, around.pace.ttl)
+        self._progress = Progress(tenure, around.hub, around.outcomes, around.written)
+        self._admission = Admission(around.cluster, tenure, around.hub)
+        look_at = self._admission.look_at
+        self._slots = Slots(around.cluster, tenure, around.hub, self.advance_if_due, look_at)
+        self._lookout = Lookout(around.cluster, tenure, around.written, self.advance_if_due, look_at)
+
+    # -- jobs that changed --------------------------------------------------------------------------------------------
+
+    def look_at(self, job_ids: Iterable[str]) -> None:
+        """These jobs may have changed."""
+        self._admission.look_at(job_ids)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are such jobs."""
+        return self._admission.pending
+
+    def settle(self) -> None:
+        """Bring to an end what an error left open."""
+        self._slots.settle()
+        while self._admission.unsure:
+            self._admission.work()
+            self.advance_if_due()
+
+    def admit(self) -> None:
+        """Look at some of the jobs that may have changed."""
+        self._admission.work()
+        if not self._admission.pending:
+            self.tenure.loaded = self.tenure.horizon
+
+    def move_horizon(self) -> None:
+        """Look at the jobs that are near by now."""
+        self._lookout.move_horizon(self._time.now() + round(self._around.pace.horizon * 1000))
+
+    def look_for_changes(self) -> None:
+        """Find what nobody told."""
+        self._cluster.prepare()  # somebody may have dropped collections or indexes
+        self._lookout.look_for_changes()
+
+    # -- the claim ----------------------------------------------------------------------------------------------------
+
+    def advance_if_due(self) -> None:
+        """Raise the watermark, say how far everything has ended, and tell the hub."""
+        pace, tenure, wishes = self._around.pace, self.tenure, self._around.wishes
+        if not self._around.rhythm.is_time("tick", pace.tick):
+            return
+        self._written.write_long_ones(tenure, self._time.now() - round(pace.long_run * 1000))
+        target = tenure.watermark
+        if not (wishes.paused or wishes.stopping or self.leaving or self._admission.unsure):
+            # Never beyond that: jobs that are not looked at would count as claimed.
+            target = max(target, min(self._time.now() + round(pace.ahead * 1000), tenure.loaded))
+        acked = self._ended_until()
+        # From before the write: nobody can have found us silent for the TTL earlier than that.
+        expires = self._around.clock.monotonic() + pace.ttl
+        if not self._cluster.advance(tenure.node, target, acked, wishes.stopping):
+            raise FencedError
+        self._around.standing.note_answer()
+        tenure.watermark, self._acked = target, acked
+        self._hub.post(Claimed(target, tenure.horizon, expires))
+
+    def _ended_until(self) -> int:
+        """Up to when everything has ended, but for the runs that are written down."""
+        if self._hub.unread() or self._admission.unsure or self._slots.unsettled:
+            return self._acked
+        # Instants before acked were late when they were claimed; their jobs or slots remember that.
+        return min(self.tenure.watermark, self._progress.first_open(self._acked) - 1)
+
+    def close_what_was_late(self) -> None:
+        """Note in the database that instants which were late when they were claimed have ended."""
+        if self._hub.unread():
+            return
+        self._slots.close(self._progress.first_open(-1) - 1)
+        if self.tenure.late:
+            self._close_late(self._progress.late_no_more())
+
+    def _close_late(self, job_ids: Iterable[str]) -> None:
+        """These jobs' instants that were late are over, or not to be looked after any more."""
+        late = {job_id: (self.tenure.late[job_id], due) for job_id, due in self._progress.dues(job_ids).items()}
+        for some in portions_of(late, WRITTEN_BACK_AT_ONCE):
+            self.advance_if_due()
+            self._cluster.close_late(some)
+            for job_id in some:
+                self.tenure.late.pop(job_id, None)
+
+    # -- who owns what ------------------------------------------------------------------------------------------------
+
+    def tend_membership(self) -> None:
+        """See who lives, and take the slots that are ours by now."""
+        tenure = self.tenure
+        nodes = self._cluster.nodes()
+        me = next((node for node in nodes if node.id == tenure.node and node.alive), None)
+        if me is None:
+            raise FencedError
+        if me.drain_requested and not tenure.drain_requested:
+            tenure.drain_requested = True
+            self._hub.emit(SchedulerEvent(EVENT_NODE_DRAIN_REQUESTED, node=tenure.node))
+        for node in self._membership.silent(nodes, tenure.node):
+            if self._cluster.bury(node.id, node.beat):
+                self._hub.emit(SchedulerEvent(EVENT_NODE_DIED, node=node.id))
+        nodes = self._cluster.nodes()
+        self._around.standing.note_nodes(nodes)
+        dead = [node for node in nodes if not node.alive]
+        for node in dead:
+            self.advance_if_due()
+            self._cluster.free_slots_of(node)
+        self._slots.look_elsewhere(nodes)
+        self._rebalance([node for node in nodes if node.alive and not node.draining], dead)
+
+    def _rebalance(self, alive: list[NodeRecord], dead: list[NodeRecord]) -> None:
+        tenure = self.tenure
+        names = {node.id for node in dead}
+        others = {node.id for node in alive} - {tenure.node}
+        wanted = wanted_slots(tenure.node, {*others, tenure.node}, self._cluster.exclusive)
+        self.leaving = tenure.slots.keys() - wanted
+        free = set(self._cluster.free_slots(tenure.node))
+        if not free.isdisjoint(tenure.slots):  # they were dropped, and made anew: nobody may rely on what was
+            self._cluster.leave(tenure.node, self._acked)
+            raise FencedError
+        if free - wanted:  # an attempt to take them may have succeeded, and they are not wanted any more
+            self._cluster.give_back_slots(tenure.node, free - wanted)
+        now = self._time.now()
+        self._slots.take([number for number in free & wanted if self._slots.may_be_taken(number, now)])
+        self._around.standing.is_idle = not tenure.slots and not others
+        if names - self._dead:
+            self._slots.take_over_runs(list(tenure.slots), names - self._dead)
+        self._dead = names
+
+    def release_what_leaves(self) -> None:
+        """Give slots away when what was claimed in them has begun: a node that died before would have it unsaid what
+        became of that. Where there is too much to do, it is not waited for."""
+        now, watermark = self._time.now(), self.tenure.watermark
+        has_begun = self._progress.has_begun_all(now) or now > watermark + LONGEST_HOLD_MS
+        if has_begun and self._may_release():
+            self._release(self.leaving & self.tenure.slots.keys())
+            self.leaving = set()  # now, for what is claimed meanwhile would not be in what is written down
+
+    def _may_release(self) -> bool:
+        """Whether nothing that is known here alone would be unsaid if this node died after giving slots away."""
+        waits_too_long = self._time.now() > self.tenure.watermark + LONGEST_WRITING_MS
+        is_settled = self._progress.is_written() or waits_too_long
+        return is_settled and not self._admission.taking and not self._hub.unread()
+
+    def _release(self, numbers: Collection[int]) -> None:
+        """Give slots up. What is in progress in them goes on here, and is written down lest a crash lose it."""
+        self._written.write_those_in(self.tenure, numbers)
+        self._close_late([job_id for job_id in self.tenure.late if slot_of(job_id) in numbers])
+        self._slots.release(numbers)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def hand_over(self) -> None:
+        """Give everything away, once the hub has begun all that it has to run."""
+        tenure = self.tenure
+        self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
+        if self._admission.taking:
+            self._admission.work()
+        if tenure.slots and self._progress.has_begun_all(self._time.now()) and self._may_release():
+            self._release(list(tenure.slots))
+
+    def leave(self) -> None:
+        """Say how far everything has ended, and that there is no more to come."""
+        self._slots.settle()
+        ended_until = self._ended_until()
+        if ended_until >= self.tenure.watermark:
+            self.hand_over()
+        self._cluster.leave(self.tenure.node, ended_until)

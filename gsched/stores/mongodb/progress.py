@@ -1,0 +1,57 @@
+"""Progress: what of all that is claimed has begun, has ended, and is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+from gsched.stores.base import ALWAYS, HubSide
+from gsched.stores.mongodb.cluster import Outcomes
+from gsched.stores.mongodb.tenure import Tenure
+from gsched.stores.mongodb.written_runs import WrittenRuns
+
+LATE_AT_ONCE = 500  # jobs whose late instants are looked after at once
+
+
+class Progress:
+    """Tells how far one tenure is, from memory. What the hub has not read yet is for the caller to ask for."""
+
+    def __init__(self, tenure: Tenure, hub: HubSide, outcomes: Outcomes, written: WrittenRuns) -> None:
+        self._tenure = tenure
+        self._hub = hub
+        self._outcomes = outcomes
+        self._written = written
+
+    def first_open(self, after: int) -> int:
+        """The earliest instant after `after` that has not ended, or whose end is not written; but for runs that are
+        written down."""
+        instants = [run.scheduled_ms for run in self._written.missing() if run.scheduled_ms > after]
+        instants += (max(due, after + 1) for due in self._tenure.awaited.values())
+        instants.append(max(self._outcomes.first_unwritten(), after + 1))
+        next_due = self._hub.next_due(after)
+        if next_due is not None:
+            instants.append(next_due)
+        return min(instants)
+
+    def has_begun_all(self, now: int) -> bool:
+        """Whether the hub has handed on, or settled, all that is claimed."""
+        undecided = self._hub.next_due(-1)
+        is_decided = undecided is None or undecided > self._tenure.watermark
+        return now > self._tenure.watermark and is_decided and not self._hub.unread()
+
+    def is_written(self) -> bool:
+        """Whether it is written what became of all that is claimed, as far as it has ended."""
+        return self._outcomes.first_unwritten() > self._tenure.watermark
+
+    def late_no_more(self) -> set[str]:
+        """Some of the jobs whose instants that were late have ended, and that is written."""
+        running = {run.job.id for run in self._written.missing()}
+        some = islice(self._tenure.late.items(), LATE_AT_ONCE)
+        ended = {i: until for i, until in some if i not in running and (self._hub.due(i) or ALWAYS) > until}
+        unwritten = {job_id for job_id, instant in self._outcomes.unwritten() if instant <= ended.get(job_id, -1)}
+        return ended.keys() - unwritten
+
+    def dues(self, job_ids: Iterable[str]) -> dict[str, int]:
+        """When these jobs are due next, in order of ids; 0 where that is not to be stored."""
+        busy = self._written.busy_jobs()  # of these, later instants have not ended
+        return {job_id: 0 if job_id in busy else self._hub.due(job_id) or 0 for job_id in sorted(job_ids)}

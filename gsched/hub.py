@@ -271,7 +271,7 @@ class Hub:
         """Instants that wait for a run of their job to end are not run here any more; has somebody else their jobs by
         now, then nowhere. Those of which that is not sure stay undecided."""
         for lane in self._lanes.values():
-            is_sure = lane.store.shared and self._clock.monotonic() < lane.expires
+            is_sure = lane.store.shared and lane.holds(self._clock)
             for entry in lane.waiting() if is_sure else ():
                 self._give_up(entry, Reason.SHUTDOWN)
                 lane.let_go(entry)
@@ -318,6 +318,8 @@ class Hub:
                     self._instance_ended(entry)
             case Claimed(until, horizon, expires):
                 lane.claimed, lane.horizon, lane.expires = until, horizon, expires
+                for entry in list(lane.recovered):
+                    self._run_recovered(entry)
             case StoreTime(base):
                 lane.follow(base, self._clock)
             case RunRequested(job, request, at):
@@ -353,7 +355,8 @@ class Hub:
     def _run_recovered(self, entry: Entry) -> None:
         """Run again what was cut on another node; beyond max_instances it waits, for it was claimed long ago."""
         waiting = entry.lane.recovered[entry]
-        while waiting and entry.instances < entry.job.max_instances and not self._finishing:
+        lane = entry.lane
+        while waiting and entry.instances < entry.job.max_instances and lane.holds(self._clock) and not self._finishing:
             self._run_at_once(entry, waiting.popleft())
         if not waiting:
             del entry.lane.recovered[entry]

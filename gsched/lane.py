@@ -185,7 +185,11 @@ class Lane:
     def may_run_until(self, clock: Clock) -> int:
         """What is due up to then, in the store's time, may be run now. Called in every turn."""
         now = self._measured_now(clock)
-        return min(now, self.claimed) if clock.monotonic() < self.expires else NOTHING_CLAIMED
+        return min(now, self.claimed) if self.holds(clock) else NOTHING_CLAIMED
+
+    def holds(self, clock: Clock) -> bool:
+        """Whether what is claimed is surely not another's by now."""
+        return clock.monotonic() < self.expires
 
     def follow(self, time_base: int, clock: Clock) -> None:
         """The store has a time of its own."""
@@ -205,11 +209,11 @@ class Lane:
     def next_due(self, clock: Clock) -> int | None:
         """When something that may be run is due next, in the store's time, or None."""
         due = self.timetable.next_due()
-        return due if due is not None and due <= self.claimed and clock.monotonic() < self.expires else None
+        return due if due is not None and due <= self.claimed and self.holds(clock) else None
 
     def served(self, clock: Clock) -> bool:
         """Whether all that was claimed is decided, and nothing of it is still to come."""
-        return self.next_due(clock) is None and (self.now(clock) >= self.claimed or clock.monotonic() >= self.expires)
+        return self.next_due(clock) is None and (self.now(clock) >= self.claimed or not self.holds(clock))
 
 
 def count_jobs(lanes: Iterable[Lane]) -> dict[str, int]:

@@ -298,18 +298,17 @@ class MongoCluster:
 
     @translate_errors()
     def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
-        if self.exclusive:
+        try:
+            if not self.exclusive:
+                return self._in_transaction(node, lambda: self._mark_admitted(jobs, claimed, self._session))
             if self._nodes.find_one(alive(node), ["_id"]) is None:
                 raise FencedError
-            try:
-                return self._mark_admitted(jobs, claimed, None) == len(jobs)
-            except driver.WriteError as error:
-                raise RefusedError(_refusal(error)) from error
-        try:
-            return self._in_transaction(node, lambda: self._mark_admitted(jobs, claimed, self._session) == len(jobs))
+            return self._mark_admitted(jobs, claimed, None)
         except driver.OperationFailure as error:
             if error.has_error_label("TransientTransactionError"):
                 return False  # somebody changed one of these jobs at this moment: look at them one by one
+            if isinstance(error, driver.WriteError):
+                raise RefusedError(_refusal(error)) from error
             raise
 
     def _in_transaction(self, node: str, write: Callable[[], bool]) -> bool:
@@ -327,8 +326,8 @@ class MongoCluster:
                 raise FencedError
         return True
 
-    def _mark_admitted(self, jobs: Sequence[JobRecord], claimed: int, session: ClientSession | None) -> int:
-        """Mark those that are as given; how many these were. One update for each revision, late or not."""
+    def _mark_admitted(self, jobs: Sequence[JobRecord], claimed: int, session: ClientSession | None) -> bool:
+        """Mark those that are as given; whether all are. One update for each revision, late or not."""
         groups: dict[tuple[int, bool], list[str]] = {}
         for record in jobs:
             due = record.job.next_run_ms
@@ -339,7 +338,7 @@ class MongoCluster:
             # By what it is for us: people may have written anything.
             as_given = {"_id": {"$in": ids}, "rev": rev, "$expr": {"$ne": ["$admitted", True]}}
             marked += self._jobs.update_many(as_given, {"$set": fields}, session=session).matched_count
-        return marked
+        return marked == len(jobs)
 
     @translate_errors()
     def take_request(self, job_id: str, request: str) -> bool:

@@ -167,6 +167,8 @@ class Ownership:
         pace, is_time = self._pace, self._rhythm.is_time
         if not self.time.is_known or is_time("clock", pace.clock):
             self.time.measure()
+        if self._incarnation is None and self._hub.unread():
+            return
         node = self._incarnation or self._join()
         node.settle()
         if is_time("closing", pace.membership):
@@ -209,6 +211,8 @@ class Ownership:
     # -- from one incarnation to the next -----------------------------------------------------------------------------
 
     def _join(self) -> Incarnation:
+        """Begin a new incarnation. The hub has begun by now all that it was told before others took over."""
+        self.written.disown()
         now = self.time.now()
         tenure = Tenure(self._name(now), now, now + round(self._pace.horizon * 1000))
         self._cluster.prepare()
@@ -225,7 +229,6 @@ class Ownership:
         node, self._incarnation = self._incarnation, None
         if node is not None:
             self._hub.emit(SchedulerEvent(EVENT_NODE_FENCED, node=node.tenure.node))
-            self.written.forget_ahead()
             self._hub.post(Disowned())
 
     def _leave(self) -> None:

@@ -67,9 +67,12 @@ class WrittenRuns:
             del self._ahead[job_id]
         return taken
 
-    def forget_ahead(self) -> None:
-        """Others have taken over: it is for them to say what became of it."""
+    def disown(self) -> None:
+        """Others have taken over what is in progress, or waits: it is for them to say what became of it."""
         self._ahead.clear()
+        self._writing.clear()
+        for run in self._hub.unfinished():
+            run.recorded = True
 
     def _write(self, node: str, runs: Iterable[Run], ahead: Collection[RunRecord] = ()) -> None:
         records = {run: _record(run) for run in runs}

@@ -9,10 +9,13 @@ import select
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from waiting import LONGEST_SECONDS
+
+from gsched.cli.app import run_command_line
 
 EXECUTABLE = str(Path(sys.executable).with_name("gsched"))
 
@@ -108,3 +111,15 @@ def in_shell(command: str) -> Done:
         line, shell=True, capture_output=True, text=True, env=environment(), timeout=LONGEST_SECONDS, check=False
     )
     return Done(done.stdout, done.stderr, done.returncode)
+
+
+def commands_in_process(capsys: Any) -> Callable[..., tuple[str, str, int]]:
+    """Runs commands in this process, which is ten times as fast: gives their output, error output and exit code."""
+
+    def command(*arguments: str) -> tuple[str, str, int]:
+        capsys.readouterr()
+        code = run_command_line(list(arguments))
+        said = capsys.readouterr()
+        return said.out, said.err, code
+
+    return command

@@ -6,9 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from command_line import gsched, on_terminal
+from command_line import commands_in_process, gsched, on_terminal
 
-from gsched.cli.app import run_command_line
 from gsched.runner.exits import Exit
 
 pytest_plugins = ["mongodb"]
@@ -18,16 +17,8 @@ ODD = ["-dash", "two\nlines", "日本語", " ", "a!b@c#d", "$where", "tab\there"
 
 @pytest.fixture
 def run(address, capsys, monkeypatch):
-    """Runs a command in this process, which is ten times as fast: its output, error output and exit code."""
     monkeypatch.setenv("GSCHED_STORE", address)
-
-    def command(*arguments):
-        capsys.readouterr()
-        code = run_command_line(list(arguments))
-        said = capsys.readouterr()
-        return said.out, said.err, code
-
-    return command
+    return commands_in_process(capsys)
 
 
 def add(jobs, *ids, trigger="interval", **options):

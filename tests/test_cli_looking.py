@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from command_line import commands_in_process
 
-from gsched.cli.app import run_command_line
 from gsched.runner.exits import Exit
 
 pytest_plugins = ["mongodb"]
@@ -17,15 +17,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 @pytest.fixture
 def run(capsys):
-    """Runs a command in this process: its output, error output and exit code."""
-
-    def command(*arguments):
-        capsys.readouterr()
-        code = run_command_line(list(arguments))
-        said = capsys.readouterr()
-        return said.out, said.err, code
-
-    return command
+    return commands_in_process(capsys)
 
 
 @pytest.fixture

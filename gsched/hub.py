@@ -301,16 +301,14 @@ class Hub:
             case Dropped(job_id, until):
                 if until < 0:  # else it is another node's from then on
                     self._give_up(lane.entries.get(job_id), Reason.REMOVED_OR_PAUSED)
-                    self._give_up_recovered(lane.entries.get(job_id), Reason.REMOVED_OR_PAUSED)
+                    self._give_up_owed(lane.entries.get(job_id), Reason.REMOVED_OR_PAUSED)
                 lane.drop(job_id, until)
             case Disowned():
                 lane.drop_all()
             case Lost(job, span):
                 self._settle_span(lane, job, span)
             case Recovered(job, scheduled, attempt, fence, request):
-                run = Run(job, scheduled, self, lane.entry(job), fence, attempt, request)
-                lane.recovered.setdefault(run.entry, deque()).append(run)
-                self._run_recovered(run.entry)
+                self._run_later(Run(job, scheduled, self, lane.entry(job), fence, attempt, request))
             case RunsElsewhere(counts):
                 fewer = [job_id for job_id, count in lane.elsewhere.items() if counts.get(job_id, 0) < count]
                 lane.elsewhere = counts
@@ -318,8 +316,8 @@ class Hub:
                     self._instance_ended(entry)
             case Claimed(until, horizon, expires):
                 lane.claimed, lane.horizon, lane.expires = until, horizon, expires
-                for entry in list(lane.recovered):
-                    self._run_recovered(entry)
+                for entry in list(lane.owed):
+                    self._run_owed(entry)
             case StoreTime(base):
                 lane.follow(base, self._clock)
             case RunRequested(job, request, at):
@@ -339,7 +337,9 @@ class Hub:
         """Run a job outside its schedule."""
         entry = lane.entry(job)
         run = Run(job, at, self, entry, entry.fence, request=request)
-        if entry.instances >= job.max_instances:
+        if lane.store.shared and not lane.holds(self._clock):
+            self._run_later(run)
+        elif entry.instances >= job.max_instances:
             self._skip(lane, run, Reason.MAX_INSTANCES)
             lane.forget_if_idle(entry)
         else:
@@ -352,19 +352,23 @@ class Hub:
             self._skip(entry.lane, run, Reason.UNKNOWN_EXECUTOR)
             entry.lane.forget_if_idle(entry)
 
-    def _run_recovered(self, entry: Entry) -> None:
-        """Run again what was cut on another node; beyond max_instances it waits, for it was claimed long ago."""
-        waiting = entry.lane.recovered[entry]
-        lane = entry.lane
-        while waiting and entry.instances < entry.job.max_instances and lane.holds(self._clock) and not self._finishing:
-            self._run_at_once(entry, waiting.popleft())
-        if not waiting:
-            del entry.lane.recovered[entry]
+    def _run_later(self, run: Run) -> None:
+        """Run this as soon as it may be: others may take it over until then."""
+        run.entry.lane.owed.setdefault(run.entry, deque()).append(run)
+        self._run_owed(run.entry)
 
-    def _give_up_recovered(self, entry: Entry | None, reason: Reason) -> None:
-        """What was to be run again of the job will not be."""
+    def _run_owed(self, entry: Entry) -> None:
+        """Run what is owed of the job while the claim holds; beyond max_instances it waits, for it was claimed before."""
+        lane, owed = entry.lane, entry.lane.owed[entry]
+        while owed and entry.instances < entry.job.max_instances and lane.holds(self._clock) and not self._finishing:
+            self._run_at_once(entry, owed.popleft())
+        if not owed:
+            del lane.owed[entry]
+
+    def _give_up_owed(self, entry: Entry | None, reason: Reason) -> None:
+        """What is owed of the job will not be run."""
         if entry is not None:
-            for run in entry.lane.recovered.pop(entry, ()):
+            for run in entry.lane.owed.pop(entry, ()):
                 self._skip(entry.lane, run, reason)
 
     def _skip(self, lane: Lane, run: Run, reason: Reason) -> None:
@@ -490,7 +494,7 @@ class Hub:
         code = events.EVENT_JOB_EXECUTED if succeeded else events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))
-        if entry.held is not None or entry.lane.recovered:
+        if entry.held is not None or entry.lane.owed:
             self._instance_ended(entry)
         if entry.held is None and entry.due is None and not entry.running:
             self._end(entry) if entry.live else entry.lane.forget_if_idle(entry)
@@ -499,8 +503,8 @@ class Hub:
 
     def _instance_ended(self, entry: Entry) -> None:
         """What waits for a run of the job to end may go on."""
-        if entry in entry.lane.recovered:
-            self._run_recovered(entry)
+        if entry in entry.lane.owed:
+            self._run_owed(entry)
         if entry.held is not None and not entry.parked and not self._finishing:
             entry.lane.go_on(entry)
 

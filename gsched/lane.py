@@ -82,7 +82,7 @@ class Lane:
         self.time_base: int | None = None  # the store's time less the monotonic one, ms; None: it is the clock's
         self.clock_offset = 0  # by how many ms the store's time is ahead of the clock, as of the last turn
         self.unread = 0  # messages about jobs and runs that the hub has not handled
-        self.recovered: dict[Entry, deque[Run]] = {}  # cut on other nodes; they wait for a run to end
+        self.owed: dict[Entry, deque[Run]] = {}  # outside the schedule: cut on other nodes, or asked for; they wait
         self.elsewhere: Mapping[str, int] = {}  # runs in progress where the jobs were before, by job
         self._held: set[Entry] = set()
 
@@ -122,7 +122,7 @@ class Lane:
 
     def drop_all(self) -> None:
         """No job is due here any more."""
-        self.recovered.clear()
+        self.owed.clear()
         self.elsewhere = {}
         for job_id in list(self.entries):
             self.drop(job_id, -1)

@@ -199,13 +199,13 @@ def hub_does_not_look_when_claims_expire() -> Any:
 @mutation
 def rescues_do_not_wait_for_a_free_instance() -> Any:
     def skip(self: Hub, entry: Entry) -> None:
-        run = entry.lane.recovered.pop(entry).popleft()
+        run = entry.lane.owed.pop(entry).popleft()
         if entry.running < run.job.max_instances:
             self._submit(entry, run)
         else:
             self._skip(entry.lane, run, "max_instances")
 
-    return patch.object(Hub, "_run_recovered", skip)
+    return patch.object(Hub, "_run_owed", skip)
 
 
 @mutation

@@ -156,7 +156,7 @@ class Process:
 
     def will_recover(self, job_id: str, instant: int, request: str | None = None) -> bool:
         """Whether its hub is to run this again, when another run of the job has ended."""
-        waiting = [] if self.lane is None else [run for runs in self.lane.recovered.values() for run in runs]
+        waiting = [] if self.lane is None else [run for runs in self.lane.owed.values() for run in runs]
         return (job_id, instant, request) in [(run.job.id, run.scheduled_ms, run.request) for run in waiting]
 
 

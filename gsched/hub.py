@@ -358,7 +358,7 @@ class Hub:
         self._run_owed(run.entry)
 
     def _run_owed(self, entry: Entry) -> None:
-        """Run what is owed of the job while the claim holds; beyond max_instances it waits, for it was claimed before."""
+        """Run what is owed of the job, while the claim holds. Beyond max_instances it waits: it was claimed before."""
         lane, owed = entry.lane, entry.lane.owed[entry]
         while owed and entry.instances < entry.job.max_instances and lane.holds(self._clock) and not self._finishing:
             self._run_at_once(entry, owed.popleft())

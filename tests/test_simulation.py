@@ -74,9 +74,9 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "stopping_does_not_wait_for_the_last_claim": ("moves", 16),
     "leaving_says_that_all_has_ended": ("stops", 77),
 }
-# Without these nothing went wrong in hundreds of seeds. What an unread message, or something that a dead node does, could
-# spoil, the marks of late jobs and open slots, the records of runs and the attempts that are remembered make good; that
-# the database keeps the guards, tests/test_cluster_contract.py shows.
+# Without these nothing went wrong in hundreds of seeds. What an unread message, or something that a dead node does,
+# could spoil, the marks of late jobs and open slots, the records of runs and the attempts that are remembered make
+# good; that the database keeps its guards, tests/test_cluster_contract.py shows.
 REDUNDANT = {
     "acked_does_not_wait_for_messages",
     "admission_by_dead_nodes",

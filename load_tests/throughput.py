@@ -31,6 +31,7 @@ JOBS = 1000
 OVERLOAD = 1.5
 LADDER = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)  # shares of the most that could be done, to try one after the other
 QUICK_LADDER = (0.6, 0.3)
+SETTLE_SECONDS = 4.0  # until what fell due while the jobs were added is worked off
 OPTIONS = {"max_instances": 1000, "misfire_grace_time": None, "coalesce": True}
 
 
@@ -154,7 +155,7 @@ def hold(jobs: int, seconds: float) -> dict[str, Any]:
     scheduler.add_jobs(every_second(counted, jobs, delay_seconds=0.5 + jobs / 40_000))
     scheduler.start()
     freeze()
-    gevent.sleep(1.0 + jobs / 40_000)
+    gevent.sleep(SETTLE_SECONDS + jobs / 40_000)
     before, earlier = outcomes(scheduler), list(scheduler._hub.figures.lateness.counts)
     done = window(seconds)
     after, p99 = outcomes(scheduler), lateness_percentile(scheduler, earlier, 0.99)
@@ -171,7 +172,7 @@ def their_hold(jobs: int, seconds: float) -> dict[str, Any]:
         scheduler.add_job(**definition)
     scheduler.start()
     freeze()
-    gevent.sleep(1.0)
+    gevent.sleep(SETTLE_SECONDS)
     done = window(seconds)
     scheduler.remove_all_jobs()
     scheduler.shutdown()

@@ -1,4 +1,4 @@
-"""What a million stored jobs cost: nearly all due every six hours, spread over them, and a thousand every second.
+"""What a million stored jobs cost: nearly all due every six hours, spread over them, and five hundred every second.
 
 For each number of jobs, in a database of its own:
 - start: from `start` in a fresh process until it owns all slots and each fast job has started
@@ -27,7 +27,7 @@ from mongodb_cluster import Cluster, Node, Server, mongodb, wait_until
 
 SIZES, QUICK_SIZES = (1000, 10_000, 100_000, 1_000_000), (1000, 10_000)
 NODES_SIZE, QUICK_NODES_SIZE = 100_000, 5000
-FAST, QUICK_FAST = 1000, 200
+FAST, QUICK_FAST = 500, 200
 PERIOD = timedelta(hours=6)
 ADDS_PER_SECOND = 3000  # at least: so long the first of the slow jobs are not due
 RAW_SECONDS = 0.005  # beside it, how late this process wakes that does nothing but sleep

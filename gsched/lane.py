@@ -84,7 +84,7 @@ class Lane:
         self.unread = 0  # messages about jobs and runs that the hub has not handled
         self.owed: dict[Entry, deque[Run]] = {}  # outside the schedule: cut on other nodes, or asked for; they wait
         self.elsewhere: Mapping[str, int] = {}  # runs in progress where the jobs were before, by job
-        self._held: set[Entry] = set()
+        self._held: dict[Entry, None] = {}  # in the order in which they came
 
     def admit(self, job: Job, due: int | None, fence: int) -> Entry:
         """From now on `job` is due at `due`, whatever was known of it before."""
@@ -137,7 +137,7 @@ class Lane:
     def hold(self, entry: Entry, due: int, parked: bool) -> None:
         """The entry's instant `due` waits: for a run of the job to end, or parked until the job can be run."""
         entry.held, entry.parked = due, parked
-        self._held.add(entry)
+        self._held[entry] = None
 
     def go_on(self, entry: Entry) -> None:
         """What held the entry is over: it is due at once."""
@@ -148,7 +148,7 @@ class Lane:
 
     def _release(self, entry: Entry) -> None:
         entry.held, entry.parked = None, False
-        self._held.discard(entry)
+        self._held.pop(entry, None)
 
     def parked_for(self, executor: str) -> list[Entry]:
         """The entries that are parked and name this executor."""

@@ -151,7 +151,7 @@ class GeventScheduler(Insight):
         :return: the runs that were cut, cancelled before their end
         :raises SchedulerNotRunningError: if it does not run
         """
-        inside = self._hub is not None and inside_run_of(self._hub)  # asked here: at home it is another context
+        inside = self._hub is not None and inside_run_of(self._hub.dispatch)  # here: at home it is another context
         return self._at_home(self._shutdown, wait, timeout, inside)
 
     def _shutdown(self, wait: bool, timeout: float | None, inside: bool) -> list[Run]:

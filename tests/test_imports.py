@@ -28,6 +28,8 @@ LAYERS = [
     ["facts", "activity", "bus"],
     ["executors", "stores"],
     ["figures", "lane", "log", "store_side", "reporter", "watchdog"],
+    ["dispatch"],
+    ["message_reader"],
     ["hub", "vitals", "health"],
     ["parts", "handle"],
     ["json_items"],

@@ -192,7 +192,9 @@ def real_code_in(world: World, slots: int) -> Iterator[None]:
     replaced = {
         "gsched.hub.gevent": gevent,
         "gsched.hub.get_hub": lambda: SimpleNamespace(loop=None),
+        "gsched.dispatch.get_hub": lambda: SimpleNamespace(loop=None),
         "gsched.hub.Event": lambda: SimEvent(world),
+        "gsched.dispatch.Event": lambda: SimEvent(world),
         "gsched.hub.Slice": lambda *_: SimSlice(world),
         "gsched.hub.give_way": lambda: world.sleep(world.random.choice((0, 1))),
         "gsched.executors.base.Slice": lambda: SimSlice(world),

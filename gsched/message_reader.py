@@ -1,0 +1,79 @@
+"""What stores say, done: jobs come, change and go, what is claimed grows, runs are asked for and taken over."""
+
+from __future__ import annotations
+
+from gsched import events
+from gsched.clock import Clock
+from gsched.dispatch import Dispatch
+from gsched.job import Job
+from gsched.lane import Lane
+from gsched.reporter import Reporter
+from gsched.run import Reason, Run
+from gsched.stores.base import (
+    Admitted,
+    Changed,
+    Claimed,
+    Disowned,
+    Dropped,
+    Lost,
+    Message,
+    Recovered,
+    RunRequested,
+    RunsElsewhere,
+    StoreTime,
+)
+
+
+class MessageReader:
+    """Does what messages say, in the hub greenlet."""
+
+    def __init__(self, clock: Clock, dispatch: Dispatch, report: Reporter) -> None:
+        self._clock = clock
+        self._dispatch = dispatch
+        self._report = report
+
+    def read(self, lane: Lane, message: Message) -> None:
+        """Do what the lane's store says."""
+        if not isinstance(message, (Claimed, StoreTime)):
+            lane.unread -= 1
+        match message:
+            case Admitted(job, due, fence):
+                self._admit(lane, job, due, fence)
+            case Changed(job):
+                entry = lane.change(job)
+                if entry is not None and entry.parked:  # what parked it may be gone, else it is parked again
+                    self._dispatch.unpark(entry)
+            case Dropped(job_id, until):
+                if until < 0:  # else it is another node's from then on
+                    self._dispatch.give_up(lane.entries.get(job_id), Reason.REMOVED_OR_PAUSED)
+                    self._dispatch.give_up_owed(lane.entries.get(job_id), Reason.REMOVED_OR_PAUSED)
+                lane.drop(job_id, until)
+            case Disowned():
+                lane.drop_all()
+            case Lost(job, span):
+                self._dispatch.settle_span(lane, job, span)
+            case Recovered(job, scheduled, attempt, fence, request):
+                self._dispatch.run_later(Run(job, scheduled, self._dispatch, lane.entry(job), fence, attempt, request))
+            case RunsElsewhere(counts):
+                fewer = [job_id for job_id, count in lane.elsewhere.items() if counts.get(job_id, 0) < count]
+                lane.elsewhere = counts
+                for entry in filter(None, map(lane.entries.get, fewer)):
+                    self._dispatch.instance_ended(entry)
+            case Claimed(until, horizon, expires):
+                lane.claimed, lane.horizon, lane.expires = until, horizon, expires
+                for entry in list(lane.owed):
+                    self._dispatch.run_owed(entry)
+            case StoreTime(base):
+                lane.follow(base, self._clock)
+            case RunRequested(job, request, at):
+                self._dispatch.run_on_request(lane, job, at, request)
+
+    def _admit(self, lane: Lane, job: Job, due: int | None, fence: int) -> None:
+        """The store lets a job run here, from `due` on."""
+        known = lane.entries.get(job.id)
+        self._dispatch.give_up(known, Reason.RESCHEDULED)
+        if known is not None and known.parked:
+            self._report.job(events.EVENT_JOB_HEALED, job)
+        entry = lane.admit(job, due, fence)
+        if due is None:
+            self._dispatch.exhaust(entry)

@@ -472,10 +472,12 @@ def test_a_dead_node_writes_nothing_down(cluster):
     assert not cluster.runs_of(["a"], EVERYWHERE)
 
 
-def test_a_run_is_the_nodes_that_wrote_it_down_first(cluster):
+def test_a_run_is_its_successors_that_wrote_it_down_last(cluster):
     cluster.record_runs("a", RUNS[:1])
+    bury(cluster, "a")
     cluster.record_runs("b", RUNS[:1])
-    assert not cluster.runs_of(["b"], EVERYWHERE)
+    assert list(cluster.runs_of(["b"], EVERYWHERE)) == RUNS[:1]
+    assert not cluster.runs_of(["a"], EVERYWHERE)
 
 
 def test_runs_that_are_lost_are_over_and_are_not_written_down_again(cluster, monkeypatch):

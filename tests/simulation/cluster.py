@@ -387,7 +387,9 @@ class SimCluster:
         def do() -> None:
             self._fence(node, "record")
             for run in ordered:
-                self._db.runs.setdefault(_key(run), RunDocument(node, run))
+                document = self._db.runs.setdefault(_key(run), RunDocument(node, run))
+                if not document.ended:
+                    document.node = node
 
         ordered = sorted(runs, key=_key)
         if ordered:
@@ -399,6 +401,14 @@ class SimCluster:
             return sorted((d.run for d in running if d.node in nodes and d.run.slot in numbers), key=_key)
 
         found: list[RunRecord] = self.step("runs of nodes", do)
+        return found
+
+    def ended_runs(self, job_ids: Collection[str], since: int) -> Sequence[RunRecord]:
+        def do() -> list[RunRecord]:
+            runs = [doc.run for doc in self._db.runs.values() if doc.ended and doc.run.job_id in job_ids]
+            return sorted((run for run in runs if run.scheduled >= since), key=_key)
+
+        found: list[RunRecord] = self.step("ended runs", do)
         return found
 
     def is_running(self, job_id: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
-from gsched.hub import Hub
+from gsched.dispatch import Dispatch
 from gsched.lane import Entry, Lane
 from gsched.stores.base import ALWAYS, Claimed, Dropped
 from gsched.stores.mongodb import rescue as rescue_module, slots as slots_module
@@ -198,14 +198,14 @@ def hub_does_not_look_when_claims_expire() -> Any:
 
 @mutation
 def rescues_do_not_wait_for_a_free_instance() -> Any:
-    def skip(self: Hub, entry: Entry) -> None:
+    def skip(self: Dispatch, entry: Entry) -> None:
         run = entry.lane.owed.pop(entry).popleft()
         if entry.running < run.job.max_instances:
             self._submit(entry, run)
         else:
             self._skip(entry.lane, run, "max_instances")
 
-    return patch.object(Hub, "_run_owed", skip)
+    return patch.object(Dispatch, "run_owed", skip)
 
 
 @mutation
@@ -401,12 +401,30 @@ def jobs_given_back_are_forgotten() -> Any:
 
 @mutation
 def uncertain_instants_are_forgotten() -> Any:
-    return patch.object(rescue_module, "uncertain", lambda record, slot: [])
+    return patch.object(rescue_module, "uncertain_spans", lambda record, slot: [])
 
 
 @mutation
 def written_runs_are_forgotten() -> Any:
-    return patch.object(Rescues, "take_written", lambda self, written: None)
+    return patch.object(Rescues, "written_by", lambda self, dead, numbers: [])
+
+
+@mutation
+def what_has_ended_runs_again() -> Any:
+    return patch.object(SimCluster, "ended_runs", lambda self, job_ids, since: [])
+
+
+@mutation
+def records_stay_with_dead_nodes() -> Any:
+    real = SimCluster.record_runs
+
+    def record_runs(self: SimCluster, node: str, runs: Any) -> None:
+        before = {key: document.node for key, document in self._db.runs.items()}
+        real(self, node, runs)
+        for key, owner in before.items():
+            self._db.runs[key].node = owner
+
+    return patch.object(SimCluster, "record_runs", record_runs)
 
 
 @mutation

@@ -125,6 +125,9 @@ class Process:
 
     def _stop(self) -> None:
         self._world.note(f"{self.name} is told to stop")
+        if self.store.ownership is None:  # before it has begun
+            self.dead = True
+            return
         self.hub.stop_serving()
         self.hub.join_runs(None)
         self.hub.stop()

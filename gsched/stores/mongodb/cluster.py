@@ -182,13 +182,17 @@ class Cluster(Protocol):
 
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
         """Write down runs that are in progress on the node: all of them, if it is alive, else none. What a dead node
-        wrote down after others took over would be taken over once more.
+        wrote down after others took over would be taken over once more; so would what it wrote down before and its
+        successor runs, if that were not the successor's from now on.
 
         :raises FencedError: if the node is dead
         """
 
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         """The runs of jobs in these slots that these nodes wrote down as in progress."""
+
+    def ended_runs(self, job_ids: Collection[str], since: int) -> Iterable[RunRecord]:
+        """The attempts at runs of these jobs, due since then, of which it is written down how they have ended."""
 
     def is_running(self, job_id: str) -> bool:
         """Whether a run of the job is written down as in progress, on whatever node."""

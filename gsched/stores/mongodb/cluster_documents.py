@@ -125,7 +125,7 @@ def key_of(run: RunRecord) -> str:
 
 
 def recording_of(node: str, run: RunRecord) -> UpdateOne:
-    """The write that notes a run in progress; it leaves alone what is there already."""
+    """The write that notes a run in progress on the node: also one that a dead node had noted, but none that ended."""
     fields = {
         "state": "running",
         "node": node,
@@ -135,7 +135,9 @@ def recording_of(node: str, run: RunRecord) -> UpdateOne:
         "attempt": run.attempt,
         "request": run.request,
     }
-    return UpdateOne({"_id": key_of(run)}, {"$setOnInsert": fields}, upsert=True)
+    new, ours = {"$literal": fields}, {"node": {"$literal": node}}
+    noted = {"$mergeObjects": [new, "$$ROOT", {"$cond": [{"$eq": ["$state", "running"]}, ours, {}]}]}
+    return UpdateOne({"_id": key_of(run)}, [{"$replaceWith": noted}], upsert=True)
 
 
 def run_record(document: Document) -> RunRecord:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from gsched.batches import batches
 from gsched.clock import Clock
 from gsched.events import EVENT_NODE_DIED, EVENT_NODE_DRAIN_REQUESTED, SchedulerEvent
 from gsched.stores.base import Claimed, HubSide
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, Outcomes
-from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout, portions_of
+from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout
 from gsched.stores.mongodb.membership import Membership, wanted_slots
 from gsched.stores.mongodb.pace import Pace, Rhythm
 from gsched.stores.mongodb.partition import slot_of
@@ -149,7 +150,7 @@ class Incarnation:
     def _close_late(self, job_ids: Iterable[str]) -> None:
         """These jobs' instants that were late are over, or not to be looked after any more."""
         late = {job_id: (self.tenure.late[job_id], due) for job_id, due in self._progress.dues(job_ids).items()}
-        for some in portions_of(late, WRITTEN_BACK_AT_ONCE):
+        for some in map(dict, batches(late.items(), WRITTEN_BACK_AT_ONCE)):
             self.advance_if_due()
             self._cluster.close_late(some)
             for job_id in some:

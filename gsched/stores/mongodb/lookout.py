@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
-from typing import TypeVar
 
+from gsched.batches import batches
 from gsched.stores.mongodb.cluster import Cluster
 from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
-
-T = TypeVar("T")
 
 SLOTS_AT_ONCE = 16
 WRITTEN_BACK_AT_ONCE = 50
@@ -41,7 +38,7 @@ class Lookout:
     def look_for_changes(self) -> None:
         """Compare what the database has with what the hub was told."""
         tenure = self._tenure
-        for numbers in _portions(tenure.slots):
+        for numbers in batches(sorted(tenure.slots), SLOTS_AT_ONCE):
             self._keep_alive()
             stored = self._cluster.revisions(numbers, tenure.horizon)
             known = tenure.known(numbers)
@@ -55,7 +52,7 @@ class Lookout:
         tenure = self._tenure
         self._write_dormant_back()
         horizon = max(tenure.horizon, horizon)
-        for numbers in _portions(tenure.slots):
+        for numbers in batches(sorted(tenure.slots), SLOTS_AT_ONCE):
             self._keep_alive()
             self._look_at(self._cluster.due_between(numbers, tenure.horizon, horizon))
         near = (job_id for job_id, each in tenure.dormant.items() if each.due is not None and each.due <= horizon)
@@ -78,16 +75,6 @@ class Lookout:
 
     def _write_back(self, due: dict[str, tuple[int, int]]) -> Iterator[str]:
         """Store later next run times, a few at a time: the watermark must not wait for it; those that were stored."""
-        for some in portions_of(due, WRITTEN_BACK_AT_ONCE):
+        for some in map(dict, batches(due.items(), WRITTEN_BACK_AT_ONCE)):
             self._keep_alive()
             yield from self._cluster.write_back(some)
-
-
-def portions_of(jobs: dict[str, T], most: int) -> Iterator[dict[str, T]]:
-    """So many of them at a time."""
-    return (dict(islice(jobs.items(), start, start + most)) for start in range(0, len(jobs), most))
-
-
-def _portions(slots: Iterable[int]) -> Iterable[list[int]]:
-    numbers = sorted(slots)
-    return (numbers[start : start + SLOTS_AT_ONCE] for start in range(0, len(numbers), SLOTS_AT_ONCE))

@@ -409,6 +409,12 @@ class MongoCluster:
         return [run_record(document) for document in self._sane("run", self._runs.find(theirs), is_run)]
 
     @translate_errors()
+    def ended_runs(self, job_ids: Collection[str], since: int) -> Iterable[RunRecord]:
+        ended = {"job_id": {"$in": list(job_ids)}, "scheduled_at": {"$gte": from_ms(since)}, "state": "ended"}
+        attempts = {**ended, "attempt": {"$gte": 1}}
+        return [run_record(document) for document in self._sane("run", self._runs.find(attempts), is_run)]
+
+    @translate_errors()
     def is_running(self, job_id: str) -> bool:
         running = {"state": "running", "slot": slot_of(job_id), "job_id": job_id}
         return self._runs.find_one(running, ["_id"]) is not None

@@ -232,10 +232,12 @@ class Ownership:
             self._hub.post(Disowned())
 
     def _leave(self) -> None:
-        if self._incarnation is None:
+        """From here on nothing is ours, whether the others hear of it now or find out by themselves."""
+        node, self._incarnation = self._incarnation, None
+        if node is None:
             return
         try:
-            self._incarnation.leave()
+            node.leave()
         except BaseException:  # whatever it is
-            return  # then the others will find out by themselves
-        self._hub.emit(SchedulerEvent(EVENT_NODE_LEFT, node=self._incarnation.tenure.node))
+            return
+        self._hub.emit(SchedulerEvent(EVENT_NODE_LEFT, node=node.tenure.node))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from gsched.batches import batches
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
@@ -14,6 +15,7 @@ from gsched.run import Outcome
 from gsched.stores.base import HubSide, Lost, Recovered
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.tenure import Tenure
+from gsched.stores.mongodb.uncertain import parts_without, uncertain_spans
 from gsched.triggers import DateTrigger
 
 RUNS_AT_ONCE = 500  # written down together before they are run again
@@ -64,25 +66,52 @@ class Rescues:
         """The runs of jobs in these slots that dead nodes wrote down."""
         runs = self._cluster.runs_of(dead, numbers) if numbers and dead else ()
         jobs = self._cluster.read_jobs({run.job_id for run in runs}) if runs else {}
+        known = [jobs[run.job_id].job for run in runs if run.job_id in jobs]
+        since = min((run.scheduled for run in runs), default=0)
         return [
             Rescue(
                 jobs.get(run.job_id) or _stand_in(run),
                 Span(Outcome.LOST, run.scheduled, run.scheduled + 1, request=run.request),
                 run,
             )
-            for run in runs
+            for run in self._without_superseded(runs, self._ended(known, since))
         ]
 
-    def take_uncertain(self, records: Iterable[JobRecord], slots: dict[int, SlotRecord], written: list[Rescue]) -> None:
-        """What was claimed in these slots and is not known to have ended is to be rescued, but for what is written."""
-        self._waiting += uncertain_runs(records, slots, written)
+    def _without_superseded(self, runs: Sequence[RunRecord], ended: Iterable[RunRecord]) -> list[RunRecord]:
+        """Without attempts that were followed by another one, which has ended."""
+        last: dict[RunRecord, int] = {}
+        for run in ended:
+            which = run._replace(attempt=1)
+            last[which] = max(run.attempt, last.get(which, 0))
+        superseded = {run for run in runs if last.get(run._replace(attempt=1), 0) > run.attempt}
+        self._over += superseded
+        return [run for run in runs if run not in superseded]
 
-    def take_written(self, written: Iterable[Rescue]) -> None:
-        """These runs are to be rescued, unless they are already."""
+    def uncertain(
+        self, records: Iterable[JobRecord], slots: dict[int, SlotRecord], written: Iterable[Rescue]
+    ) -> list[Rescue]:
+        """What was in progress when the slots lost their owner, but for the runs that were written down; and of what
+        would run again, but for that of which it is written how it has ended."""
+        rescues = [*_uncertain(records, slots)]
+        in_progress = _instants(rescue.run for rescue in written if rescue.run is not None)
+        since = min((rescue.span.first for rescue in rescues), default=0)
+        ended = _instants(self._ended((rescue.record.job for rescue in rescues), since))
+        return [*_coalesced(_parts(rescues, in_progress, ended), in_progress)]
+
+    def _ended(self, jobs: Iterable[Job], since: int) -> Iterator[RunRecord]:
+        """The runs of these jobs since then of which it is written how they have ended; of jobs that are to recover."""
+        for some in batches({job.id: None for job in jobs if job.recover}, RUNS_AT_ONCE):
+            yield from self._cluster.ended_runs(some, since)
+
+    def take(self, rescues: Iterable[Rescue]) -> None:
+        """These are to be run again, or said to be lost, unless they are already."""
         seen: set[RunRecord] = set()
-        for rescue in sorted(written, key=lambda rescue: -_attempt(rescue.run)):
+        for rescue in sorted(rescues, key=lambda rescue: -_attempt(rescue.run)):
+            if rescue.run is None:
+                self._waiting.append(rescue)
+                continue
             waits = rescue.span.request in dict(rescue.record.requests)  # it had not begun: it is still asked for
-            if rescue.run is None or waits or rescue.run in self._taken:
+            if waits or rescue.run in self._taken:
                 continue
             self._taken.add(rescue.run)
             first = rescue.run._replace(attempt=1)
@@ -128,7 +157,7 @@ class Rescues:
 def _decide(rescue: Rescue) -> Decided:
     record, span, run = rescue
     job = record.job
-    if not job.recover or job.parked is not None:
+    if not _runs_again(job) or span.outcome is Outcome.COALESCED:
         return Decided([], [span])
     try:
         instants, ended = _instants_again(job, span)
@@ -149,21 +178,54 @@ def _instants_again(job: Job, span: Span) -> tuple[list[int], list[Span]]:
     return instants, [span._replace(first=following)] if rest else []  # type: ignore[arg-type]
 
 
-def uncertain_runs(
-    records: Iterable[JobRecord], slots: dict[int, SlotRecord], written: Iterable[Rescue]
-) -> Iterator[Rescue]:
-    """What was in progress when the slots lost their owner, but for the runs that were written down."""
-    known: dict[str, set[int]] = {}
-    for run in written:
-        if run.span.request is None:
-            known.setdefault(run.record.job.id, set()).add(run.span.first)
+def _uncertain(records: Iterable[JobRecord], slots: dict[int, SlotRecord]) -> Iterator[Rescue]:
+    """What was in progress when the slots lost their owner."""
     for record in records:
         try:
-            spans = uncertain(record, slots[record.slot])
-            parts = [part for span in spans for part in _without(record.job, span, known.get(record.job.id, ()))]
+            spans = uncertain_spans(record, slots[record.slot])
         except Exception:  # of a user's trigger: the job will be parked
             continue
-        yield from (Rescue(record, part) for part in parts)
+        yield from (Rescue(record, span) for span in spans)
+
+
+def _instants(runs: Iterable[RunRecord]) -> dict[str, set[int]]:
+    """The instants of these runs, by job, but for those that were asked for."""
+    instants: dict[str, set[int]] = {}
+    for run in runs:
+        if run.request is None:
+            instants.setdefault(run.job_id, set()).add(run.scheduled)
+    return instants
+
+
+def _parts(rescues: Iterable[Rescue], *known: Mapping[str, set[int]]) -> list[Rescue]:
+    """What remains of these rescues without what is known of each job's instants."""
+    remain = []
+    for rescue in rescues:
+        job = rescue.record.job
+        instants = set().union(*(each.get(job.id, ()) for each in known))
+        try:
+            parts = [*parts_without(job, rescue.span, instants)]
+        except Exception:  # of a user's trigger: the job will be parked
+            continue
+        remain += [Rescue(rescue.record, part) for part in parts]
+    return remain
+
+
+def _coalesced(rescues: Sequence[Rescue], in_progress: Mapping[str, set[int]]) -> Iterator[Rescue]:
+    """Where one run is to stand for all that a job has missed, it is the last of what would run again."""
+    last = {job_id: max(instants) for job_id, instants in in_progress.items()}
+    for rescue in rescues:
+        job_id = rescue.record.job.id
+        last[job_id] = max(rescue.span.first, last.get(job_id, 0))
+    for rescue in rescues:
+        job, span = rescue.record.job, rescue.span
+        if _runs_again(job) and job.coalesce and span.first < last[job.id]:
+            span = span._replace(outcome=Outcome.COALESCED)
+        yield Rescue(rescue.record, span)
+
+
+def _runs_again(job: Job) -> bool:
+    return job.recover and job.parked is None
 
 
 def _attempt(run: RunRecord | None) -> int:
@@ -174,28 +236,3 @@ def _stand_in(run: RunRecord) -> JobRecord:
     """For a job that was removed while it ran: enough to say that the run is lost."""
     trigger = DateTrigger(from_ms(run.scheduled))
     return JobRecord(Job(run.job_id, None, trigger, next_run_ms=run.scheduled), run.slot, admitted=True)
-
-
-def uncertain(record: JobRecord, slot: SlotRecord) -> list[Span]:
-    """The instants of an admitted job that were claimed but are not known to have ended."""
-    spans, covered = [], slot.acked
-    stored = record.job.next_run_ms
-    if stored is not None and record.is_late:
-        spans.append(Span(Outcome.LOST, stored, record.late_until + 1))
-        covered = max(covered, record.late_until)
-    first = record.first_after(covered)
-    if first is not None and first <= slot.watermark:
-        spans.append(Span(Outcome.LOST, first, slot.watermark + 1))
-    return spans
-
-
-def _without(job: Job, span: Span, instants: Iterable[int]) -> Iterator[Span]:
-    """The parts of a span between these instants."""
-    first: int | None = span.first
-    for instant in sorted(instants):
-        if first is not None and first <= instant < span.end:
-            if first < instant:
-                yield span._replace(first=first, end=instant)
-            first = job.next_ms(instant)
-    if first is not None and first < span.end:
-        yield span._replace(first=first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
+from gsched.batches import batches
 from gsched.stores.base import Admitted, Dropped, HubSide, RunsElsewhere
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.rescue import Rescues
@@ -43,10 +44,9 @@ class Slots:
 
     def take(self, numbers: Collection[int]) -> None:
         """Take those of the slots that are free, with what was in progress in them on dead nodes."""
-        ordered = sorted(numbers)
-        for start in range(0, len(ordered), AT_ONCE):
+        for some in batches(sorted(numbers), AT_ONCE):
             self._keep_alive()
-            taken = self._cluster.take_slots(self._tenure.node, ordered[start : start + AT_ONCE])
+            taken = self._cluster.take_slots(self._tenure.node, some)
             if taken:
                 self._load({slot.number: slot for slot in taken})
 
@@ -102,6 +102,7 @@ class Slots:
         nodes = self._cluster.nodes()
         dead = [node.id for node in nodes if not node.alive]  # by now
         written = self._rescues.written_by(dead, slots.keys())
+        uncertain = self._rescues.uncertain((record for record in found if record.admitted), slots, written)
         self._note_elsewhere(self._elsewhere | self._runs_elsewhere(nodes, slots.keys()))
         requested = self._cluster.requested(slots.keys())
         self._attaching = list(slots.values())
@@ -111,10 +112,8 @@ class Slots:
         for number in attached:
             self._tenure.hold(number, Held(slots[number].fence, slots[number].watermark))
         self._look_at(requested)
-        ours = [record for record in found if record.slot in attached]
-        self._rescues.take_uncertain((record for record in ours if record.admitted), slots, written)
-        self._rescues.take_written(run for run in written if run.record.slot in attached)
-        self._arrivals += ((record, slots[record.slot]) for record in ours)
+        self._rescues.take(rescue for rescue in [*uncertain, *written] if rescue.record.slot in attached)
+        self._arrivals += ((record, slots[record.slot]) for record in found if record.slot in attached)
         self._tell_hub()
 
     def _tell_hub(self) -> None:
@@ -172,5 +171,5 @@ class Slots:
 
     def take_over_runs(self, numbers: Collection[int], dead: Collection[str]) -> None:
         """Runs that dead nodes wrote down are run again, or lost, as their jobs say."""
-        self._rescues.take_written(self._rescues.written_by(dead, [n for n in numbers if n in self._tenure.slots]))
+        self._rescues.take(self._rescues.written_by(dead, [n for n in numbers if n in self._tenure.slots]))
         self._rescues.settle()

@@ -6,8 +6,9 @@ knows that the instant is lost, or to be run again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable
 
+from gsched.batches import batches
 from gsched.run import Run
 from gsched.stores.base import HubSide
 from gsched.stores.mongodb.cluster import Cluster, Outcomes, RunRecord
@@ -79,14 +80,9 @@ class WrittenRuns:
         for run in records:
             run.recorded = True  # before they are: one that ends meanwhile is to be struck out
         self._writing.update(records)
-        for some in batched([*records.values(), *ahead], AT_ONCE):
+        for some in batches([*records.values(), *ahead], AT_ONCE):
             self._cluster.record_runs(node, some)
         self._writing.difference_update(records)
-
-
-def batched(records: Sequence[RunRecord], most: int) -> Iterator[Sequence[RunRecord]]:
-    """So many of them at a time."""
-    return (records[start : start + most] for start in range(0, len(records), most))
 
 
 def _stands_alone(run: Run, before: int, tenure: Tenure) -> bool:

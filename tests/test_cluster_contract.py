@@ -481,7 +481,7 @@ def test_a_run_is_its_successors_that_wrote_it_down_last(cluster):
 
 
 def test_runs_that_are_lost_are_over_and_are_not_written_down_again(cluster, monkeypatch):
-    monkeypatch.setattr("gsched.stores.mongodb.mongo_cluster.slot_of", lambda job_id: 7)
+    monkeypatch.setattr("gsched.stores.mongodb.cluster_runs.slot_of", lambda job_id: 7)
     cluster.record_runs("a", RUNS[:1])
     assert cluster.is_running("job") and not cluster.is_running("other")
     cluster.lose_runs(RUNS[:1])

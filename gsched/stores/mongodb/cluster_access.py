@@ -1,0 +1,88 @@
+"""How the claim protocol reaches the shared documents: collections, transactions, and what to do with strange ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Final
+
+from pymongo.client_session import ClientSession
+
+from gsched.document import DocumentReader
+from gsched.stores.mongodb.cluster import FencedError
+from gsched.stores.mongodb.cluster_documents import alive
+from gsched.stores.mongodb.connection import Connection, Document
+
+_KEEP_LOST: Final = timedelta(days=14)
+_MOST_SAID: Final = 300  # characters of a document that is not understood
+
+
+class ClusterAccess:
+    """One process's access to the shared documents, on the connections that are only for what must be on time.
+
+    :param reader: makes a reader for a batch of job documents
+    :param keep: how long it is kept that a run was lost
+    :param complain: told of documents that are not understood
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        reader: Callable[[], DocumentReader],
+        keep: timedelta = _KEEP_LOST,
+        complain: Callable[[str], object] = lambda said: None,
+    ) -> None:
+        self._connection = connection
+        self._keep = keep
+        self._reader = reader
+        self.exclusive = False
+        self._complain = complain
+        self._strange: set[Any] = set()  # what was complained of
+
+    @cached_property
+    def _session(self) -> ClientSession:
+        """The one of all transactions, so that others can end what this process had begun when it was killed."""
+        return self._connection.control().client.start_session()
+
+    @property
+    def _jobs(self) -> Any:
+        return self._connection.control()[self._connection.name]
+
+    @property
+    def _nodes(self) -> Any:
+        return self._jobs.nodes
+
+    @property
+    def _slots(self) -> Any:
+        return self._jobs.slots
+
+    @property
+    def _runs(self) -> Any:
+        return self._jobs.runs
+
+    def _sane(
+        self, what: str, documents: Iterable[Document], is_sane: Callable[[Document], bool]
+    ) -> Iterator[Document]:
+        """Without those that people's hands have made; of each of them is complained once."""
+        for document in documents:
+            if is_sane(document):
+                yield document
+            elif (key := f"{what} {document['_id']!r}") not in self._strange:
+                self._strange.add(key)
+                self._complain(f"{key} is not understood, and left out: {document!r}"[:_MOST_SAID])
+
+    def _in_transaction(self, node: str, write: Callable[[], bool]) -> bool:
+        """Do what `write` does if it returns True and the node is alive; raises FencedError if that is dead.
+
+        Not by the driver's with_transaction: it tries for two minutes, in which nobody hears that the server is away.
+        """
+        with self._session.start_transaction(write_concern=self._jobs.write_concern):
+            if not write():
+                self._session.abort_transaction()
+                return False
+            # Last: from here to the end, nobody can bury the node.
+            guard = {"$inc": {"transactions": 1}}
+            if not self._nodes.update_one(alive(node), guard, session=self._session).matched_count:
+                raise FencedError
+        return True

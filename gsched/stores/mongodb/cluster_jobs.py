@@ -1,0 +1,152 @@
+"""The claim protocol's operations on jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from pymongo import UpdateOne, errors as driver
+from pymongo.client_session import ClientSession
+
+from gsched.document import LONGEST_REASON, DocumentReader
+from gsched.instants import from_ms
+from gsched.slices import Slice
+from gsched.stores.mongodb.cluster import FencedError, JobRecord, RefusedError
+from gsched.stores.mongodb.cluster_access import ClusterAccess
+from gsched.stores.mongodb.cluster_documents import alive, in_slots, is_named, job_record, not_of_others, own_fields
+from gsched.stores.mongodb.connection import Document, translate_errors
+
+_FETCH: Final = 250  # documents per batch: decoding one must not hold up the hub
+_FETCH_PARTS: Final = 1000  # the same of documents of which only a field or two are asked for
+
+
+class ClusterJobs(ClusterAccess):
+    """Which jobs there are in slots, what of them is claimed, and what is noted in them of that."""
+
+    def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
+        with translate_errors():
+            found = iter(self._jobs.find(in_slots(numbers, until), batch_size=_FETCH))
+        reader, pace = self._reader(), Slice()
+        while True:
+            with translate_errors():
+                batch = list(islice(found, _FETCH))
+            if not batch:
+                return
+            records = []
+            for document in filter(is_named, batch):
+                records.append(job_record(document, reader))
+                pace.breathe()
+            yield records
+
+    @translate_errors()
+    def requested(self, numbers: Collection[int]) -> Iterable[str]:
+        wanted = {"slot": {"$in": list(numbers)}, "requests.0": {"$exists": True}}
+        return [job["_id"] for job in self._parts(wanted)]
+
+    @translate_errors()
+    def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
+        due = {"$gt": from_ms(after), "$lte": from_ms(until)}
+        return [job["_id"] for job in self._parts({"slot": not_of_others(numbers), "next_run_time": due})]
+
+    @translate_errors()
+    def revisions(self, numbers: Collection[int], until: int) -> Mapping[str, int]:
+        return {job["_id"]: job.get("rev") or 0 for job in self._parts(in_slots(numbers, until), "rev")}
+
+    def _parts(self, wanted: Document, *fields: str) -> Iterator[Document]:
+        """These jobs, with these fields only; others have their turn meanwhile."""
+        pace = Slice()
+        for document in filter(is_named, self._jobs.find(wanted, ["_id", *fields], batch_size=_FETCH_PARTS)):
+            yield document
+            pace.breathe()
+
+    @translate_errors()
+    def read_jobs(self, ids: Collection[str]) -> Mapping[str, JobRecord]:
+        reader = self._reader()
+        return {job["_id"]: self._adopted(job, reader) for job in self._jobs.find({"_id": {"$in": list(ids)}})}
+
+    def _adopted(self, document: Document, reader: DocumentReader) -> JobRecord:
+        """What people insert or copy by hand lacks what is ours in a document, or has that of another one."""
+        wrong = {key: value for key, value in own_fields(document).items() if document.get(key) != value}
+        record = job_record({**document, **wrong}, reader)
+        if wrong:
+            # Of a field that is missing, null is what there is.
+            as_read = {key: {"$eq": document.get(key)} for key in wrong}
+            try:
+                self._jobs.update_one({"_id": document["_id"], **as_read}, {"$set": wrong})
+            except driver.WriteError as error:
+                return record._replace(job=record.job.evolve(parked=_refusal(error)))
+        return record
+
+    @translate_errors()
+    def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
+        try:
+            if not self.exclusive:
+                return self._in_transaction(node, lambda: self._mark_admitted(jobs, claimed, self._session))
+            if self._nodes.find_one(alive(node), ["_id"]) is None:
+                raise FencedError
+            return self._mark_admitted(jobs, claimed, None)
+        except driver.OperationFailure as error:
+            if error.has_error_label("TransientTransactionError"):
+                return False  # somebody changed one of these jobs at this moment: look at them one by one
+            if isinstance(error, driver.WriteError):
+                raise RefusedError(_refusal(error)) from error
+            raise
+
+    def _mark_admitted(self, jobs: Sequence[JobRecord], claimed: int, session: ClientSession | None) -> bool:
+        """Mark those that are as given; whether all are. One update for each revision, late or not."""
+        groups: dict[tuple[int, bool], list[str]] = {}
+        for record in jobs:
+            due = record.job.next_run_ms
+            groups.setdefault((record.job.rev, due is not None and due <= claimed), []).append(record.job.id)
+        marked = 0
+        for (rev, late), ids in groups.items():
+            fields = {"admitted": True, "late_until": from_ms(claimed) if late else None}
+            # By what it is for us: people may have written anything.
+            as_given = {"_id": {"$in": ids}, "rev": rev, "$expr": {"$ne": ["$admitted", True]}}
+            marked += self._jobs.update_many(as_given, {"$set": fields}, session=session).matched_count
+        return marked == len(jobs)
+
+    @translate_errors()
+    def take_request(self, job_id: str, request: str) -> bool:
+        taken = self._jobs.update_one({"_id": job_id, "requests.id": request}, {"$pull": {"requests": {"id": request}}})
+        return bool(taken.modified_count)
+
+    @translate_errors()
+    def write_back(self, due: Mapping[str, tuple[int, int]]) -> Collection[str]:
+        if not due:
+            return ()
+        later = [
+            UpdateOne(
+                {"_id": job_id, "rev": rev, "admitted": True},
+                {"$max": {"next_run_time": from_ms(instant)}},
+            )
+            for job_id, (rev, instant) in due.items()
+        ]
+        if self._jobs.bulk_write(later, ordered=False).matched_count == len(later):
+            return due.keys()
+        found = self._jobs.find({"_id": {"$in": list(due)}, "admitted": True}, ["rev"])
+        return [job["_id"] for job in found if job.get("rev") == due[job["_id"]][0]]
+
+    @translate_errors()
+    def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
+        ended = [
+            UpdateOne(
+                {"_id": job_id, "admitted": True, "late_until": from_ms(until)},
+                {"$max": {"next_run_time": from_ms(instant)}, "$set": {"late_until": None}},
+            )
+            for job_id, (until, instant) in jobs.items()
+        ]
+        if ended:
+            self._jobs.bulk_write(ended, ordered=False)
+
+    @translate_errors()
+    def park(self, job_id: str, rev: int, reason: str | None) -> None:
+        try:
+            self._jobs.update_one({"_id": job_id, "rev": rev}, {"$set": {"parked": reason}})
+        except driver.WriteError as error:
+            raise RefusedError(_refusal(error)) from error
+
+
+def _refusal(error: driver.WriteError) -> str:
+    return f"the database refuses to change its document: {error}"[:LONGEST_REASON]

@@ -1,0 +1,126 @@
+"""The claim protocol's operations on nodes, and on the slots that they own."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
+
+from bson.binary import Binary
+from pymongo import errors as driver
+from pymongo.read_concern import ReadConcern
+
+from gsched.instants import from_ms
+from gsched.stores.mongodb.cluster import NodeRecord, SlotRecord
+from gsched.stores.mongodb.cluster_access import ClusterAccess
+from gsched.stores.mongodb.cluster_documents import alive, freeing, node_record, slot_record
+from gsched.stores.mongodb.connection import translate_errors
+from gsched.stores.mongodb.nodes import is_node
+
+
+class ClusterNodes(ClusterAccess):
+    """Who lives and what they have claimed, and whose each slot is."""
+
+    # -- nodes --------------------------------------------------------------------------------------------------------
+
+    @translate_errors()
+    def join(self, node: str, watermark: int) -> None:
+        self._nodes.insert_one(
+            {
+                "_id": node,
+                "state": "alive",
+                "watermark": from_ms(watermark),
+                "acked": from_ms(watermark),
+                "beat": 0,
+                "draining": False,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "started_at": from_ms(watermark),
+                "session": self._session.session_id["id"],
+            }
+        )
+
+    @translate_errors()
+    def advance(self, node: str, watermark: int, acked: int, draining: bool) -> bool:
+        # $max: an earlier attempt, given up by us, may reach the server later than this one.
+        raised = {"watermark": from_ms(watermark), "acked": from_ms(acked)}
+        beat = {"$max": raised, "$set": {"draining": draining}, "$inc": {"beat": 1}, "$currentDate": {"beat_at": True}}
+        claim = self._nodes.update_one(alive(node), beat)
+        return bool(claim.matched_count)
+
+    @translate_errors()
+    def leave(self, node: str, acked: int) -> None:
+        left = {"state": "dead", "acked": from_ms(acked), "left": True}
+        over = {"$set": left, "$currentDate": {"ended_at": True}}
+        self._nodes.update_one(alive(node), over)
+
+    @translate_errors()
+    def nodes(self) -> Sequence[NodeRecord]:
+        # What a majority has is final: a dead node's watermark read so can never be rolled back.
+        confirmed = self._nodes.with_options(read_concern=ReadConcern("majority"))
+        return [node_record(document) for document in self._sane("node", confirmed.find(), is_node)]
+
+    @translate_errors()
+    def bury(self, node: str, beat: int) -> bool:
+        self._end_transaction_of(node)
+        dead = {"$set": {"state": "dead"}, "$currentDate": {"ended_at": True}}
+        return bool(self._nodes.update_one({**alive(node), "beat": beat}, dead).modified_count)
+
+    def _end_transaction_of(self, node: str) -> None:
+        """One that a node was killed in holds its document, and those of jobs, until the server gives it up: a minute.
+        """
+        session = (self._nodes.find_one(node, ["session"]) or {}).get("session")
+        if isinstance(session, UUID):
+            try:
+                self._jobs.database.command({"killSessions": [{"id": Binary.from_uuid(session)}]})
+            except driver.OperationFailure:
+                pass  # another user's: then it is waited for
+
+    # -- slots --------------------------------------------------------------------------------------------------------
+
+    @translate_errors()
+    def free_slots_of(self, dead: NodeRecord) -> None:
+        if self._slots.find_one({"owner": dead.id}, ["_id"]) is None:
+            return
+        ended = {"$ifNull": ["$open_from", {"$max": ["$watermark", from_ms(dead.acked)]}]}
+        self._slots.update_many({"owner": dead.id}, [freeing(from_ms(dead.watermark), ended)])
+
+    @translate_errors()
+    def free_slots(self, node: str) -> Collection[int]:
+        ours = {"$or": [{"owner": None}, {"owner": node, "attached": False}]}
+        return [slot["_id"] for slot in self._slots.find(ours, ["_id"])]
+
+    @translate_errors()
+    def take_slots(self, node: str, numbers: Collection[int]) -> Sequence[SlotRecord]:
+        wanted = {"_id": {"$in": list(numbers)}}
+        take = {"$set": {"owner": node, "attached": False}, "$inc": {"epoch": 1}}
+        self._slots.update_many({**wanted, "owner": None}, take)
+        return [slot_record(slot) for slot in self._slots.find({**wanted, "owner": node, "attached": False})]
+
+    @translate_errors()
+    def attach_slots(self, node: str, numbers: Collection[int], watermark: int) -> Collection[int]:
+        ours = {"_id": {"$in": list(numbers)}, "owner": node}
+        follow = {
+            "attached": True,
+            "open_from": "$acked",
+            "watermark": {"$max": ["$watermark", from_ms(watermark)]},
+        }
+        self._slots.update_many({**ours, "attached": False}, [{"$set": follow}])
+        return {slot["_id"] for slot in self._slots.find({**ours, "attached": True}, ["_id"])}
+
+    @translate_errors()
+    def close_slots(self, node: str, numbers: Collection[int]) -> None:
+        self._slots.update_many({"_id": {"$in": list(numbers)}, "owner": node}, {"$set": {"open_from": None}})
+
+    @translate_errors()
+    def release_slots(self, node: str, fences: Mapping[int, int], watermark: int) -> None:
+        until = from_ms(watermark)
+        ours = [{"_id": number, "epoch": fence, "owner": node} for number, fence in fences.items()]
+        if ours:
+            self._slots.update_many({"$or": ours}, [freeing(until, {"$max": ["$watermark", until]})])
+
+    @translate_errors()
+    def give_back_slots(self, node: str, numbers: Collection[int]) -> None:
+        unattached = {"_id": {"$in": list(numbers)}, "owner": node, "attached": False}
+        self._slots.update_many(unattached, {"$set": {"owner": None}})

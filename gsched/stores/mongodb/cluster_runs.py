@@ -1,0 +1,64 @@
+"""The claim protocol's operations on runs in progress that are written down."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
+
+from pymongo import UpdateOne, errors as driver
+
+from gsched.instants import from_ms
+from gsched.stores.mongodb.cluster import FencedError, RunRecord
+from gsched.stores.mongodb.cluster_access import ClusterAccess
+from gsched.stores.mongodb.cluster_documents import alive, key_of, recording_of, run_record
+from gsched.stores.mongodb.connection import translate_errors
+from gsched.stores.mongodb.history import is_run
+from gsched.stores.mongodb.partition import slot_of
+
+
+class ClusterRuns(ClusterAccess):
+    """What is in progress, and what of it was lost."""
+
+    @translate_errors()
+    def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
+        if not runs:
+            return
+        recording = [recording_of(node, run) for run in runs]
+        if self.exclusive:
+            if self._nodes.find_one(alive(node), ["_id"]) is None:
+                raise FencedError
+            self._runs.bulk_write(recording, ordered=False)
+            return
+        for is_last in (False, False, True):
+            try:
+                self._in_transaction(node, lambda: self._write_runs(recording))
+                return
+            except driver.OperationFailure as error:  # one of the runs may be ending at this moment
+                if is_last or not error.has_error_label("TransientTransactionError"):
+                    raise
+
+    def _write_runs(self, recording: list[UpdateOne]) -> bool:
+        return bool(self._runs.bulk_write(recording, ordered=False, session=self._session).acknowledged)
+
+    @translate_errors()
+    def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
+        theirs = {"state": "running", "slot": {"$in": list(numbers)}, "node": {"$in": list(nodes)}}
+        return [run_record(document) for document in self._sane("run", self._runs.find(theirs), is_run)]
+
+    @translate_errors()
+    def ended_runs(self, job_ids: Collection[str], since: int) -> Iterable[RunRecord]:
+        ended = {"job_id": {"$in": list(job_ids)}, "scheduled_at": {"$gte": from_ms(since)}, "state": "ended"}
+        attempts = {**ended, "attempt": {"$gte": 1}}
+        return [run_record(document) for document in self._sane("run", self._runs.find(attempts), is_run)]
+
+    @translate_errors()
+    def is_running(self, job_id: str) -> bool:
+        running = {"state": "running", "slot": slot_of(job_id), "job_id": job_id}
+        return self._runs.find_one(running, ["_id"]) is not None
+
+    @translate_errors()
+    def lose_runs(self, runs: Sequence[RunRecord]) -> None:
+        if runs:
+            lost = {"_id": {"$in": [key_of(run) for run in runs]}, "state": "running"}
+            expires = {"$add": ["$$NOW", self._keep // timedelta(milliseconds=1)]}
+            self._runs.update_many(lost, [{"$set": {"state": "ended", "outcome": "lost", "expires_at": expires}}])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gsched.job import Job
 from gsched.planning import Span
-from gsched.run import Outcome, Result, Run
+from gsched.run import Outcome, Reason, Result, Run
 from gsched.stores.mongodb.partition import slot_of
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .process import Process
     from .world import World
 
+GIVEN_UP = (Reason.REMOVED_OR_PAUSED, Reason.RESCHEDULED)  # what only users bring about
 
 @dataclass
 class Generation:
@@ -187,6 +188,9 @@ class Ledger:
         decision = Decision(span.outcome, process)
         self._world.note(f"{process.name} settles {job.id} {span}")
         generation = job.metadata.get("generation", self._generation_at(job.id, span.first))
+        known = self._generations.get(generation)
+        if span.reason in GIVEN_UP and known is not None and known.ended_at is None:
+            self._problem(f"{job.id} {span} on {process.name}, but users have not changed it")
         for request in self._requests.values():
             if request.job.id == job.id and span.first <= request.at < span.end:
                 request.reported = True

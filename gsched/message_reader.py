@@ -5,7 +5,6 @@ from __future__ import annotations
 from gsched import events
 from gsched.clock import Clock
 from gsched.dispatch import Dispatch
-from gsched.job import Job
 from gsched.lane import Lane
 from gsched.reporter import Reporter
 from gsched.run import Reason, Run
@@ -37,8 +36,8 @@ class MessageReader:
         if not isinstance(message, (Claimed, StoreTime)):
             lane.unread -= 1
         match message:
-            case Admitted(job, due, fence):
-                self._admit(lane, job, due, fence)
+            case Admitted():
+                self._admit(lane, message)
             case Changed(job):
                 entry = lane.change(job)
                 if entry is not None and entry.parked:  # what parked it may be gone, else it is parked again
@@ -68,10 +67,12 @@ class MessageReader:
             case RunRequested(job, request, at):
                 self._dispatch.run_on_request(lane, job, at, request)
 
-    def _admit(self, lane: Lane, job: Job, due: int | None, fence: int) -> None:
-        """The store lets a job run here, from `due` on."""
+    def _admit(self, lane: Lane, admitted: Admitted) -> None:
+        """The store lets a job run here, from its due time on."""
+        job, due, fence, is_new = admitted
         known = lane.entries.get(job.id)
-        self._dispatch.give_up(known, Reason.RESCHEDULED)
+        # A backlog that waits here, while others had the job: they went on after it, and so does the job.
+        self._dispatch.give_up(known, Reason.RESCHEDULED if is_new else Reason.MAX_INSTANCES)
         if known is not None and known.parked:
             self._report.job(events.EVENT_JOB_HEALED, job)
         entry = lane.admit(job, due, fence)

@@ -27,11 +27,15 @@ ALWAYS = 1 << 62  # claimed until the end of time
 
 
 class Admitted(NamedTuple):
-    """This scheduler runs `job` from now on; `due` (ms) is its first undecided instant, None if none comes."""
+    """This scheduler runs `job` from now on; `due` (ms) is its first undecided instant, None if none comes.
+
+    `is_new`: it was added or rescheduled; else it is as it was, and comes from elsewhere.
+    """
 
     job: Job
     due: int | None
     fence: int = 0
+    is_new: bool = True
 
 
 class Changed(NamedTuple):

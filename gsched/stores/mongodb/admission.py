@@ -166,13 +166,13 @@ class Admission:
             self._tenure.dormant[record.job.id] = dormant._replace(rev=record.job.rev)
         # A job whose trigger has ended is kept while former owners run it, for they may die; the next scan finds it.
         if due <= self._tenure.horizon if due is not None else not self._cluster.is_running(record.job.id):
-            self._announce(record, due)
+            self._announce(record, due, is_new=False)
 
-    def _announce(self, record: JobRecord, due: int | None) -> None:
+    def _announce(self, record: JobRecord, due: int | None, is_new: bool = True) -> None:
         if due is not None and due <= record.late_until:
             self._tenure.late[record.job.id] = record.late_until
         self._tenure.know(record)
-        self._hub.post(Admitted(record.job, due, self._tenure.slots[record.slot].fence))
+        self._hub.post(Admitted(record.job, due, self._tenure.slots[record.slot].fence, is_new))
 
     def _admit(self, records: list[JobRecord]) -> None:
         """Admit all in one transaction; where one of them changed meanwhile, one by one."""

@@ -122,10 +122,11 @@ class Rescues:
                 self._waiting.append(rescue)
 
     def settle(self) -> None:
-        """Run again what is to be run again, say of the rest that it is lost, then note that in the database."""
+        """Run again what is to be run again, say of the rest that it is lost; note that in the database, once the hub
+        has read it, which reads nothing more when it has stopped."""
         while self._waiting:
             self._settle_some()
-        if self._over:
+        if self._over and not self._hub.unread():
             self._cluster.lose_runs(self._over)
             self._taken.difference_update(self._over)
             self._over = []

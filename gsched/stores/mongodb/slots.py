@@ -144,7 +144,7 @@ class Slots:
         if not record.admitted or job.parked is not None or due is None:
             return
         self._tenure.know(record)
-        self._hub.post(Admitted(job, due, slot.fence))
+        self._hub.post(Admitted(job, due, slot.fence, is_new=False))
 
     # -- what is still in progress on nodes that live ---------------------------------------------------------------
 

@@ -93,12 +93,14 @@ class Hub:
         lane = self._lanes[alias] = Lane(alias, store)
         post = partial(self._do, self._reader.read)
         side = StoreSide(lane, post, self._bus.emit, self.dispatch.unfinished, self.activity)
+        store.started = True
         store.start(side, self._paused)
 
     def remove_store(self, alias: str) -> None:
         """Run nothing more of the store `alias`."""
         lane = self._lanes.pop(alias)
         lane.store.stop()
+        lane.store.started = False
 
     def pause(self) -> None:
         """Claim nothing until `resume`; what falls due meanwhile is late then."""

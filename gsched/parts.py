@@ -157,7 +157,7 @@ class Parts:
 
         :param jobstore: a store, or the name of a type (memory, mongodb, a plugin's)
         :param options: arguments for that type
-        :raises ConfigurationError: if the alias is taken or the store cannot be made
+        :raises ConfigurationError: if the alias is taken, the store cannot be made or is in use elsewhere
         """
         made = _part("jobstore", {"type": jobstore, **options} if isinstance(jobstore, str) else jobstore, STORES)
         self._at_home(self._add_jobstore, made, alias)
@@ -165,6 +165,7 @@ class Parts:
     def _add_jobstore(self, made: BaseJobStore, alias: str) -> None:
         if alias in self._stores and alias not in self._implicit:
             raise ConfigurationError(f"jobstore: the alias {alias!r} is taken")
+        refuse_if_started(alias, made)
         made.bind(alias, self._clock, self._allowed)
         if alias in self._implicit:
             self._hand_over(list(self._stores[alias].find(JobQuery())), self._implicit[alias], made)
@@ -279,6 +280,12 @@ def _table(setting: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(table, Mapping):
         raise ConfigurationError(f"{setting}: expected a mapping, got {table!r}")
     return table
+
+
+def refuse_if_started(alias: str, store: BaseJobStore) -> None:
+    """Raise ConfigurationError if a scheduler runs the jobs of this store: two would run each of them twice."""
+    if store.started:
+        raise ConfigurationError(f"jobstore {alias!r}: a scheduler runs this object; make one for each of them")
 
 
 def make_executor(value: Any) -> BaseExecutor:

@@ -17,6 +17,7 @@ from gsched.executors import GreenletPoolExecutor
 from gsched.executors.interruption import GRACE_SECONDS
 from gsched.health import Health, health_of
 from gsched.hub import Hub
+from gsched.parts import refuse_if_started
 from gsched.run import Run, inside_run_of
 from gsched.stores import MemoryJobStore
 from gsched.threads import HomeThread
@@ -85,7 +86,7 @@ class GeventScheduler(Insight):
         :param paused: start nothing until `resume`
         :return: the hub greenlet; joining it waits for `shutdown`
         :raises SchedulerAlreadyRunningError: if it runs already
-        :raises ConfigurationError: if jobs were added to a store that was not
+        :raises ConfigurationError: if jobs were added to a store that was not, or one is in use elsewhere
         """
         if self._is_copy:
             raise ForkedError
@@ -94,6 +95,8 @@ class GeventScheduler(Insight):
         missing = sorted(self._implicit.keys() - {"default"})
         if missing:
             raise ConfigurationError(f"jobs were added to a jobstore that was not: {', '.join(missing)}")
+        for alias, store in self._stores.items():
+            refuse_if_started(alias, store)
         self._implicit.clear()
         if "default" not in self._stores:
             self.add_jobstore(MemoryJobStore())
@@ -199,6 +202,7 @@ class GeventScheduler(Insight):
     def _close_stores(self) -> None:
         for alias, store in self._stores.items():
             self._let_go(store.close, events.EVENT_STORE_FAILED, alias)
+            store.started = False
 
     def _cut(self, hub: Hub) -> None:
         """Cancel what is in progress, and wait until the last step of that, which succeeds always."""

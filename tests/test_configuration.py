@@ -158,6 +158,29 @@ def test_aliases_are_taken_once(bench):
         bench.scheduler.remove_jobstore("defualt")
 
 
+def test_a_store_that_a_scheduler_runs_is_nobody_elses(bench):
+    store = bench.scheduler._stores["default"]
+    with pytest.raises(ConfigurationError, match="a scheduler runs this object"):
+        bench.scheduler.add_jobstore(store, "other")
+    with pytest.raises(ConfigurationError, match="a scheduler runs this object"):
+        GeventScheduler(jobstores={"default": store})
+    bench.scheduler.shutdown()
+    GeventScheduler(jobstores={"default": store})
+
+
+def test_a_store_that_was_given_to_two_schedulers_is_run_by_the_first():
+    store, ran = MemoryJobStore(), []
+    first, second = GeventScheduler(jobstores={"default": store}), GeventScheduler(jobstores={"default": store})
+    first.start()
+    with pytest.raises(ConfigurationError, match="jobstore 'default': a scheduler runs this object"):
+        second.start()
+    first.add_job(ran.append, args=[1])
+    first.shutdown()
+    assert ran == [1]
+    second.start()
+    second.shutdown()
+
+
 # -- plugins --------------------------------------------------------------------------------------------------------
 
 

@@ -188,6 +188,8 @@ class BaseJobStore(ABC):
 
     shared = False
     """Whether other schedulers have the jobs after `stop`, and what was claimed here is not theirs."""
+    started = False
+    """Whether a scheduler runs jobs from this object, which no other one can then; that scheduler keeps it."""
 
     def bind(self, alias: str, clock: Clock, allowed: AllowedFunctions) -> None:
         """Take part in a scheduler under `alias`; stored references may be resolved as `allowed` says."""

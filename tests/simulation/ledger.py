@@ -150,6 +150,8 @@ class Ledger:
         others[run] = process, process.node()
 
     def _check_again(self, key: Any, run: Run, before: list[Dispatch]) -> None:
+        if run.attempt > 1 and self._is_written(run):
+            self._problem(f"{run!r} ({key}) runs again, though it is written how it has ended")
         if not before:
             return
         if run.attempt == 1 or not run.job.recover:
@@ -158,6 +160,11 @@ class Ledger:
             self._problem(f"{run!r} ({key}) was recovered late, after {before[-1].node} did")
         elif not self._is_dead(before[-1]):
             self._problem(f"{run!r} ({key}) was recovered from {before[-1].node}, which lives")
+
+    def _is_written(self, run: Run) -> bool:
+        of_run = (run.job.id, run.scheduled_ms, run.request)
+        ended = [document.run for document in self._db.runs.values() if document.ended]
+        return any((r.job_id, r.scheduled, r.request) == of_run and r.attempt >= run.attempt for r in ended)
 
     def _is_dead(self, dispatch: Dispatch) -> bool:
         return dispatch.process.killed or dispatch.node in self._buried

@@ -32,7 +32,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "dead_nodes_advance": ("pauses", 4),
     "watermarks_go_back": ("late writes", 32),
     "owned_slots_are_taken": ("pauses", 0),
-    "releases_have_no_fence": ("moves", 94),
+    "slots_of_others_are_attached": ("silent moves", 323),
     "slots_forget_from_when_they_are_open": ("kills", 1),
     "admission_of_other_revisions": ("users", 2),
     "late_admissions_leave_no_trace": ("kills", 6),
@@ -53,7 +53,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "acked_does_not_wait_for_what_is_due": (None, 0),
     "acked_does_not_wait_for_a_backlog": ("pauses", 2),
     "acked_does_not_wait_for_records": ("kills", 5),
-    "releases_do_not_wait_for_records": ("moves", 94),
+    "releases_do_not_wait_for_records": ("slow moves", 223),
     "releases_do_not_write_down_what_has_not_begun": ("kills", 10),
     "runs_count_as_recorded_too_soon": (None, 23),
     "watermark_passes_the_horizon": ("late writes", 12),
@@ -68,7 +68,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "jobs_given_back_are_forgotten": (None, 0),
     "uncertain_instants_are_forgotten": ("kills", 1),
     "written_runs_are_forgotten": ("kills", 1),
-    "what_has_ended_runs_again": ("kills", 209),
+    "what_has_ended_runs_again": ("kills", 165),
     "records_stay_with_dead_nodes": ("late writes", 234),
     "rescues_are_not_written_down": ("moves", 1),
     "rescues_do_not_wait_for_a_free_instance": ("kills", 7),
@@ -84,7 +84,7 @@ REDUNDANT = {
     "admission_by_dead_nodes",
     "dead_nodes_write_runs_down",
     "late_jobs_do_not_wait_for_records",
-    "slots_of_others_are_attached",
+    "releases_have_no_fence",
 }
 
 

@@ -64,6 +64,8 @@ STORMS = {
     "kills": Scenario(3, 6, ("kill", "kill", "join"), (), slowness=0.1, writes=0.3),
     "stops": Scenario(3, 6, ("stop", "cut", "outage"), (("silent", 0.05),), slowness=0.1),
     "moves": Scenario(2, 6, ("stop", "join", "kill"), (), slowness=0.1, writes=0.1),
+    "slow moves": Scenario(3, 8, ("join", "join", "kill"), (), slowness=0.4, writes=0.1),
+    "silent moves": Scenario(3, 6, ("join", "stop", "pause"), (("silent", 0.1), ("late", 0.1)), 0.3, 0.0, 0.1),
     "late writes": Scenario(3, 6, ("pause", "cut", "kill"), (("late", 0.1), ("silent", 0.05)), 0.1, 0.3, 0.5),
     "users": Scenario(2, 3, ("kill", "join"), (("silent", 0.03),), slowness=0.3, feed_trouble=0.3, writes=0.9),
 }

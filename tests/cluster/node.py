@@ -161,7 +161,7 @@ def main() -> None:
     crash = CrashPoint(settings.crash)
     scheduler = make_scheduler(settings)
     gevent.signal_handler(signal.SIGUSR1, crash.arm)
-    gevent.signal_handler(signal.SIGTERM, scheduler.shutdown)
+    gevent.signal_handler(signal.SIGTERM, lambda: scheduler.running and scheduler.shutdown())  # it may be told twice
     if settings.http:
         server = WSGIServer(("127.0.0.1", 0), answer, log=None)
         server.start()

@@ -327,6 +327,20 @@ def test_a_slot_has_ended_at_least_until_its_own_watermark(cluster):
     assert slot(cluster, 1)[2:] == (T + 100, T + 80)
 
 
+def test_owners_are_all_that_own_a_slot_attached_or_not(cluster):
+    hold(cluster, "a", 1, 2)
+    cluster.take_slots("b", [3])
+    assert sorted(cluster.owners()) == ["a", "b"]
+    cluster.give_back_slots("b", [3])
+    assert list(cluster.owners()) == ["a"]
+
+
+def test_only_what_is_dead_is_settled(cluster):
+    bury(cluster, "a")
+    cluster.note_settled(["a", "b"])
+    assert (node(cluster, "a").settled, node(cluster, "b").settled) == (True, False)
+
+
 # -- jobs -------------------------------------------------------------------------------------------------------------
 
 

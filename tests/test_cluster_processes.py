@@ -28,6 +28,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from waiting import wait_until
 
+from gsched import GeventScheduler, MongoDBJobStore
 from gsched.stores.mongodb.partition import slot_of
 
 pytest_plugins = ["mongodb"]
@@ -349,6 +350,40 @@ def test_documents_that_cannot_be_run_are_parked_and_disturb_nobody(cluster: Clu
     assert verdict.counts["run"] + verdict.counts["coalesced"] == verdict.counts["instants"]
 
 
+def test_a_job_that_was_spoilt_and_mended_goes_on_where_it_was(cluster: Cluster) -> None:
+    cluster.start_and_wait("a")
+    jobs = cluster.add_ticks(3, 0.2, coalesce=False, max_instances=100)
+    cluster.wait_until_all_run(jobs, time.time() + 1)
+    spoilt = time.time()
+    for func in ("os:system", "cluster.jobs:tick"):
+        cluster.documents().update_one({"_id": jobs[0]}, {"$set": {"func": func}, "$inc": {"rev": 1}})
+        cluster.wait_for_event("job.parked" if func == "os:system" else "job.healed", job_id=jobs[0])
+    stranger = GeventScheduler(jobstores={"default": MongoDBJobStore(cluster.uri, database=cluster.database)})
+    for job in jobs[:2]:
+        stranger.modify_job(job, tags=["seen"])
+    stranger.close()
+    cluster.wait_until_all_run(jobs, time.time() + 1)
+    verdict = cluster.stop_and_check()
+    assert verdict.counts["run"] == verdict.counts["instants"]
+    assert not [said for said in cluster.events.named("run.coalesced") if said["time"] > spoilt]
+
+
+def test_what_was_in_progress_when_its_job_was_paused_is_lost_with_its_node_and_not_silent(cluster: Cluster) -> None:
+    cluster.start_and_wait("a")
+    for job in ("paused", "removed"):
+        soon = {"trigger": "interval", "minutes": 5, "next_run_time": datetime.now(UTC)}
+        cluster.scheduler.add_job("cluster.jobs:work", args=[20], id=job, recover=True, **soon)
+        cluster.wait_for_start(job, 0)
+    cluster.scheduler.pause_job("paused")
+    cluster.scheduler.remove_job("removed")
+    runs = cluster.client[cluster.database]["jobs.runs"]
+    wait_until(lambda: len(runs.distinct("job_id", {"state": "running"})) == 2, "them to be noted", 1.5)
+    cluster.kill("a")
+    cluster.start_and_wait("b")
+    for job in ("paused", "removed"):
+        wait_for_outcome(cluster, job, "lost")
+
+
 def test_whatever_people_write_into_documents_stops_nobody(cluster: Cluster) -> None:
     cluster.start_and_wait("a", "b")
     jobs = cluster.add_ticks(10, coalesce=False, max_instances=100)
@@ -420,6 +455,13 @@ def test_a_database_that_is_dropped_is_made_anew_and_what_is_added_then_runs(clu
     wait_until(lambda: len(cluster._slots()) == 256, cluster.problems_said, 60)
     took["slots"] = time.time() - dropped
     cluster.wait_until_balanced()
+    cluster.wait_until_all_run(jobs, time.time())
+    dropped = time.time()
+    cluster.client[cluster.database]["jobs.nodes"].drop()
+    for name in ("a", "b"):
+        cluster.wait_for_event("node.joined", dropped, node_name=name)
+    cluster.wait_until_balanced()
+    took["nodes"] = time.time() - dropped
     cluster.wait_until_all_run(jobs, time.time())
     report("dropped", **took)
     cluster.stop()

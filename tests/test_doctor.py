@@ -176,7 +176,7 @@ def test_parked_jobs_are_a_problem_with_their_reasons(prepared):
 
 @pytest.mark.parametrize(
     ("collection", "index"),
-    [("jobs", "slot_next_run_time"), ("jobs", "parked"), ("jobs.runs", "expires_at"), ("jobs.nodes", "ended_at")],
+    [("jobs", "slot_next_run_time"), ("jobs", "parked"), ("jobs.runs", "expires_at"), ("jobs.nodes", "settled_at")],
 )
 def test_missing_indexes_are_a_problem(prepared, collection, index):
     prepared.jobs.database[collection].drop_index(index)

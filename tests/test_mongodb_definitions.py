@@ -400,7 +400,16 @@ def test_what_its_owner_parked_gets_another_chance_after_a_change(site, store):
     add(store, job())
     site.jobs.update_one({"_id": "a"}, {"$set": {"parked": "no executor", "admitted": True}})
     assert store.change("a", lambda found: found.evolve(executor="other")).parked is None
-    assert (site.one()["parked"], site.one()["admitted"]) == (None, False)
+    assert site.one()["parked"] is None and site.one()["rev"] == 2
+
+
+def test_a_change_by_who_does_not_know_the_function_leaves_open_what_is_claimed(site, store):
+    add(store, job())
+    site.jobs.update_one({"_id": "a"}, {"$set": {"admitted": True}})
+    elsewhere = site.store(modules=())
+    assert elsewhere.get("a").parked is not None
+    elsewhere.change("a", lambda found: found.evolve(tags=("x",)))
+    assert (site.one()["admitted"], site.one()["tags"], site.one()["rev"]) == (True, ["x"], 2)
 
 
 @pytest.mark.parametrize(
@@ -503,7 +512,7 @@ def test_a_parked_job_is_mended_by_a_change(site, store):
     site.put(func="os:system", colour="red")
     mended = store.change("a", lambda found: found.evolve(func=poll, func_ref=f"{HERE}:poll"))
     assert (mended.parked, mended.func) == (None, poll)
-    assert (store.get("a").parked, site.one()["admitted"], site.one()["colour"]) == (None, False, "red")
+    assert (store.get("a").parked, site.one()["func"], site.one()["colour"]) == (None, f"{HERE}:poll", "red")
 
 
 def test_a_change_that_does_not_mend_leaves_it_parked(site, store):

@@ -355,7 +355,7 @@ class BaseJobStore(ABC):
 
 def reschedules(old: Job, new: Job) -> bool:
     """Whether a change concerns when the job is due, not only what it does."""
-    return not same_instants(old, new) or old.paused != new.paused or old.parked != new.parked
+    return not same_instants(old, new) or old.paused != new.paused
 
 
 def same_instants(old: Job, new: Job) -> bool:

@@ -30,6 +30,7 @@ class NodeDocument:
     beat: int = 0
     draining: bool = False
     drain_requested: bool = False
+    settled: bool = False
 
 
 @dataclass
@@ -178,7 +179,9 @@ class SimCluster:
     def nodes(self) -> Sequence[NodeRecord]:
         def do() -> list[NodeRecord]:
             return [
-                NodeRecord(name, it.alive, it.watermark, it.acked, it.beat, it.draining, it.drain_requested)
+                NodeRecord(
+                    name, it.alive, it.watermark, it.acked, it.beat, it.draining, it.drain_requested, settled=it.settled
+                )
                 for name, it in self._db.nodes.items()
             ]
 
@@ -197,6 +200,17 @@ class SimCluster:
         return bool(self.step(f"bury {node}", do))
 
     # -- slots --------------------------------------------------------------------------------------------------
+
+    def owners(self) -> Collection[str]:
+        owners = self.step("owners", lambda: {slot.owner for slot in self._db.slots.values() if slot.owner})
+        return set(owners)
+
+    def note_settled(self, nodes: Collection[str]) -> None:
+        def do() -> None:
+            for node in nodes:
+                self._db.nodes[node].settled = not self._db.nodes[node].alive
+
+        self.step(f"settled {nodes}", do)
 
     def free_slots_of(self, dead: NodeRecord) -> None:
         def do(number: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
+from gsched.batches import batches
 from gsched.errors import StoreError
 from gsched.events import EVENT_JOB_HEALED, EVENT_JOB_PARKED, JobEvent
 from gsched.job import Job
@@ -13,20 +14,34 @@ from gsched.planning import Span
 from gsched.run import Outcome
 from gsched.stores.base import Admitted, Changed, Dropped, HubSide, Lost, RunRequested
 from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError, RunRecord
-from gsched.stores.mongodb.tenure import Tenure
+from gsched.stores.mongodb.tenure import Dormant, Tenure
+from gsched.stores.mongodb.written_runs import WrittenRuns
 
 BATCH = 200  # jobs per transaction: the watermark waits for it
 MOST_ATTEMPTS = 100  # at admitting a job as it is
 
 
 class Admission:
-    """Looks at jobs that changed, and sees to it that the hub runs them as they are now, for one tenure."""
+    """Looks at jobs that changed, and sees to it that the hub runs them as they are now, for one tenure.
 
-    def __init__(self, cluster: Cluster, tenure: Tenure, hub: HubSide) -> None:
+    :param keep_alive: called between steps that write, so that others do not take us for dead
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        tenure: Tenure,
+        hub: HubSide,
+        written: WrittenRuns,
+        keep_alive: Callable[[], None],
+    ) -> None:
         self._cluster = cluster
         self._tenure = tenure
         self._hub = hub
-        self._changed: dict[str, None] = {}  # ids, in the order in which they came
+        self._written = written
+        self._keep_alive = keep_alive
+        self._near: dict[str, None] = {}  # ids of jobs that are due soon: the watermark must not pass them
+        self._changed: dict[str, None] = {}  # ids of others, in the order in which they came
         # Admissions that may have happened: revision and first due.
         self._attempted: dict[str, tuple[int, int | None]] = {}
         self._fruitless: Counter[tuple[str, int]] = Counter()  # attempts that came to nothing, by id and revision
@@ -47,27 +62,41 @@ class Admission:
     @property
     def pending(self) -> bool:
         """Whether there is something to look at."""
-        return bool(self._changed)
+        return bool(self._near or self._changed)
+
+    @property
+    def has_near(self) -> bool:
+        """Whether there are jobs that are due soon, and are not looked at yet."""
+        return bool(self._near)
 
     def look_at(self, job_ids: Iterable[str]) -> None:
         """These jobs may have changed."""
         self._changed.update(dict.fromkeys(job_ids))
 
+    def look_at_near(self, job_ids: Iterable[str]) -> None:
+        """These jobs are due within the horizon by now."""
+        self._near.update(dict.fromkeys(job_ids))
+
     def work(self) -> None:
         """Look at some of the jobs that may have changed: first at those for which the watermark waits."""
-        ids = list(islice(self._attempted or self._changed, BATCH))
+        ids = list(islice(self._attempted or self._near or self._changed, BATCH))
         if not ids:
             return
         records = self._cluster.read_jobs(ids)
+        near = [job_id for job_id in ids if job_id in self._near]
         for job_id in ids:
+            self._near.pop(job_id, None)
             self._changed.pop(job_id, None)
         try:
             self._handle(ids, records)
         except Exception:
+            self.look_at_near(near)
             self.look_at(ids)
             raise
 
     def _handle(self, ids: Sequence[str], records: Mapping[str, JobRecord]) -> None:
+        # What is in progress of a job that is not, or not so, any more: else nobody would know of it after a crash.
+        self._written.write_those_of(self._tenure, {job_id for job_id in ids if not _goes_on(records.get(job_id))})
         waiting: list[JobRecord] = []
         for job_id in ids:
             record = records.get(job_id)
@@ -117,7 +146,10 @@ class Admission:
         if job.parked is None and record.requests:
             self._take_requests(record)
         may_run = self._may_run(record)
-        if not may_run or not record.admitted:
+        if record.admitted and not may_run:
+            self._set_down(record)
+            return False
+        if not record.admitted:
             self._drop(job.id)  # whatever it was before is over
             return may_run and (due is None or due <= self._tenure.horizon)
         revision, first = self._attempted.pop(job.id, (None, None))
@@ -129,6 +161,18 @@ class Admission:
             self._tenure.know_change(record)
             self._hub.post(Changed(job))
         return False
+
+    def _set_down(self, record: JobRecord) -> None:
+        """It may not run as it is, and goes on from here when it may: what it has run, it must not run again."""
+        job_id = record.job.id
+        if self._tenure.revision(job_id) is None:
+            return
+        if self._hub.unread():  # it does not know yet how far the job is
+            self.look_at([job_id])
+            return
+        due = self._hub.due(job_id)
+        self._drop(job_id)
+        self._tenure.dormant[job_id] = Dormant(record.job.rev, due)
 
     def _resolve_requests(self, job_id: str, record: JobRecord | None) -> None:
         """Attempts to take requests of which we have not heard: one that the job does not have any more is ours."""
@@ -148,8 +192,11 @@ class Admission:
         job, taking = record.job, self._taking.setdefault(record.job.id, {})
         attempted = set(taking)
         taking.update((request, (job, at)) for request, at in record.requests)
+        runs = [RunRecord(job.id, record.slot, at, 1, request) for request, at in record.requests]
+        for some in batches(runs, BATCH):
+            self._cluster.record_runs(self._tenure.node, some)
         for request, at in record.requests:
-            self._cluster.record_runs(self._tenure.node, [RunRecord(job.id, record.slot, at, 1, request)])
+            self._keep_alive()
             taken = self._cluster.take_request(job.id, request) or request in attempted
             del taking[request]
             if taken:
@@ -192,6 +239,7 @@ class Admission:
                 self._announce(record._replace(late_until=claimed), record.job.next_run_ms)
         elif len(records) > 1:
             for record in records:
+                self._keep_alive()
                 self._admit([record])
         else:
             self._try_again(records[0], refusal)
@@ -207,6 +255,11 @@ class Admission:
         else:
             del self._fruitless[which]
             self._set_aside(record, refusal)
+
+
+def _goes_on(record: JobRecord | None) -> bool:
+    """Whether the job is there, and due as it was."""
+    return record is not None and record.admitted and not record.job.paused
 
 
 def parked_event(job: Job) -> JobEvent:

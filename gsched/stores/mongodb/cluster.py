@@ -25,6 +25,7 @@ class NodeRecord(NamedTuple):
     """One node, alive or dead. `beat` changes while it lives; `draining` nodes give their slots away.
 
     `drain_requested`: somebody asked it to, which is for whoever started the node to follow. `left`: it ended itself.
+    `settled`: it is dead, and nothing is its own any more.
     """
 
     id: str
@@ -35,6 +36,7 @@ class NodeRecord(NamedTuple):
     draining: bool = False
     drain_requested: bool = False
     left: bool = False
+    settled: bool = False
 
 
 class SlotRecord(NamedTuple):
@@ -124,6 +126,12 @@ class Cluster(Protocol):
 
     def bury(self, node: str, beat: int) -> bool:
         """Declare a node dead if it is alive and its beat is still this one; whether it is dead now."""
+
+    def note_settled(self, nodes: Collection[str]) -> None:
+        """Nothing is these dead nodes' own any more: their documents may go after a while."""
+
+    def owners(self) -> Collection[str]:
+        """The nodes that own slots, attached or not, whether they are known or not."""
 
     def free_slots_of(self, dead: NodeRecord) -> None:
         """Take its slots from a dead node, leaving its final watermark and acked in those that were attached.

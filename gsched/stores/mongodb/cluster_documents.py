@@ -36,6 +36,7 @@ def node_record(document: Document) -> NodeRecord:
         document.get("draining", False),
         document.get("drain_requested") is not None,
         document.get("left", False),
+        document.get("settled_at") is not None,
     )
 
 

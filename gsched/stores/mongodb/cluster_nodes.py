@@ -77,12 +77,19 @@ class ClusterNodes(ClusterAccess):
             except driver.OperationFailure:
                 pass  # another user's: then it is waited for
 
+    @translate_errors()
+    def note_settled(self, nodes: Collection[str]) -> None:
+        settled = {"_id": {"$in": list(nodes)}, "state": "dead"}
+        self._nodes.update_many(settled, {"$currentDate": {"settled_at": True}})
+
     # -- slots --------------------------------------------------------------------------------------------------------
 
     @translate_errors()
+    def owners(self) -> Collection[str]:
+        return {slot["owner"] for slot in self._slots.find({"owner": {"$ne": None}}, ["owner"])}
+
+    @translate_errors()
     def free_slots_of(self, dead: NodeRecord) -> None:
-        if self._slots.find_one({"owner": dead.id}, ["_id"]) is None:
-            return
         ended = {"$ifNull": ["$open_from", {"$max": ["$watermark", from_ms(dead.acked)]}]}
         self._slots.update_many({"owner": dead.id}, [freeing(from_ms(dead.watermark), ended)])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from gsched.batches import batches
@@ -73,10 +73,10 @@ class Incarnation:
         self._dead: set[str] = set()
         self._membership = Membership(around.clock, around.pace.ttl)
         self._progress = Progress(tenure, around.hub, around.outcomes, around.written)
-        self._admission = Admission(around.cluster, tenure, around.hub)
+        self._admission = Admission(around.cluster, tenure, around.hub, around.written, self.advance_if_due)
         look_at = self._admission.look_at
         self._slots = Slots(around.cluster, tenure, around.hub, self.advance_if_due, look_at)
-        self._lookout = Lookout(around.cluster, tenure, around.written, self.advance_if_due, look_at)
+        self._lookout = Lookout(around.cluster, tenure, around.written, self.advance_if_due, self._admission)
 
     # -- jobs that changed --------------------------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class Incarnation:
     def admit(self) -> None:
         """Look at some of the jobs that may have changed."""
         self._admission.work()
-        if not self._admission.pending:
+        if not self._admission.has_near:
             self.tenure.loaded = self.tenure.horizon
 
     def move_horizon(self) -> None:
@@ -174,17 +174,26 @@ class Incarnation:
         nodes = self._cluster.nodes()
         self._around.standing.note_nodes(nodes)
         dead = [node for node in nodes if not node.alive]
-        for node in dead:
-            self.advance_if_due()
-            self._cluster.free_slots_of(node)
+        self._free_slots_of(dead, nodes)
         self._slots.look_elsewhere(nodes)
         self._rebalance([node for node in nodes if node.alive and not node.draining], dead)
+
+    def _free_slots_of(self, dead: list[NodeRecord], nodes: Sequence[NodeRecord]) -> None:
+        """Take their slots from the dead, and from those whose documents somebody has removed."""
+        owners = self._cluster.owners()
+        now = self._time.now()
+        strangers = [NodeRecord(owner, False, now, now, 0) for owner in self._membership.strangers(owners, nodes)]
+        for owner in [*(node for node in dead if node.id in owners), *strangers]:
+            self.advance_if_due()
+            self._cluster.free_slots_of(owner)
+        if settled := [node.id for node in dead if node.id not in owners and not node.settled]:
+            self._cluster.note_settled(settled)
 
     def _rebalance(self, alive: list[NodeRecord], dead: list[NodeRecord]) -> None:
         tenure = self.tenure
         names = {node.id for node in dead}
         others = {node.id for node in alive} - {tenure.node}
-        wanted = wanted_slots(tenure.node, {*others, tenure.node}, self._cluster.exclusive)
+        wanted = wanted_slots(tenure.node, frozenset([*others, tenure.node]), self._cluster.exclusive)
         self.leaving = tenure.slots.keys() - wanted
         free = set(self._cluster.free_slots(tenure.node))
         if not free.isdisjoint(tenure.slots):  # they were dropped, and made anew: nobody may rely on what was

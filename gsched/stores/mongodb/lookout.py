@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from gsched.batches import batches
+from gsched.slices import Slice
+from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import Cluster
 from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.tenure import Tenure
@@ -18,7 +20,7 @@ class Lookout:
     """The net under the change feed, and the horizon, for one tenure.
 
     :param keep_alive: called between steps, so that the watermark advances meanwhile
-    :param look_at: told the ids of jobs to look at
+    :param admission: told the ids of jobs to look at
     """
 
     def __init__(
@@ -27,25 +29,35 @@ class Lookout:
         tenure: Tenure,
         written: WrittenRuns,
         keep_alive: Callable[[], None],
-        look_at: Callable[[Iterable[str]], None],
+        admission: Admission,
     ) -> None:
         self._cluster = cluster
         self._tenure = tenure
         self._written = written
         self._keep_alive = keep_alive
-        self._look_at = look_at
+        self._admission = admission
 
     def look_for_changes(self) -> None:
         """Compare what the database has with what the hub was told."""
-        tenure = self._tenure
+        tenure, dormant = self._tenure, self._dormant()
         for numbers in batches(sorted(tenure.slots), SLOTS_AT_ONCE):
             self._keep_alive()
             stored = self._cluster.revisions(numbers, tenure.horizon)
             known = tenure.known(numbers)
-            self._look_at(job_id for job_id, rev in stored.items() if known.get(job_id) != rev)
-            gone = [job_id for job_id in tenure.dormant if slot_of(job_id) in numbers]
-            self._look_at(job_id for job_id in [*known, *gone] if job_id not in stored)
-            self._look_at(self._cluster.requested(numbers))
+            changed = (job_id for job_id, rev in stored.items() if known.get(job_id) != rev)
+            self._admission.look_at(job_id for job_id in changed if not tenure.sleeps(job_id, stored[job_id]))
+            had = [*known, *(job_id for number in numbers for job_id in dormant.get(number, ()))]
+            self._admission.look_at(job_id for job_id in had if job_id not in stored)
+            self._admission.look_at(self._cluster.requested(numbers))
+
+    def _dormant(self) -> dict[int, list[str]]:
+        """The jobs that the hub gave back, by slot."""
+        found: dict[int, list[str]] = {}
+        pace = Slice()
+        for job_id in list(self._tenure.dormant):
+            found.setdefault(slot_of(job_id), []).append(job_id)
+            pace.breathe()
+        return found
 
     def move_horizon(self, horizon: int) -> None:
         """Look at the jobs that are due up to `horizon` (ms) and were not before."""
@@ -54,9 +66,9 @@ class Lookout:
         horizon = max(tenure.horizon, horizon)
         for numbers in batches(sorted(tenure.slots), SLOTS_AT_ONCE):
             self._keep_alive()
-            self._look_at(self._cluster.due_between(numbers, tenure.horizon, horizon))
+            self._admission.look_at_near(self._cluster.due_between(numbers, tenure.horizon, horizon))
         near = (job_id for job_id, each in tenure.dormant.items() if each.due is not None and each.due <= horizon)
-        self._look_at(near)
+        self._admission.look_at_near(near)
         tenure.horizon = horizon
 
     def _write_dormant_back(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 from gsched.clock import Clock
@@ -20,10 +21,15 @@ class Membership:
         self._clock = clock
         self._ttl = ttl_seconds
         self._beats: dict[str, tuple[int, float]] = {}  # node -> its beat, and when we saw it first
+        self._strangers: dict[str, float] = {}  # owners of slots that are no nodes, and when we saw that first
+        self._looked = clock.monotonic()
 
     def silent(self, nodes: Sequence[NodeRecord], me: str) -> list[NodeRecord]:
         """The other nodes that count as alive but have not beaten for the TTL."""
         now = self._clock.monotonic()
+        if now - self._looked > self._ttl / 2:  # the others may have been cut off from the database just as we were
+            self._beats.clear()
+        self._looked = now
         seen = {node.id: self._beats.get(node.id) for node in nodes if node.alive and node.id != me}
         beats = {node.id: node.beat for node in nodes}
         self._beats = {
@@ -33,7 +39,15 @@ class Membership:
         return [node for node in nodes if node.id in self._beats and now - self._beats[node.id][1] > self._ttl]
 
 
-def wanted_slots(me: str, alive: Collection[str], exclusive: bool) -> set[int]:
+    def strangers(self, owners: Collection[str], nodes: Sequence[NodeRecord]) -> list[str]:
+        """Those who own slots and have not been among the nodes for the TTL: somebody has removed their documents."""
+        now, known = self._clock.monotonic(), {node.id for node in nodes}
+        self._strangers = {owner: self._strangers.get(owner, now) for owner in sorted(owners) if owner not in known}
+        return [owner for owner, since in self._strangers.items() if now - since > self._ttl]
+
+
+@lru_cache(maxsize=8)
+def wanted_slots(me: str, alive: frozenset[str], exclusive: bool) -> frozenset[int]:
     """The slots that `me` should own among the nodes that are alive.
 
     Rendezvous hashing: each slot goes to the node that scores highest for it, so that a node that comes or goes moves
@@ -41,8 +55,8 @@ def wanted_slots(me: str, alive: Collection[str], exclusive: bool) -> set[int]:
     their time of birth.
     """
     if exclusive:
-        return set(range(SLOTS)) if me == min(alive, default=me) else set()
-    return {slot for slot in range(SLOTS) if me == max(alive, key=lambda node: _score(node, slot), default=me)}
+        return frozenset(range(SLOTS)) if me == min(alive, default=me) else frozenset()
+    return frozenset(slot for slot in range(SLOTS) if me == max(alive, key=lambda node: _score(node, slot), default=me))
 
 
 def _score(node: str, slot: int) -> bytes:

@@ -26,7 +26,7 @@ _NEVER: Final = from_ms(0)
 
 # Of the collections beside that of the jobs, by the last part of their names.
 INDEXES: Final = {
-    "nodes": (IndexModel([("ended_at", 1)], expireAfterSeconds=_KEEP_DEAD_SECONDS, name="ended_at"),),
+    "nodes": (IndexModel([("settled_at", 1)], expireAfterSeconds=_KEEP_DEAD_SECONDS, name="settled_at"),),
     "runs": (IndexModel([("state", 1), ("slot", 1)], name="in_progress"), *HISTORY_INDEXES),
     "activity": (IndexModel([("at", 1)], expireAfterSeconds=_KEEP_ACTIVITY_SECONDS, name="at"),),
 }

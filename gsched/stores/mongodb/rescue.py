@@ -12,6 +12,7 @@ from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome
+from gsched.slices import Slice
 from gsched.stores.base import HubSide, Lost, Recovered
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.tenure import Tenure
@@ -19,6 +20,7 @@ from gsched.stores.mongodb.uncertain import parts_without, uncertain_spans
 from gsched.triggers import DateTrigger
 
 RUNS_AT_ONCE = 500  # written down together before they are run again
+RESCUES_AT_ONCE = 1000  # between two heartbeats
 MOST_RECOVERED = 1000  # instants of one job that are run again
 
 
@@ -92,7 +94,11 @@ class Rescues:
     ) -> list[Rescue]:
         """What was in progress when the slots lost their owner, but for the runs that were written down; and of what
         would run again, but for that of which it is written how it has ended."""
-        rescues = [*_uncertain(records, slots)]
+        rescues: list[Rescue] = []
+        pace = Slice()
+        for record in records:
+            rescues += _uncertain(record, slots[record.slot])
+            pace.breathe()
         in_progress = _instants(rescue.run for rescue in written if rescue.run is not None)
         since = min((rescue.span.first for rescue in rescues), default=0)
         ended = _instants(self._ended((rescue.record.job for rescue in rescues), since))
@@ -133,14 +139,17 @@ class Rescues:
 
     def _settle_some(self) -> None:
         decided: list[Decided] = []
-        for rescue in self._waiting:
-            if sum(len(each.again) for each in decided) >= RUNS_AT_ONCE:
-                break
+        runs: list[RunRecord] = []
+        pace = Slice()
+        for rescue in islice(self._waiting, RESCUES_AT_ONCE):
             decided.append(_decide(rescue))
-        runs = [run for each in decided for run in each.again]
+            runs += decided[-1].again
+            if len(runs) >= RUNS_AT_ONCE:
+                break
+            pace.breathe()
         if runs:
             self._cluster.record_runs(self._tenure.node, runs)  # first, or a second crash would lose them in silence
-            self._keep_alive()  # if others took us for dead meanwhile, it is for them to run these
+        self._keep_alive()  # if others took us for dead meanwhile, it is for them to say what becomes of these
         for again, ended in decided:
             self._tell_hub(self._waiting.popleft(), again, ended)
 
@@ -179,14 +188,12 @@ def _instants_again(job: Job, span: Span) -> tuple[list[int], list[Span]]:
     return instants, [span._replace(first=following)] if rest else []  # type: ignore[arg-type]
 
 
-def _uncertain(records: Iterable[JobRecord], slots: dict[int, SlotRecord]) -> Iterator[Rescue]:
-    """What was in progress when the slots lost their owner."""
-    for record in records:
-        try:
-            spans = uncertain_spans(record, slots[record.slot])
-        except Exception:  # of a user's trigger: the job will be parked
-            continue
-        yield from (Rescue(record, span) for span in spans)
+def _uncertain(record: JobRecord, slot: SlotRecord) -> list[Rescue]:
+    """What of the job was in progress when its slot lost its owner."""
+    try:
+        return [Rescue(record, span) for span in uncertain_spans(record, slot)]
+    except Exception:  # of a user's trigger: the job will be parked
+        return []
 
 
 def _instants(runs: Iterable[RunRecord]) -> dict[str, set[int]]:
@@ -226,7 +233,7 @@ def _coalesced(rescues: Sequence[Rescue], in_progress: Mapping[str, set[int]]) -
 
 
 def _runs_again(job: Job) -> bool:
-    return job.recover and job.parked is None
+    return job.recover and job.parked is None and not job.paused
 
 
 def _attempt(run: RunRecord | None) -> int:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from gsched.batches import batches
+from gsched.slices import Slice
 from gsched.stores.base import Admitted, Dropped, HubSide, RunsElsewhere
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.rescue import Rescues
@@ -127,7 +128,9 @@ class Slots:
         self._announce(arrivals)
 
     def _announce(self, arrivals: Iterable[tuple[JobRecord, SlotRecord]]) -> None:
+        pace = Slice()
         for record, slot in arrivals:
+            pace.breathe()
             if record.slot in self._tenure.slots:
                 try:
                     self._run(record, slot)

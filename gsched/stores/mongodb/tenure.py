@@ -88,6 +88,11 @@ class Tenure:
             if due is not None and due <= self.horizon:
                 self.awaited[job_id] = due
 
+    def sleeps(self, job_id: str, rev: int) -> bool:
+        """Whether the hub gave the job back, which is due beyond the horizon and has not been changed since."""
+        dormant = self.dormant.get(job_id)
+        return dormant is not None and dormant.rev == rev and dormant.due is not None and dormant.due > self.horizon
+
     def _wake(self, job_id: str) -> None:
         self.dormant.pop(job_id, None)
         self.awaited.pop(job_id, None)

@@ -42,6 +42,11 @@ class WrittenRuns:
         ended; so do those of which our watermark says nothing."""
         self._write(tenure.node, (run for run in self.missing() if _stands_alone(run, before, tenure)))
 
+    def write_those_of(self, tenure: Tenure, job_ids: Collection[str]) -> None:
+        """Those of jobs that were changed or removed meanwhile."""
+        if job_ids:
+            self._write(tenure.node, [run for run in self.missing() if run.job.id in job_ids])
+
     def write_those_in(self, tenure: Tenure, numbers: Collection[int]) -> None:
         """Those in slots that we are about to give up, and what is claimed there and has not begun."""
         runs = [run for run in self.missing() if slot_of(run.job.id) in numbers]

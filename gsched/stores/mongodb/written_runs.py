@@ -7,6 +7,7 @@ knows that the instant is lost, or to be run again.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import islice
 
 from gsched.batches import batches
 from gsched.run import Run
@@ -40,7 +41,8 @@ class WrittenRuns:
     def write_long_ones(self, tenure: Tenure, before: int) -> None:
         """Runs that were due before `before` (ms) get a record of their own, lest they hold back what is known to have
         ended; so do those of which our watermark says nothing."""
-        self._write(tenure.node, (run for run in self.missing() if _stands_alone(run, before, tenure)))
+        alone = (run for run in self.missing() if _stands_alone(run, before, tenure))
+        self._write(tenure.node, islice(alone, AT_ONCE))  # the watermark waits for it; the others have their turn
 
     def write_those_of(self, tenure: Tenure, job_ids: Collection[str]) -> None:
         """Those of jobs that were changed or removed meanwhile."""

@@ -40,7 +40,8 @@ class Watchdog:
         self._emit = emit
         self._turned = 0.0
         self.blocked = 0
-        self._caught: dict[str, Any] | None = None  # written by the native thread, taken by the loop's timer
+        # When the loop had turned last, and what was seen since: written by the native thread, taken by the timer.
+        self._caught: tuple[float, dict[str, Any]] | None = None
 
     def start(self) -> None:
         """Watch the calling thread's hub."""
@@ -63,27 +64,29 @@ class Watchdog:
             self._stopped.release()
 
     def _turn(self) -> None:
-        now = time.monotonic()
-        held, self._turned = now - self._turned - self._period, now
+        self._turned = time.monotonic()
         caught, self._caught = self._caught, None
         if caught is not None:
             self.blocked += 1
-            self._emit(SchedulerEvent(EVENT_HUB_BLOCKED, seconds=round(held, 3), **caught))
+            before, seen = caught
+            held = round(self._turned - before - self._period, 3)
+            self._emit(SchedulerEvent(EVENT_HUB_BLOCKED, seconds=held, **seen))
 
     def _watch(self) -> None:
         """In a native thread: only plain Python here, no gevent."""
         assert self._limit is not None
         reported = 0.0  # when the loop had turned last before that
         while not self._stopped.acquire(timeout=self._period):
-            held, frame = time.monotonic() - self._turned, None
+            turned, frame = self._turned, None  # once: after a SIGSTOP, the loop may turn while we look
+            held = time.monotonic() - turned
             if held > self._limit + self._period:
                 frame = sys._current_frames().get(self._ident)
             if frame is None:
                 continue
             if self._caught is None:
-                self._caught = _describe(frame)
-            if held > self._limit * _TOO_LONG and reported != self._turned:
-                reported = self._turned
+                self._caught = turned, _describe(frame)
+            if held > self._limit * _TOO_LONG and reported != turned:
+                reported = turned
                 _write_out(held, frame)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from time import perf_counter
 
 import gevent
@@ -17,6 +18,7 @@ from gsched.stores.mongodb.pace import Pace
 from gsched.stores.report import StoreReport
 from gsched.testing import ManualClock
 from gsched.vitals import Pool, Vitals
+from gsched.watchdog import Watchdog
 
 pytest_plugins = ["mongodb"]
 
@@ -255,3 +257,14 @@ def test_a_database_that_goes_away_costs_readiness_and_not_life(uri, tmp_path):
         "True True",
         "False",
     ]
+
+
+def test_what_is_noticed_after_the_event_loop_turned_again_is_as_long_as_it_was():
+    said = []
+    watchdog = Watchdog(1.0, said.append)
+    watchdog.start()
+    watchdog.stop()
+    before = time.monotonic() - 5
+    watchdog._caught = before, {"stack": "somewhere"}  # as the native thread does after a SIGSTOP
+    watchdog._turn()
+    assert [event.fields()["seconds"] for event in said] == [pytest.approx(4.75, abs=0.2)]

@@ -164,12 +164,15 @@ class Lane:
         parked = sum(entry.parked for entry in held)
         return {"scheduled": len(self.timetable), "waiting": len(held) - parked, "parked": parked}
 
-    def first_undecided(self, after: int) -> int | None:
+    def first_undecided(self, after: int, late: Mapping[str, int]) -> int | None:
         """The earliest instant after `after` that is not decided, claimed or not; parked jobs are not asked.
 
         Where one at or before `after` is not decided, neither are those of its job that follow.
+
+        :param late: jobs that wait of which only what comes after then counts
         """
-        known = [instant for entry in self.waiting() if (instant := entry.first_held_after(after)) is not None]
+        waiting = ((entry, max(after, late.get(entry.job.id, after))) for entry in self.waiting())
+        known = [instant for entry, last in waiting if (instant := entry.first_held_after(last)) is not None]
         due = self.timetable.next_due()
         return min(known if due is None else [max(due, after + 1), *known], default=None)
 

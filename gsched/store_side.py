@@ -9,7 +9,7 @@ from typing import Any
 from gsched.events import SchedulerEvent
 from gsched.lane import Lane
 from gsched.run import Run
-from gsched.stores.base import Claimed, Message, StoreTime
+from gsched.stores.base import NONE_LATE, Claimed, Message, StoreTime
 
 
 class StoreSide:
@@ -47,8 +47,11 @@ class StoreSide:
     def unfinished(self) -> Iterator[Run]:
         return (run for run in self._unfinished() if run.job.jobstore == self._lane.alias)
 
-    def next_due(self, after: int) -> int | None:
-        return self._lane.first_undecided(after)
+    def next_due(self, after: int, late: Mapping[str, int] = NONE_LATE) -> int | None:
+        return self._lane.first_undecided(after, late)
+
+    def waiting_since(self, before: int) -> list[str]:
+        return [entry.job.id for entry in self._lane.waiting() if entry.held is not None and entry.held < before]
 
     def due(self, job_id: str) -> int | None:
         entry = self._lane.entries.get(job_id)

@@ -17,7 +17,7 @@ from gsched.document import DocumentReader
 from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms
 from gsched.job import Job
-from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import Backlog, Cluster, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.connection import Connection
 from gsched.stores.mongodb.documents import new_document
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
@@ -453,6 +453,26 @@ def test_late_instants_of_a_job_that_was_changed_are_not_closed(rig, cluster):
     rig.put(job(rev=2))
     cluster.close_late({"job": (T + 5, T + 60)})
     assert read(cluster).job.next_run_ms == T
+
+
+def test_a_backlog_is_noted_where_the_revision_is_still_the_same_and_closed_by_what_it_says(rig, cluster):
+    admitted(rig, job(due=T + 100, rev=3), job("other", due=T + 100, rev=4))
+    backlogs = {"job": Backlog(3, T + 200, T + 500), "other": Backlog(3, T + 200, T + 500), "none": Backlog(1, T, T)}
+    assert list(cluster.note_backlogs(backlogs)) == ["job"]
+    assert (read(cluster).job.next_run_ms, read(cluster).late_until) == (T + 200, T + 500)
+    assert (read(cluster, "other").job.next_run_ms, read(cluster, "other").late_until) == (T + 100, -1)
+    assert list(cluster.note_backlogs({"job": Backlog(3, T + 150, T + 400)})) == ["job"]  # it lowers nothing
+    assert (read(cluster).job.next_run_ms, read(cluster).late_until) == (T + 200, T + 500)
+    cluster.close_late({"job": (T + 400, T + 600)})
+    assert read(cluster).is_late
+    cluster.close_late({"job": (T + 500, T + 600)})
+    assert not read(cluster).is_late
+
+
+def test_a_job_that_is_not_admitted_has_no_backlog(rig, cluster):
+    rig.put(job(due=T, rev=1))
+    assert list(cluster.note_backlogs({"job": Backlog(1, T + 200, T + 500)})) == []
+    assert read(cluster).late_until == -1
 
 
 def test_a_reason_is_noted_at_the_revision_that_it_is_of(rig, cluster):

@@ -368,6 +368,23 @@ def test_a_job_that_was_spoilt_and_mended_goes_on_where_it_was(cluster: Cluster)
     assert not [said for said in cluster.events.named("run.coalesced") if said["time"] > spoilt]
 
 
+def test_a_backlog_does_not_hold_back_what_other_jobs_are_known_to_have_ended(cluster: Cluster) -> None:
+    cluster.start_and_wait("a")
+    jobs = cluster.add_ticks(5)
+    backlog = {"trigger": "interval", "seconds": 0.2, "coalesce": False, "id": "backlog"}
+    cluster.scheduler.add_job("cluster.jobs:work", args=[0.6], **backlog)
+    began = cluster.wait_for_start("backlog", 0)["time"]
+    nodes = cluster.client[cluster.database]["jobs.nodes"]
+    wait_until(lambda: nodes.find_one()["acked"].timestamp() > began + 5, "what has ended to be known")
+    killed = cluster.kill("a")
+    cluster.start_and_wait("b")
+    cluster.wait_until_all_run([*jobs, "backlog"], killed)
+    lost = [said for said in cluster.events.named("run.lost") if said["job_id"] in jobs]
+    assert not [said for said in lost if said["first"] < (killed - 3) * 1000]
+    verdict = cluster.stop_and_check(jobs)
+    assert verdict.counts["run"] > 0
+
+
 def test_what_was_in_progress_when_its_job_was_paused_is_lost_with_its_node_and_not_silent(cluster: Cluster) -> None:
     cluster.start_and_wait("a")
     for job in ("paused", "removed"):

@@ -52,6 +52,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "acked_does_not_wait_for_runs": (None, 0),
     "acked_does_not_wait_for_what_is_due": (None, 0),
     "acked_does_not_wait_for_a_backlog": ("pauses", 2),
+    "backlogs_are_not_noted": ("kills", 0),
     "acked_does_not_wait_for_records": ("kills", 5),
     "releases_do_not_wait_for_records": ("slow moves", 223),
     "releases_do_not_write_down_what_has_not_begun": ("kills", 10),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from gsched.activity import Overview
@@ -24,6 +25,7 @@ from gsched.stores.report import StoreReport
 from gsched.stores.statistics import StoreStatistics
 
 ALWAYS = 1 << 62  # claimed until the end of time
+NONE_LATE: Mapping[str, int] = MappingProxyType({})
 
 
 class Admitted(NamedTuple):
@@ -159,8 +161,14 @@ class HubSide(Protocol):
     def unfinished(self) -> Iterable[Run]:
         """The runs of this store's jobs that have been submitted and not settled."""
 
-    def next_due(self, after: int) -> int | None:
-        """The earliest instant (ms) after `after` of this store's jobs that is not decided."""
+    def next_due(self, after: int, late: Mapping[str, int] = NONE_LATE) -> int | None:
+        """The earliest instant (ms) after `after` of this store's jobs that is not decided.
+
+        :param late: jobs that wait for a run of theirs to end, of which only what comes after then counts
+        """
+
+    def waiting_since(self, before: int) -> Sequence[str]:
+        """The jobs with an instant before that (ms) which waits for a run of theirs to end."""
 
     def due(self, job_id: str) -> int | None:
         """The first instant (ms) of the job that is not decided."""

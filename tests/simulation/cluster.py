@@ -10,7 +10,7 @@ from greenlet import getcurrent
 
 from gsched.errors import StoreError
 from gsched.job import Job
-from gsched.stores.mongodb.cluster import FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import Backlog, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.partition import slot_of
 
 from .world import World
@@ -369,6 +369,19 @@ class SimCluster:
             return [job_id]
 
         return [job_id for found in self._step_each("write back", sorted(due), do) for job_id in found]
+
+    def note_backlogs(self, jobs: Mapping[str, Backlog]) -> Collection[str]:
+        def do(job_id: str) -> list[str]:
+            rev, first, until = jobs[job_id]
+            document = self._db.jobs.get(job_id)
+            if document is None or document.job.rev != rev or not document.admitted:
+                return []
+            first = max(first, document.job.next_run_ms or first)
+            document.job = document.job.evolve(next_run_ms=first)
+            document.late_until = max(document.late_until, until)
+            return [job_id]
+
+        return [job_id for found in self._step_each("backlog", sorted(jobs), do) for job_id in found]
 
     def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
         def do(job_id: str) -> None:

@@ -264,12 +264,12 @@ def acked_does_not_wait_for_runs() -> Any:
 
 @mutation
 def acked_does_not_wait_for_what_is_due() -> Any:
-    return patch("gsched.store_side.StoreSide.next_due", lambda self, after: None)
+    return patch("gsched.store_side.StoreSide.next_due", lambda self, after, late=None: None)
 
 
 @mutation
 def acked_does_not_wait_for_a_backlog() -> Any:
-    def first_undecided(self: Lane, after: int) -> int | None:
+    def first_undecided(self: Lane, after: int, late: Any) -> int | None:
         known = [entry.held for entry in self.waiting() if entry.held is not None]
         due = self.timetable.next_due()
         first = min(known if due is None else [due, *known], default=None)
@@ -397,6 +397,11 @@ def jobs_given_back_are_forgotten() -> Any:
         self.dormant.pop(job_id, None)
 
     return patch.object(Tenure, "give_back", give_back)
+
+
+@mutation
+def backlogs_are_not_noted() -> Any:
+    return patch.object(SimCluster, "note_backlogs", lambda self, jobs: jobs.keys())
 
 
 @mutation

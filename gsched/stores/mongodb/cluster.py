@@ -86,6 +86,14 @@ class RunRecord(NamedTuple):
     request: str | None = None
 
 
+class Backlog(NamedTuple):
+    """Instants of a job from `first` to `until` that wait, and its revision."""
+
+    rev: int
+    first: int
+    until: int
+
+
 class Outcomes(Protocol):
     """What became of instants, on its way into the database."""
 
@@ -214,6 +222,10 @@ class Cluster(Protocol):
 
         :return: of which jobs the revision was still this one
         """
+
+    def note_backlogs(self, jobs: Mapping[str, Backlog]) -> Collection[str]:
+        """Note that instants of these jobs are late, and not known to have ended, where the revision is still this one
+        and the job is admitted; all before them has ended. Which were noted."""
 
     def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
         """The instants of these jobs that were late when they were admitted have ended: id -> (`late_until` as it was

@@ -12,7 +12,7 @@ from pymongo.client_session import ClientSession
 from gsched.document import LONGEST_REASON, DocumentReader
 from gsched.instants import from_ms
 from gsched.slices import Slice
-from gsched.stores.mongodb.cluster import FencedError, JobRecord, RefusedError
+from gsched.stores.mongodb.cluster import Backlog, FencedError, JobRecord, RefusedError
 from gsched.stores.mongodb.cluster_access import ClusterAccess
 from gsched.stores.mongodb.cluster_documents import alive, in_slots, is_named, job_record, not_of_others, own_fields
 from gsched.stores.mongodb.connection import Document, translate_errors
@@ -129,6 +129,20 @@ class ClusterJobs(ClusterAccess):
         return [job["_id"] for job in found if job.get("rev") == due[job["_id"]][0]]
 
     @translate_errors()
+    def note_backlogs(self, jobs: Mapping[str, Backlog]) -> Collection[str]:
+        noting = [
+            UpdateOne(
+                {"_id": job_id, "rev": rev, "admitted": True},
+                {"$max": {"next_run_time": from_ms(first), "late_until": from_ms(until)}},
+            )
+            for job_id, (rev, first, until) in jobs.items()
+        ]
+        if not noting or self._jobs.bulk_write(noting, ordered=False).matched_count == len(noting):
+            return jobs.keys()
+        found = self._jobs.find({"_id": {"$in": list(jobs)}, "admitted": True}, ["rev", "late_until"])
+        return [job["_id"] for job in found if _has_noted(job, jobs[job["_id"]])]
+
+    @translate_errors()
     def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
         ended = [
             UpdateOne(
@@ -146,6 +160,10 @@ class ClusterJobs(ClusterAccess):
             self._jobs.update_one({"_id": job_id, "rev": rev}, {"$set": {"parked": reason}})
         except driver.WriteError as error:
             raise RefusedError(_refusal(error)) from error
+
+
+def _has_noted(document: Document, backlog: Backlog) -> bool:
+    return document.get("rev") == backlog.rev and document.get("late_until") == from_ms(backlog.until)
 
 
 def _refusal(error: driver.WriteError) -> str:

@@ -10,6 +10,7 @@ from gsched.clock import Clock
 from gsched.events import EVENT_NODE_DIED, EVENT_NODE_DRAIN_REQUESTED, SchedulerEvent
 from gsched.stores.base import Claimed, HubSide
 from gsched.stores.mongodb.admission import Admission
+from gsched.stores.mongodb.backlogs import Backlogs
 from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, Outcomes
 from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout
 from gsched.stores.mongodb.membership import Membership, wanted_slots
@@ -73,6 +74,7 @@ class Incarnation:
         self._dead: set[str] = set()
         self._membership = Membership(around.clock, around.pace.ttl)
         self._progress = Progress(tenure, around.hub, around.outcomes, around.written)
+        self._backlogs = Backlogs(around.cluster, tenure, self._progress, self.advance_if_due)
         self._admission = Admission(around.cluster, tenure, around.hub, around.written, self.advance_if_due)
         look_at = self._admission.look_at
         self._slots = Slots(around.cluster, tenure, around.hub, self.advance_if_due, look_at)
@@ -92,6 +94,7 @@ class Incarnation:
     def settle(self) -> None:
         """Bring to an end what an error left open."""
         self._slots.settle()
+        self._backlogs.settle()
         while self._admission.unsure:
             self._admission.work()
             self.advance_if_due()
@@ -146,6 +149,7 @@ class Incarnation:
         self._slots.close(self._progress.first_open(-1) - 1)
         if self.tenure.late:
             self._close_late(self._progress.late_no_more())
+        self._backlogs.note(self._time.now() - round(self._around.pace.long_run * 1000))
 
     def _close_late(self, job_ids: Iterable[str]) -> None:
         """These jobs' instants that were late are over, or not to be looked after any more."""

@@ -25,10 +25,12 @@ class Progress:
     def first_open(self, after: int) -> int:
         """The earliest instant after `after` that has not ended, or whose end is not written; but for runs that are
         written down."""
-        instants = [run.scheduled_ms for run in self._written.missing() if run.scheduled_ms > after]
+        late = self._tenure.late
+        runs = self._written.missing()
+        instants = [run.scheduled_ms for run in runs if run.scheduled_ms > max(after, late.get(run.job.id, after))]
         instants += (max(due, after + 1) for due in self._tenure.awaited.values())
         instants.append(max(self._outcomes.first_unwritten(), after + 1))
-        next_due = self._hub.next_due(after)
+        next_due = self._hub.next_due(after, late)
         if next_due is not None:
             instants.append(next_due)
         return min(instants)
@@ -50,6 +52,17 @@ class Progress:
         ended = {i: until for i, until in some if i not in running and (self._hub.due(i) or ALWAYS) > until}
         unwritten = {job_id for job_id, instant in self._outcomes.unwritten() if instant <= ended.get(job_id, -1)}
         return ended.keys() - unwritten
+
+    def backlogs(self, before: int) -> dict[str, int]:
+        """The jobs with instants that have waited since before then, and the first of them that has not ended, or
+        whose end is not written."""
+        dues = {job_id: self._hub.due(job_id) for job_id in self._hub.waiting_since(before)}
+        first = {job_id: due for job_id, due in dues.items() if due is not None}
+        runs = ((run.job.id, run.scheduled_ms) for run in self._written.missing())
+        for job_id, instant in [*runs, *self._outcomes.unwritten()]:
+            if job_id in first:
+                first[job_id] = min(first[job_id], instant)
+        return first
 
     def dues(self, job_ids: Iterable[str]) -> dict[str, int]:
         """When these jobs are due next, in order of ids; 0 where that is not to be stored."""

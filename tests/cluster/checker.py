@@ -76,15 +76,16 @@ class Told:
 
 def check(
     jobs: Iterable[Job],
-    until: int,
+    until: Mapping[str, int],
     runs: Sequence[Line],
     events: Sequence[Line],
     history: Sequence[Mapping[str, Any]],
     crashes: Sequence[float],
 ) -> Verdict:
-    """Compare what was due up to `until` (ms) with what was told of it.
+    """Compare what was due with what was told of it.
 
     :param jobs: with intervals since their start_date, which nobody has changed
+    :param until: the last instant (ms) of each job, by its id, that is looked at
     :param crashes: when nodes were killed or stopped in mid-air (seconds)
     """
     verdict = Verdict()
@@ -99,9 +100,10 @@ def check(
             told[document["job_id"]][to_ms(document["scheduled_at"])].recorded.add(document.get("attempt", 1))
     spans = _spans(events, history)
     for job in jobs:
-        due = list(_due(job, until))
+        last = until[job.id]
+        due = list(_due(job, last))
         strange = told[job.id].keys() - set(due)
-        stray = sorted(instant for instant in strange if instant <= until and told[job.id][instant].started)
+        stray = sorted(instant for instant in strange if instant <= last and told[job.id][instant].started)
         verdict.problems += [f"{job.id} {_show(instant)} ran and was never due" for instant in stray]
         covering = iter(sorted(spans[job.id], key=lambda span: span[1]))
         open_spans: list[tuple[str, int, int, bool]] = []

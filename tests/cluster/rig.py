@@ -27,12 +27,14 @@ from waiting import LONGEST_SECONDS, wait_until
 
 from gsched import GeventScheduler
 from gsched.embedded import find_mongod
+from gsched.instants import to_ms
 from gsched.stores import JobQuery, MongoDBJobStore
 from gsched.stores.mongodb.partition import slot_of
 
 HERE = Path(__file__).parent
 PR_SET_PDEATHSIG = 1
 REPLICA_SET = "rs"
+LONGEST_UNCLAIMED = 3.0  # seconds for which a slot that changes hands may not be claimed when all nodes end
 
 
 class Process:
@@ -426,7 +428,22 @@ class Cluster:
         jobs = [job for job in self.store.find(JobQuery()) if only is None or job.id in only]
         history = list(self.client[self.database]["jobs.runs"].find({"request": None}))
         crashes = [when for times in self.ended.values() for when in times]
-        return check(jobs, round(until * 1000), self.runs.all(), self.events.all(), history, crashes)
+        claimed = self._claimed()
+        ends = {job.id: min(round(until * 1000), claimed[slot_of(job.id)]) for job in jobs}
+        verdict = check(jobs, ends, self.runs.all(), self.events.all(), history, crashes)
+        behind = [job_id for job_id, end in ends.items() if end < (until - LONGEST_UNCLAIMED) * 1000]
+        verdict.problems += [f"{job_id} was claimed until {ends[job_id]} only" for job_id in behind]
+        return verdict
+
+    def _claimed(self) -> dict[int, int]:
+        """Until when (ms) each slot is claimed; what is due later, whoever starts next will run."""
+        database = self.client[self.database]
+        nodes = {node["_id"]: node["watermark"] for node in database["jobs.nodes"].find()}
+        slots = list(database["jobs.slots"].find())
+        return {
+            slot["_id"]: to_ms(max(slot["watermark"], nodes[slot["owner"]]) if slot["attached"] else slot["watermark"])
+            for slot in slots
+        }
 
     def stop_and_check(self, only: list[str] | None = None) -> Verdict:
         """End all nodes cleanly, and assert that every instant until then had one outcome."""

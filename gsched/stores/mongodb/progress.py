@@ -58,6 +58,8 @@ class Progress:
         whose end is not written."""
         dues = {job_id: self._hub.due(job_id) for job_id in self._hub.waiting_since(before)}
         first = {job_id: due for job_id, due in dues.items() if due is not None}
+        if not first:
+            return first
         runs = ((run.job.id, run.scheduled_ms) for run in self._written.missing())
         for job_id, instant in [*runs, *self._outcomes.unwritten()]:
             if job_id in first:

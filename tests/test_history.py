@@ -653,7 +653,7 @@ def test_what_the_database_did_not_take_is_written_later_in_order(desk, monkeypa
         desk.aftermath.settle(a_run(desk.job, at=second * 1000), FAILED, "n1")
     desk.aftermath.end(desk.job)
     with monkeypatch.context() as patch:
-        patch.setattr(type(desk.aftermath), "_bulk", raise_store_error)
+        patch.setattr("gsched.stores.mongodb.aftermath.write_all", raise_store_error)
         assert not desk.aftermath._try_to_flush()
     assert desk.runs.count_documents({}) == 0 and len(desk.aftermath._records) == 5 and desk.aftermath._over
     desk.aftermath.settle(a_run(desk.job, at=9000), FAILED, "n1")
@@ -671,7 +671,32 @@ def test_a_record_that_the_database_refuses_does_not_keep_the_others_from_being_
         desk.aftermath.settle(a_run(desk.job, at=at), FAILED, "n1")
     assert desk.aftermath._try_to_flush()
     assert desk.runs.count_documents({}) == 2 and not desk.aftermath._records
-    assert "refused 1 records" in desk.events[0].error_message
+    assert "refuses records of the history of 1 job (poll)" in desk.events[0].error_message
+
+
+@pytest.mark.parametrize("strange", [None, "x", 5])
+def test_figures_that_the_database_refuses_are_dropped_and_those_of_others_counted_once(desk, strange):
+    desk.jobs.insert_many([{"_id": "odd", "figures": strange}, {"_id": "poll"}])
+    for flush in range(2):
+        for job in (desk.job.evolve(id="odd"), desk.job):
+            desk.aftermath.settle(a_run(job, at=1000 * flush), FAILED, "n1")
+        assert desk.aftermath._try_to_flush() and not desk.aftermath._tallies
+    assert {job["_id"]: job["figures"] for job in desk.jobs.find()}["poll"]["runs"] == 2
+    assert desk.jobs.find_one({"_id": "odd"})["figures"] == strange
+    (event,) = desk.events
+    assert event.code == EVENT_STORE_FAILED and "refuses the figures of 1 job (odd)" in event.error_message
+
+
+def test_a_reason_for_parking_that_the_database_refuses_keeps_no_other_from_being_written(desk, monkeypatch):
+    monkeypatch.setattr("gsched.stores.mongodb.aftermath._BATCH", 1)
+    desk.jobs.insert_many([{"_id": job_id, "rev": desk.job.rev} for job_id in ("old", "poll")])
+    desk.jobs.database.command("collMod", "jobs", validator={"$or": [{"_id": "poll"}, {"hello": 1}]})
+    for job_id in ("old", "poll"):
+        desk.aftermath.park(desk.job.evolve(id=job_id), "no code")
+    assert desk.aftermath._try_to_flush() and not desk.aftermath._parked
+    assert desk.jobs.find_one({"_id": "poll"})["parked"] == "no code"
+    (event,) = desk.events
+    assert "(old)" in event.error_message
 
 
 def test_figures_that_could_not_be_written_add_up(desk, monkeypatch):

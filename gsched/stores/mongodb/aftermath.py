@@ -8,15 +8,14 @@ with it leaves the instant uncertain, and not silent.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Final
 
 import gevent
 from gevent.event import Event
 from pymongo import DeleteOne, InsertOne, UpdateOne
-from pymongo.errors import BulkWriteError
 
 from gsched.clock import Clock
 from gsched.errors import StoreError
@@ -28,6 +27,7 @@ from gsched.records import Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
 from gsched.slices import Slice
 from gsched.stores.base import ALWAYS
+from gsched.stores.mongodb.bulk import Refusal, write_all
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
 from gsched.stores.mongodb.history import document_of, run_key
 
@@ -38,6 +38,8 @@ _BATCH: Final = 250  # what the driver encodes at one go holds up everybody else
 _MOST_BUFFERED: Final = 100_000  # records, while the database does not take them; beyond that the oldest are dropped
 _PAUSE_SECONDS: Final = 0.05  # at least, between two flushes
 _MAY_BE_WRITTEN_MS: Final = 2500  # after it was due, a run in progress may be written down by the claim protocol
+_RECORDS: Final = "records of the history"
+_MOST_NAMED: Final = 5  # jobs in one report
 _DUPLICATE: Final = 11000
 
 
@@ -72,6 +74,7 @@ class Aftermath:
         self._parked: dict[str, tuple[Job, str | None]] = {}
         self._node: str | None = None
         self._dropped = 0  # records, since this was last reported
+        self._refused: set[tuple[str, str]] = set()  # what of which jobs it was said of that the database refuses it
         self._wakeup = Event()
         self._stopped = Event()
 
@@ -177,6 +180,16 @@ class Aftermath:
                 self._report("HistoryOverflow", f"the history lacks {count} records that the database did not take")
         return True
 
+    def _say_refused(self, what: str, job_ids: Sequence[str], refused: Iterable[Refusal]) -> None:
+        """Report what the database does not take, once of each job: it is lost, and so may be what follows."""
+        reasons = {job_ids[each.number]: each.reason for each in refused if each.code != _DUPLICATE}
+        new = [job_id for job_id in reasons if (what, job_id) not in self._refused]
+        if new:
+            self._refused.update((what, job_id) for job_id in new)
+            named = ", ".join(new[:_MOST_NAMED]) + (", ..." if len(new) > _MOST_NAMED else "")
+            count = f"{len(new)} job{'s' * (len(new) > 1)}"
+            self._report("WriteError", f"the database refuses {what} of {count} ({named}): {reasons[new[0]]}")
+
     def _report(self, error_type: str, message: str) -> None:
         self._emit(SchedulerEvent(EVENT_STORE_FAILED, error_type=error_type, error_message=message))
 
@@ -216,13 +229,12 @@ class Aftermath:
     def _write_batch(self, jobs: Jobs, batch: list[Record]) -> None:
         """Insert, which costs the server a tenth of an upsert; what is there already is overwritten."""
         documents = self._documents(batch)
-        refused = self._bulk(jobs.runs, [InsertOne(dict(document)) for document in documents])
-        there = [documents[number] for number, code in refused if code == _DUPLICATE]
+        inserted = write_all(jobs.runs, [InsertOne(dict(document)) for document in documents])
+        self._say_refused(_RECORDS, _job_ids(documents), inserted.refused)
+        there = [documents[each.number] for each in inserted.refused if each.code == _DUPLICATE]
         if there:
-            refused = [each for each in refused if each[1] != _DUPLICATE]
-            refused += [each for each in self._bulk(jobs.runs, list(map(_overwrite, there))) if each[1] != _DUPLICATE]
-        if refused:
-            self._report("WriteError", f"the database refused {len(refused)} records of the history: {refused[0][1]}")
+            overwritten = write_all(jobs.runs, [*map(_overwrite, there)])
+            self._say_refused(_RECORDS, _job_ids(there), overwritten.refused)
 
     def _documents(self, batch: list[Record]) -> list[Document]:
         """Their documents, one for each id: of several the last counts."""
@@ -234,18 +246,6 @@ class Aftermath:
             pace.breathe()
         return list(documents.values())
 
-    def _bulk(self, runs: Any, operations: list[Any]) -> list[tuple[int, int]]:
-        """Write them all; which were refused, and with what code. Other errors are raised."""
-        try:
-            runs.bulk_write(operations, ordered=False)
-        except BulkWriteError as error:
-            details = error.details or {}
-            refused = [(each["index"], each["code"]) for each in details.get("writeErrors", ())]
-            if details.get("writeConcernErrors") or not refused:
-                raise
-            return refused
-        return []
-
     # -- figures ------------------------------------------------------------------------------------------------------
 
     def _write_figures(self, jobs: Jobs) -> None:
@@ -256,27 +256,27 @@ class Aftermath:
             if not batch:
                 return
             try:
-                jobs.bulk_write([UpdateOne({"_id": i}, _counting(new)) for i, new in batch.items()], ordered=False)
+                written = write_all(jobs, [UpdateOne({"_id": i}, _counting(new)) for i, new in batch.items()])
             except BaseException:
                 for job_id, tally in batch.items():
                     self._tallies.setdefault(job_id, Tally()).add_earlier(tally)
                 raise
+            self._say_refused("the figures", list(batch), written.refused)
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
     def _write_parked(self, jobs: Jobs) -> None:
         while self._parked:
             batch = dict(islice(self._parked.items(), _BATCH))
-            jobs.bulk_write(
-                [
-                    UpdateOne({"_id": job.id, "rev": job.rev}, {"$set": {"parked": reason}})
-                    for job, reason in batch.values()
-                ],
-                ordered=False,
-            )
+            noting = [
+                UpdateOne({"_id": job.id, "rev": job.rev}, {"$set": {"parked": reason}})
+                for job, reason in batch.values()
+            ]
+            written = write_all(jobs, noting)
             for job_id, said in batch.items():
                 if self._parked.get(job_id) is said:  # else there is something newer
                     del self._parked[job_id]
+            self._say_refused("the reason for the parking", list(batch), written.refused)
 
     def _remove_ended(self, jobs: Jobs) -> None:
         """Remove jobs that are over, unless somebody has changed them meanwhile."""
@@ -284,9 +284,10 @@ class Aftermath:
             over = dict(islice(self._over.items(), _BATCH))
             not_asked_for = {"requests.0": {"$exists": False}}  # else a run is to come
             gone = [DeleteOne({"_id": job.id, "rev": job.rev, **not_asked_for}) for job in over.values()]
-            deleted = jobs.bulk_write(gone, ordered=False)
+            written = write_all(jobs, gone)
+            self._say_refused("the removal", list(over), written.refused)
             kept = set()
-            if deleted.deleted_count < len(over):
+            if written.deleted < len(over):
                 kept = {document["_id"] for document in jobs.find({"_id": {"$in": list(over)}}, ["_id"])}
             for job_id, job in over.items():
                 if self._over.get(job_id) is job:
@@ -304,6 +305,10 @@ def _is_rare(run: Run) -> bool:
 def _may_be_written_down(run: Run) -> bool:
     """Whether the claim protocol may be writing the run down as in progress, which is to be put right then."""
     return run.finished_ms is not None and run.finished_ms - run.scheduled_ms >= _MAY_BE_WRITTEN_MS
+
+
+def _job_ids(documents: Iterable[Document]) -> list[str]:
+    return [document["job_id"] for document in documents]
 
 
 def _overwrite(document: Document) -> UpdateOne:

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 from unittest.mock import Mock
 
 import pytest
+from pymongo import errors as driver
 from simulation.cluster import Database, JobDocument, SimCluster
 
 from gsched.document import DocumentReader
+from gsched.errors import StoreUnreachableError
 from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms
 from gsched.job import Job
@@ -70,6 +72,7 @@ class MongoRig:
     """MongoDB.
 
     :ivar jobs: the collection
+    :ivar complaints: what was said of documents
     """
 
     def __init__(self, uri: str, database: str) -> None:
@@ -77,7 +80,12 @@ class MongoRig:
             uri=uri, client=None, database=database, collection="jobs", address={}, options={}
         )
         allowed = AllowedFunctions([__name__])
-        self.cluster = MongoCluster(self._connection, lambda: DocumentReader(allowed, "default", id_key="_id"))
+        self.complaints: list[str] = []
+        self.cluster = MongoCluster(
+            self._connection,
+            lambda: DocumentReader(allowed, "default", id_key="_id"),
+            complain=self.complaints.append,
+        )
         self.cluster.prepare()
         self.jobs = self._connection.jobs()
 
@@ -585,6 +593,56 @@ def test_requests_that_are_none_are_left_out(mongo, requests):
     mongo.put(job())
     set_by_hand(mongo, "requests", requests)
     assert read(mongo.cluster).requests == ()
+
+
+@pytest.fixture
+def refusing(mongo: MongoRig) -> MongoRig:
+    """A MongoDB with the jobs "old" and "job", both late: any change of "old" is refused."""
+    mongo.cluster.join("a", T)
+    admitted(mongo, job("old"), job(), claimed=T + 5)
+    for job_id in ("old", "job"):
+        mongo.request(job_id, "please", T)
+    mongo.jobs.database.command("collMod", "jobs", validator={"_id": {"$ne": "old"}})
+    return mongo
+
+
+def test_a_job_that_the_database_refuses_to_change_is_not_written_back_and_the_others_are(refusing):
+    due = {"old": (1, T + 10), "job": (1, T + 10), "gone": (1, T + 10)}
+    for _ in range(2):
+        assert list(refusing.cluster.write_back(due)) == ["job"]
+    assert {each: read(refusing.cluster, each).job.next_run_ms for each in ("old", "job")} == {"old": T, "job": T + 10}
+    (said,) = refusing.complaints
+    assert "refuses to change the document of job 'old': Document failed validation" in said
+
+
+def test_a_job_that_the_database_refuses_to_change_does_not_keep_backlogs_of_others_from_being_noted(refusing):
+    backlog = Backlog(1, T + 10, T + 20)
+    assert list(refusing.cluster.note_backlogs({"old": backlog, "job": backlog})) == ["job"]
+    assert {each: read(refusing.cluster, each).late_until for each in ("old", "job")} == {"old": T + 5, "job": T + 20}
+    assert len(refusing.complaints) == 1
+
+
+def test_a_job_that_the_database_refuses_to_change_does_not_keep_others_from_being_closed(refusing):
+    refusing.cluster.close_late({"old": (T + 5, T + 60), "job": (T + 5, T + 60)})
+    assert {each: read(refusing.cluster, each).late_until for each in ("old", "job")} == {"old": T + 5, "job": -1}
+    assert len(refusing.complaints) == 1
+
+
+def test_a_request_that_the_database_does_not_let_go_is_not_taken(refusing):
+    for _ in range(2):
+        assert not refusing.cluster.take_request("old", "please")
+    assert refusing.cluster.take_request("job", "please")
+    assert read(refusing.cluster, "old").requests == (("please", T),)
+    assert len(refusing.complaints) == 1
+
+
+def test_a_database_that_fails_altogether_is_an_error(refusing, monkeypatch):
+    def fail(*args: Any, **options: Any) -> None:
+        raise driver.BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": "waiting"}]})
+
+    monkeypatch.setattr("pymongo.collection.Collection.bulk_write", fail)
+    with pytest.raises(StoreUnreachableError):
+        refusing.cluster.write_back({"job": (1, T + 10)})
 
 
 def test_a_node_that_was_killed_in_a_transaction_is_buried_at_once_and_its_jobs_are_free(

@@ -194,7 +194,7 @@ class Cluster(Protocol):
         """
 
     def take_request(self, job_id: str, request: str) -> bool:
-        """Remove a requested run from the job; whether it was there."""
+        """Remove a requested run from the job; whether it was there, and the database took it."""
 
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
         """Write down runs that are in progress on the node: all of them, if it is alive, else none. What a dead node
@@ -220,16 +220,18 @@ class Cluster(Protocol):
         """Store next run times: id -> (revision, time), where the revision is still this one and the job is admitted,
         if they are later than what is stored.
 
-        :return: of which jobs the revision was still this one
+        :return: of which jobs the revision was still this one, but for those that the database refuses to change
         """
 
     def note_backlogs(self, jobs: Mapping[str, Backlog]) -> Collection[str]:
         """Note that instants of these jobs are late, and not known to have ended, where the revision is still this one
-        and the job is admitted; all before them has ended. Which were noted."""
+        and the job is admitted; all before them has ended. Which were noted: none that the database refuses to
+        change."""
 
     def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
         """The instants of these jobs that were late when they were admitted have ended: id -> (`late_until` as it was
-        set then, a later next run time to store). Nothing happens to jobs that were admitted anew."""
+        set then, a later next run time to store). Nothing happens to jobs that were admitted anew, and to those that
+        the database refuses to change: of what was late there, a crash would leave it open whether it has ended."""
 
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
         """Note why a job cannot be run, or that it can.

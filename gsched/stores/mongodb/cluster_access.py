@@ -23,7 +23,7 @@ class ClusterAccess:
 
     :param reader: makes a reader for a batch of job documents
     :param keep: how long it is kept that a run was lost
-    :param complain: told of documents that are not understood
+    :param complain: told of documents that are not understood, or that the database refuses to change
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ClusterAccess:
         self._reader = reader
         self.exclusive = False
         self._complain = complain
-        self._strange: set[Any] = set()  # what was complained of
+        self._complained: set[str] = set()  # of what
 
     @cached_property
     def _session(self) -> ClientSession:
@@ -68,9 +68,19 @@ class ClusterAccess:
         for document in documents:
             if is_sane(document):
                 yield document
-            elif (key := f"{what} {document['_id']!r}") not in self._strange:
-                self._strange.add(key)
-                self._complain(f"{key} is not understood, and left out: {document!r}"[:_MOST_SAID])
+            else:
+                key = f"{what} {document['_id']!r}"
+                self._complain_once(key, f"{key} is not understood, and left out: {document!r}")
+
+    def _say_refused(self, job_id: str, reason: object) -> None:
+        """The database will not change the job's document: it stays as it is, and the others go on."""
+        key = f"job {job_id!r}"
+        self._complain_once(key, f"the database refuses to change the document of {key}: {reason}")
+
+    def _complain_once(self, key: str, said: str) -> None:
+        if key not in self._complained:
+            self._complained.add(key)
+            self._complain(said[:_MOST_SAID])
 
     def _in_transaction(self, node: str, write: Callable[[], bool]) -> bool:
         """Do what `write` does if it returns True and the node is alive; raises FencedError if that is dead.

@@ -12,6 +12,7 @@ from pymongo.client_session import ClientSession
 from gsched.document import LONGEST_REASON, DocumentReader
 from gsched.instants import from_ms
 from gsched.slices import Slice
+from gsched.stores.mongodb.bulk import write_all
 from gsched.stores.mongodb.cluster import Backlog, FencedError, JobRecord, RefusedError
 from gsched.stores.mongodb.cluster_access import ClusterAccess
 from gsched.stores.mongodb.cluster_documents import alive, in_slots, is_named, job_record, not_of_others, own_fields
@@ -109,8 +110,12 @@ class ClusterJobs(ClusterAccess):
 
     @translate_errors()
     def take_request(self, job_id: str, request: str) -> bool:
-        taken = self._jobs.update_one({"_id": job_id, "requests.id": request}, {"$pull": {"requests": {"id": request}}})
-        return bool(taken.modified_count)
+        waiting, take = {"_id": job_id, "requests.id": request}, {"$pull": {"requests": {"id": request}}}
+        try:
+            return bool(self._jobs.update_one(waiting, take).modified_count)
+        except driver.WriteError as error:  # it would be taken again and again
+            self._say_refused(job_id, error)
+            return False
 
     @translate_errors()
     def write_back(self, due: Mapping[str, tuple[int, int]]) -> Collection[str]:
@@ -123,9 +128,10 @@ class ClusterJobs(ClusterAccess):
             )
             for job_id, (rev, instant) in due.items()
         ]
-        if self._jobs.bulk_write(later, ordered=False).matched_count == len(later):
+        matched, refused = self._write_some(list(due), later)
+        if matched == len(later):
             return due.keys()
-        found = self._jobs.find({"_id": {"$in": list(due)}, "admitted": True}, ["rev"])
+        found = self._jobs.find({"_id": {"$in": list(due.keys() - refused)}, "admitted": True}, ["rev"])
         return [job["_id"] for job in found if job.get("rev") == due[job["_id"]][0]]
 
     @translate_errors()
@@ -137,7 +143,7 @@ class ClusterJobs(ClusterAccess):
             )
             for job_id, (rev, first, until) in jobs.items()
         ]
-        if not noting or self._jobs.bulk_write(noting, ordered=False).matched_count == len(noting):
+        if not noting or self._write_some(list(jobs), noting)[0] == len(noting):
             return jobs.keys()
         found = self._jobs.find({"_id": {"$in": list(jobs)}, "admitted": True}, ["rev", "late_until"])
         return [job["_id"] for job in found if _has_noted(job, jobs[job["_id"]])]
@@ -152,7 +158,14 @@ class ClusterJobs(ClusterAccess):
             for job_id, (until, instant) in jobs.items()
         ]
         if ended:
-            self._jobs.bulk_write(ended, ordered=False)
+            self._write_some(list(jobs), ended)
+
+    def _write_some(self, job_ids: Sequence[str], updates: Sequence[UpdateOne]) -> tuple[int, set[str]]:
+        """Change these jobs, as far as the database takes it; how many were there, and which it refuses to change."""
+        written = write_all(self._jobs, updates)
+        for each in written.refused:
+            self._say_refused(job_ids[each.number], each.reason)
+        return written.matched, {job_ids[each.number] for each in written.refused}
 
     @translate_errors()
     def park(self, job_id: str, rev: int, reason: str | None) -> None:

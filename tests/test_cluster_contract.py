@@ -595,6 +595,67 @@ def test_requests_that_are_none_are_left_out(mongo, requests):
     assert read(mongo.cluster).requests == ()
 
 
+STRANGE_SLOTS = [("epoch", MISSING), ("epoch", "x"), ("epoch", [1]), ("epoch", True), ("epoch", 1.5)]
+STRANGE_SLOTS += [(field, value) for field in ("watermark", "acked") for value in (MISSING, None, "x", 5)]
+STRANGE_SLOTS += [("attached", MISSING), ("attached", 1), ("open_from", 5), ("owner", 5), ("owner", ["a"])]
+
+
+@pytest.mark.parametrize(("field", "value"), STRANGE_SLOTS)
+def test_a_strange_slot_keeps_no_other_from_being_taken(mongo, field, value):
+    mongo.cluster.join("a", T)
+    change_slot(mongo, 5, field, value)
+    assert not mongo.cluster.owners()
+    assert {4, 6} <= {each.number for each in mongo.cluster.take_slots("a", [4, 5, 6])}
+
+
+@pytest.mark.parametrize(("field", "value"), STRANGE_SLOTS)
+def test_a_strange_slot_is_made_anew_and_that_is_said_once(mongo, field, value):
+    mongo.cluster.join("a", T)
+    mongo.cluster.release_slots("a", hold(mongo.cluster, "a", 5), T + 100)
+    mongo.cluster.advance("a", T + 5000, T + 5000, draining=False)
+    change_slot(mongo, 5, field, value)
+    for _ in range(2):
+        mongo.cluster.prepare()
+    is_told = field in ("epoch", "attached", "open_from")  # then what is due since is late, and not silent
+    claimed = T + 100 if is_told else T + 5000
+    assert mongo.cluster.take_slots("a", [5]) == [SlotRecord(5, 1 if field == "epoch" else 2, claimed, claimed)]
+    (said,) = mongo.complaints
+    assert said.startswith("slot 5 is not understood, and made anew")
+
+
+def test_a_strange_slot_that_is_owned_is_taken_from_its_owner_as_one_that_was_dropped(mongo):
+    mongo.cluster.join("a", T)
+    hold(mongo.cluster, "a", 5)
+    mongo.cluster.advance("a", T + 100, T + 50, draining=False)
+    change_slot(mongo, 5, "epoch", MISSING)
+    mongo.cluster.prepare()
+    assert is_free(mongo.cluster, 5)
+    assert slot(mongo.cluster, 5)[2:] == (T + 100, T + 100)
+
+
+def test_documents_among_the_slots_that_are_none_are_left_alone(mongo):
+    strange = [{"_id": value} for value in ("x", {"y": 1}, 256, -1, True)]
+    mongo.jobs.slots.insert_many(strange)
+    mongo.cluster.prepare()
+    assert set(mongo.cluster.free_slots("a")) == set(EVERYWHERE)
+    assert mongo.jobs.slots.count_documents({}) == SLOTS + len(strange) and not mongo.complaints
+
+
+def change_slot(mongo: MongoRig, number: int, field: str, value: Any) -> None:
+    change = {"$unset": {field: ""}} if value == MISSING else {"$set": {field: value}}
+    mongo.jobs.slots.update_one({"_id": number}, change)
+
+
+@pytest.mark.parametrize(("field", "value"), [("attempt", None), ("attempt", "x"), ("request", []), ("request", 5)])
+def test_a_strange_run_of_a_dead_node_is_left_out_and_said_once(mongo, field, value):
+    mongo.cluster.join("a", T)
+    mongo.cluster.record_runs("a", RUNS)
+    mongo.jobs.runs.update_one({"job_id": "other"}, {"$set": {field: value}})
+    for _ in range(2):
+        assert set(mongo.cluster.runs_of(["a"], EVERYWHERE)) == set(RUNS[:2])
+    assert len(mongo.complaints) == 1
+
+
 @pytest.fixture
 def refusing(mongo: MongoRig) -> MongoRig:
     """A MongoDB with the jobs "old" and "job", both late: any change of "old" is refused."""

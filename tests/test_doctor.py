@@ -102,6 +102,11 @@ def test_slots_without_an_owner_are_a_problem_while_nodes_live(prepared):
     assert troubles(prepared) == {}
 
 
+def test_a_slot_whose_owner_is_not_even_null_has_none(prepared):
+    prepared.jobs.slots.update_one({"_id": 5}, {"$unset": {"owner": ""}})
+    assert troubles(prepared)["slots"].found.startswith("1 of 256 have no owner")
+
+
 def test_slots_that_only_change_hands_are_no_problem(prepared, monkeypatch):
     looks = [({1, 2}, set()), ({3}, set())]
     monkeypatch.setattr(diagnosis, "_ownerless", lambda jobs: looks.pop(0))

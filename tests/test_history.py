@@ -722,6 +722,15 @@ def test_a_newer_word_on_a_parked_job_is_not_lost_while_the_older_is_written(des
     assert desk.jobs.find_one()["parked"] is None and not desk.aftermath._parked
 
 
+def test_of_a_slot_that_is_not_understood_nothing_is_said(desk):
+    from gsched.stores.mongodb.history import _claimed
+
+    jobs = desk.connection.jobs()
+    assert _claimed(jobs, 5, 0)["node"] is None
+    jobs.slots.update_one({"_id": 5}, {"$set": {"watermark": "x"}, "$unset": {"owner": ""}})
+    assert _claimed(jobs, 5, 0) == {}
+
+
 def test_queries_use_the_indexes(desk):
     from gsched.history import RunQuery
     from gsched.stores.mongodb.history import _filters

@@ -55,7 +55,8 @@ def freeing(watermark: datetime, acked: Any) -> Document:
 
 def slot_record(document: Document) -> SlotRecord:
     """What a document says of a slot."""
-    return SlotRecord(document["_id"], document["epoch"], to_ms(document["watermark"]), to_ms(document["acked"]))
+    watermark, acked = to_ms(document["watermark"]), to_ms(document["acked"])
+    return SlotRecord(int(document["_id"]), document["epoch"], watermark, acked)
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ def run_record(document: Document) -> RunRecord:
     """What a document says of a run in progress."""
     return RunRecord(
         document["job_id"],
-        document["slot"],
+        document.get("slot", slot_of(document["job_id"])),
         to_ms(document["scheduled_at"]),
         document.get("attempt", 1),
         document.get("request"),

@@ -17,6 +17,7 @@ from gsched.stores.mongodb.cluster_access import ClusterAccess
 from gsched.stores.mongodb.cluster_documents import alive, freeing, node_record, slot_record
 from gsched.stores.mongodb.connection import translate_errors
 from gsched.stores.mongodb.nodes import is_node
+from gsched.stores.mongodb.partition import SLOTS, is_slot
 
 
 class ClusterNodes(ClusterAccess):
@@ -86,7 +87,8 @@ class ClusterNodes(ClusterAccess):
 
     @translate_errors()
     def owners(self) -> Collection[str]:
-        return {slot["owner"] for slot in self._slots.find({"owner": {"$ne": None}}, ["owner"])}
+        owners = (slot["owner"] for slot in self._slots.find({"owner": {"$ne": None}}, ["owner"]))
+        return {owner for owner in owners if isinstance(owner, str)}
 
     @translate_errors()
     def free_slots_of(self, dead: NodeRecord) -> None:
@@ -96,14 +98,16 @@ class ClusterNodes(ClusterAccess):
     @translate_errors()
     def free_slots(self, node: str) -> Collection[int]:
         ours = {"$or": [{"owner": None}, {"owner": node, "attached": False}]}
-        return [slot["_id"] for slot in self._slots.find(ours, ["_id"])]
+        return [slot["_id"] for slot in self._slots.find({**ours, "_id": {"$gte": 0, "$lt": SLOTS}}, ["_id"])]
 
     @translate_errors()
     def take_slots(self, node: str, numbers: Collection[int]) -> Sequence[SlotRecord]:
         wanted = {"_id": {"$in": list(numbers)}}
         take = {"$set": {"owner": node, "attached": False}, "$inc": {"epoch": 1}}
-        self._slots.update_many({**wanted, "owner": None}, take)
-        return [slot_record(slot) for slot in self._slots.find({**wanted, "owner": node, "attached": False})]
+        countable = {"$expr": {"$isNumber": "$epoch"}}  # one that is not would keep the others from being taken
+        self._slots.update_many({**wanted, "owner": None, **countable}, take)
+        taken = self._slots.find({**wanted, "owner": node, "attached": False})
+        return [slot_record(slot) for slot in filter(is_slot, taken)]  # others are made anew: see prepare
 
     @translate_errors()
     def attach_slots(self, node: str, numbers: Collection[int], watermark: int) -> Collection[int]:

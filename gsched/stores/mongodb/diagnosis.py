@@ -253,6 +253,6 @@ def _slots(jobs: Jobs, ttl: float) -> Finding:
 def _ownerless(jobs: Jobs) -> tuple[set[int], set[int]]:
     """The slots without an owner, and those of owners that are not known."""
     known = {node["_id"] for node in jobs.nodes.find({}, ["_id"])}
-    owners = {slot["_id"]: slot["owner"] for slot in jobs.slots.find({}, ["owner"])}
+    owners = {slot["_id"]: slot.get("owner") for slot in jobs.slots.find({}, ["owner"])}
     unowned = {number for number, owner in owners.items() if owner is None}
     return unowned, {number for number, owner in owners.items() if owner is not None and owner not in known}

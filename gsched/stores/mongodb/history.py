@@ -25,7 +25,7 @@ from gsched.records import Keeping, Record
 from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
 from gsched.stores.mongodb.definitions import named
-from gsched.stores.mongodb.partition import slot_of
+from gsched.stores.mongodb.partition import is_slot, slot_of
 
 # What the queries need: lists by time, of one job, of one outcome, with a tag; spans that reach into a period. The
 # server removes what has expired.
@@ -81,6 +81,8 @@ def is_run(document: Document) -> bool:
         isinstance(document.get("job_id"), str)
         and isinstance(document.get("slot", 0), int)
         and isinstance(document.get("scheduled_at"), datetime)
+        and isinstance(document.get("attempt", 1), int)
+        and isinstance(document.get("request"), str | None)
     )
 
 
@@ -209,9 +211,9 @@ def _complete(jobs: Jobs, documents: list[Document]) -> None:
 def _claimed(jobs: Jobs, number: int, instant: int) -> Document:
     """Of a slot: its owner, until when it is claimed, and until when that has ended, as far as concerns the instant."""
     slot = jobs.slots.find_one({"_id": number})
-    if slot is None:
+    if slot is None or not is_slot(slot):
         return {}
-    owner = jobs.nodes.find_one({"_id": slot["owner"]}) if slot["owner"] is not None else None
+    owner = jobs.nodes.find_one({"_id": slot["owner"]}) if slot.get("owner") is not None else None
     if owner is None or not slot["attached"]:
         return {"node": None, "watermark": to_ms(slot["watermark"]), "acked": to_ms(slot["acked"])}
     acked = to_ms(owner["acked"])

@@ -6,7 +6,8 @@ Beside the jobs collection, say `jobs`, there are `jobs.nodes` (one document for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from pymongo import UpdateOne
@@ -16,9 +17,9 @@ from gsched.instants import from_ms, to_ms
 from gsched.stores.mongodb.cluster_jobs import ClusterJobs
 from gsched.stores.mongodb.cluster_nodes import ClusterNodes
 from gsched.stores.mongodb.cluster_runs import ClusterRuns
-from gsched.stores.mongodb.connection import translate_errors
+from gsched.stores.mongodb.connection import Document, translate_errors
 from gsched.stores.mongodb.history import INDEXES as HISTORY_INDEXES
-from gsched.stores.mongodb.partition import SLOTS
+from gsched.stores.mongodb.partition import SLOTS, is_epoch, is_slot
 
 _KEEP_DEAD_SECONDS: Final = 86_400
 _KEEP_ACTIVITY_SECONDS: Final = 600
@@ -41,17 +42,34 @@ class MongoCluster(ClusterNodes, ClusterJobs, ClusterRuns):
         self.exclusive = self._connection.is_standalone()
         for name, indexes in INDEXES.items():
             self._jobs[name].create_indexes(list(indexes))
-        known = {slot["_id"] for slot in self._slots.find({}, ["_id"])}
-        if missing := [number for number in range(SLOTS) if number not in known]:
-            self._make_slots(missing)
+        found = {slot["_id"]: slot for slot in self._slots.find({"_id": {"$in": [*range(SLOTS)]}})}
+        if wrong := [number for number in range(SLOTS) if not is_slot(found.get(number, {}))]:
+            self._make_slots({number: found.get(number) for number in wrong})
 
-    def _make_slots(self, numbers: Iterable[int]) -> None:
-        """Those that never were there, or were dropped: what nodes have claimed is claimed."""
+    def _make_slots(self, as_found: Mapping[int, Document | None]) -> None:
+        """Those that never were there, or were dropped: what nodes have claimed is claimed. So too, as far as they do
+        not tell better, those that are not understood any more."""
         until = max((from_ms(node.watermark) for node in self.nodes()), default=_NEVER)
         new = {"owner": None, "epoch": 0, "watermark": until, "acked": until, "attached": False, "open_from": None}
-        made = [UpdateOne({"_id": number}, {"$setOnInsert": new}, upsert=True) for number in numbers]
-        self._slots.bulk_write(made, ordered=False)
+        making = []
+        for number, slot in as_found.items():
+            if slot is None:
+                making.append(UpdateOne({"_id": number}, {"$setOnInsert": new}, upsert=True))
+            else:
+                self._complain_once(f"slot {number}", f"slot {number} is not understood, and made anew: {slot!r}")
+                as_read = {field: {"$eq": slot.get(field)} for field in {**slot, **new}}
+                making.append(UpdateOne(as_read, {"$set": {**new, **_kept(slot)}}))
+        self._slots.bulk_write(making, ordered=False)
 
     @translate_errors()
     def time(self) -> int:
         return to_ms(self._connection.server_time())
+
+
+def _kept(slot: Document) -> Document:
+    """What stays of a slot that is not understood: how often it has changed hands; and how far it is claimed, unless
+    it has an owner, who may have claimed more."""
+    kept = {"epoch": slot["epoch"]} if is_epoch(slot.get("epoch")) else {}
+    claimed = {field: slot.get(field) for field in ("watermark", "acked")}
+    is_known = slot.get("owner") is None and all(isinstance(each, datetime) for each in claimed.values())
+    return {**kept, **claimed} if is_known else kept

@@ -613,6 +613,15 @@ def test_lost_does_not_replace_what_a_node_said_itself(desk):
     assert not desk.events
 
 
+def test_lost_does_not_replace_what_this_node_is_still_to_write(desk):
+    desk.aftermath.settle_span(desk.job, Span(Outcome.LOST, 2000, 2001), "n2")
+    desk.aftermath.settle(a_run(desk.job, at=2000), FAILED, "n1")
+    desk.aftermath.settle_span(desk.job, Span(Outcome.LOST, 2000, 2001), "n2")
+    desk.aftermath.flush()
+    (stored,) = desk.runs.find()
+    assert stored["outcome"] == "failed" and stored["error_message"] == "no"
+
+
 def test_what_a_straggler_says_replaces_lost(desk):
     desk.aftermath.settle_span(desk.job, Span(Outcome.LOST, 2000, 2001), "n2")
     desk.aftermath.flush()
@@ -646,6 +655,20 @@ def test_the_buffer_is_bounded_and_what_it_loses_is_reported(desk, monkeypatch):
     assert [run["scheduled_at"] for run in desk.runs.find()] == [from_ms(s * 1000) for s in range(15, 25)]
     (event,) = desk.events
     assert event.code == EVENT_STORE_FAILED and "lacks 15 records" in event.error_message
+
+
+def test_a_full_buffer_loses_first_what_leaves_no_run_in_progress_for_ever(desk, monkeypatch):
+    monkeypatch.setattr("gsched.stores.mongodb.aftermath._MOST_BUFFERED", 10)
+    for second in range(20):
+        run = a_run(desk.job, at=second * 1000)
+        run.recorded = second < 4
+        desk.aftermath.settle(run, FAILED, "n1")
+    assert {instant for _, instant in desk.aftermath.unwritten()} == {s * 1000 for s in (0, 1, 2, 3, *range(14, 20))}
+    for second in range(20, 40):
+        run = a_run(desk.job, at=second * 1000)
+        run.recorded = True
+        desk.aftermath.settle(run, FAILED, "n1")
+    assert [instant for _, instant in desk.aftermath.unwritten()] == [s * 1000 for s in range(30, 40)], "and is bounded"
 
 
 def test_what_the_database_did_not_take_is_written_later_in_order(desk, monkeypatch):

@@ -35,7 +35,7 @@ FLUSH_SECONDS: Final = 2.0  # between two writes of figures, and at most until a
 FIGURES_AT_ONCE: Final = 500  # jobs whose figures one flush writes, at about 0.3 ms each for the server
 LAST_FLUSH_SECONDS: Final = 5.0  # how long is written at the end
 _BATCH: Final = 250  # what the driver encodes at one go holds up everybody else
-_MOST_BUFFERED: Final = 100_000  # records, while the database does not take them; beyond that the oldest are dropped
+_MOST_BUFFERED: Final = 100_000  # records, while the database does not take them; beyond that some are dropped
 _PAUSE_SECONDS: Final = 0.05  # at least, between two flushes
 _MAY_BE_WRITTEN_MS: Final = 2500  # after it was due, a run in progress may be written down by the claim protocol
 _RECORDS: Final = "records of the history"
@@ -66,6 +66,7 @@ class Aftermath:
         self._keeping = keeping
         self._counts_successes = keeping.every > 0
         self._records: deque[Record] = deque()
+        self._closing: deque[Record] = deque()  # of what may be written down as in progress, and would be so for ever
         self._writing: list[Record] = []
         self._first = ALWAYS  # the earliest instant of the records that came since they were written last
         self._first_in_writing = ALWAYS  # the same of those that came before
@@ -97,12 +98,12 @@ class Aftermath:
                 tally = self._tallies[run.job.id] = Tally()
             tally.count(run, result)
         if self._keeping.keeps(run, result) or _may_be_written_down(run):
-            self._note(Record.of_run(run, result, self._name(node)))
+            self._note(Record.of_run(run, result, self._name(node)), closes=_is_rare(run))
 
     def settle_span(self, job: Job, span: Span, node: str | None, ahead: Iterable[int] = ()) -> None:
         """Due instants have ended without a run; `ahead`: those of them that were written down as runs in progress."""
         for instant in ahead:
-            self._note(Record(job, instant, str(span.outcome), span.reason, 1, self._name(node)))
+            self._note(Record(job, instant, str(span.outcome), span.reason, 1, self._name(node)), closes=True)
         if self._keeping.keeps_span(span):
             # Whatever was lost, was lost by another node.
             by = None if span.outcome is Outcome.LOST else self._name(node)
@@ -124,20 +125,25 @@ class Aftermath:
 
     def unwritten(self) -> Iterator[tuple[str, int]]:
         """The jobs' ids and first instants of the records that are still to be written."""
-        return ((record.job_id, record.scheduled_ms) for record in chain(self._writing, self._records))
+        return ((record.job_id, record.scheduled_ms) for record in self._buffered())
+
+    def _buffered(self) -> Iterator[Record]:
+        return chain(self._writing, self._closing, self._records)
 
     def _name(self, node: str | None) -> str | None:
         """The node that answers; between two incarnations, the former."""
         self._node = node or self._node
         return self._node
 
-    def _note(self, record: Record) -> None:
-        if not self._records:  # somebody may be following; while the database is away, the timer tries again
+    def _note(self, record: Record, closes: bool = False) -> None:
+        """Keep it until it is written. Of too many the oldest is dropped, and rather one that closes nothing."""
+        buffered = len(self._records) + len(self._closing)
+        if not buffered:  # somebody may be following; while the database is away, the timer tries again
             self._wakeup.set()
-        if len(self._records) >= _MOST_BUFFERED:
-            self._records.popleft()
+        if buffered >= _MOST_BUFFERED:
+            (self._records or self._closing).popleft()
             self._dropped += 1
-        self._records.append(record)
+        (self._closing if closes else self._records).append(record)
         self._first = min(self._first, record.scheduled_ms)
 
     # -- the writing greenlet -----------------------------------------------------------------------------------------
@@ -214,17 +220,21 @@ class Aftermath:
 
     def _write_records(self, jobs: Jobs) -> None:
         self._first_in_writing, self._first = self.first_unwritten(), ALWAYS
-        for _ in range(-(-len(self._records) // _BATCH)):  # what comes meanwhile is for the next flush
-            batch = [self._records.popleft() for _ in range(min(_BATCH, len(self._records)))]
-            self._writing = batch
-            try:
-                self._write_batch(jobs, batch)
-            except BaseException:
-                self._records.extendleft(reversed(batch))
-                raise
-            finally:
-                self._writing = []
+        for records in (self._closing, self._records):
+            for _ in range(-(-len(records) // _BATCH)):  # what comes meanwhile is for the next flush
+                self._write_oldest(jobs, records)
         self._first_in_writing = ALWAYS
+
+    def _write_oldest(self, jobs: Jobs, records: deque[Record]) -> None:
+        batch = [records.popleft() for _ in range(min(_BATCH, len(records)))]
+        self._writing = batch
+        try:
+            self._write_batch(jobs, batch)
+        except BaseException:
+            records.extendleft(reversed(batch))
+            raise
+        finally:
+            self._writing = []
 
     def _write_batch(self, jobs: Jobs, batch: list[Record]) -> None:
         """Insert, which costs the server a tenth of an upsert; what is there already is overwritten."""
@@ -237,12 +247,13 @@ class Aftermath:
             self._say_refused(_RECORDS, _job_ids(there), overwritten.refused)
 
     def _documents(self, batch: list[Record]) -> list[Document]:
-        """Their documents, one for each id: of several the last counts."""
+        """Their documents, one for each id: of several the last counts, but "lost" is no news."""
         expires_at, pace = from_ms(self._clock.now_ms()) + self._keep, Slice()
         documents: dict[str, Document] = {}
         for record in batch:
             key = run_key(record.run_id, record.attempt)
-            documents[key] = {"_id": key, **document_of(record), "expires_at": expires_at}
+            if key not in documents or record.outcome != Outcome.LOST:
+                documents[key] = {"_id": key, **document_of(record), "expires_at": expires_at}
             pace.breathe()
         return list(documents.values())
 

@@ -188,6 +188,17 @@ def test_missing_indexes_are_a_problem(prepared, collection, index):
     assert troubles(prepared)["indexes"].found == f"missing: {collection}.{index}"
 
 
+@pytest.mark.parametrize(
+    ("index", "expiry"), [({"expireAfterSeconds": 7200}, "after 7200 s"), ({"name": "our_own"}, "never")]
+)
+def test_documents_that_expire_otherwise_are_a_warning(prepared, index, expiry):
+    prepared.jobs.runs.drop_index("expires_at")
+    prepared.jobs.runs.create_index("expires_at", **index)
+    found = troubles(prepared)["indexes"]
+    assert found.verdict == doctor.WARNING
+    assert found.found == f"documents expire otherwise: jobs.runs.expires_at ({expiry}, not after 0 s)"
+
+
 # -- the server -------------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 import bson
 import gevent
 import pytest
+from pymongo import errors as driver
+from pymongo.collection import Collection
 
 from gsched import GeventScheduler, InvalidJobError, JobIdConflictError, JobNotFoundError
 from gsched.errors import ConfigurationError, StoreAccessError, StoreConflictError, StoreError, StoreUnreachableError
@@ -638,8 +640,51 @@ def test_many_processes_may_prepare_at_once(site):
     )
     command = [sys.executable, "-c", program, site.uri, site.database.name]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(4)]
-    assert [(each.communicate(timeout=60)[0], each.returncode) for each in started] == [("None\n", 0)] * 4
+    assert [(each.communicate(timeout=60)[0], each.returncode) for each in started] == [("[]\n", 0)] * 4
     assert {index.document["name"] for index in INDEXES} <= set(site.jobs.index_information())
+
+
+def test_indexes_that_people_have_made_or_changed_are_used_and_stay(site, store):
+    store.prepare()
+    runs = site.jobs.runs
+    site.jobs.drop_indexes()
+    site.jobs.create_index([("tags", 1)], name="our_own")
+    runs.drop_index("scheduled_at")
+    runs.create_index([("scheduled_at", -1)], name="by_time")
+    site.database.command("collMod", runs.name, index={"name": "expires_at", "expireAfterSeconds": 7200})
+    said = []
+    cluster = store._cluster(said.append)
+    for _ in range(2):
+        cluster.prepare()
+    assert said == [
+        f"in place of index {name} there is another, which is used and stays"
+        for name in ("jobs.tags", "jobs.runs.expires_at", "jobs.runs.scheduled_at")
+    ]
+    assert {"our_own", "slot_next_run_time", "parked", "listing"} <= set(site.jobs.index_information())
+    assert runs.index_information()["expires_at"]["expireAfterSeconds"] == 7200
+    assert site.scheduler().add_job(poll, "interval", seconds=60, id="added").id == "added"
+
+
+def test_an_index_whose_name_is_taken_for_another_key_is_an_error(site, store):
+    site.jobs.create_index([("x", 1)], name="tags")
+    with pytest.raises(StoreError, match="tags"):
+        store.prepare()
+
+
+@pytest.mark.parametrize("collection", ["jobs", "jobs.runs"])
+def test_indexes_that_others_make_at_the_same_moment_are_no_error(site, store, monkeypatch, collection):
+    made = []
+
+    def once(self, indexes, **options):
+        made.append(self.name)
+        if made.count(collection) == 1 and self.name == collection:
+            raise driver.OperationFailure("a collection of this name is being made", 48)
+        return create(self, indexes, **options)
+
+    create = Collection.create_indexes
+    monkeypatch.setattr(Collection, "create_indexes", once)
+    store.prepare()
+    assert made.count(collection) == 2
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["with a client that was given", "with clients of its own"])
@@ -801,8 +846,6 @@ def test_making_a_scheduler_does_not_connect():
 
 
 def test_errors_of_the_driver_become_ours():
-    from pymongo import errors as driver
-
     assert type(translated(driver.NetworkTimeout("x"))) is StoreUnreachableError
     assert type(translated(driver.NotPrimaryError("x"))) is StoreUnreachableError
     assert type(translated(driver.WTimeoutError("x", 64, {}))) is StoreUnreachableError

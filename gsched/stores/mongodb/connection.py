@@ -18,6 +18,7 @@ from pymongo.read_concern import ReadConcern
 
 from gsched import errors
 from gsched.stores.mongodb.documents import CODEC
+from gsched.stores.mongodb.indexes import make_indexes
 from gsched.stores.mongodb.monitoring import Operations
 from gsched.wording import without_noise
 
@@ -32,7 +33,6 @@ _CONFIRM_MS: Final = 20_000  # how long a majority may take to confirm a write
 _FAREWELL_SECONDS: Final = 1.0  # how long a server is looked for, to tell it that sessions have ended
 
 _ACCESS_CODES: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed, Atlas' AtlasError
-_RACE_CODES: Final = frozenset({48, 112, 117, 276})  # others make the same collection or index at this moment
 
 # What the queries need: a slot's jobs by time; those of which runs were requested; those with a tag; those that cannot
 # be run; the order of listings.
@@ -116,20 +116,17 @@ class Connection:
         return self._in_database(self._client("control"))
 
     @translate_errors()
-    def prepare(self, anew: bool = False) -> None:
+    def prepare(self, anew: bool = False) -> list[str]:
         """Make the collection and its indexes unless they are there. Any number of processes may do so at once.
 
         :param anew: look even if it was done before: somebody may have dropped them
+        :return: the indexes in whose place people have others
         """
         if self._is_prepared and not anew:
-            return
-        try:
-            self.jobs().create_indexes(list(INDEXES))
-        except driver.OperationFailure as error:
-            if error.code not in _RACE_CODES:
-                raise
-            self.jobs().create_indexes(list(INDEXES))
+            return []
+        differing = make_indexes(self.jobs(), INDEXES)
         self._is_prepared = True
+        return differing
 
     def hello(self) -> Document:
         """What the server says of itself."""

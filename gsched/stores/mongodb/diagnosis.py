@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import gevent
@@ -16,6 +16,7 @@ from gsched.errors import GschedError
 from gsched.instants import to_ms
 from gsched.nodes import ALIVE, DEAD, DRAINING, NodeInfo
 from gsched.stores.mongodb.connection import INDEXES as JOB_INDEXES, Connection, Jobs, translated
+from gsched.stores.mongodb.indexes import missing_indexes, other_expiries
 from gsched.stores.mongodb.mongo_cluster import INDEXES
 from gsched.stores.mongodb.nodes import read_nodes
 from gsched.stores.mongodb.pace import Pace
@@ -92,19 +93,13 @@ class MongoDiagnosis:
         )  # fmt: skip
 
     def _indexes(self, jobs: Jobs) -> Iterator[Finding]:
-        """A collection that does not exist yet lacks nothing: whoever needs it makes it with its indexes."""
-        there = set(jobs.database.list_collection_names())
-        expected = {jobs.name: JOB_INDEXES, **{f"{jobs.name}.{name}": indexes for name, indexes in INDEXES.items()}}
-        lacking = [
-            f"{name}.{index}"
-            for name, indexes in expected.items()
-            if name in there
-            for index in _missing(jobs.database[name], indexes)
-        ]
-        if not lacking:
+        if lacking := _found_in_all(jobs, missing_indexes):
+            yield Finding("indexes", PROBLEM, f"missing: {lacking}", "run `gsched store init`")
+        elif others := _found_in_all(jobs, other_expiries):
+            remedy = "if that is not what you want, drop them and run `gsched store init`"
+            yield Finding("indexes", WARNING, f"documents expire otherwise: {others}", remedy)
+        else:
             yield Finding("indexes", OK, "none is missing")
-            return
-        yield Finding("indexes", PROBLEM, f"missing: {', '.join(lacking)}", "run `gsched store init`")
 
     def _parked(self, jobs: Jobs) -> Iterator[Finding]:
         parked = {"parked": {"$type": "string"}}
@@ -161,10 +156,13 @@ def _no_stream(error: driver.OperationFailure) -> Finding:
     return Finding("change streams", WARNING if polled else PROBLEM, said, remedy)
 
 
-def _missing(collection: Any, indexes: Iterable[IndexModel]) -> list[str]:
-    there = {tuple(index["key"]) for index in collection.index_information().values()}
-    wanted = {index.document["name"]: tuple(index.document["key"].items()) for index in indexes}
-    return [name for name, key in wanted.items() if key not in there]
+def _found_in_all(jobs: Jobs, look: Callable[[Any, Sequence[IndexModel]], list[str]]) -> str:
+    """What there is to say of the indexes. A collection that does not exist yet lacks none: whoever needs it makes it.
+    """
+    there = set(jobs.database.list_collection_names())
+    expected = {jobs.name: JOB_INDEXES, **{f"{jobs.name}.{name}": indexes for name, indexes in INDEXES.items()}}
+    made = {name: indexes for name, indexes in expected.items() if name in there}
+    return ", ".join(f"{name}.{each}" for name, ours in made.items() for each in look(jobs.database[name], ours))
 
 
 # -- nodes and slots --------------------------------------------------------------------------------------------------

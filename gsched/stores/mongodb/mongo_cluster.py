@@ -19,6 +19,7 @@ from gsched.stores.mongodb.cluster_nodes import ClusterNodes
 from gsched.stores.mongodb.cluster_runs import ClusterRuns
 from gsched.stores.mongodb.connection import Document, translate_errors
 from gsched.stores.mongodb.history import INDEXES as HISTORY_INDEXES
+from gsched.stores.mongodb.indexes import make_indexes
 from gsched.stores.mongodb.partition import SLOTS, is_epoch, is_slot
 
 _KEEP_DEAD_SECONDS: Final = 86_400
@@ -38,13 +39,19 @@ class MongoCluster(ClusterNodes, ClusterJobs, ClusterRuns):
 
     @translate_errors()
     def prepare(self) -> None:
-        self._connection.prepare(anew=True)
+        self._make_indexes()
         self.exclusive = self._connection.is_standalone()
-        for name, indexes in INDEXES.items():
-            self._jobs[name].create_indexes(list(indexes))
         found = {slot["_id"]: slot for slot in self._slots.find({"_id": {"$in": [*range(SLOTS)]}})}
         if wrong := [number for number in range(SLOTS) if not is_slot(found.get(number, {}))]:
             self._make_slots({number: found.get(number) for number in wrong})
+
+    def _make_indexes(self) -> None:
+        differing = [f"{self._jobs.name}.{index}" for index in self._connection.prepare(anew=True)]
+        for name, indexes in INDEXES.items():
+            collection = self._jobs[name]
+            differing += (f"{collection.name}.{index}" for index in make_indexes(collection, indexes))
+        for name in differing:
+            self._complain_once(f"index {name}", f"in place of index {name} there is another, which is used and stays")
 
     def _make_slots(self, as_found: Mapping[int, Document | None]) -> None:
         """Those that never were there, or were dropped: what nodes have claimed is claimed. So too, as far as they do

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
+from typing import TypeVar
 
 import gevent
+
+T = TypeVar("T")
 
 SLICE_SECONDS = 0.002
 
@@ -43,6 +46,14 @@ class Slice:
         """The slice ends here, used up or not."""
         if self._note is not None:
             self._note(perf_counter() - self._end + SLICE_SECONDS)
+
+
+def paced(items: Iterable[T]) -> Iterator[T]:
+    """The items; others have their turn meanwhile."""
+    pace = Slice()
+    for item in items:
+        yield item
+        pace.breathe()
 
 
 def give_way() -> None:

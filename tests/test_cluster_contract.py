@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 from pymongo import errors as driver
+from pymongo.collection import Collection
 from simulation.cluster import Database, JobDocument, SimCluster
 
 from gsched.document import DocumentReader
@@ -593,6 +594,31 @@ def test_requests_that_are_none_are_left_out(mongo, requests):
     mongo.put(job())
     set_by_hand(mongo, "requests", requests)
     assert read(mongo.cluster).requests == ()
+
+
+def test_many_jobs_are_read_some_at_a_time(mongo, monkeypatch):
+    for name in "abcde":
+        mongo.put(job(name))
+    monkeypatch.setattr("gsched.stores.mongodb.cluster_jobs._FETCH", 2)
+    find, asked = Collection.find, []
+
+    def noted(self, wanted, *fields, **options):
+        asked.append(wanted["_id"]["$in"])
+        return find(self, wanted, *fields, **options)
+
+    monkeypatch.setattr(Collection, "find", noted)
+    assert mongo.cluster.read_jobs(list("abcdef")).keys() == set("abcde")
+    assert asked == [["a", "b"], ["c", "d"], ["e", "f"]]
+
+
+def test_how_runs_have_ended_is_read_without_their_tracebacks(mongo, monkeypatch):
+    mongo.cluster.join("a", T)
+    mongo.cluster.record_runs("a", RUNS)
+    mongo.jobs.runs.update_many({}, {"$set": {"state": "ended", "traceback": "x" * 8000}})
+    read: list[dict[str, Any]] = []
+    monkeypatch.setattr("gsched.stores.mongodb.cluster_runs.run_record", read.append)
+    assert len(list(mongo.cluster.ended_runs(["job", "other"], T))) == 3
+    assert all(document.keys() == {"_id", "job_id", "slot", "scheduled_at", "attempt", "request"} for document in read)
 
 
 STRANGE_SLOTS = [("epoch", MISSING), ("epoch", "x"), ("epoch", [1]), ("epoch", True), ("epoch", 1.5)]

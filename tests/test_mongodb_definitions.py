@@ -789,10 +789,15 @@ def test_a_given_client_is_used_and_stays_open(site):
     assert site.one() is not None
 
 
-def test_looking_for_changes_in_many_jobs_lets_others_have_their_turn(site):
-    add(site.store(), *(job(f"job-{n}") for n in range(5000)))
+def test_looking_at_many_jobs_lets_others_have_their_turn(site):
+    ids = [f"job-{n}" for n in range(5000)]
+    add(site.store(), *map(job, ids))
     cluster, every, soon = site.store()._cluster(), range(SLOTS), NOON_MS + 7_200_000
-    for look in (lambda: cluster.revisions(every, soon), lambda: cluster.due_between(every, NOON_MS, soon)):
+    for look in (
+        lambda: cluster.revisions(every, soon),
+        lambda: cluster.due_between(every, NOON_MS, soon),
+        lambda: cluster.read_jobs(ids),
+    ):
         turns = 0
 
         def others():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from bson.datetime_ms import DatetimeMS
 from pymongo import UpdateOne
@@ -140,6 +140,9 @@ def recording_of(node: str, run: RunRecord) -> UpdateOne:
     new, ours = {"$literal": fields}, {"node": {"$literal": node}}
     noted = {"$mergeObjects": [new, "$$ROOT", {"$cond": [{"$eq": ["$state", "running"]}, ours, {}]}]}
     return UpdateOne({"_id": key_of(run)}, [{"$replaceWith": noted}], upsert=True)
+
+
+RUN_FIELDS: Final = ("job_id", "slot", "scheduled_at", "attempt", "request")  # what is read of a run
 
 
 def run_record(document: Document) -> RunRecord:

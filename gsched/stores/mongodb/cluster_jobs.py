@@ -9,9 +9,10 @@ from typing import Final
 from pymongo import UpdateOne, errors as driver
 from pymongo.client_session import ClientSession
 
+from gsched.batches import batches
 from gsched.document import LONGEST_REASON, DocumentReader
 from gsched.instants import from_ms
-from gsched.slices import Slice
+from gsched.slices import paced
 from gsched.stores.mongodb.bulk import write_all
 from gsched.stores.mongodb.cluster import Backlog, FencedError, JobRecord, RefusedError
 from gsched.stores.mongodb.cluster_access import ClusterAccess
@@ -28,17 +29,13 @@ class ClusterJobs(ClusterAccess):
     def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
         with translate_errors():
             found = iter(self._jobs.find(in_slots(numbers, until), batch_size=_FETCH))
-        reader, pace = self._reader(), Slice()
+        reader = self._reader()
         while True:
             with translate_errors():
                 batch = list(islice(found, _FETCH))
             if not batch:
                 return
-            records = []
-            for document in filter(is_named, batch):
-                records.append(job_record(document, reader))
-                pace.breathe()
-            yield records
+            yield [job_record(document, reader) for document in paced(filter(is_named, batch))]
 
     @translate_errors()
     def requested(self, numbers: Collection[int]) -> Iterable[str]:
@@ -55,16 +52,16 @@ class ClusterJobs(ClusterAccess):
         return {job["_id"]: job.get("rev") or 0 for job in self._parts(in_slots(numbers, until), "rev")}
 
     def _parts(self, wanted: Document, *fields: str) -> Iterator[Document]:
-        """These jobs, with these fields only; others have their turn meanwhile."""
-        pace = Slice()
-        for document in filter(is_named, self._jobs.find(wanted, ["_id", *fields], batch_size=_FETCH_PARTS)):
-            yield document
-            pace.breathe()
+        """These jobs, with these fields only."""
+        return filter(is_named, paced(self._jobs.find(wanted, ["_id", *fields], batch_size=_FETCH_PARTS)))
 
     @translate_errors()
     def read_jobs(self, ids: Collection[str]) -> Mapping[str, JobRecord]:
-        reader = self._reader()
-        return {job["_id"]: self._adopted(job, reader) for job in self._jobs.find({"_id": {"$in": list(ids)}})}
+        reader, records = self._reader(), {}
+        for some in batches(ids, _FETCH):
+            for job in paced(self._jobs.find({"_id": {"$in": some}}, batch_size=_FETCH)):
+                records[job["_id"]] = self._adopted(job, reader)
+        return records
 
     def _adopted(self, document: Document, reader: DocumentReader) -> JobRecord:
         """What people insert or copy by hand lacks what is ours in a document, or has that of another one."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
+from typing import Final
 
 from pymongo import UpdateOne, errors as driver
 
 from gsched.instants import from_ms
+from gsched.slices import paced
 from gsched.stores.mongodb.cluster import FencedError, RunRecord
 from gsched.stores.mongodb.cluster_access import ClusterAccess
-from gsched.stores.mongodb.cluster_documents import alive, key_of, recording_of, run_record
+from gsched.stores.mongodb.cluster_documents import RUN_FIELDS, alive, key_of, recording_of, run_record
 from gsched.stores.mongodb.connection import translate_errors
 from gsched.stores.mongodb.history import is_run
 from gsched.stores.mongodb.partition import slot_of
+
+_FETCH: Final = 1000  # documents per batch: decoding one must not hold up the hub
 
 
 class ClusterRuns(ClusterAccess):
@@ -49,7 +53,8 @@ class ClusterRuns(ClusterAccess):
     def ended_runs(self, job_ids: Collection[str], since: int) -> Iterable[RunRecord]:
         ended = {"job_id": {"$in": list(job_ids)}, "scheduled_at": {"$gte": from_ms(since)}, "state": "ended"}
         attempts = {**ended, "attempt": {"$gte": 1}}
-        return [run_record(document) for document in self._sane("run", self._runs.find(attempts), is_run)]
+        found = paced(self._runs.find(attempts, RUN_FIELDS, batch_size=_FETCH))  # without the tracebacks
+        return [run_record(document) for document in self._sane("run", found, is_run)]
 
     @translate_errors()
     def is_running(self, job_id: str) -> bool:

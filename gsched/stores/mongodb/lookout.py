@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gsched.batches import batches
-from gsched.slices import Slice
+from gsched.slices import paced
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import Cluster
 from gsched.stores.mongodb.partition import slot_of
@@ -53,10 +53,8 @@ class Lookout:
     def _dormant(self) -> dict[int, list[str]]:
         """The jobs that the hub gave back, by slot."""
         found: dict[int, list[str]] = {}
-        pace = Slice()
-        for job_id in list(self._tenure.dormant):
+        for job_id in paced(list(self._tenure.dormant)):
             found.setdefault(slot_of(job_id), []).append(job_id)
-            pace.breathe()
         return found
 
     def move_horizon(self, horizon: int) -> None:

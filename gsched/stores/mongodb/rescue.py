@@ -12,7 +12,7 @@ from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome
-from gsched.slices import Slice
+from gsched.slices import paced
 from gsched.stores.base import HubSide, Lost, Recovered
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.tenure import Tenure
@@ -95,10 +95,8 @@ class Rescues:
         """What was in progress when the slots lost their owner, but for the runs that were written down; and of what
         would run again, but for that of which it is written how it has ended."""
         rescues: list[Rescue] = []
-        pace = Slice()
-        for record in records:
+        for record in paced(records):
             rescues += _uncertain(record, slots[record.slot])
-            pace.breathe()
         in_progress = _instants(rescue.run for rescue in written if rescue.run is not None)
         since = min((rescue.span.first for rescue in rescues), default=0)
         ended = _instants(self._ended((rescue.record.job for rescue in rescues), since))
@@ -140,13 +138,11 @@ class Rescues:
     def _settle_some(self) -> None:
         decided: list[Decided] = []
         runs: list[RunRecord] = []
-        pace = Slice()
-        for rescue in islice(self._waiting, RESCUES_AT_ONCE):
+        for rescue in paced(islice(self._waiting, RESCUES_AT_ONCE)):
             decided.append(_decide(rescue))
             runs += decided[-1].again
             if len(runs) >= RUNS_AT_ONCE:
                 break
-            pace.breathe()
         if runs:
             self._cluster.record_runs(self._tenure.node, runs)  # first, or a second crash would lose them in silence
         self._keep_alive()  # if others took us for dead meanwhile, it is for them to say what becomes of these

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from gsched.batches import batches
-from gsched.slices import Slice
+from gsched.slices import paced
 from gsched.stores.base import Admitted, Dropped, HubSide, RunsElsewhere
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.rescue import Rescues
@@ -128,9 +128,7 @@ class Slots:
         self._announce(arrivals)
 
     def _announce(self, arrivals: Iterable[tuple[JobRecord, SlotRecord]]) -> None:
-        pace = Slice()
-        for record, slot in arrivals:
-            pace.breathe()
+        for record, slot in paced(arrivals):
             if record.slot in self._tenure.slots:
                 try:
                     self._run(record, slot)

@@ -438,7 +438,7 @@ class Cluster:
     def _claimed(self) -> dict[int, int]:
         """Until when (ms) each slot is claimed; what is due later, whoever starts next will run."""
         database = self.client[self.database]
-        nodes = {node["_id"]: node["watermark"] for node in database["jobs.nodes"].find()}
+        nodes = {node["_id"]: node.get("watermark") for node in database["jobs.nodes"].find()}
         slots = list(database["jobs.slots"].find())
         return {
             slot["_id"]: to_ms(max(slot["watermark"], nodes[slot["owner"]]) if slot["attached"] else slot["watermark"])

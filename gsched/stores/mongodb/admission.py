@@ -82,14 +82,13 @@ class Admission:
         ids = list(islice(self._attempted or self._near or self._changed, BATCH))
         if not ids:
             return
-        records = self._cluster.read_jobs(ids)
         near = [job_id for job_id in ids if job_id in self._near]
-        for job_id in ids:
+        for job_id in ids:  # before they are read: what changes meanwhile is to be looked at again
             self._near.pop(job_id, None)
             self._changed.pop(job_id, None)
         try:
-            self._handle(ids, records)
-        except Exception:
+            self._handle(ids, self._cluster.read_jobs(ids))
+        except BaseException:  # whatever it is, they are to be looked at
             self.look_at_near(near)
             self.look_at(ids)
             raise

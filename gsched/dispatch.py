@@ -6,7 +6,7 @@ Everything here happens in the hub greenlet, but for what executors and the sche
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -33,7 +33,6 @@ class Dispatch:
 
     :param wake: has the hub greenlet look
     :ivar in_progress: runs that were submitted and have not been settled
-    :ivar finishing: nothing that waits is begun any more
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class Dispatch:
         self.idle = Event()
         self.idle.set()
         self.in_progress = 0
-        self.finishing = False
 
     # -- due jobs -------------------------------------------------------------------------------------------------
 
@@ -99,6 +97,7 @@ class Dispatch:
         """Hand a run to its executor."""
         run.clock_offset = entry.lane.clock_offset
         entry.running += 1
+        entry.lane.running += 1
         self.in_progress += 1
         if self.in_progress == 1:
             self.idle.clear()
@@ -169,7 +168,7 @@ class Dispatch:
     def run_owed(self, entry: Entry) -> None:
         """Run what is owed of the job, while the claim holds. Beyond max_instances it waits: it was claimed before."""
         lane, owed = entry.lane, entry.lane.owed[entry]
-        while owed and entry.instances < entry.job.max_instances and lane.holds(self._clock) and not self.finishing:
+        while owed and entry.instances < entry.job.max_instances and lane.holds(self._clock) and not lane.finishing:
             self._run_at_once(entry, owed.popleft())
         if not owed:
             del lane.owed[entry]
@@ -188,14 +187,13 @@ class Dispatch:
 
     # -- what is not run --------------------------------------------------------------------------------------------
 
-    def give_up_what_waits(self, lanes: Iterable[Lane]) -> None:
+    def give_up_what_waits(self, lane: Lane) -> None:
         """Instants that wait for a run of their job to end are not run here any more; has somebody else their jobs by
         now, then nowhere. Those of which that is not sure stay undecided."""
-        for lane in lanes:
-            is_sure = lane.store.shared and lane.holds(self._clock)
-            for entry in lane.waiting() if is_sure else ():
-                self.give_up(entry, Reason.SHUTDOWN)
-                lane.let_go(entry)
+        is_sure = lane.store.shared and lane.holds(self._clock)
+        for entry in lane.waiting() if is_sure else ():
+            self.give_up(entry, Reason.SHUTDOWN)
+            lane.let_go(entry)
 
     def give_up(self, entry: Entry | None, reason: Reason) -> None:
         """What of the job is due, and waits for a run of it to end or is left of an earlier claim, will not be run."""
@@ -243,6 +241,7 @@ class Dispatch:
         """A run has ended: tell its store, count it, say so, and see whether its job goes on."""
         entry: Entry = run.entry
         entry.running -= 1
+        entry.lane.running -= 1
         self.in_progress -= 1
         try:  # not by _tell_store: this is done for every run
             entry.lane.store.settle(run, result)
@@ -257,6 +256,8 @@ class Dispatch:
             self.instance_ended(entry)
         if entry.held is None and entry.due is None and not entry.running:
             self._end(entry) if entry.live else entry.lane.forget_if_idle(entry)
+        if entry.lane.finishing and not entry.lane.running:
+            entry.lane.idle.set()
         if not self.in_progress:
             self.idle.set()
 
@@ -264,7 +265,7 @@ class Dispatch:
         """What waits for a run of the job to end may go on."""
         if entry in entry.lane.owed:
             self.run_owed(entry)
-        if entry.held is not None and not entry.parked and not self.finishing:
+        if entry.held is not None and not entry.parked and not entry.lane.finishing:
             entry.lane.go_on(entry)
 
     def settle_span(self, lane: Lane, job: Job, span: Span) -> None:

@@ -45,9 +45,9 @@ class Hub:
         self._bus = bus
         self._executors = executors  # others add to it and remove from it
         self._lanes: dict[str, Lane] = {}
+        self._leaving: list[Lane] = []  # of stores that are removed, until what was claimed there has ended
         self._inbox: deque[Callable[[], None]] = deque()  # filled by anybody, read by the hub greenlet
         self._wakeup = Event()
-        self._served = Event()
         self._paused = False
         self._failed = False  # the last turn did
         self._stopping = False
@@ -80,7 +80,9 @@ class Hub:
     def _on_end(self, greenlet: gevent.Greenlet) -> None:
         if not self._stopping:  # somebody has killed it: nobody shall wait for what it will not do
             self.dead = True
-            self._served.set()
+            for lane in self._served():
+                lane.finished.set()
+                lane.idle.set()
             self.dispatch.idle.set()
             self._bus.emit(SchedulerEvent(events.EVENT_HUB_DIED))
 
@@ -94,13 +96,29 @@ class Hub:
         post = partial(self._do, self._reader.read)
         side = StoreSide(lane, post, self._bus.emit, self.dispatch.unfinished, self.activity)
         store.started = True
-        store.start(side, self._paused)
+        try:
+            store.start(side, self._paused)
+        except BaseException:
+            del self._lanes[alias]
+            store.started = False
+            raise
 
-    def remove_store(self, alias: str) -> None:
-        """Run nothing more of the store `alias`."""
+    def remove_store(self, alias: str) -> Lane:
+        """Let the store `alias` leave: what is still to be done there, `see_off` waits for."""
         lane = self._lanes.pop(alias)
-        lane.store.stop()
-        lane.store.started = False
+        self._leaving.append(lane)
+        return lane
+
+    def see_off(self, lane: Lane) -> None:
+        """Claim nothing more of a store that leaves, and wait until all that was claimed has ended."""
+        try:
+            self._stop_store(lane)
+            self._wait_until_finished(lane)
+            while lane.running and not self.dead and not self._stopping:  # else nobody would settle them
+                lane.idle.clear()
+                lane.idle.wait()
+        finally:
+            self._leaving.remove(lane)
 
     def pause(self) -> None:
         """Claim nothing until `resume`; what falls due meanwhile is late then."""
@@ -116,11 +134,21 @@ class Hub:
 
     def stop_serving(self) -> None:
         """Claim nothing any more, and wait until what was claimed is submitted; what is in progress goes on."""
-        for lane in self._lanes.values():
+        for lane in list(self._lanes.values()):
+            self._stop_store(lane)
+        for lane in self._served():
+            self._wait_until_finished(lane)
+
+    def _stop_store(self, lane: Lane) -> None:
+        try:
             lane.store.stop()
-        self.dispatch.finishing = True
-        self.wake()
-        self._served.wait()
+        finally:
+            lane.finishing = True  # not before it has said until when this scheduler answers
+            self.wake()
+
+    def _wait_until_finished(self, lane: Lane) -> None:
+        if not self.dead:
+            lane.finished.wait()
 
     def activity(self) -> dict[str, Any]:
         """What was done since the start, and is going on, in plain values: see `activity_of`."""
@@ -139,11 +167,14 @@ class Hub:
         """End the hub greenlet."""
         self._stopping = True
         self.wake()
+        for lane in self._leaving:
+            lane.idle.set()
 
     def forked(self) -> None:
         """This is a forked copy of the process: end here, touching nothing."""
         self._stopping = True
-        self._served.set()
+        for lane in self._lanes.values():  # not of stores that leave: what else is done with them, the parent does
+            lane.finished.set()
         for executor in self._executors.working():
             executor.forked()
 
@@ -217,7 +248,7 @@ class Hub:
         if self.dispatch.has_ended or self._inbox or self._stopping:
             give_way()
             return
-        seconds = min([self._clock.longest_sleep, *map(self._seconds_to_go, self._lanes.values())])
+        seconds = min([self._clock.longest_sleep, *map(self._seconds_to_go, self._served())])
         if seconds <= 0:
             give_way()
             return
@@ -231,7 +262,7 @@ class Hub:
 
     def _seconds_to_go(self, lane: Lane) -> float:
         due = lane.next_due(self._clock)
-        if due is None and self.dispatch.finishing and not self._served.is_set() and lane.claimed < ALWAYS:
+        if due is None and lane.finishing and not lane.finished.is_set() and lane.claimed < ALWAYS:
             due = lane.claimed
         # Times are rounded down, so that one wakes in the millisecond of the due time and not before it.
         return self._clock.longest_sleep if due is None else (due - lane.now(self._clock)) / 1000
@@ -243,7 +274,7 @@ class Hub:
 
     def _serve(self, pace: Slice) -> None:
         """Run what is due and claimed."""
-        for lane in list(self._lanes.values()):
+        for lane in self._served():
             until = lane.may_run_until(self._clock)
             while not self._stopping and (taken := lane.timetable.pop(until)) is not None:
                 self.dispatch.decide(*taken, until)
@@ -251,6 +282,11 @@ class Hub:
                     self._read_inbox(pace)
                     self.dispatch.settle_ended(pace)
                     until = lane.may_run_until(self._clock)
-        if self.dispatch.finishing and all(lane.served(self._clock) for lane in self._lanes.values()):
-            self.dispatch.give_up_what_waits(self._lanes.values())
-            self._served.set()
+        for lane in self._served():
+            if lane.finishing and not lane.finished.is_set() and not self._inbox and lane.has_served(self._clock):
+                self.dispatch.give_up_what_waits(lane)
+                lane.finished.set()
+
+    def _served(self) -> list[Lane]:
+        """The lanes in which something may be due."""
+        return [*self._lanes.values(), *self._leaving]

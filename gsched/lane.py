@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
+from gevent.event import Event
+
 from gsched.clock import Clock
 from gsched.job import Job
 from gsched.run import Run
@@ -84,6 +86,10 @@ class Lane:
         self.unread = 0  # messages about jobs and runs that the hub has not handled
         self.owed: dict[Entry, deque[Run]] = {}  # outside the schedule: cut on other nodes, or asked for; they wait
         self.elsewhere: Mapping[str, int] = {}  # runs in progress where the jobs were before, by job
+        self.running = 0  # runs of its jobs that were submitted and have not been settled
+        self.finishing = False  # nothing is claimed any more, and nothing that waits is begun
+        self.finished = Event()  # and all that was claimed is decided
+        self.idle = Event()  # the last run in progress was settled meanwhile
         self._held: dict[Entry, None] = {}  # in the order in which they came
 
     def admit(self, job: Job, due: int | None, fence: int) -> Entry:
@@ -214,7 +220,7 @@ class Lane:
         due = self.timetable.next_due()
         return due if due is not None and due <= self.claimed and self.holds(clock) else None
 
-    def served(self, clock: Clock) -> bool:
+    def has_served(self, clock: Clock) -> bool:
         """Whether all that was claimed is decided, and nothing of it is still to come."""
         return self.next_due(clock) is None and (self.now(clock) >= self.claimed or not self.holds(clock))
 

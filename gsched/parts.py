@@ -9,6 +9,9 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+import gevent
+from gevent.pool import Group
+
 from gsched import events
 from gsched.bus import EventBus, Listener
 from gsched.clock import Clock, SystemClock
@@ -21,6 +24,7 @@ from gsched.funcref import AllowedFunctions
 from gsched.hub import Hub
 from gsched.instants import as_timezone
 from gsched.job import CallChecker, Job, checked_options
+from gsched.lane import Lane
 from gsched.log import RUN_EVENTS, LogSink
 from gsched.spelling import did_you_mean
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
@@ -52,6 +56,7 @@ class Parts:
         self._bus = EventBus()
         self._executors = Executors()
         self._stores: dict[str, BaseJobStore] = {}
+        self._farewells = Group()  # greenlets that see off stores which were removed
         # Stores that nobody has added yet: which of their jobs replace others, and whether with a next run time.
         self._implicit: dict[str, dict[str, bool]] = {}
         self._log_sink: LogSink | None = None
@@ -184,6 +189,9 @@ class Parts:
     def remove_jobstore(self, alias: str, shutdown: bool = True) -> None:
         """Remove a job store from this scheduler; its jobs stay in it.
 
+        Waits until what was claimed of them is decided, a fraction of a second; not for runs in progress: when the last
+        of them has ended and is settled, the store is let go, and the event `store.removed` says so.
+
         :param shutdown: let go of its resources too
         :raises ConfigurationError: if there is no such store
         """
@@ -193,10 +201,24 @@ class Parts:
         store = self._store(alias)
         del self._stores[alias]
         self._implicit.pop(alias, None)
-        if self._hub is not None:
-            self._hub.remove_store(alias)
-        if shutdown:
-            self._let_go(store.close, events.EVENT_STORE_FAILED, alias)
+        if self._hub is None:
+            self._dismiss(store, alias, shutdown)
+            return
+        lane = self._hub.remove_store(alias)
+        # In a greenlet of its own: whatever cuts the caller short, a store is not left behind half removed.
+        farewell = self._farewells.spawn(self._see_off, self._hub, lane, shutdown)
+        gevent.wait([lane.finished, farewell], count=1)
+        if not lane.running:
+            farewell.join()
+
+    def _see_off(self, hub: Hub, lane: Lane, shutdown: bool) -> None:
+        """Let all that was claimed in a store end, and then let go of it."""
+        self._let_go(lambda: hub.see_off(lane), events.EVENT_STORE_FAILED, lane.alias)
+        self._dismiss(lane.store, lane.alias, shutdown)
+
+    def _dismiss(self, store: BaseJobStore, alias: str, shutdown: bool) -> None:
+        self._let_go(store.close if shutdown else store.leave, events.EVENT_STORE_FAILED, alias)
+        store.started = False
         self._bus.emit(SchedulerEvent(events.EVENT_JOBSTORE_REMOVED, alias))
 
     @property
@@ -285,7 +307,10 @@ def _table(setting: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
 def refuse_if_started(alias: str, store: BaseJobStore) -> None:
     """Raise ConfigurationError if a scheduler runs the jobs of this store: two would run each of them twice."""
     if store.started:
-        raise ConfigurationError(f"jobstore {alias!r}: a scheduler runs this object; make one for each of them")
+        raise ConfigurationError(
+            f"jobstore {alias!r}: a scheduler runs this object, or it was removed and runs of its jobs have not ended;"
+            " make one for each of them"
+        )
 
 
 def make_executor(value: Any) -> BaseExecutor:

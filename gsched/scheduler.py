@@ -185,6 +185,7 @@ class GeventScheduler(Insight):
         hub.stop()
         if self._greenlet is not None and self._greenlet is not gevent.getcurrent():
             self._greenlet.join()
+        self._farewells.join()
         for executor in self._executors.working():
             self._let_go(executor.shutdown, events.EVENT_EXECUTOR_FAILED, executor.alias)
         self._close_stores()

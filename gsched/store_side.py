@@ -45,7 +45,7 @@ class StoreSide:
         self._publish(event)
 
     def unfinished(self) -> Iterator[Run]:
-        return (run for run in self._unfinished() if run.job.jobstore == self._lane.alias)
+        return (run for run in self._unfinished() if run.entry.lane is self._lane)
 
     def next_due(self, after: int, late: Mapping[str, int] = NONE_LATE) -> int | None:
         return self._lane.first_undecided(after, late)

@@ -405,9 +405,9 @@ def test_a_store_that_was_removed_and_added_again_repeats_nothing(bench):
     bench.advance(20)
     bench.scheduler.remove_jobstore("other")
     bench.advance(25)
+    bench.open_gate()
     bench.scheduler.add_jobstore(store, "other")
     bench.settle()
-    bench.open_gate()
     assert bench.ran == [10, 20, 45]
     assert bench.ledger.problems(job.definition, bench.at(10), bench.at(45)) == []
 

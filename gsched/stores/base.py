@@ -224,8 +224,12 @@ class BaseJobStore(ABC):
         What is in progress still comes back through `settle`.
         """
 
+    def leave(self) -> None:
+        """Everything has come back: write what is left. From here on nothing is run here, until the next `start`."""
+
     def close(self) -> None:
-        """Everything has come back: write what is left and let go of all resources."""
+        """Leave, and let go of all resources; they are taken anew when they are needed."""
+        self.leave()
 
     def report(self) -> StoreReport:
         """How the store is now, told from memory: it asks no database, and may be called in any thread."""

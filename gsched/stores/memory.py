@@ -86,7 +86,7 @@ class MemoryJobStore(BaseJobStore):
     def stop(self) -> None:
         self.pause()
 
-    def close(self) -> None:
+    def leave(self) -> None:
         self._note_progress()
         self._hub = None
 

@@ -194,6 +194,7 @@ def real_code_in(world: World, slots: int) -> Iterator[None]:
         "gsched.hub.get_hub": lambda: SimpleNamespace(loop=None),
         "gsched.dispatch.get_hub": lambda: SimpleNamespace(loop=None),
         "gsched.hub.Event": lambda: SimEvent(world),
+        "gsched.lane.Event": lambda: SimEvent(world),
         "gsched.dispatch.Event": lambda: SimEvent(world),
         "gsched.hub.Slice": lambda *_: SimSlice(world),
         "gsched.hub.give_way": lambda: world.sleep(world.random.choice((0, 1))),

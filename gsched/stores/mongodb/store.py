@@ -41,7 +41,7 @@ from gsched.stores.mongodb.ownership import Ownership
 from gsched.stores.mongodb.pace import Pace
 from gsched.stores.report import StoreReport
 
-CLOSE_SECONDS = 10.0  # how long close waits for what the driver is doing
+CLOSE_SECONDS = 10.0  # how long leaving waits for what the driver is doing
 AWAY_SECONDS = 2.0  # the same while the database is away
 
 
@@ -157,7 +157,7 @@ class MongoDBJobStore(
     def stop(self) -> None:
         self._ownership.stop()
 
-    def close(self) -> None:
+    def leave(self) -> None:
         if self._greenlets:
             # None is ever killed: it may be inside the driver. Whatever hangs ends by the driver's own limits.
             self._feed.stop()
@@ -169,6 +169,9 @@ class MongoDBJobStore(
             if len(gevent.joinall(self._greenlets, timeout=seconds)) < len(self._greenlets):
                 self._complain("the database does not answer: what was still to be written is lost, as in a crash")
             self._greenlets = []
+
+    def close(self) -> None:
+        self.leave()
         self._connection.close()
         if self._mongo is not None:
             self._mongo.close()

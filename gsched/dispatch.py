@@ -141,13 +141,13 @@ class Dispatch:
 
     # -- runs outside the schedule --------------------------------------------------------------------------------
 
-    def run_on_request(self, lane: Lane, job: Job, at: int, request: str) -> None:
+    def run_on_request(self, run: Run) -> None:
         """Run a job outside its schedule."""
-        entry = lane.entry(job)
-        run = Run(job, at, self, entry, entry.fence, request=request)
+        entry: Entry = run.entry
+        lane = entry.lane
         if lane.store.shared and not lane.holds(self._clock):
             self.run_later(run)
-        elif entry.instances >= job.max_instances:
+        elif entry.instances >= run.job.max_instances:
             self._skip(lane, run, Reason.MAX_INSTANCES)
             lane.forget_if_idle(entry)
         else:

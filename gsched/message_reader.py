@@ -64,8 +64,8 @@ class MessageReader:
                     self._dispatch.run_owed(entry)
             case StoreTime(base):
                 lane.follow(base, self._clock)
-            case RunRequested(job, request, at):
-                self._dispatch.run_on_request(lane, job, at, request)
+            case RunRequested(job, request, at, fence):
+                self._dispatch.run_on_request(Run(job, at, self._dispatch, lane.entry(job), fence, request=request))
 
     def _admit(self, lane: Lane, admitted: Admitted) -> None:
         """The store lets a job run here, from its due time on."""

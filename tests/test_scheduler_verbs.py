@@ -27,7 +27,9 @@ from gsched import (
     JobNotFoundError,
     MemoryJobStore,
     SchedulerNotRunningError,
+    current_run,
 )
+from gsched.stores.base import RunRequested
 
 NOON = datetime(2026, 3, 2, 12, 0)
 
@@ -1077,6 +1079,17 @@ def test_a_paused_job_can_be_run_now(bench):
     bench.advance(20)
     assert bench.ran == [0]
     assert bench.scheduler.get_job(job.id).state == "paused"
+
+
+def test_a_run_on_request_has_the_fence_that_its_store_says(make_bench):
+    class FencingStore(MemoryJobStore):
+        def request_run(self, job, request):
+            self._hub.post(RunRequested(job, request, self.clock.now_ms(), fence=7))
+
+    bench = make_bench(jobstores={"default": FencingStore()}).start()
+    bench.every(10, lambda: bench.note(current_run().fence), next_run_time=None).run()
+    bench.settle()
+    assert bench.ran == [(0, 7)]
 
 
 def test_a_run_on_request_counts_for_max_instances(bench):

@@ -107,6 +107,7 @@ class RunRequested(NamedTuple):
     job: Job
     request: str
     at: int
+    fence: int = 0
 
 
 Message = (

@@ -46,7 +46,7 @@ class Admission:
         self._attempted: dict[str, tuple[int, int | None]] = {}
         self._fruitless: Counter[tuple[str, int]] = Counter()  # attempts that came to nothing, by id and revision
         self._aside: dict[str, int] = {}  # jobs that are parked, whatever the database has; at which revision
-        self._taking: dict[str, dict[str, tuple[Job, int]]] = {}  # requests that we may have taken, and their times
+        self._taking: dict[str, dict[str, RunRequested]] = {}  # requests that we may have taken: what the hub is told
 
     @property
     def unsure(self) -> bool:
@@ -178,28 +178,28 @@ class Admission:
         waiting = () if record is None else dict(record.requests)
         taking = self._taking.get(job_id, {})
         for request in [request for request in taking if request not in waiting]:
-            job, at = taking.pop(request)
+            ours = taking.pop(request)
             if record is None:  # it was removed, before or after
-                self._hub.post(Lost(job, Span(Outcome.LOST, at, at + 1, request=request)))
+                self._hub.post(Lost(ours.job, Span(Outcome.LOST, ours.at, ours.at + 1, request=request)))
             else:
-                self._hub.post(RunRequested(job, request, at))
+                self._hub.post(ours)
         if not taking:
             self._taking.pop(job_id, None)
 
     def _take_requests(self, record: JobRecord) -> None:
         """Have the hub run what was asked for. Until it is recorded elsewhere, a request stays with its job."""
         job, taking = record.job, self._taking.setdefault(record.job.id, {})
-        attempted = set(taking)
-        taking.update((request, (job, at)) for request, at in record.requests)
+        attempted, fence = set(taking), self._tenure.slots[record.slot].fence
+        taking.update((request, RunRequested(job, request, at, fence)) for request, at in record.requests)
         runs = [RunRecord(job.id, record.slot, at, 1, request) for request, at in record.requests]
         for some in batches(runs, BATCH):
             self._cluster.record_runs(self._tenure.node, some)
-        for request, at in record.requests:
+        for request, _ in record.requests:
             self._keep_alive()
             taken = self._cluster.take_request(job.id, request) or request in attempted
-            del taking[request]
+            asked_for = taking.pop(request)
             if taken:
-                self._hub.post(RunRequested(job, request, at))
+                self._hub.post(asked_for)
         self._taking.pop(job.id, None)
 
     def _announce_if_near(self, record: JobRecord) -> None:

@@ -1,0 +1,62 @@
+"""What the hub is told of jobs that changed in MongoDB, from what the database says of them."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from gsched.errors import StoreUnreachableError
+from gsched.job import Job
+from gsched.stores.base import RunRequested
+from gsched.stores.mongodb.admission import Admission
+from gsched.stores.mongodb.cluster import JobRecord
+from gsched.stores.mongodb.tenure import Held, Tenure
+from gsched.triggers import IntervalTrigger
+
+NOW = 1_800_000_000_000
+SLOT = 3
+JOB = Job(
+    id="daily", name="daily", func=print, trigger=IntervalTrigger(days=1, start_date="2026-01-01"), next_run_ms=NOW
+)
+
+
+class Rig:
+    """An admission that finds in the database what it is told to, in a slot of ours whose fence is 7."""
+
+    def __init__(self) -> None:
+        self.hub = Mock(unread=lambda: False)
+        self.cluster = Mock()
+        self.cluster.admit.return_value = self.cluster.take_request.return_value = True
+        self.tenure = Tenure("node", NOW, NOW + 60_000)
+        self.tenure.hold(SLOT, Held(fence=7, taken_at=NOW))
+        self._admission = Admission(self.cluster, self.tenure, self.hub, written=Mock(), keep_alive=Mock())
+
+    def find(self, job: Job | None, **known: Any) -> list[Any]:
+        """What the hub is told when this is found; None: the job is gone."""
+        record = None if job is None else JobRecord(job, SLOT, **{"admitted": True, **known})
+        self.cluster.read_jobs.return_value = {} if record is None else {JOB.id: record}
+        self._admission.look_at([JOB.id])
+        self.hub.post.reset_mock()
+        self._admission.work()
+        return [call.args[0] for call in self.hub.post.call_args_list]
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.setattr("gsched.stores.mongodb.tenure.slot_of", lambda job_id: SLOT)
+    return Rig()
+
+
+@pytest.mark.parametrize("job", [JOB.evolve(next_run_ms=NOW + 86_400_000), JOB.evolve(paused=True)])
+def test_a_run_on_request_of_a_job_that_the_hub_does_not_have_carries_the_fence_of_its_slot(rig: Rig, job: Job) -> None:
+    told = rig.find(job, requests=(("asked", NOW),))
+    assert [message for message in told if isinstance(message, RunRequested)] == [RunRequested(job, "asked", NOW, 7)]
+
+
+def test_so_does_one_that_was_taken_by_a_write_whose_answer_was_lost(rig: Rig) -> None:
+    rig.cluster.take_request.side_effect = StoreUnreachableError("the connection broke")
+    with pytest.raises(StoreUnreachableError, match="broke"):
+        rig.find(JOB, requests=(("asked", NOW),))
+    assert RunRequested(JOB, "asked", NOW, 7) in rig.find(JOB)

@@ -42,10 +42,10 @@ class MessageReader:
                 entry = lane.change(job)
                 if entry is not None and entry.parked:  # what parked it may be gone, else it is parked again
                     self._dispatch.unpark(entry)
-            case Dropped(job_id, until):
+            case Dropped(job_id, until, reason):
                 if until < 0:  # else it is another node's from then on
-                    self._dispatch.give_up(lane.entries.get(job_id), Reason.REMOVED_OR_PAUSED)
-                    self._dispatch.give_up_owed(lane.entries.get(job_id), Reason.REMOVED_OR_PAUSED)
+                    self._dispatch.give_up(lane.entries.get(job_id), reason)
+                    self._dispatch.give_up_owed(lane.entries.get(job_id), reason)
                 lane.drop(job_id, until)
             case Disowned():
                 lane.drop_all()

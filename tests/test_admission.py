@@ -9,7 +9,8 @@ import pytest
 
 from gsched.errors import StoreUnreachableError
 from gsched.job import Job
-from gsched.stores.base import RunRequested
+from gsched.run import Reason
+from gsched.stores.base import Admitted, Dropped, RunRequested
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import JobRecord
 from gsched.stores.mongodb.tenure import Held, Tenure
@@ -60,3 +61,20 @@ def test_so_does_one_that_was_taken_by_a_write_whose_answer_was_lost(rig: Rig) -
     with pytest.raises(StoreUnreachableError, match="broke"):
         rig.find(JOB, requests=(("asked", NOW),))
     assert RunRequested(JOB, "asked", NOW, 7) in rig.find(JOB)
+
+
+@pytest.mark.parametrize(
+    ("job", "reason"),
+    [
+        (None, Reason.REMOVED_OR_PAUSED),
+        (JOB.evolve(rev=2, paused=True), Reason.REMOVED_OR_PAUSED),
+        (JOB.evolve(rev=2, next_run_ms=NOW + 10), Reason.RESCHEDULED),
+        (JOB.evolve(rev=2, next_run_ms=NOW + 86_400_000), Reason.RESCHEDULED),
+    ],
+    ids=["removed", "paused", "rescheduled", "beyond the horizon"],
+)
+def test_what_waits_of_a_job_is_given_up_for_what_was_done_to_the_job(
+    rig: Rig, job: Job | None, reason: Reason
+) -> None:
+    assert any(isinstance(message, Admitted) for message in rig.find(JOB, admitted=False))
+    assert rig.find(job, admitted=False)[0] == Dropped(JOB.id, reason=reason)

@@ -20,7 +20,7 @@ from gsched.history import JobFigures, RunInfo, RunQuery
 from gsched.job import Job
 from gsched.nodes import NodeInfo
 from gsched.planning import Span
-from gsched.run import Result, Run
+from gsched.run import Reason, Result, Run
 from gsched.stores.report import StoreReport
 from gsched.stores.statistics import StoreStatistics
 
@@ -49,11 +49,12 @@ class Changed(NamedTuple):
 class Dropped(NamedTuple):
     """The job is due here only up to `until` (ms), if at all: removed, paused, or another node's from then on.
 
-    Runs in progress go on.
+    Runs in progress go on. `reason` is that of instants that wait, where they are not run any more.
     """
 
     job_id: str
     until: int = -1
+    reason: Reason = Reason.REMOVED_OR_PAUSED
 
 
 class Disowned(NamedTuple):

@@ -87,6 +87,8 @@ class Ledger:
         self.count = 0
         self._generations: dict[int, Generation] = {}
         self._current: dict[str, int] = {}
+        self._latest: dict[str, Generation] = {}  # of each job, of those in which it was due
+        self._gone: dict[str, int] = {}  # when jobs were removed or paused last
         self._runs: defaultdict[tuple[int, int], list[Dispatch]] = defaultdict(list)
         self._outcomes: defaultdict[tuple[int, int], list[Decision]] = defaultdict(list)
         self._requests: dict[str, Request] = {}
@@ -101,13 +103,16 @@ class Ledger:
 
     def rescheduled(self, job: Job) -> None:
         self._end_generation(job.id)
-        if not job.paused:
+        if job.paused:
+            self._gone[job.id] = self._world.now
+        else:
             generation = job.metadata["generation"]
-            self._generations[generation] = Generation(job)
+            self._generations[generation] = self._latest[job.id] = Generation(job)
             self._current[job.id] = generation
 
     def removed(self, job_id: str) -> None:
         self._end_generation(job_id)
+        self._gone[job_id] = self._world.now
         for request in self._requests.values():
             if request.job.id == job_id:
                 request.removed = True
@@ -196,8 +201,8 @@ class Ledger:
         self._world.note(f"{process.name} settles {job.id} {span}")
         generation = job.metadata.get("generation", self._generation_at(job.id, span.first))
         known = self._generations.get(generation)
-        if span.reason in GIVEN_UP and known is not None and known.ended_at is None:
-            self._problem(f"{job.id} {span} on {process.name}, but users have not changed it")
+        if span.reason in GIVEN_UP and known is not None:
+            self._check_given_up(process, known, span)
         for request in self._requests.values():
             if request.job.id == job.id and span.first <= request.at < span.end:
                 request.reported = True
@@ -205,6 +210,15 @@ class Ledger:
             if instant >= span.first:
                 self._settle(process, job, (generation, instant), decision)
         return decision.store
+
+    def _check_given_up(self, process: Process, known: Generation, span: Span) -> None:
+        job_id = known.job.id
+        if known.ended_at is None:
+            self._problem(f"{job_id} {span} on {process.name}, but users have not changed it")
+        elif span.reason is Reason.REMOVED_OR_PAUSED and self._gone.get(job_id, -1) < known.ended_at:
+            self._problem(f"{job_id} {span} on {process.name}, but users have rescheduled it")
+        elif span.reason is Reason.RESCHEDULED and self._latest[job_id] is known:
+            self._problem(f"{job_id} {span} on {process.name}, but users have removed or paused it")
 
     def _settle(self, process: Process, job: Job, key: tuple[int, int], decision: Decision) -> None:
         outcome = decision.outcome

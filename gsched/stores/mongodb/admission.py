@@ -11,7 +11,7 @@ from gsched.errors import StoreError
 from gsched.events import EVENT_JOB_HEALED, EVENT_JOB_PARKED, JobEvent
 from gsched.job import Job
 from gsched.planning import Span
-from gsched.run import Outcome
+from gsched.run import Outcome, Reason
 from gsched.stores.base import Admitted, Changed, Dropped, HubSide, Lost, RunRequested
 from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError, RunRecord
 from gsched.stores.mongodb.tenure import Dormant, Tenure
@@ -135,10 +135,10 @@ class Admission:
             self._note_parked(record.job)
         return not record.job.paused and record.job.parked is None
 
-    def _drop(self, job_id: str) -> None:
+    def _drop(self, job_id: str, reason: Reason = Reason.REMOVED_OR_PAUSED) -> None:
         self._attempted.pop(job_id, None)
         if self._tenure.forget(job_id):
-            self._hub.post(Dropped(job_id))
+            self._hub.post(Dropped(job_id, reason=reason))
 
     def _handle_one(self, record: JobRecord) -> bool:
         job, due = record.job, record.job.next_run_ms
@@ -149,7 +149,8 @@ class Admission:
             self._set_down(record)
             return False
         if not record.admitted:
-            self._drop(job.id)  # whatever it was before is over
+            # Whatever it was before is over.
+            self._drop(job.id, Reason.RESCHEDULED if may_run else Reason.REMOVED_OR_PAUSED)
             return may_run and (due is None or due <= self._tenure.horizon)
         revision, first = self._attempted.pop(job.id, (None, None))
         if revision is not None:

@@ -22,6 +22,7 @@ from gsched.job import Job
 from gsched.stores import JobQuery, MongoDBJobStore
 from gsched.stores.mongodb import adding, listing
 from gsched.stores.mongodb.connection import INDEXES, translated
+from gsched.stores.mongodb.documents import JobReader
 from gsched.stores.mongodb.partition import SLOTS, slot_of
 from gsched.testing import ManualClock
 from gsched.triggers import DateTrigger, IntervalTrigger
@@ -396,6 +397,30 @@ def test_a_job_that_its_owner_parked_is_listed_so(site, store):
     site.jobs.update_one({"_id": "a"}, {"$set": {"parked": "no executor"}})
     assert (store.get("a").parked, store.get("a").func) == ("no executor", poll)
     assert (ids(store, state="parked"), ids(store, state="scheduled")) == (["a"], ["b"])
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["few", "many"])
+def test_parked_jobs_are_those_of_their_owners_and_those_that_cannot_be_run_here(site, store, monkeypatch, exact):
+    if not exact:
+        monkeypatch.setattr(listing, "EXACT", 0)
+    add(store, job("a"), job("b"), job("c"), job("d", paused=True))
+    site.put(_id="w", func="elsewhere:f")
+    site.jobs.update_many({"_id": {"$in": ["a", "b", "d"]}}, {"$set": {"parked": "no executor"}})
+    site.put(_id="x", parked=True)
+    assert ids(store, state="parked") == ["a", "b", "d", "w", "x"]
+    assert ids(store, state="parked", skip=1, limit=3) == ["b", "d", "w"]
+    assert ids(store, state="parked", skip=4) == ["x"]
+    assert ids(store, state="parked", limit=0) == ids(store, state="parked", skip=9) == []
+    assert (ids(store, state="paused"), ids(store, state="scheduled")) == ([], ["c"])
+
+
+def test_of_many_jobs_only_parked_ones_are_read_where_these_are_enough(site, store, monkeypatch):
+    monkeypatch.setattr(listing, "EXACT", 0)
+    add(store, *[job(f"{number:02}") for number in range(20)])
+    site.jobs.update_many({"_id": {"$gte": "15"}}, {"$set": {"parked": "no executor"}})
+    read, reading = [], JobReader.read
+    monkeypatch.setattr(JobReader, "read", lambda self, found: read.append(found["_id"]) or reading(self, found))
+    assert ids(store, state="parked", skip=2, limit=2) == read == ["17", "18"]
 
 
 def test_what_its_owner_parked_gets_another_chance_after_a_change(site, store):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from dataclasses import replace
+from itertools import chain, islice
 from typing import Final
 
 from gsched.batches import BATCH
@@ -38,7 +39,20 @@ def list_jobs(jobs: Jobs, reader: JobReader, query: JobQuery, now: int) -> Itera
 def _streamed(jobs: Jobs, reader: JobReader, query: JobQuery, wanted: Document) -> Iterator[Job]:
     if query.state is None:
         return _read(jobs, reader, wanted, query.skip, query.limit)
+    if query.state == "parked":
+        return _parked(jobs, reader, query, wanted)
     return _page((job for job in _read(jobs, reader, wanted) if query.matches(job)), query)
+
+
+def _parked(jobs: Jobs, reader: JobReader, query: JobQuery, wanted: Document) -> Iterator[Job]:
+    """First those that the database has as parked, which has an index of them and skips; the others are all read, if
+    so many are asked for, to see which cannot be run here."""
+    stored = {**wanted, "parked": {"$type": "string"}}
+    with translate_errors():
+        skipped = min(jobs.count_documents(stored), query.skip)
+    others = {**wanted, "parked": {"$not": {"$type": "string"}}}
+    here = (job for job in _read(jobs, reader, others) if query.matches(job))
+    return _page(chain(_read(jobs, reader, stored, skipped), here), replace(query, skip=query.skip - skipped))
 
 
 def _page(found: Iterable[Job], query: JobQuery) -> Iterator[Job]:
@@ -58,7 +72,8 @@ def _read(
 def _filter(query: JobQuery) -> Document:
     """What the server can tell; it may let pass more than matches.
 
-    Which jobs are parked it cannot: a function that is missing here may be there in another process.
+    It knows which jobs their owners have parked, but not which cannot be run here: a function that is missing in this
+    process may be there in another one.
     """
     wanted: Document = {f"metadata.{key}": value for key, value in query.metadata.items()}
     if query.tag is not None:
@@ -69,7 +84,7 @@ def _filter(query: JobQuery) -> Document:
     if query.prefix is not None:
         wanted["_id"] = {"$regex": f"^{re.escape(query.prefix)}"}
     if query.state == "paused":
-        wanted["paused"] = True
+        wanted |= {"paused": True, "parked": None}
     elif query.state == "scheduled":
         wanted |= {"paused": {"$ne": True}, "parked": None}
     return wanted

@@ -794,12 +794,40 @@ def test_a_client_excludes_other_ways(site):
             MongoDBJobStore(client=site.database.client, **more)
 
 
-@pytest.mark.parametrize("arguments", [{"uri": "nonsense://"}, {"uri": "mongodb://a", "no_such_option": 1}], ids=str)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"uri": "nonsense://"},
+        {"uri": "mongodb://a", "no_such_option": 1},
+        {"no_such_option": 1},
+        {"host": "a", "maxPoolSize": "many"},
+    ],
+    ids=str,
+)
 def test_addresses_and_options_that_the_driver_refuses(arguments):
-    store = MongoDBJobStore(**arguments)
-    store.bind("default", ManualClock(NOON), AllowedFunctions())
     with pytest.raises(ConfigurationError, match="mongodb"):
-        store.get("a")
+        MongoDBJobStore(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("positional", "instead"),
+    [
+        (("app",), "'app' is no URI: write MongoDBJobStore(database='app')"),
+        (("app", "jobs"), "'app' is no URI: write MongoDBJobStore(database='app', collection='jobs')"),
+        (("mongodb://me:secret@a", "app"), "2 arguments without a name: write MongoDBJobStore(uri, database='app')"),
+        (("localhost:27017",), "MongoDBJobStore('mongodb://HOST') to name a server"),
+    ],
+    ids=_short,
+)
+def test_what_apscheduler_takes_without_a_name_is_refused_with_what_to_write(positional, instead):
+    with pytest.raises(ConfigurationError, match=re.escape(instead)) as refused:
+        MongoDBJobStore(*positional)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_protocol_for_pickles_is_refused():
+    with pytest.raises(ConfigurationError, match="pickle_protocol: jobs are BSON documents, not pickles"):
+        GeventScheduler(jobstores={"default": {"type": "mongodb", "pickle_protocol": 4}})
 
 
 def test_a_given_client_is_used_and_stays_open(site):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import gevent
 from gevent.monkey import is_module_patched
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from gsched.clock import Clock
 from gsched.document import DocumentReader
@@ -77,7 +79,7 @@ class MongoDBJobStore(
     def __init__(
         self,
         uri: str | None = None,
-        *,
+        *names: Any,
         client: Any = None,
         database: str = "gsched",
         collection: str = "jobs",
@@ -89,6 +91,7 @@ class MongoDBJobStore(
         node_ttl: float | timedelta | str = 10.0,
         **client_options: Any,
     ) -> None:
+        _refuse_what_apscheduler_takes(uri, names, client_options)
         given = {"host": host, "port": port}
         address = {name: value for name, value in given.items() if value is not None}
         self._modules = [modules] if isinstance(modules, str) else list(modules)
@@ -100,6 +103,8 @@ class MongoDBJobStore(
         self._connection = Connection(
             uri=uri, client=client, database=database, collection=collection, address=address, options=client_options
         )
+        if client is None:
+            _check_with_driver({"host": uri, **address, **client_options})
 
     @classmethod
     def embedded(cls, path: str | os.PathLike[str], **options: Any) -> MongoDBJobStore:
@@ -213,6 +218,31 @@ class MongoDBJobStore(
     def _node(self) -> str | None:
         tenure = self._ownership.tenure
         return None if tenure is None else tenure.node
+
+
+def _refuse_what_apscheduler_takes(uri: Any, names: tuple[Any, ...], options: Mapping[str, Any]) -> None:
+    """Its first arguments are the names of a database and of a collection, and it keeps pickles."""
+    if isinstance(uri, str) and "://" not in uri:
+        said, names = f"{uri!r} is no URI", (uri, *names)
+        instead = ""
+    else:
+        said, instead = f"{len(names) + 1} arguments without a name", "uri, "
+    if names:
+        instead += ", ".join(f"{name}={value!r}" for name, value in zip(("database", "collection", "client"), names))
+        raise ConfigurationError(
+            f"mongodb: {said}: write MongoDBJobStore({instead}) to name a database, MongoDBJobStore('mongodb://HOST')"
+            " to name a server"
+        )
+    if "pickle_protocol" in options:
+        raise ConfigurationError("mongodb: pickle_protocol: jobs are BSON documents, not pickles; leave it out")
+
+
+def _check_with_driver(arguments: Mapping[str, Any]) -> None:
+    """Raise what the driver has against these, before anything connects."""
+    try:
+        MongoClient(**{**arguments, "connect": False}).close()
+    except (PyMongoError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"mongodb: {error}") from error
 
 
 def _node_name(now: int) -> str:

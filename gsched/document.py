@@ -20,6 +20,7 @@ from gsched.triggers import BaseTrigger
 from gsched.triggers.registry import trigger_fields, trigger_from_fields
 
 LONGEST_REASON: Final = 500
+_LARGEST_WHOLE_DOUBLE: Final = 2**53  # beyond that, one more is the same
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _MOST_SEEN: Final = 10_000  # of the different triggers and options that are remembered
 
@@ -250,9 +251,17 @@ def _instant_ms(key: str, value: Any) -> int | None:
 
 
 def _rev(key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    rev = as_revision(value)
+    if rev is None:
         raise InvalidJobError(f"{key}: expected a whole number, got {value!r}")
-    return value
+    return rev
+
+
+def as_revision(value: Any) -> int | None:
+    """The whole number that it is, if it is one; some shells write every number as a double."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_WHOLE_DOUBLE:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 _Readers: TypeAlias = Mapping[str, tuple[str, Callable[[str, Any], Any]]]

@@ -567,6 +567,16 @@ def test_a_job_without_a_revision_or_a_slot_gets_one(mongo, value):
     assert mongo.cluster.admit("a", [record], T)
 
 
+@pytest.mark.parametrize(("value", "rev"), [(3.0, 3), (1.5, 1), (float("nan"), 1), (1e300, 1), ("first", 1)])
+def test_a_revision_that_is_no_whole_number_is_made_one_so_that_writes_match_it(mongo, value, rev):
+    mongo.put(job())
+    set_by_hand(mongo, "rev", value)
+    record = read(mongo.cluster)
+    assert (record.job.rev, record.job.parked) == (rev, None)
+    mongo.cluster.park("job", rev, "no executor")
+    assert read(mongo.cluster).was_parked == "no executor"
+
+
 @pytest.mark.parametrize("value", [MISSING, None, True, "paused", 1])
 def test_only_a_job_that_is_paused_is_left_out(mongo, value):
     mongo.put(job())

@@ -9,7 +9,7 @@ from typing import Any, Final
 from bson.datetime_ms import DatetimeMS
 from pymongo import UpdateOne
 
-from gsched.document import DocumentReader
+from gsched.document import DocumentReader, as_revision
 from gsched.instants import from_ms, to_ms
 from gsched.run import run_id
 from gsched.stores.mongodb.cluster import JobRecord, NodeRecord, RunRecord, SlotRecord
@@ -87,7 +87,7 @@ def own_fields(document: Document) -> Document:
     rev = document.get("rev")
     return {
         "slot": slot_of(document["_id"]),
-        "rev": 1 if rev is None else rev,
+        "rev": 1 if as_revision(rev) is None else rev,  # else no write that is conditional on it would ever match
         "admitted": document.get("admitted") is True,
     }
 

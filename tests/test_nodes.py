@@ -110,6 +110,10 @@ def test_nodes_are_found_by_what_no_other_has_in_its_id(rig):
 def test_what_is_no_node_cannot_be_drained(rig):
     with pytest.raises(NodeNotFoundError, match="no node has the id 'x'"):
         rig.scheduler.drain_node("x")
+    with pytest.raises(NodeNotFoundError, match="no node has the id 'x'"):  # it may have gone since it was looked for
+        rig.scheduler.stores["default"].request_drain("x")
+    dead = rig.pretend_node("17-web1-4711-ab", state="dead")
+    rig.scheduler.stores["default"].request_drain(dead)
 
 
 def test_a_memory_store_has_no_nodes():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from gsched.errors import NodeNotFoundError
 from gsched.nodes import ALIVE, DEAD, DRAINING, NodeInfo
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
 
@@ -26,8 +27,10 @@ class MongoNodes:
 
     @translate_errors()
     def request_drain(self, node_id: str) -> None:
-        asked = {"$currentDate": {"drain_requested": True}}
-        self._connection.jobs().nodes.update_one({"_id": node_id, "state": "alive", "drain_requested": None}, asked)
+        nodes, asked = self._connection.jobs().nodes, {"$currentDate": {"drain_requested": True}}
+        told = nodes.update_one({"_id": node_id, "state": "alive", "drain_requested": None}, asked)
+        if not told.matched_count and nodes.find_one(node_id, ["_id"]) is None:
+            raise NodeNotFoundError(node_id)
 
 
 def read_nodes(jobs: Jobs) -> list[NodeInfo]:

@@ -380,9 +380,17 @@ def test_only_what_changed_is_written(site, store):
 def test_a_run_request_is_noted(site, store):
     add(store, job())
     store.request_run(job(), "r1")
-    assert (site.one()["requests"], site.one()["rev"]) == ([{"id": "r1", "at": NOON}], 2)
+    store.request_run(job(), "$r2")
+    assert ([each["id"] for each in site.one()["requests"]], site.one()["rev"]) == (["r1", "$r2"], 3)
     with pytest.raises(JobNotFoundError):
         store.request_run(job("gone"), "r2")
+
+
+def test_a_run_is_asked_for_at_the_time_of_the_server_not_of_this_machine(site, store):
+    add(store, job())
+    before = store._connection.server_time()
+    store.request_run(job(), "r1")
+    assert before <= site.one()["requests"][0]["at"] <= store._connection.server_time() != site.clock.now
 
 
 def test_a_scheduler_that_does_not_run_may_request_a_run(site):

@@ -11,7 +11,6 @@ from gsched.batches import BATCH, batches
 from gsched.clock import Clock
 from gsched.errors import JobNotFoundError, StoreConflictError
 from gsched.funcref import AllowedFunctions
-from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.stores.base import JobQuery, reschedules
 from gsched.stores.mongodb.adding import Adding
@@ -91,10 +90,7 @@ class MongoDefinitions:
 
     @translate_errors()
     def request_run(self, job: Job, request: str) -> None:
-        wanted = {"id": request, "at": from_ms(self.clock.now_ms())}
-        updated = self._connection.jobs().update_one(
-            named(job.id), {"$push": {"requests": wanted}, "$inc": {"rev": 1}}
-        )
+        updated = self._connection.jobs().update_one(named(job.id), [{"$set": _requesting(request)}])
         if not updated.matched_count:
             raise JobNotFoundError(job.id)
 
@@ -107,6 +103,13 @@ class MongoDefinitions:
 
     def _reader(self) -> JobReader:
         return JobReader(self.allowed, self.alias)
+
+
+def _requesting(request: str) -> Document:
+    """What is set to ask for a run now: by the server's time, as everything that is due."""
+    known = {"$cond": [{"$isArray": "$requests"}, "$requests", []]}
+    asked_for = {"id": {"$literal": request}, "at": "$$NOW"}
+    return {"requests": {"$concatArrays": [known, [asked_for]]}, "rev": {"$add": [{"$ifNull": ["$rev", 0]}, 1]}}
 
 
 def named(job_id: str) -> Document:

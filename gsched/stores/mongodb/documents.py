@@ -6,8 +6,10 @@ metadata, next_run_time, paused, rev} are those of `gsched.document`, dates with
 - slot: the partition that the job belongs to
 - admitted: whether its owner's watermark covers it; false after each write that concerns when it is due
 - rev: how many writes came from the API; nothing else changes it, so that the change feed can filter on it
+- late_until: its instants from next_run_time up to then were late when they were claimed, and may not have ended
 - requests: runs that were asked for outside the schedule, [{id, at}]
 - parked: why it cannot be run, null if it can
+- figures: what it did so far, {runs, failures, last_run, last_duration, last_error}; of a job that has run
 - created_at, updated_at: when the job was added, and changed by the API
 
 Fields that are not ours stay as they are: writers set what they know, one by one.

@@ -97,7 +97,6 @@ class Dispatch:
         """Hand a run to its executor."""
         run.clock_offset = entry.lane.clock_offset
         entry.running += 1
-        entry.lane.running += 1
         self.in_progress += 1
         if self.in_progress == 1:
             self.idle.clear()
@@ -224,6 +223,10 @@ class Dispatch:
         executing = (run for executor in self._executors.working() for run in executor.runs())
         return chain(executing, (run for run, _ in self._ended))
 
+    def is_in_progress(self, lane: Lane) -> bool:
+        """Whether runs of its jobs have been submitted and not settled."""
+        return any(run.entry.lane is lane for run in self.unfinished())
+
     # -- what became of it: the store first, the event second -----------------------------------------------------
 
     @property
@@ -241,7 +244,6 @@ class Dispatch:
         """A run has ended: tell its store, count it, say so, and see whether its job goes on."""
         entry: Entry = run.entry
         entry.running -= 1
-        entry.lane.running -= 1
         self.in_progress -= 1
         try:  # not by _tell_store: this is done for every run
             entry.lane.store.settle(run, result)
@@ -256,7 +258,7 @@ class Dispatch:
             self.instance_ended(entry)
         if entry.held is None and entry.due is None and not entry.running:
             self._end(entry) if entry.live else entry.lane.forget_if_idle(entry)
-        if entry.lane.finishing and not entry.lane.running:
+        if entry.lane.finishing and not self.is_in_progress(entry.lane):
             entry.lane.idle.set()
         if not self.in_progress:
             self.idle.set()

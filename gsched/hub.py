@@ -114,7 +114,8 @@ class Hub:
         try:
             self._stop_store(lane)
             self._wait_until_finished(lane)
-            while lane.running and not self.dead and not self._stopping:  # else nobody would settle them
+            # Of a hub that is dead, or stops, nobody would settle them.
+            while self.dispatch.is_in_progress(lane) and not self.dead and not self._stopping:
                 lane.idle.clear()
                 lane.idle.wait()
         finally:

@@ -86,7 +86,6 @@ class Lane:
         self.unread = 0  # messages about jobs and runs that the hub has not handled
         self.owed: dict[Entry, deque[Run]] = {}  # outside the schedule: cut on other nodes, or asked for; they wait
         self.elsewhere: Mapping[str, int] = {}  # runs in progress where the jobs were before, by job
-        self.running = 0  # runs of its jobs that were submitted and have not been settled
         self.finishing = False  # nothing is claimed any more, and nothing that waits is begun
         self.finished = Event()  # and all that was claimed is decided
         self.idle = Event()  # the last run in progress was settled meanwhile

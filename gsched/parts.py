@@ -208,7 +208,7 @@ class Parts:
         # In a greenlet of its own: whatever cuts the caller short, a store is not left behind half removed.
         farewell = self._farewells.spawn(self._see_off, self._hub, lane, shutdown)
         gevent.wait([lane.finished, farewell], count=1)
-        if not lane.running:
+        if not self._hub.dispatch.is_in_progress(lane):
             farewell.join()
 
     def _see_off(self, hub: Hub, lane: Lane, shutdown: bool) -> None:

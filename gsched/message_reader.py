@@ -5,7 +5,7 @@ from __future__ import annotations
 from gsched import events
 from gsched.clock import Clock
 from gsched.dispatch import Dispatch
-from gsched.lane import Lane
+from gsched.lane import Entry, Lane
 from gsched.reporter import Reporter
 from gsched.run import Reason, Run
 from gsched.stores.base import (
@@ -44,8 +44,7 @@ class MessageReader:
                     self._dispatch.unpark(entry)
             case Dropped(job_id, until, reason):
                 if until < 0:  # else it is another node's from then on
-                    self._dispatch.give_up(lane.entries.get(job_id), reason)
-                    self._dispatch.give_up_owed(lane.entries.get(job_id), reason)
+                    self._give_up(lane.entries.get(job_id), reason)
                 lane.drop(job_id, until)
             case Disowned():
                 lane.drop_all()
@@ -66,6 +65,11 @@ class MessageReader:
                 lane.follow(base, self._clock)
             case RunRequested(job, request, at, fence):
                 self._dispatch.run_on_request(Run(job, at, self._dispatch, lane.entry(job), fence, request=request))
+
+    def _give_up(self, entry: Entry | None, reason: Reason | None) -> None:
+        if reason is not None:
+            self._dispatch.give_up(entry, reason)
+        self._dispatch.give_up_owed(entry, reason or Reason.REMOVED_OR_PAUSED)
 
     def _admit(self, lane: Lane, admitted: Admitted) -> None:
         """The store lets a job run here, from its due time on."""

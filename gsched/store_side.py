@@ -30,6 +30,7 @@ class StoreSide:
         activity: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._lane = lane
+        self.alias = lane.alias
         self._receive = receive
         self._publish = publish
         self._unfinished = unfinished

@@ -353,18 +353,22 @@ def test_documents_that_cannot_be_run_are_parked_and_disturb_nobody(cluster: Clu
 def test_a_job_that_was_spoilt_and_mended_goes_on_where_it_was(cluster: Cluster) -> None:
     cluster.start_and_wait("a")
     jobs = cluster.add_ticks(3, 0.2, coalesce=False, max_instances=100)
-    cluster.wait_until_all_run(jobs, time.time() + 1)
+    waiting = cluster.add_ticks(1, 0.2, name="waiting", func="cluster.jobs:work", args=[0.5], coalesce=False)
+    cluster.wait_until_all_run([*jobs, *waiting], time.time() + 1)
     spoilt = time.time()
-    for func in ("os:system", "cluster.jobs:tick"):
-        cluster.documents().update_one({"_id": jobs[0]}, {"$set": {"func": func}, "$inc": {"rev": 1}})
-        cluster.wait_for_event("job.parked" if func == "os:system" else "job.healed", job_id=jobs[0])
+    for job, good in (jobs[0], "cluster.jobs:tick"), (waiting[0], "cluster.jobs:work"):
+        for func, event in ("os:system", "job.parked"), (good, "job.healed"):
+            cluster.documents().update_one({"_id": job}, {"$set": {"func": func}, "$inc": {"rev": 1}})
+            cluster.wait_for_event(event, job_id=job)
     stranger = GeventScheduler(jobstores={"default": MongoDBJobStore(cluster.uri, database=cluster.database)})
     for job in jobs[:2]:
         stranger.modify_job(job, tags=["seen"])
     stranger.close()
     cluster.wait_until_all_run(jobs, time.time() + 1)
-    verdict = cluster.stop_and_check()
-    assert verdict.counts["run"] == verdict.counts["instants"]
+    ended = cluster.stop()
+    assert not cluster.check(ended, waiting).counts["two_outcomes"]
+    verdict = cluster.check(ended, jobs)
+    assert not verdict.problems and verdict.counts["run"] == verdict.counts["instants"]
     assert not [said for said in cluster.events.named("run.coalesced") if said["time"] > spoilt]
 
 

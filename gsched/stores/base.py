@@ -49,12 +49,13 @@ class Changed(NamedTuple):
 class Dropped(NamedTuple):
     """The job is due here only up to `until` (ms), if at all: removed, paused, or another node's from then on.
 
-    Runs in progress go on. `reason` is that of instants that wait, where they are not run any more.
+    Runs in progress go on. `reason` is that of instants that wait, where they are not run any more; None: they wait on,
+    with the store.
     """
 
     job_id: str
     until: int = -1
-    reason: Reason = Reason.REMOVED_OR_PAUSED
+    reason: Reason | None = Reason.REMOVED_OR_PAUSED
 
 
 class Disowned(NamedTuple):
@@ -159,6 +160,9 @@ class HubSide(Protocol):
 
     def emit(self, event: SchedulerEvent) -> None:
         """Publish an event about the store itself."""
+
+    alias: str
+    """The store's."""
 
     def unfinished(self) -> Iterable[Run]:
         """The runs of this store's jobs that have been submitted and not settled."""

@@ -135,7 +135,7 @@ class Admission:
             self._note_parked(record.job)
         return not record.job.paused and record.job.parked is None
 
-    def _drop(self, job_id: str, reason: Reason = Reason.REMOVED_OR_PAUSED) -> None:
+    def _drop(self, job_id: str, reason: Reason | None = Reason.REMOVED_OR_PAUSED) -> None:
         self._attempted.pop(job_id, None)
         if self._tenure.forget(job_id):
             self._hub.post(Dropped(job_id, reason=reason))
@@ -171,7 +171,7 @@ class Admission:
             self.look_at([job_id])
             return
         due = self._hub.due(job_id)
-        self._drop(job_id)
+        self._drop(job_id, None)
         self._tenure.dormant[job_id] = Dormant(record.job.rev, due)
 
     def _resolve_requests(self, job_id: str, record: JobRecord | None) -> None:

@@ -72,7 +72,7 @@ class Rescues:
         since = min((run.scheduled for run in runs), default=0)
         return [
             Rescue(
-                jobs.get(run.job_id) or _stand_in(run),
+                jobs.get(run.job_id) or _stand_in(run, self._hub.alias),
                 Span(Outcome.LOST, run.scheduled, run.scheduled + 1, request=run.request),
                 run,
             )
@@ -236,7 +236,7 @@ def _attempt(run: RunRecord | None) -> int:
     return 0 if run is None else run.attempt
 
 
-def _stand_in(run: RunRecord) -> JobRecord:
+def _stand_in(run: RunRecord, alias: str) -> JobRecord:
     """For a job that was removed while it ran: enough to say that the run is lost."""
     trigger = DateTrigger(from_ms(run.scheduled))
-    return JobRecord(Job(run.job_id, None, trigger, next_run_ms=run.scheduled), run.slot, admitted=True)
+    return JobRecord(Job(run.job_id, None, trigger, jobstore=alias, next_run_ms=run.scheduled), run.slot, admitted=True)

@@ -19,7 +19,9 @@ def test_a_node_that_is_alone_and_can_take_no_slots_is_not_well(others: tuple[st
     nodes = [NodeRecord(name, alive=True, watermark=0, acked=0, beat=0) for name in ("a", *others)]
     cluster = Mock(exclusive=False, time=lambda: 1_800_000_000_000, nodes=lambda: nodes, free_slots=lambda node: [])
     cluster.revisions.return_value = {}
+    cluster.owners.return_value = set()
     hub = Mock(unfinished=list, unread=lambda: False, next_due=lambda after, late=None: None)
+    hub.waiting_since.return_value = []
     outcomes = Mock(first_unwritten=lambda: ALWAYS)
     ownership = Ownership(cluster, SystemClock(), hub, outcomes, lambda now: "a", Pace(tick=0.01))
     with gevent.Timeout(10):

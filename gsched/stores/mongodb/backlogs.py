@@ -49,4 +49,4 @@ class Backlogs:
     def _note(self) -> None:
         noted = self._cluster.note_backlogs(self._noting)
         self._tenure.late.update((job_id, self._noting[job_id].until) for job_id in noted)
-        self._noting.clear()
+        self._noting = {}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from gsched.history import RUNNING, JobFigures, RunInfo
 from gsched.instants import from_ms, to_ms
 from gsched.job import Job
+from gsched.run import Outcome
 
 _FIRST_STEP_MS = 1000  # backwards, in looking for an earlier due instant
 NEVER_BEFORE = -1
@@ -94,7 +95,8 @@ def explain(case: Case) -> Explanation:
     """What became of the instant."""
     job, instant = case.job, case.instant
     exact = [r for r in case.records if r.until is None and to_ms(r.scheduled_at) == instant and r.request is None]
-    spans = [r for r in case.records if r.until is not None]
+    # "Lost" is said of what was uncertain: what else is on record of it is known.
+    spans = sorted((r for r in case.records if r.until is not None), key=lambda record: record.outcome == Outcome.LOST)
     if exact:
         return _recorded(case, max(exact, key=lambda record: record.attempt))
     if job is None:

@@ -250,7 +250,7 @@ def one(
         verdict = settle(cluster, chaos.jobs)
     finally:
         cluster.close()
-    problems += [f"{name}: {problem}" for problem in verdict.problems]
+    problems += [f"{name}: {problem}" for problem in [*verdict.problems, *verdict.not_in_history]]
     said = Counter(event["name"] for event in cluster.events.all())
     return {
         "counts": dict(verdict.counts),

@@ -770,3 +770,11 @@ def test_queries_use_the_indexes(desk):
             plan = desk.runs.find(wanted, sort=[("scheduled_at", -1)], limit=10).explain()
             assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"]), wanted
             assert plan["executionStats"]["totalDocsExamined"] <= 50, wanted
+
+
+def test_what_was_lost_is_on_record_beside_what_began_with_the_same_instant(desk):
+    for span in (Span(Outcome.MISSED, 2000, 3000), Span(Outcome.LOST, 2000, 9000), Span(Outcome.LOST, 2000, 9500)):
+        desk.aftermath.settle_span(desk.job, span, "n2")
+        desk.aftermath.flush()
+    said = [(run["outcome"], to_ms(run["until"])) for run in desk.runs.find(sort=[("until", 1)])]
+    assert said == [("missed", 3000), ("lost", 9500)]

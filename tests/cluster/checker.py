@@ -60,6 +60,7 @@ class Verdict:
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
+    not_in_history: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -166,6 +167,7 @@ def _judge(job: Job, instant: int, about: Told, crashes: Sequence[float], verdic
         problems.append(f"has several outcomes: {outcomes}, attempts {about.started}")
     if outcomes and not about.written and not about.ended:
         counts["not_in_history"] += 1
+        verdict.not_in_history.append(f"{job.id} {_show(instant)} is said to be {outcomes}, which the history lacks")
     if about.started:
         _judge_run(job, instant, about, outcomes, crashes, verdict, problems)
     elif outcomes:

@@ -29,7 +29,7 @@ from gsched.slices import Slice
 from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.bulk import Refusal, write_all
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
-from gsched.stores.mongodb.history import document_of, run_key
+from gsched.stores.mongodb.history import document_of, record_key
 
 FLUSH_SECONDS: Final = 2.0  # between two writes of figures, and at most until anything else is written
 FIGURES_AT_ONCE: Final = 500  # jobs whose figures one flush writes, at about 0.3 ms each for the server
@@ -251,7 +251,7 @@ class Aftermath:
         expires_at, pace = from_ms(self._clock.now_ms()) + self._keep, Slice()
         documents: dict[str, Document] = {}
         for record in batch:
-            key = run_key(record.run_id, record.attempt)
+            key = record_key(record)
             if key not in documents or record.outcome != Outcome.LOST:
                 documents[key] = {"_id": key, **document_of(record), "expires_at": expires_at}
             pace.breathe()

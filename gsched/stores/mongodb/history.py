@@ -22,6 +22,7 @@ from gsched.history import RUNNING, JobFigures, RunInfo, RunQuery, newest_first
 from gsched.instants import from_ms, to_ms
 from gsched.job import Job
 from gsched.records import Keeping, Record
+from gsched.run import Outcome
 from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
 from gsched.stores.mongodb.definitions import named
@@ -45,6 +46,14 @@ _NODES_KEPT_MS: Final = 86_400_000  # dead nodes are known for so long
 def run_key(run: str, attempt: int) -> str:
     """The id of the document of an attempt at a run."""
     return f"{run}#{attempt}"
+
+
+def record_key(record: Record) -> str:
+    """The id of a record's document. Of instants that were lost it is another one than that of a span which begins with
+    the same instant: both stay."""
+    if record.until_ms is not None and record.attempt == 0 and record.outcome == Outcome.LOST:
+        return f"{record.run_id}#{Outcome.LOST}"
+    return run_key(record.run_id, record.attempt)
 
 
 def document_of(record: Record) -> Document:

@@ -144,6 +144,8 @@ class Dispatch:
         """Run a job outside its schedule."""
         entry: Entry = run.entry
         lane = entry.lane
+        if entry.instances >= run.job.max_instances:
+            self._settle_all()  # one of them may have ended already
         if lane.store.shared and not lane.holds(self._clock):
             self.run_later(run)
         elif entry.instances >= run.job.max_instances:
@@ -239,6 +241,10 @@ class Dispatch:
         while self._ended:
             self._settle(*self._ended.popleft())
             pace.breathe()
+
+    def _settle_all(self) -> None:
+        while self._ended:
+            self._settle(*self._ended.popleft())
 
     def _settle(self, run: Run, result: Result) -> None:
         """A run has ended: tell its store, count it, say so, and see whether its job goes on."""

@@ -22,7 +22,7 @@ def tick(): print("run", time.time(), flush=True)
 def fail(): raise ValueError("no such thing")
 def slow(): gevent.sleep(60)
 scheduler = GeventScheduler(jobstores={{"default": MongoDBJobStore({uri!r}, database={database!r})}})
-scheduler.add_job(tick, "interval", seconds=0.02, id="tick", replace_existing=True)
+scheduler.add_job(tick, "interval", seconds=0.02, id="tick", max_instances=3, replace_existing=True)
 for func in (fail, slow):
     scheduler.add_job(func, "interval", hours=1, id=func.__name__, replace_existing=True)
 scheduler.start()

@@ -15,12 +15,15 @@ from programs import run_program
 from gsched import (
     EVENT_HUB_BLOCKED,
     EVENT_JOB_EXECUTED,
+    EVENT_JOB_SKIPPED,
     EVENT_JOB_SUBMITTED,
     EVENT_LISTENER_FAILED,
     GeventScheduler,
     GreenletPoolExecutor,
     IntervalTrigger,
     MemoryJobStore,
+    Outcome,
+    Result,
     RunTimedOut,
     SchedulerNotRunningError,
 )
@@ -530,3 +533,25 @@ def test_nothing_is_submitted_twice(bench):
         bench.scheduler.wake()
         bench.settle()
     assert len(submitted) == 5
+
+
+def test_a_run_that_has_ended_is_in_nobodys_way_though_it_is_not_settled_yet(bench):
+    class AtOnce(GreenletPoolExecutor):
+        """Ends runs as they come; and with the first of them somebody asks for another one."""
+
+        asked = None
+
+        def submit(self, run):
+            run.owner.run_started(run)
+            run.owner.run_finished(run, Result(Outcome.SUCCEEDED))
+            if self.asked is None:
+                self.asked = bench.scheduler.run_job(run.job.id)
+
+    bench.scheduler.add_executor(AtOnce(), "at_once")
+    outcomes = []
+    bench.scheduler.add_listener(
+        lambda event: outcomes.append(event.name), EVENT_JOB_EXECUTED | EVENT_JOB_SKIPPED
+    )
+    bench.scheduler.add_job(print, "interval", seconds=1, id="quick", executor="at_once")
+    bench.advance(1)
+    assert outcomes == ["run.succeeded", "run.succeeded"]

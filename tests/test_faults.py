@@ -473,11 +473,11 @@ def test_code_that_holds_the_event_loop_and_is_no_job_is_shown_too():
     gevent.sleep(0.1)
     hog()
     with gevent.Timeout(10):
-        while not blocked:
+        # On a busy machine others may have held it, too.
+        while not (hogged := [event for event in blocked if "in hog" in event.stack]):
             gevent.sleep(0.01)
     scheduler.shutdown()
-    assert "job_id" not in blocked[0].details
-    assert "in hog" in blocked[0].stack
+    assert "job_id" not in hogged[0].details
 
 
 def test_an_event_loop_that_never_turns_again_is_reported_on_standard_error():

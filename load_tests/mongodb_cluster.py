@@ -135,7 +135,7 @@ class Cluster:
             alive = {node["_id"] for node in self.jobs.nodes.find({"state": "alive", "pid": {"$in": list(pids)}})}
             if len(alive) < len(pids):
                 return False
-            meant = {number: node for node in alive for number in wanted_slots(node, alive, False)}
+            meant = {number: node for node in alive for number in wanted_slots(node, frozenset(alive), False)}
             return meant == {slot["_id"]: slot["owner"] for slot in self.jobs.slots.find({"attached": True})}
 
         return wait_until(balanced, 0.05)

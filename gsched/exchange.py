@@ -32,7 +32,7 @@ from gsched.errors import InvalidJobError, InvalidTriggerError
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
 from gsched.json_items import items_of
-from gsched.slices import Slice
+from gsched.slices import paced
 from gsched.triggers.registry import trigger_class
 
 VERSION: Final = 1
@@ -119,16 +119,15 @@ def write_jobs(jobs: Iterable[Job], outfile: Target, progress: Callable[[int], o
     :param progress: called for each job with how many were written so far
     :raises InvalidJobError: naming the job, for one that cannot be expressed
     """
-    count, pace = 0, Slice()
+    count = 0
     with _appearing_whole(outfile) as out:
         out.write(f'{{"version": {VERSION}, "jobs": [')
-        for job in jobs:
+        for job in paced(jobs):
             out.write(",\n" if count else "\n")
             out.write(_line(job))
             count += 1
             if progress is not None:
                 progress(count)
-            pace.breathe()
         out.write("\n]}\n")
     return count
 
@@ -226,10 +225,9 @@ def read_jobs(file: IO[str], allowed: AllowedFunctions, jobstore: str, now: int)
 
     Raises InvalidJobError, naming the job and the reason, for the first that cannot be understood.
     """
-    reader, pace = DocumentReader(allowed, jobstore), Slice()
-    for position, document in enumerate(_documents(file)):
+    reader = DocumentReader(allowed, jobstore)
+    for position, document in enumerate(paced(_documents(file))):
         yield _read_one(reader, position, document, now)
-        pace.breathe()
 
 
 def _documents(file: IO[str]) -> Iterator[Any]:

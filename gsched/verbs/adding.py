@@ -16,7 +16,7 @@ from gsched.job import (
     Job,
     Undefined,
 )
-from gsched.slices import Slice
+from gsched.slices import paced
 from gsched.triggers import BaseTrigger
 from gsched.verbs.places import Places
 
@@ -136,11 +136,8 @@ class Adding(Places):
     def _build_many(
         self, builder: JobBuilder, position: int, batch: list[Mapping[str, Any]], jobstore: str
     ) -> list[Job]:
-        jobs, pace = [], Slice()
-        for number, definition in enumerate(batch, position):
-            jobs.append(self._build_one(builder, number, definition, jobstore))
-            pace.breathe()
-        return jobs
+        definitions = paced(enumerate(batch, position))
+        return [self._build_one(builder, number, definition, jobstore) for number, definition in definitions]
 
     def _build_one(self, builder: JobBuilder, position: int, definition: Mapping[str, Any], jobstore: str) -> Job:
         try:

@@ -25,7 +25,7 @@ from gsched.job import Job
 from gsched.planning import Span
 from gsched.records import Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
-from gsched.slices import Slice
+from gsched.slices import paced
 from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.bulk import Refusal, write_all
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
@@ -248,13 +248,12 @@ class Aftermath:
 
     def _documents(self, batch: list[Record]) -> list[Document]:
         """Their documents, one for each id: of several the last counts, but "lost" is no news."""
-        expires_at, pace = from_ms(self._clock.now_ms()) + self._keep, Slice()
+        expires_at = from_ms(self._clock.now_ms()) + self._keep
         documents: dict[str, Document] = {}
-        for record in batch:
+        for record in paced(batch):
             key = record_key(record)
             if key not in documents or record.outcome != Outcome.LOST:
                 documents[key] = {"_id": key, **document_of(record), "expires_at": expires_at}
-            pace.breathe()
         return list(documents.values())
 
     # -- figures ------------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ class Rescues:
         for run in ended:
             which = run._replace(attempt=1)
             last[which] = max(run.attempt, last.get(which, 0))
-        superseded = {run for run in runs if last.get(run._replace(attempt=1), 0) > run.attempt}
+        superseded = dict.fromkeys(run for run in runs if last.get(run._replace(attempt=1), 0) > run.attempt)
         self._over += superseded
         return [run for run in runs if run not in superseded]
 

@@ -403,13 +403,15 @@ def test_a_pid_file_that_cannot_be_written_is_an_error(app: Path) -> None:
 def test_usr1_tells_what_every_greenlet_does_and_harms_nobody(app: Path) -> None:
     write(app / "sleeper.py", """
         import gevent
-        from gsched import GeventScheduler
+        from gsched import GeventScheduler, current_run
         scheduler = GeventScheduler()
         def sleep_for_long():
+            current_run().log.info("sleeping")
             gevent.sleep(60)
         scheduler.add_job(sleep_for_long, id="sleeper")
         """)  # fmt: skip
     with running(app, "-A", "sleeper", "--memory", "--drain-timeout", "0.1s") as runner:
+        runner.wait_for("sleeping")
         runner.send(signal.SIGUSR1)
         stack = runner.wait_for("stacks.dumped")[0]["stack"]
         assert "in sleep_for_long" in stack and "sleeper@" in stack

@@ -508,8 +508,9 @@ def test_strange_documents_of_nodes_and_runs_are_left_out_and_said_once(cluster:
 
 
 def fail_next(cluster: Cluster, command: str, code: int) -> None:
-    """Have the server fail the nodes' next such command."""
-    data = {"failCommands": [command], "errorCode": code, "appName": "a"}
+    """Have the server fail the node's next such command on the jobs."""
+    jobs = f"{cluster.database}.{cluster.documents().name}"
+    data = {"failCommands": [command], "errorCode": code, "appName": "a", "namespace": jobs}
     cluster.client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data})
 
 

@@ -13,6 +13,7 @@ from gsched.document import DocumentReader
 from gsched.stores.mongodb.cluster import FencedError
 from gsched.stores.mongodb.cluster_documents import alive
 from gsched.stores.mongodb.connection import Connection, Document
+from gsched.stores.mongodb.partition import SLOTS
 
 _KEEP_LOST: Final = timedelta(days=14)
 _MOST_SAID: Final = 300  # characters of a document that is not understood
@@ -60,6 +61,11 @@ class ClusterAccess:
     @property
     def _runs(self) -> Any:
         return self._jobs.runs
+
+    def _find_slots(self, wanted: Document, fields: list[str] | None = None) -> Iterable[Document]:
+        """In one round trip: there are more slots than the server puts into the first batch by itself."""
+        found: Iterable[Document] = self._slots.find(wanted, fields, batch_size=SLOTS + 1)
+        return found
 
     def _sane(
         self, what: str, documents: Iterable[Document], is_sane: Callable[[Document], bool]

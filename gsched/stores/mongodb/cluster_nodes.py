@@ -87,7 +87,7 @@ class ClusterNodes(ClusterAccess):
 
     @translate_errors()
     def owners(self) -> Collection[str]:
-        owners = (slot["owner"] for slot in self._slots.find({"owner": {"$ne": None}}, ["owner"]))
+        owners = (slot["owner"] for slot in self._find_slots({"owner": {"$ne": None}}, ["owner"]))
         return {owner for owner in owners if isinstance(owner, str)}
 
     @translate_errors()
@@ -98,7 +98,7 @@ class ClusterNodes(ClusterAccess):
     @translate_errors()
     def free_slots(self, node: str) -> Collection[int]:
         ours = {"$or": [{"owner": None}, {"owner": node, "attached": False}]}
-        return [slot["_id"] for slot in self._slots.find({**ours, "_id": {"$gte": 0, "$lt": SLOTS}}, ["_id"])]
+        return [slot["_id"] for slot in self._find_slots({**ours, "_id": {"$gte": 0, "$lt": SLOTS}}, ["_id"])]
 
     @translate_errors()
     def take_slots(self, node: str, numbers: Collection[int]) -> Sequence[SlotRecord]:
@@ -106,7 +106,7 @@ class ClusterNodes(ClusterAccess):
         take = {"$set": {"owner": node, "attached": False}, "$inc": {"epoch": 1}}
         countable = {"$expr": {"$isNumber": "$epoch"}}  # one that is not would keep the others from being taken
         self._slots.update_many({**wanted, "owner": None, **countable}, take)
-        taken = self._slots.find({**wanted, "owner": node, "attached": False})
+        taken = self._find_slots({**wanted, "owner": node, "attached": False})
         return [slot_record(slot) for slot in filter(is_slot, taken)]  # others are made anew: see prepare
 
     @translate_errors()
@@ -118,7 +118,7 @@ class ClusterNodes(ClusterAccess):
             "watermark": {"$max": ["$watermark", from_ms(watermark)]},
         }
         self._slots.update_many({**ours, "attached": False}, [{"$set": follow}])
-        return {slot["_id"] for slot in self._slots.find({**ours, "attached": True}, ["_id"])}
+        return {slot["_id"] for slot in self._find_slots({**ours, "attached": True}, ["_id"])}
 
     @translate_errors()
     def close_slots(self, node: str, numbers: Collection[int]) -> None:

@@ -41,7 +41,7 @@ class MongoCluster(ClusterNodes, ClusterJobs, ClusterRuns):
     def prepare(self) -> None:
         self._make_indexes()
         self.exclusive = self._connection.is_standalone()
-        found = {slot["_id"]: slot for slot in self._slots.find({"_id": {"$in": [*range(SLOTS)]}})}
+        found = {slot["_id"]: slot for slot in self._find_slots({"_id": {"$in": [*range(SLOTS)]}})}
         if wrong := [number for number in range(SLOTS) if not is_slot(found.get(number, {}))]:
             self._make_slots({number: found.get(number) for number in wrong})
 

@@ -38,7 +38,6 @@ class Membership:
         }
         return [node for node in nodes if node.id in self._beats and now - self._beats[node.id][1] > self._ttl]
 
-
     def strangers(self, owners: Collection[str], nodes: Sequence[NodeRecord]) -> list[str]:
         """Those who own slots and have not been among the nodes for the TTL: somebody has removed their documents."""
         now, known = self._clock.monotonic(), {node.id for node in nodes}

@@ -1,49 +1,27 @@
-"""The parts of a scheduler: its settings, stores, executors and listeners, given as objects or as plain values."""
+"""The parts of a scheduler, as they come and go: its stores, executors and listeners, and its settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import tzinfo
-from importlib import import_module
-from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import gevent
 from gevent.pool import Group
 
 from gsched import events
 from gsched.bus import EventBus, Listener
-from gsched.clock import Clock, SystemClock
-from gsched.durations import as_seconds
-from gsched.errors import ConfigurationError, InvalidJobError, SchedulerAlreadyRunningError
+from gsched.clock import Clock
+from gsched.errors import ConfigurationError, SchedulerAlreadyRunningError
 from gsched.events import EVENT_ALL, SchedulerEvent, error_fields
 from gsched.executors import BaseExecutor
 from gsched.executors.collection import Executors
-from gsched.funcref import AllowedFunctions
 from gsched.hub import Hub
-from gsched.instants import as_timezone
-from gsched.job import CallChecker, Job, checked_options
+from gsched.job import CallChecker, Job
 from gsched.lane import Lane
-from gsched.log import RUN_EVENTS, LogSink
-from gsched.spelling import did_you_mean
+from gsched.log import LogSink
+from gsched.scheduler_settings import SchedulerSettings, make_executor, make_jobstore, unknown
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
-from gsched.wording import refused_call
-
-EXECUTORS: Final = {
-    "greenlet": "gsched.executors:GreenletPoolExecutor",
-    "gevent": "gsched.executors:GreenletPoolExecutor",
-    "threadpool": "gsched.executors:ThreadPoolExecutor",
-    "processpool": "gsched.executors:ProcessPoolExecutor",
-}
-STORES: Final = {
-    "memory": "gsched.stores:MemoryJobStore",
-    "mongodb": "gsched.stores:MongoDBJobStore",
-}
-SETTINGS: Final = (
-    *("jobstores", "executors", "job_defaults", "timezone", "clock", "name", "modules", "functions", "run_events"),
-    *("blocked_hub_after", "summary_every"),
-)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -60,7 +38,7 @@ class Parts:
         # Stores that nobody has added yet: which of their jobs replace others, and whether with a next run time.
         self._implicit: dict[str, dict[str, bool]] = {}
         self._log_sink: LogSink | None = None
-        self._set_up(_merged(settings, prefix, options))
+        self._set_up(SchedulerSettings.read(settings, prefix, options))
 
     def configure(
         self, gconfig: Mapping[str, Any] | None = None, prefix: str | None = "apscheduler.", **options: Any
@@ -75,34 +53,22 @@ class Parts:
         """
         if self._hub is not None:
             raise SchedulerAlreadyRunningError
-        self._set_up(_merged(gconfig or {}, prefix, options))
+        self._set_up(SchedulerSettings.read(gconfig or {}, prefix, options))
 
-    def _set_up(self, settings: Mapping[str, Any]) -> None:
-        for setting in settings:
-            if setting not in SETTINGS:
-                raise ConfigurationError(_unknown("setting", setting, SETTINGS))
-        executors = {a: make_executor(v) for a, v in _table("executors", settings).items()}
-        stores = {a: _part("jobstore", v, STORES) for a, v in _table("jobstores", settings).items()}
-        defaults = _defaults(_table("job_defaults", settings))
-        timezone = as_timezone(settings.get("timezone"))
-        run_events = settings.get("run_events", "failures")
-        if run_events not in RUN_EVENTS:
-            raise ConfigurationError(f"run_events: expected one of {', '.join(RUN_EVENTS)}, got {run_events!r}")
-        self.name = str(settings.get("name", "gsched"))
-        self.timezone: tzinfo = timezone
-        self.blocked_hub_after = _seconds_or_none(settings, "blocked_hub_after", 1.0)
-        self.summary_every = _seconds_or_none(settings, "summary_every", 60.0)
-        self._clock: Clock = settings.get("clock") or SystemClock()
-        self._job_defaults = defaults
-        self._allowed: AllowedFunctions = settings.get("functions") or AllowedFunctions(
-            _modules(settings.get("modules", ()))
-        )
+    def _set_up(self, settings: SchedulerSettings) -> None:
+        self.name = settings.name
+        self.timezone = settings.timezone
+        self.blocked_hub_after = settings.blocked_hub_after
+        self.summary_every = settings.summary_every
+        self._clock = settings.clock
+        self._job_defaults = settings.job_defaults
+        self._allowed = settings.functions
         self._calls = CallChecker()
         self._executors, self._stores, self._implicit = Executors(), {}, {}
-        self.log_runs(run_events)
-        for alias, executor in executors.items():
+        self.log_runs(settings.run_events)
+        for alias, executor in settings.executors.items():
             self.add_executor(executor, alias)
-        for alias, store in stores.items():
+        for alias, store in settings.jobstores.items():
             self.add_jobstore(store, alias)
 
     def log_runs(self, run_events: str) -> None:
@@ -152,7 +118,7 @@ class Parts:
         try:
             executor = self._executors.remove(alias)
         except KeyError:
-            raise ConfigurationError(_unknown("executor", alias, self._executors)) from None
+            raise ConfigurationError(unknown("executor", alias, self._executors)) from None
         if shutdown:
             self._let_go(executor.retire, events.EVENT_EXECUTOR_FAILED, alias)
         self._bus.emit(SchedulerEvent(events.EVENT_EXECUTOR_REMOVED, alias))
@@ -164,7 +130,7 @@ class Parts:
         :param options: arguments for that type
         :raises ConfigurationError: if the alias is taken, the store cannot be made or is in use elsewhere
         """
-        made = _part("jobstore", {"type": jobstore, **options} if isinstance(jobstore, str) else jobstore, STORES)
+        made = make_jobstore({"type": jobstore, **options} if isinstance(jobstore, str) else jobstore)
         self._at_home(self._add_jobstore, made, alias)
 
     def _add_jobstore(self, made: BaseJobStore, alias: str) -> None:
@@ -240,7 +206,7 @@ class Parts:
         try:
             return self._stores[alias]
         except KeyError:
-            raise ConfigurationError(_unknown("jobstore", alias, self._stores)) from None
+            raise ConfigurationError(unknown("jobstore", alias, self._stores)) from None
 
     def _store_for_adding(self, alias: str) -> BaseJobStore:
         """Jobs may be added before their store is: until then they wait in memory."""
@@ -281,29 +247,6 @@ class Parts:
             self._bus.emit(SchedulerEvent(failed, alias, **error_fields(error)))
 
 
-def _merged(gconfig: Mapping[str, Any], prefix: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """One table of settings from dotted keys and from options, which win."""
-    tree: dict[str, Any] = {}
-    for key, value in gconfig.items():
-        if prefix and not key.startswith(prefix):
-            continue
-        *path, last = key[len(prefix or "") :].split(".")
-        branch = tree
-        for step in path:
-            branch = branch.setdefault(step, {})
-            if not isinstance(branch, dict):
-                raise ConfigurationError(f"{key}: {step!r} has a value of its own already")
-        branch[last] = dict(value) if isinstance(value, Mapping) else value
-    return tree | dict(options)
-
-
-def _table(setting: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    table = settings.get(setting) or {}
-    if not isinstance(table, Mapping):
-        raise ConfigurationError(f"{setting}: expected a mapping, got {table!r}")
-    return table
-
-
 def refuse_if_started(alias: str, store: BaseJobStore) -> None:
     """Raise ConfigurationError if a scheduler runs the jobs of this store: two would run each of them twice."""
     if store.started:
@@ -311,79 +254,3 @@ def refuse_if_started(alias: str, store: BaseJobStore) -> None:
             f"jobstore {alias!r}: a scheduler runs this object, or it was removed and runs of its jobs have not ended;"
             " make one for each of them"
         )
-
-
-def make_executor(value: Any) -> BaseExecutor:
-    """An executor from an object, or from a mapping with its type and arguments. Raises ConfigurationError."""
-    made: BaseExecutor = _part("executor", value, EXECUTORS)
-    return made
-
-
-def _part(kind: str, value: Any, builtin: Mapping[str, str]) -> Any:
-    """An executor or store from an object, or from a mapping with its type (or class) and arguments."""
-    base: type = BaseExecutor if kind == "executor" else BaseJobStore
-    if isinstance(value, base):
-        return value
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{kind}: expected a {base.__name__} or a mapping with its type, got {value!r}")
-    arguments = dict(value)
-    name = arguments.pop("class", None) or arguments.pop("type", None)
-    part = _part_class(kind, name, builtin)
-    try:
-        made = part(**arguments)
-    except TypeError as error:
-        raise ConfigurationError(f"{kind} {name!r}: {refused_call(part, arguments, error)}") from None
-    if not isinstance(made, base):
-        raise ConfigurationError(f"{kind} {name!r}: {made!r} is not a {base.__name__}")
-    return made
-
-
-def _part_class(kind: str, name: Any, builtin: Mapping[str, str]) -> Any:
-    if not isinstance(name, str):
-        raise ConfigurationError(f"{kind}: 'type' is missing or not a text")
-    plugins = {plugin.name: plugin.value for plugin in entry_points(group=f"gsched.{kind}s")}
-    path = builtin.get(name) or plugins.get(name) or (name if ":" in name else None)
-    if path is None:
-        raise ConfigurationError(_unknown(f"{kind} type", name, [*builtin, *plugins]))
-    module, _, attribute = path.partition(":")
-    try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"{kind} type {name!r} cannot be loaded: {error}") from error
-
-
-def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return checked_defaults(options)
-    except InvalidJobError as error:
-        raise ConfigurationError(f"job_defaults: {error}") from None
-
-
-def checked_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The job fields that these options set. Settings files write everything as text: "true", "3".
-
-    Raises InvalidJobError.
-    """
-    meant: dict[str, Any] = {}
-    for option, value in defaults.items():
-        if isinstance(value, str) and option == "coalesce" and value.lower() in ("true", "false"):
-            value = value.lower() == "true"
-        elif isinstance(value, str) and value.isdigit():
-            value = int(value)
-        meant[option] = value
-    return checked_options(meant)
-
-
-def _seconds_or_none(settings: Mapping[str, Any], setting: str, default: float) -> float | None:
-    value = settings.get(setting, default)
-    return None if value is None else as_seconds(value, setting)
-
-
-def _modules(value: Any) -> list[str]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ConfigurationError(f"modules: expected a list of module names, got {value!r}")
-    return list(value)
-
-
-def _unknown(what: str, name: object, known: Iterable[str]) -> str:
-    return f"{what} {name!r} is unknown{did_you_mean(name, known)}"

@@ -467,10 +467,10 @@ def test_late_instants_of_a_job_that_was_changed_are_not_closed(rig, cluster):
 def test_a_backlog_is_noted_where_the_revision_is_still_the_same_and_closed_by_what_it_says(rig, cluster):
     admitted(rig, job(due=T + 100, rev=3), job("other", due=T + 100, rev=4))
     backlogs = {"job": Backlog(3, T + 200, T + 500), "other": Backlog(3, T + 200, T + 500), "none": Backlog(1, T, T)}
-    assert list(cluster.note_backlogs(backlogs)) == ["job"]
+    assert list(cluster.note_backlogs("a", backlogs)) == ["job"]
     assert (read(cluster).job.next_run_ms, read(cluster).late_until) == (T + 200, T + 500)
     assert (read(cluster, "other").job.next_run_ms, read(cluster, "other").late_until) == (T + 100, -1)
-    assert list(cluster.note_backlogs({"job": Backlog(3, T + 150, T + 400)})) == ["job"]  # it lowers nothing
+    assert list(cluster.note_backlogs("a", {"job": Backlog(3, T + 150, T + 400)})) == []  # it lowers nothing
     assert (read(cluster).job.next_run_ms, read(cluster).late_until) == (T + 200, T + 500)
     cluster.close_late({"job": (T + 400, T + 600)})
     assert read(cluster).is_late
@@ -478,9 +478,17 @@ def test_a_backlog_is_noted_where_the_revision_is_still_the_same_and_closed_by_w
     assert not read(cluster).is_late
 
 
+def test_a_dead_node_notes_no_backlog(rig, cluster):
+    admitted(rig, job(due=T + 100))
+    bury(cluster, "a")
+    with pytest.raises(FencedError):
+        cluster.note_backlogs("a", {"job": Backlog(1, T + 200, T + 500)})
+    assert read(cluster).late_until == -1
+
+
 def test_a_job_that_is_not_admitted_has_no_backlog(rig, cluster):
     rig.put(job(due=T, rev=1))
-    assert list(cluster.note_backlogs({"job": Backlog(1, T + 200, T + 500)})) == []
+    assert list(cluster.note_backlogs("a", {"job": Backlog(1, T + 200, T + 500)})) == []
     assert read(cluster).late_until == -1
 
 
@@ -714,7 +722,7 @@ def test_a_job_that_the_database_refuses_to_change_is_not_written_back_and_the_o
 
 def test_a_job_that_the_database_refuses_to_change_does_not_keep_backlogs_of_others_from_being_noted(refusing):
     backlog = Backlog(1, T + 10, T + 20)
-    assert list(refusing.cluster.note_backlogs({"old": backlog, "job": backlog})) == ["job"]
+    assert list(refusing.cluster.note_backlogs("a", {"old": backlog, "job": backlog})) == ["job"]
     assert {each: read(refusing.cluster, each).late_until for each in ("old", "job")} == {"old": T + 5, "job": T + 20}
     assert len(refusing.complaints) == 1
 

@@ -193,7 +193,7 @@ def plugin(monkeypatch):
     def offer(group: str, name: str, made: object) -> None:
         module.Offered = made
         found = {group: [EntryPoint(name, "a_plugin:Offered", group)]}
-        for home in ("gsched.parts", "gsched.triggers.registry"):
+        for home in ("gsched.scheduler_settings", "gsched.triggers.registry"):
             monkeypatch.setattr(f"{home}.entry_points", lambda group: found.get(group, []))
         registry._plugins.cache_clear()
 

@@ -31,6 +31,7 @@ LAYERS = [
     ["dispatch"],
     ["message_reader"],
     ["hub", "vitals", "health"],
+    ["scheduler_settings"],
     ["parts", "handle"],
     ["json_items"],
     ["building", "exchange"],

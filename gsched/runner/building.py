@@ -14,11 +14,11 @@ from gsched.config import Configuration, origin
 from gsched.errors import ConfigurationError, EmbeddedMongoError, InvalidJobError, JobIdConflictError
 from gsched.executors import BaseExecutor
 from gsched.funcref import UnresolvedFunctions
-from gsched.parts import checked_defaults, make_executor
 from gsched.runner.application import load_application, look_here
 from gsched.runner.commands import COMMANDS
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.scheduler import GeventScheduler
+from gsched.scheduler_settings import checked_defaults, make_executor
 from gsched.stores import BaseJobStore, MemoryJobStore
 
 _GENERATED_ID: Final = re.compile(r"[0-9a-f]{32}")

@@ -370,18 +370,22 @@ class SimCluster:
 
         return [job_id for found in self._step_each("write back", sorted(due), do) for job_id in found]
 
-    def note_backlogs(self, jobs: Mapping[str, Backlog]) -> Collection[str]:
-        def do(job_id: str) -> list[str]:
-            rev, first, until = jobs[job_id]
-            document = self._db.jobs.get(job_id)
-            if document is None or document.job.rev != rev or not document.admitted:
-                return []
-            first = max(first, document.job.next_run_ms or first)
-            document.job = document.job.evolve(next_run_ms=first)
-            document.late_until = max(document.late_until, until)
-            return [job_id]
+    def note_backlogs(self, node: str, jobs: Mapping[str, Backlog]) -> Collection[str]:
+        def do() -> list[str]:
+            self._fence(node, "backlogs")
+            return [job_id for job_id, backlog in sorted(jobs.items()) if self._note_backlog(job_id, backlog)]
 
-        return [job_id for found in self._step_each("backlog", sorted(jobs), do) for job_id in found]
+        noted: list[str] = self.step(f"backlogs {node} {sorted(jobs)}", do) if jobs else []
+        return noted
+
+    def _note_backlog(self, job_id: str, backlog: Backlog) -> bool:
+        rev, first, until = backlog
+        document = self._db.jobs.get(job_id)
+        if document is None or document.job.rev != rev or not document.admitted:
+            return False
+        document.job = document.job.evolve(next_run_ms=max(first, document.job.next_run_ms or first))
+        document.late_until = max(document.late_until, until)
+        return document.late_until == until
 
     def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
         def do(job_id: str) -> None:

@@ -113,6 +113,11 @@ def admission_by_dead_nodes() -> Any:
 
 
 @mutation
+def backlogs_noted_by_dead_nodes() -> Any:
+    return _unfenced("backlogs")
+
+
+@mutation
 def late_admissions_leave_no_trace() -> Any:
     real = SimCluster.admit
 
@@ -401,7 +406,7 @@ def jobs_given_back_are_forgotten() -> Any:
 
 @mutation
 def backlogs_are_not_noted() -> Any:
-    return patch.object(SimCluster, "note_backlogs", lambda self, jobs: jobs.keys())
+    return patch.object(SimCluster, "note_backlogs", lambda self, node, jobs: jobs.keys())
 
 
 @mutation

@@ -47,6 +47,6 @@ class Backlogs:
             self._keep_alive()
 
     def _note(self) -> None:
-        noted = self._cluster.note_backlogs(self._noting)
+        noted = self._cluster.note_backlogs(self._tenure.node, self._noting)
         self._tenure.late.update((job_id, self._noting[job_id].until) for job_id in noted)
         self._noting = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
 
@@ -28,10 +29,13 @@ class Written(NamedTuple):
     refused: list[Refusal]
 
 
-def write_all(collection: Any, operations: Sequence[Any]) -> Written:
-    """Write them, in any order. Raises the driver's errors where more than single documents is concerned."""
+def write_all(collection: Any, operations: Sequence[Any], session: ClientSession | None = None) -> Written:
+    """Write them, in any order; in a transaction none of them, where one is refused.
+
+    Raises the driver's errors where more than single documents is concerned.
+    """
     try:
-        told = collection.bulk_write(operations, ordered=False).bulk_api_result
+        told = collection.bulk_write(operations, ordered=False, session=session).bulk_api_result
     except BulkWriteError as error:
         told = error.details or {}
         if told.get("writeConcernErrors") or not told.get("writeErrors"):

@@ -88,13 +88,21 @@ class ClusterAccess:
             self._complained.add(key)
             self._complain(said[:_MOST_SAID])
 
-    def _in_transaction(self, node: str, write: Callable[[], bool]) -> bool:
+    def _if_alive(self, node: str, write: Callable[[ClientSession | None], bool]) -> bool:
         """Do what `write` does if it returns True and the node is alive; raises FencedError if that is dead.
 
-        Not by the driver's with_transaction: it tries for two minutes, in which nobody hears that the server is away.
+        In a transaction. A standalone server has none: there the one node that owns everything looks before it writes.
         """
+        if not self.exclusive:
+            return self._in_transaction(node, write)
+        if self._nodes.find_one(alive(node), ["_id"]) is None:
+            raise FencedError
+        return write(None)
+
+    def _in_transaction(self, node: str, write: Callable[[ClientSession | None], bool]) -> bool:
+        """Not by the driver's with_transaction: it tries for two minutes, and nobody hears that the server is away."""
         with self._session.start_transaction(write_concern=self._jobs.write_concern):
-            if not write():
+            if not write(self._session):
                 self._session.abort_transaction()
                 return False
             # Last: from here to the end, nobody can bury the node.

@@ -14,9 +14,9 @@ from gsched.document import LONGEST_REASON, DocumentReader
 from gsched.instants import from_ms
 from gsched.slices import paced
 from gsched.stores.mongodb.bulk import write_all
-from gsched.stores.mongodb.cluster import Backlog, FencedError, JobRecord, RefusedError
+from gsched.stores.mongodb.cluster import Backlog, JobRecord, RefusedError
 from gsched.stores.mongodb.cluster_access import ClusterAccess
-from gsched.stores.mongodb.cluster_documents import alive, in_slots, is_named, job_record, not_of_others, own_fields
+from gsched.stores.mongodb.cluster_documents import in_slots, is_named, job_record, not_of_others, own_fields
 from gsched.stores.mongodb.connection import Document, translate_errors
 
 _FETCH: Final = 250  # documents per batch: decoding one must not hold up the hub
@@ -79,11 +79,7 @@ class ClusterJobs(ClusterAccess):
     @translate_errors()
     def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
         try:
-            if not self.exclusive:
-                return self._in_transaction(node, lambda: self._mark_admitted(jobs, claimed, self._session))
-            if self._nodes.find_one(alive(node), ["_id"]) is None:
-                raise FencedError
-            return self._mark_admitted(jobs, claimed, None)
+            return self._if_alive(node, lambda session: self._mark_admitted(jobs, claimed, session))
         except driver.OperationFailure as error:
             if error.has_error_label("TransientTransactionError"):
                 return False  # somebody changed one of these jobs at this moment: look at them one by one
@@ -132,7 +128,22 @@ class ClusterJobs(ClusterAccess):
         return [job["_id"] for job in found if job.get("rev") == due[job["_id"]][0]]
 
     @translate_errors()
-    def note_backlogs(self, jobs: Mapping[str, Backlog]) -> Collection[str]:
+    def note_backlogs(self, node: str, jobs: Mapping[str, Backlog]) -> Collection[str]:
+        if not jobs:
+            return ()
+        try:
+            noted = self._if_alive(node, lambda session: self._mark_late(jobs, session))
+        except driver.OperationFailure as error:
+            if not error.has_error_label("TransientTransactionError"):
+                raise
+            noted = False  # somebody changed one of these jobs at this moment
+        if not noted and len(jobs) > 1:
+            return [job_id for some in jobs.items() for job_id in self.note_backlogs(node, dict([some]))]
+        found = self._jobs.find({"_id": {"$in": list(jobs)}, "admitted": True}, ["rev", "late_until"])
+        return [job["_id"] for job in found if _has_noted(job, jobs[job["_id"]])]
+
+    def _mark_late(self, jobs: Mapping[str, Backlog], session: ClientSession | None) -> bool:
+        """Whether the database takes all."""
         noting = [
             UpdateOne(
                 {"_id": job_id, "rev": rev, "admitted": True},
@@ -140,10 +151,7 @@ class ClusterJobs(ClusterAccess):
             )
             for job_id, (rev, first, until) in jobs.items()
         ]
-        if not noting or self._write_some(list(jobs), noting)[0] == len(noting):
-            return jobs.keys()
-        found = self._jobs.find({"_id": {"$in": list(jobs)}, "admitted": True}, ["rev", "late_until"])
-        return [job["_id"] for job in found if _has_noted(job, jobs[job["_id"]])]
+        return not self._write_some(list(jobs), noting, session)[1]
 
     @translate_errors()
     def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
@@ -157,9 +165,11 @@ class ClusterJobs(ClusterAccess):
         if ended:
             self._write_some(list(jobs), ended)
 
-    def _write_some(self, job_ids: Sequence[str], updates: Sequence[UpdateOne]) -> tuple[int, set[str]]:
+    def _write_some(
+        self, job_ids: Sequence[str], updates: Sequence[UpdateOne], session: ClientSession | None = None
+    ) -> tuple[int, set[str]]:
         """Change these jobs, as far as the database takes it; how many were there, and which it refuses to change."""
-        written = write_all(self._jobs, updates)
+        written = write_all(self._jobs, updates, session)
         for each in written.refused:
             self._say_refused(job_ids[each.number], each.reason)
         return written.matched, {job_ids[each.number] for each in written.refused}

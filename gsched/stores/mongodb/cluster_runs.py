@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import Final
 
 from pymongo import UpdateOne, errors as driver
+from pymongo.client_session import ClientSession
 
 from gsched.instants import from_ms
 from gsched.slices import paced
-from gsched.stores.mongodb.cluster import FencedError, RunRecord
+from gsched.stores.mongodb.cluster import RunRecord
 from gsched.stores.mongodb.cluster_access import ClusterAccess
-from gsched.stores.mongodb.cluster_documents import RUN_FIELDS, alive, key_of, recording_of, run_record
+from gsched.stores.mongodb.cluster_documents import RUN_FIELDS, key_of, recording_of, run_record
 from gsched.stores.mongodb.connection import translate_errors
 from gsched.stores.mongodb.history import is_run
 from gsched.stores.mongodb.partition import slot_of
@@ -28,21 +29,16 @@ class ClusterRuns(ClusterAccess):
         if not runs:
             return
         recording = [recording_of(node, run) for run in runs]
-        if self.exclusive:
-            if self._nodes.find_one(alive(node), ["_id"]) is None:
-                raise FencedError
-            self._runs.bulk_write(recording, ordered=False)
-            return
         for is_last in (False, False, True):
             try:
-                self._in_transaction(node, lambda: self._write_runs(recording))
+                self._if_alive(node, lambda session: self._write_runs(recording, session))
                 return
             except driver.OperationFailure as error:  # one of the runs may be ending at this moment
                 if is_last or not error.has_error_label("TransientTransactionError"):
                     raise
 
-    def _write_runs(self, recording: list[UpdateOne]) -> bool:
-        return bool(self._runs.bulk_write(recording, ordered=False, session=self._session).acknowledged)
+    def _write_runs(self, recording: list[UpdateOne], session: ClientSession | None) -> bool:
+        return bool(self._runs.bulk_write(recording, ordered=False, session=session).acknowledged)
 
     @translate_errors()
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:

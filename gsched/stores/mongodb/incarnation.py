@@ -95,6 +95,10 @@ class Incarnation:
         """Bring to an end what an error left open."""
         self._slots.settle()
         self._backlogs.settle()
+        if self._admission.unsure or self._admission.taking:
+            # What is read now is believed. A primary that is cut off shows writes that will be rolled back; one that
+            # has this beat confirmed by a majority has had all before it confirmed.
+            self._advance()
         while self._admission.unsure:
             self._admission.work()
             self.advance_if_due()
@@ -117,10 +121,13 @@ class Incarnation:
     # -- the claim ----------------------------------------------------------------------------------------------------
 
     def advance_if_due(self) -> None:
+        """Once per tick: `_advance`."""
+        if self._around.rhythm.is_time("tick", self._around.pace.tick):
+            self._advance()
+
+    def _advance(self) -> None:
         """Raise the watermark, say how far everything has ended, and tell the hub."""
         pace, tenure, wishes = self._around.pace, self.tenure, self._around.wishes
-        if not self._around.rhythm.is_time("tick", pace.tick):
-            return
         self._written.write_long_ones(tenure, self._time.now() - round(pace.long_run * 1000))
         target = tenure.watermark
         if not (wishes.paused or wishes.stopping or self.leaving or self._admission.unsure):

@@ -146,6 +146,7 @@ class Dispatch:
         lane = entry.lane
         if entry.instances >= run.job.max_instances:
             self._settle_all()  # one of them may have ended already
+            entry = run.entry = lane.entry(run.job)  # for the lane may have let go of it then
         if lane.store.shared and not lane.holds(self._clock):
             self.run_later(run)
         elif entry.instances >= run.job.max_instances:
@@ -173,6 +174,7 @@ class Dispatch:
             self._run_at_once(entry, owed.popleft())
         if not owed:
             del lane.owed[entry]
+            lane.forget_if_idle(entry)
 
     def give_up_owed(self, entry: Entry | None, reason: Reason) -> None:
         """What is owed of the job will not be run."""

@@ -182,8 +182,9 @@ class Lane:
         return min(known if due is None else [max(due, after + 1), *known], default=None)
 
     def forget_if_idle(self, entry: Entry) -> None:
-        """Let go of an entry that is neither due here nor in progress."""
-        if not entry.live and not entry.running and self.entries.get(entry.job.id) is entry:
+        """Let go of an entry that is neither due here nor in progress, and of which nothing is owed."""
+        is_idle = not entry.live and not entry.running and entry not in self.owed
+        if is_idle and self.entries.get(entry.job.id) is entry:
             del self.entries[entry.job.id]
 
     def now(self, clock: Clock) -> int:

@@ -44,7 +44,7 @@ SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of what the memory store can sustain,
 
 def measure(quick: bool) -> Results:
     """Both stores in turns, theirs, then the round trips of both."""
-    seconds, rounds = (0.6, 2) if quick else (2.0, 5)
+    seconds, rounds = (0.6, 2) if quick else (1.0, 15)
     with mongodb() as server:
         ours = {"memory": in_memory, "mongodb": partial(in_mongodb, server)}
         capacity = calibrate(partial(saturated, in_memory), quick)

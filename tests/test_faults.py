@@ -555,3 +555,26 @@ def test_a_run_that_has_ended_is_in_nobodys_way_though_it_is_not_settled_yet(ben
     bench.scheduler.add_job(print, "interval", seconds=1, id="quick", executor="at_once")
     bench.advance(1)
     assert outcomes == ["run.succeeded", "run.succeeded"]
+
+
+def test_a_run_on_request_of_a_job_that_is_not_due_here_counts_among_its_instances(bench):
+    class FirstAtOnce(GreenletPoolExecutor):
+        """Ends the first run as it comes; the others go on."""
+
+        first = True
+
+        def submit(self, run):
+            run.owner.run_started(run)
+            if self.first:
+                self.first = False
+                run.owner.run_finished(run, Result(Outcome.SUCCEEDED))
+
+    bench.scheduler.add_executor(FirstAtOnce(), "odd")
+    job = bench.every(1, id="poll", executor="odd")
+    job.pause()
+    bench.settle()
+    for _ in range(2):
+        job.run()
+    job.resume()
+    bench.advance(1)
+    assert bench.names() == ["run.succeeded", "run.skipped"]

@@ -684,6 +684,24 @@ def test_what_the_database_did_not_take_is_written_later_in_order(desk, monkeypa
     assert desk.runs.count_documents({}) == 6 and not desk.aftermath._over
 
 
+def test_a_job_that_ends_while_the_history_is_written_goes_when_the_rest_of_it_is_written(desk, monkeypatch):
+    desk.jobs.insert_one({"_id": "poll", "rev": desk.job.rev})
+    desk.aftermath.settle(a_run(desk.job, at=1000), FAILED, "n1")
+    write_batch = desk.aftermath._write_batch
+
+    def end_meanwhile(*args: Any) -> None:
+        monkeypatch.undo()
+        write_batch(*args)
+        desk.aftermath.settle(a_run(desk.job, at=2000), FAILED, "n1")
+        desk.aftermath.end(desk.job)
+
+    monkeypatch.setattr(desk.aftermath, "_write_batch", end_meanwhile)
+    desk.aftermath.flush()
+    assert (desk.runs.count_documents({}), desk.jobs.count_documents({})) == (1, 1)
+    desk.aftermath.flush()
+    assert (desk.runs.count_documents({}), desk.jobs.count_documents({})) == (2, 0)
+
+
 def raise_store_error(*args: Any) -> Any:
     raise StoreError("gone")
 

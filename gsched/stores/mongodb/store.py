@@ -197,12 +197,15 @@ class MongoDBJobStore(
         return max(0, self._ownership.time.at(arrived) - made) / 1000
 
     def settle(self, run: Run, result: Result) -> None:
-        if self._ownership.written.take_ahead(run.job.id, run.scheduled_ms, run.scheduled_ms + 1):
+        written = self._ownership.written
+        if written.ahead and written.take_ahead(run.job.id, run.scheduled_ms, run.scheduled_ms + 1):
             run.recorded = True
-        self._aftermath.settle(run, result, self._node())
+        if not self._aftermath.settle_briefly(run, result):
+            self._aftermath.settle(run, result, self._node())
 
     def settle_span(self, job: Job, span: Span) -> None:
-        ahead = self._ownership.written.take_ahead(job.id, span.first, span.end)
+        written = self._ownership.written
+        ahead = written.take_ahead(job.id, span.first, span.end) if written.ahead else ()
         self._aftermath.settle_span(job, span, self._node(), ahead)
 
     def defer(self, job: Job, due: int) -> None:

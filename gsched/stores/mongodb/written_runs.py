@@ -21,14 +21,17 @@ MOST_AHEAD = 1000  # instants of a job that are written down before they have be
 
 
 class WrittenRuns:
-    """Writes runs in progress down, over all incarnations of a node."""
+    """Writes runs in progress down, over all incarnations of a node.
+
+    :ivar ahead: instants that were written down before they had begun, by job
+    """
 
     def __init__(self, cluster: Cluster, hub: HubSide, outcomes: Outcomes) -> None:
         self._cluster = cluster
         self._hub = hub
         self._outcomes = outcomes
         self._writing: set[Run] = set()  # runs that are marked as recorded before we know that they are
-        self._ahead: dict[str, set[int]] = {}  # instants that were written down before they had begun, by job
+        self.ahead: dict[str, set[int]] = {}
 
     def missing(self) -> list[Run]:
         """The runs in progress that, as far as we know, are not written down."""
@@ -60,24 +63,24 @@ class WrittenRuns:
         records = []
         for job_id in tenure.known(numbers):
             for instant in self._hub.undecided(job_id, tenure.watermark, MOST_AHEAD):
-                self._ahead.setdefault(job_id, set()).add(instant)
+                self.ahead.setdefault(job_id, set()).add(instant)
                 records.append(RunRecord(job_id, slot_of(job_id), instant))
         return records
 
     def take_ahead(self, job_id: str, first: int, end: int) -> list[int]:
         """Those instants of the job from `first` until before `end`, decided now, that were written down before."""
-        ahead = self._ahead.get(job_id)
+        ahead = self.ahead.get(job_id)
         if ahead is None:
             return []
         taken = sorted(instant for instant in ahead if first <= instant < end)
         ahead.difference_update(taken)
         if not ahead:
-            del self._ahead[job_id]
+            del self.ahead[job_id]
         return taken
 
     def disown(self) -> None:
         """Others have taken over what is in progress, or waits: it is for them to say what became of it."""
-        self._ahead.clear()
+        self.ahead.clear()
         self._writing.clear()
         for run in self._hub.unfinished():
             run.recorded = True

@@ -37,7 +37,7 @@ OPTIONS = {"max_instances": 1000, "misfire_grace_time": None, "coalesce": True}
 
 def measure(quick: bool) -> Results:
     """Some rounds of all three, then the ladder."""
-    seconds, rounds = (0.6, 1) if quick else (2.0, 3)
+    seconds, rounds = (0.6, 1) if quick else (1.0, 11)
     ours, theirs = calibrate(our_saturated, quick), calibrate(their_saturated, quick)
     rows = []
     for _ in range(rounds):

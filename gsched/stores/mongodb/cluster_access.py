@@ -91,7 +91,8 @@ class ClusterAccess:
     def _if_alive(self, node: str, write: Callable[[ClientSession | None], bool]) -> bool:
         """Do what `write` does if it returns True and the node is alive; raises FencedError if that is dead.
 
-        In a transaction. A standalone server has none: there the one node that owns everything looks before it writes.
+        In a transaction. A standalone server has none: there the one node that owns everything looks before it writes,
+        and what `write` did stays, whatever it returns: it is found later, as after an answer that was lost.
         """
         if not self.exclusive:
             return self._in_transaction(node, write)

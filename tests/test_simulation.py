@@ -79,6 +79,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
 REDUNDANT = {
     "acked_does_not_wait_for_messages",
     "admission_by_dead_nodes",
+    "backlogs_noted_by_dead_nodes",
     "burying_whatever_the_beat",
     "dead_nodes_write_runs_down",
     "late_jobs_do_not_wait_for_records",

@@ -202,10 +202,21 @@ class Dispatch:
         """What of the job is due, and waits for a run of it to end or is left of an earlier claim, will not be run."""
         if entry is None or entry.parked:
             return
+        lane, job = entry.lane, entry.job
         first = entry.due if entry.held is None and entry.until < ALWAYS else entry.held
-        until = min(entry.lane.may_run_until(self._clock), entry.until)
+        until = min(lane.now(self._clock), lane.claimed, entry.until)
         if first is not None and first <= until:
-            self.settle_span(entry.lane, entry.job, Span(Outcome.SKIPPED, first, until + 1, reason))
+            span = Span(Outcome.SKIPPED, first, until + 1, reason)
+            if lane.holds(self._clock):
+                self.settle_span(lane, job, span)
+            else:
+                lane.unsure.append((job, span))
+
+    def settle_unsure(self, lane: Lane) -> None:
+        """The claim holds again: nobody else has taken over what was given up meanwhile."""
+        unsure, lane.unsure = lane.unsure, []
+        for job, span in unsure:
+            self.settle_span(lane, job, span)
 
     # -- what executors say ---------------------------------------------------------------------------------------
 

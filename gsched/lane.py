@@ -9,6 +9,7 @@ from gevent.event import Event
 
 from gsched.clock import Clock
 from gsched.job import Job
+from gsched.planning import Span
 from gsched.run import Run
 from gsched.stores.base import ALWAYS, BaseJobStore
 from gsched.timetable import Timetable
@@ -85,6 +86,7 @@ class Lane:
         self.clock_offset = 0  # by how many ms the store's time is ahead of the clock, as of the last turn
         self.unread = 0  # messages about jobs and runs that the hub has not handled
         self.owed: dict[Entry, deque[Run]] = {}  # outside the schedule: cut on other nodes, or asked for; they wait
+        self.unsure: list[tuple[Job, Span]] = []  # given up while the claim did not hold: what is not another's by now
         self.elsewhere: Mapping[str, int] = {}  # runs in progress where the jobs were before, by job
         self.finishing = False  # nothing is claimed any more, and nothing that waits is begun
         self.finished = Event()  # and all that was claimed is decided
@@ -128,6 +130,7 @@ class Lane:
     def drop_all(self) -> None:
         """No job is due here any more."""
         self.owed.clear()
+        self.unsure.clear()
         self.elsewhere = {}
         for job_id in list(self.entries):
             self.drop(job_id, -1)
@@ -178,6 +181,7 @@ class Lane:
         """
         waiting = ((entry, max(after, late.get(entry.job.id, after))) for entry in self.waiting())
         known = [instant for entry, last in waiting if (instant := entry.first_held_after(last)) is not None]
+        known += (max(span.first, after + 1) for _, span in self.unsure if span.end > after)
         due = self.timetable.next_due()
         return min(known if due is None else [max(due, after + 1), *known], default=None)
 

@@ -59,6 +59,8 @@ class MessageReader:
                     self._dispatch.instance_ended(entry)
             case Claimed(until, horizon, expires):
                 lane.claimed, lane.horizon, lane.expires = until, horizon, expires
+                if lane.holds(self._clock):
+                    self._dispatch.settle_unsure(lane)
                 for entry in list(lane.owed):
                     self._dispatch.run_owed(entry)
             case StoreTime(base):

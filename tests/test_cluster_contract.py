@@ -580,6 +580,14 @@ def test_a_job_without_a_revision_or_a_slot_gets_one(mongo, value):
     assert mongo.cluster.admit("a", [record], T)
 
 
+def test_a_copy_that_has_the_slot_of_another_job_is_not_among_the_jobs_of_that_slot(mongo):
+    mongo.put(job())
+    own = read(mongo.cluster).slot
+    set_by_hand(mongo, "slot", own + 1)
+    assert ids_in(mongo.cluster, [own + 1], T) == set()
+    assert read(mongo.cluster).slot == own and ids_in(mongo.cluster, [own], T) == {"job"}
+
+
 @pytest.mark.parametrize(("value", "rev"), [(3.0, 3), (1.5, 1), (float("nan"), 1), (1e300, 1), ("first", 1)])
 def test_a_revision_that_is_no_whole_number_is_made_one_so_that_writes_match_it(mongo, value, rev):
     mongo.put(job())

@@ -35,7 +35,9 @@ class ClusterJobs(ClusterAccess):
                 batch = list(islice(found, _FETCH))
             if not batch:
                 return
-            yield [job_record(document, reader) for document in paced(filter(is_named, batch))]
+            records = (job_record(document, reader) for document in paced(filter(is_named, batch)))
+            # A document that somebody has copied says the slot of the other one, until it is looked at.
+            yield [record for record in records if record.slot in numbers]
 
     @translate_errors()
     def requested(self, numbers: Collection[int]) -> Iterable[str]:

@@ -78,3 +78,20 @@ def test_what_waits_of_a_job_is_given_up_for_what_was_done_to_the_job(
 ) -> None:
     assert any(isinstance(message, Admitted) for message in rig.find(JOB, admitted=False))
     assert rig.find(job, admitted=False)[0] == Dropped(JOB.id, reason=reason)
+
+
+def test_that_what_was_late_has_ended_is_noted_of_a_job_that_is_parked_meanwhile(rig: Rig) -> None:
+    rig.find(JOB, admitted=False)
+    assert rig.tenure.late == {JOB.id: NOW}
+    rig.hub.due.return_value = NOW + 86_400_000
+    rig.find(JOB.evolve(rev=2, parked="no such function"), late_until=NOW)
+    assert rig.tenure.late == {JOB.id: NOW}
+
+
+def test_what_was_late_and_has_not_begun_when_the_job_is_parked_is_late_when_it_goes_on(rig: Rig) -> None:
+    rig.find(JOB, admitted=False)
+    rig.hub.due.return_value = NOW
+    rig.find(JOB.evolve(rev=2, parked="no such function"), late_until=NOW)
+    assert rig.tenure.late == {}
+    assert rig.find(JOB.evolve(rev=3), late_until=NOW) == [Admitted(JOB.evolve(rev=3), NOW, 7, is_new=False)]
+    assert rig.tenure.late == {JOB.id: NOW}

@@ -170,8 +170,10 @@ class Admission:
         if self._hub.unread():  # it does not know yet how far the job is
             self.look_at([job_id])
             return
-        due = self._hub.due(job_id)
+        due, late_until = self._hub.due(job_id), self._tenure.late.get(job_id)
         self._drop(job_id, None)
+        if late_until is not None and (due is None or due > late_until):  # that has begun, and is to be noted as ended
+            self._tenure.late[job_id] = late_until
         self._tenure.dormant[job_id] = Dormant(record.job.rev, due)
 
     def _resolve_requests(self, job_id: str, record: JobRecord | None) -> None:

@@ -283,10 +283,11 @@ class Dispatch:
             self.idle.set()
 
     def instance_ended(self, entry: Entry) -> None:
-        """What waits for a run of the job to end may go on."""
+        """What waits for a run of the job to end may go on, if there is room: else it would be skipped."""
         if entry in entry.lane.owed:
             self.run_owed(entry)
-        if entry.held is not None and not entry.parked and not entry.lane.finishing:
+        has_room = entry.instances < entry.job.max_instances
+        if entry.held is not None and not entry.parked and has_room and not entry.lane.finishing:
             entry.lane.go_on(entry)
 
     def settle_span(self, lane: Lane, job: Job, span: Span) -> None:

@@ -42,6 +42,8 @@ class MessageReader:
                 entry = lane.change(job)
                 if entry is not None and entry.parked:  # what parked it may be gone, else it is parked again
                     self._dispatch.unpark(entry)
+                elif entry is not None:  # more of its runs may be allowed at once
+                    self._dispatch.instance_ended(entry)
             case Dropped(job_id, until, reason):
                 if until < 0:  # else it is another node's from then on
                     self._give_up(lane.entries.get(job_id), reason)

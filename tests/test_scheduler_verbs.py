@@ -29,7 +29,7 @@ from gsched import (
     SchedulerNotRunningError,
     current_run,
 )
-from gsched.stores.base import RunRequested
+from gsched.stores.base import RunRequested, RunsElsewhere
 
 NOON = datetime(2026, 3, 2, 12, 0)
 
@@ -1101,6 +1101,41 @@ def test_a_run_on_request_counts_for_max_instances(bench):
     assert (bench.ran, bench.names()) == ([0], ["run.skipped"])
     bench.advance(10)
     assert bench.names() == ["run.skipped", "run.skipped"]
+
+
+def late_job(bench, times):
+    """A job that waits for the gate, of which the first of so many late instants is in progress."""
+    bench.scheduler.pause()
+    job = bench.every(10, bench.wait, coalesce=False)
+    bench.advance(10 * times)
+    bench.scheduler.resume()
+    bench.settle()
+    assert bench.ran == [10 * times]
+    return job
+
+
+def test_what_waits_for_a_run_of_its_job_begins_when_more_of_them_are_allowed(bench):
+    job = late_job(bench, 3)
+    job.modify(max_instances=2)
+    bench.settle()
+    assert bench.ran == [30, 30]
+    job.modify(max_instances=5)
+    bench.settle()
+    assert (bench.ran, bench.names()) == ([30, 30, 30], [])
+
+
+def test_what_waits_is_not_skipped_when_one_run_of_several_that_are_in_its_way_has_ended(bench):
+    job = late_job(bench, 2)
+    hub = bench.scheduler._hub
+    lane = hub._lanes["default"]
+    for counts in ({job.id: 2}, {job.id: 1}):
+        hub._do(hub._reader.read, lane, RunsElsewhere(counts))
+        bench.settle()
+    bench.open_gate()
+    assert (bench.ran, bench.names()) == ([20], ["run.succeeded"])
+    hub._do(hub._reader.read, lane, RunsElsewhere({}))
+    bench.settle()
+    assert (bench.ran, bench.names()) == ([20, 20], ["run.succeeded"] * 2)
 
 
 def test_every_request_is_a_run_of_its_own(bench):

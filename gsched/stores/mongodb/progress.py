@@ -47,11 +47,14 @@ class Progress:
 
     def late_no_more(self) -> set[str]:
         """Some of the jobs whose instants that were late have ended, and that is written."""
-        running = {run.job.id for run in self._written.missing()}
-        some = islice(self._tenure.late.items(), LATE_AT_ONCE)
-        ended = {i: until for i, until in some if i not in running and (self._hub.due(i) or ALWAYS) > until}
+        running, late = {run.job.id for run in self._written.missing()}, self._tenure.late
+        some = dict(islice(late.items(), LATE_AT_ONCE))
+        ended = {i: until for i, until in some.items() if i not in running and (self._hub.due(i) or ALWAYS) > until}
         unwritten = {job_id for job_id, instant in self._outcomes.unwritten() if instant <= ended.get(job_id, -1)}
-        return ended.keys() - unwritten
+        over = ended.keys() - unwritten
+        for job_id in [each for each in some if each not in over]:  # the others have their turn first
+            late[job_id] = late.pop(job_id)
+        return over
 
     def backlogs(self, before: int) -> dict[str, int]:
         """The jobs with instants that have waited since before then, and the first of them that has not ended, or

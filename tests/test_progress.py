@@ -1,9 +1,15 @@
-"""What a node knows of how far its runs are: late instants that have ended."""
+"""What a node knows of how far its runs are: late instants that have ended, and runs that are written down."""
 
 from __future__ import annotations
 
+import gc
+import weakref
+from types import SimpleNamespace
 from unittest.mock import Mock
 
+import pytest
+
+from gsched.errors import StoreUnreachableError
 from gsched.job import Job
 from gsched.run import Run
 from gsched.stores.mongodb.progress import LATE_AT_ONCE, Progress
@@ -27,3 +33,21 @@ def test_late_instants_that_have_ended_are_found_behind_any_number_that_last_for
     tenure.late = dict.fromkeys([*(run.job.id for run in runs), "short"], NOW)
     progress = Progress(tenure, hub, outcomes, WrittenRuns(Mock(), hub, outcomes))
     assert [progress.late_no_more() for _ in range(2)] == [set(), {"short"}]
+
+
+def test_a_run_that_ends_after_an_attempt_to_write_it_down_has_failed_is_forgotten() -> None:
+    runs = [in_progress("a", lambda: None), in_progress("b")]
+    func = weakref.ref(runs[0].job.func)  # type: ignore[type-var]
+    cluster, hub = Mock(), SimpleNamespace(unfinished=lambda: runs)
+    cluster.record_runs.side_effect = StoreUnreachableError("the connection broke")
+    written = WrittenRuns(cluster, hub, Mock())  # type: ignore[arg-type]
+    tenure = Tenure("node", NOW, NOW)
+    with pytest.raises(StoreUnreachableError):
+        written.write_long_ones(tenure, NOW + 1)
+    cluster.reset_mock(side_effect=True)
+    del runs[0]
+    written.write_long_ones(tenure, NOW + 1)
+    cluster.reset_mock()
+    gc.collect()
+    assert func() is None
+    assert written.missing() == []

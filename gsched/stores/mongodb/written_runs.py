@@ -86,6 +86,8 @@ class WrittenRuns:
             run.recorded = True
 
     def _write(self, node: str, runs: Iterable[Run], ahead: Collection[RunRecord] = ()) -> None:
+        if self._writing:  # after an attempt that failed; what has ended since then is not written any more
+            self._writing.intersection_update(self._hub.unfinished())
         records = {run: _record(run) for run in runs}
         for run in records:
             run.recorded = True  # before they are: one that ends meanwhile is to be struck out

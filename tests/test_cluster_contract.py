@@ -352,7 +352,22 @@ def test_owners_are_all_that_own_a_slot_attached_or_not(cluster):
 def test_only_what_is_dead_is_settled(cluster):
     bury(cluster, "a")
     cluster.note_settled(["a", "b"])
-    assert (node(cluster, "a").settled, node(cluster, "b").settled) == (True, False)
+    assert {each.id: each.settled for each in cluster.nodes(["a"])} == {"a": True, "b": False}
+
+
+def test_nodes_that_are_settled_are_left_out_unless_they_are_asked_for_and_counted(cluster):
+    bury(cluster, "a")
+    assert (node(cluster, "a").settled, cluster.count_dead()) == (False, 1)
+    cluster.note_settled(["a"])
+    assert [each.id for each in cluster.nodes()] == [each.id for each in cluster.nodes(["nobody"])] == ["b"]
+    assert {each.id for each in cluster.nodes(["a"])} == {"a", "b"}
+    assert cluster.count_dead() == 1
+
+
+def test_a_node_that_ended_by_itself_is_not_among_the_dead(mongo):
+    mongo.cluster.join("a", T)
+    mongo.cluster.leave("a", T)
+    assert mongo.cluster.count_dead() == 0
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------
@@ -519,6 +534,9 @@ def test_runs_in_progress_are_written_down_and_found_when_their_node_is_dead(clu
     assert set(cluster.runs_of(["a"], EVERYWHERE)) == set(RUNS) and len(cluster.runs_of(["a"], EVERYWHERE)) == 3
     assert cluster.runs_of(["a"], [8]) == RUNS[2:]
     assert not cluster.runs_of(["b"], EVERYWHERE)
+    assert set(cluster.runs_of_others(["b"], EVERYWHERE)) == set(RUNS)
+    assert cluster.runs_of_others(["b"], [8]) == RUNS[2:]
+    assert not cluster.runs_of_others(["a", "b"], EVERYWHERE)
 
 
 def test_a_dead_node_writes_nothing_down(cluster):

@@ -1,14 +1,17 @@
-"""The steps of a node's turn, on a database that does not answer."""
+"""The steps of a node's turn, on a database that does not answer, and among nodes that have died."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from simulation.cluster import Database, JobDocument, SimCluster
 
 from gsched.errors import StoreUnreachableError
 from gsched.job import Job
-from gsched.stores.mongodb.cluster import Cluster, JobRecord
+from gsched.stores.base import ALWAYS, Lost
+from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord
 from gsched.stores.mongodb.incarnation import Incarnation, Surroundings, Wishes
 from gsched.stores.mongodb.pace import Pace, Rhythm
 from gsched.stores.mongodb.partition import slot_of
@@ -27,15 +30,20 @@ def cluster() -> Mock:
     return Mock(Cluster, read_jobs=Mock(return_value={JOB.id: record}))
 
 
+def incarnation(cluster: Cluster, hub: Mock) -> Incarnation:
+    clock, tenure = ManualClock("2027-03-01 12:00"), Tenure("node", NOW, NOW + 60_000)
+    outcomes, written = Mock(first_unwritten=lambda: ALWAYS), Mock(missing=list)
+    around = Surroundings(
+        cluster, clock, hub, outcomes, Pace(), Rhythm(clock), Mock(now=lambda: NOW), written, Mock(), Wishes()
+    )
+    return Incarnation(around, tenure)
+
+
 @pytest.fixture
 def node(cluster: Mock) -> Incarnation:
     """One that has just beaten, and owns the job's slot."""
-    clock, tenure = ManualClock("2027-03-01 12:00"), Tenure("node", NOW, NOW + 60_000)
-    tenure.hold(slot_of(JOB.id), Held(fence=7, taken_at=NOW))
-    around = Surroundings(
-        cluster, clock, Mock(), Mock(), Pace(), Rhythm(clock), Mock(now=lambda: NOW), Mock(), Mock(), Wishes()
-    )
-    node = Incarnation(around, tenure)
+    node = incarnation(cluster, Mock())
+    node.tenure.hold(slot_of(JOB.id), Held(fence=7, taken_at=NOW))
     node.advance_if_due()
     node.look_at([JOB.id])
     return node
@@ -54,3 +62,54 @@ def test_what_a_write_without_an_answer_did_is_read_when_a_majority_has_confirme
     node.admit()
     asked = [each[0] for each in cluster.method_calls]
     assert asked.index("advance") < asked.index("read_jobs")
+
+
+class Neighbourhood:
+    """Two nodes of which one wrote a run of the job down, which is in progress; what the other one's hub is told."""
+
+    def __init__(self) -> None:
+        database = Database(256, NOW)
+        database.jobs[JOB.id] = JobDocument(JOB.evolve(next_run_ms=NOW + 3_600_000), admitted=True)
+        self.cluster = SimCluster(SimpleNamespace(now=NOW), None, database, Mock())  # type: ignore[arg-type]
+        self.cluster.step = lambda what, do: do()  # type: ignore[method-assign]
+        self.cluster.join("node", NOW)
+        self.cluster.join("other", NOW)
+        self.cluster.record_runs("other", [RunRecord(JOB.id, slot_of(JOB.id), NOW)])
+        self._hub = Mock(unread=lambda: False, next_due=lambda *asked: None, unfinished=list)
+        self._node = incarnation(self.cluster, self._hub)
+
+    def the_other_one_ends(self) -> None:
+        """And a third node sees that nothing is its own any more."""
+        self.cluster.leave("other", NOW)
+        self.cluster.note_settled(["other"])
+
+    def lost(self) -> list[str]:
+        """What is lost, as far as the node finds when it looks at the others."""
+        self._hub.post.reset_mock()
+        self._node.tend_membership()
+        told = (call.args[0] for call in self._hub.post.call_args_list)
+        return [message.job.id for message in told if isinstance(message, Lost)]
+
+
+def test_what_a_node_had_in_progress_is_lost_when_it_dies_though_others_have_seen_that_before() -> None:
+    town = Neighbourhood()
+    town.cluster.take_slots("other", [slot for slot in range(256) if slot != slot_of(JOB.id)])
+    assert town.lost() == []
+    town.the_other_one_ends()
+    assert town.lost() == [JOB.id]
+    assert town.lost() == []
+
+
+def test_what_was_in_progress_on_a_node_that_died_long_ago_is_lost_when_its_slot_is_taken() -> None:
+    town = Neighbourhood()
+    town.the_other_one_ends()
+    assert town.lost() == [JOB.id]
+    assert town.lost() == []
+
+
+def test_a_slot_that_a_dead_node_takes_by_a_late_write_is_taken_from_it() -> None:
+    town = Neighbourhood()
+    town.the_other_one_ends()
+    town.cluster.take_slots("other", range(256))
+    assert town.lost() == [JOB.id]
+    assert "node" in town.cluster.owners() and "other" not in town.cluster.owners()

@@ -17,7 +17,8 @@ from gsched.stores.mongodb.pace import Pace
 @pytest.mark.parametrize(("others", "is_ready"), [((), False), (("b",), True)])
 def test_a_node_that_is_alone_and_can_take_no_slots_is_not_well(others: tuple[str, ...], is_ready: bool) -> None:
     nodes = [NodeRecord(name, alive=True, watermark=0, acked=0, beat=0) for name in ("a", *others)]
-    cluster = Mock(exclusive=False, time=lambda: 1_800_000_000_000, nodes=lambda: nodes, free_slots=lambda node: [])
+    cluster = Mock(exclusive=False, time=lambda: 1_800_000_000_000, free_slots=lambda node: [])
+    cluster.nodes.return_value = nodes
     cluster.revisions.return_value = {}
     cluster.owners.return_value = set()
     hub = Mock(unfinished=list, unread=lambda: False, next_due=lambda after, late=None: None)

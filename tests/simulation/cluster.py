@@ -176,13 +176,16 @@ class SimCluster:
 
         self.step(f"leave {node} {acked}", do)
 
-    def nodes(self) -> Sequence[NodeRecord]:
+    def nodes(self, also: Collection[str] = ()) -> Sequence[NodeRecord]:
+        also = set(also)
+
         def do() -> list[NodeRecord]:
             return [
                 NodeRecord(
                     name, it.alive, it.watermark, it.acked, it.beat, it.draining, it.drain_requested, settled=it.settled
                 )
                 for name, it in self._db.nodes.items()
+                if not it.settled or name in also
             ]
 
         found: list[NodeRecord] = self.step("nodes", do)
@@ -433,6 +436,13 @@ class SimCluster:
 
         found: list[RunRecord] = self.step("runs of nodes", do)
         return found
+
+    def runs_of_others(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
+        others = self._db.nodes.keys() - nodes
+        return self.runs_of(others, numbers) if others else ()
+
+    def count_dead(self) -> int:
+        return sum(not node.alive for node in self._db.nodes.values())
 
     def ended_runs(self, job_ids: Collection[str], since: int) -> Sequence[RunRecord]:
         def do() -> list[RunRecord]:

@@ -416,7 +416,7 @@ def uncertain_instants_are_forgotten() -> Any:
 
 @mutation
 def written_runs_are_forgotten() -> Any:
-    return patch.object(Rescues, "written_by", lambda self, dead, numbers: [])
+    return patch.object(Rescues, "written", lambda self, runs: [])
 
 
 @mutation

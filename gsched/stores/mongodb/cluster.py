@@ -129,8 +129,11 @@ class Cluster(Protocol):
     def leave(self, node: str, acked: int) -> None:
         """The node has finished: dead, with everything up to `acked` ended."""
 
-    def nodes(self) -> Sequence[NodeRecord]:
-        """All nodes that are known."""
+    def nodes(self, also: Collection[str] = ()) -> Sequence[NodeRecord]:
+        """The nodes that are not settled, and of these as many as are known. The others can be very many."""
+
+    def count_dead(self) -> int:
+        """How many of all nodes that are known are dead and did not end by themselves."""
 
     def bury(self, node: str, beat: int) -> bool:
         """Declare a node dead if it is alive and its beat is still this one; whether it is dead now."""
@@ -206,6 +209,9 @@ class Cluster(Protocol):
 
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         """The runs of jobs in these slots that these nodes wrote down as in progress."""
+
+    def runs_of_others(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
+        """The runs of jobs in these slots that whoever else wrote down as in progress, known or not."""
 
     def ended_runs(self, job_ids: Collection[str], since: int) -> Iterable[RunRecord]:
         """The attempts at runs of these jobs, due since then, of which it is written down how they have ended."""

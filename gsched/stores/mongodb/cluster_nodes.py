@@ -15,7 +15,7 @@ from gsched.instants import from_ms
 from gsched.stores.mongodb.cluster import NodeRecord, SlotRecord
 from gsched.stores.mongodb.cluster_access import ClusterAccess
 from gsched.stores.mongodb.cluster_documents import alive, freeing, node_record, slot_record
-from gsched.stores.mongodb.connection import translate_errors
+from gsched.stores.mongodb.connection import Document, translate_errors
 from gsched.stores.mongodb.nodes import is_node
 from gsched.stores.mongodb.partition import SLOTS, is_slot
 
@@ -57,10 +57,17 @@ class ClusterNodes(ClusterAccess):
         self._nodes.update_one(alive(node), over)
 
     @translate_errors()
-    def nodes(self) -> Sequence[NodeRecord]:
+    def nodes(self, also: Collection[str] = ()) -> Sequence[NodeRecord]:
+        return self._read_nodes({"$or": [{"settled_at": None}, {"_id": {"$in": list(also)}}]})
+
+    def _read_nodes(self, wanted: Document) -> Sequence[NodeRecord]:
         # What a majority has is final: a dead node's watermark read so can never be rolled back.
         confirmed = self._nodes.with_options(read_concern=ReadConcern("majority"))
-        return [node_record(document) for document in self._sane("node", confirmed.find(), is_node)]
+        return [node_record(document) for document in self._sane("node", confirmed.find(wanted), is_node)]
+
+    @translate_errors()
+    def count_dead(self) -> int:
+        return int(self._nodes.count_documents({"state": "dead", "left": {"$ne": True}}))
 
     @translate_errors()
     def bury(self, node: str, beat: int) -> bool:

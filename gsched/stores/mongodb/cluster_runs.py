@@ -14,7 +14,7 @@ from gsched.slices import paced
 from gsched.stores.mongodb.cluster import RunRecord
 from gsched.stores.mongodb.cluster_access import ClusterAccess
 from gsched.stores.mongodb.cluster_documents import RUN_FIELDS, key_of, recording_of, run_record
-from gsched.stores.mongodb.connection import translate_errors
+from gsched.stores.mongodb.connection import Document, translate_errors
 from gsched.stores.mongodb.history import is_run
 from gsched.stores.mongodb.partition import slot_of
 
@@ -42,8 +42,15 @@ class ClusterRuns(ClusterAccess):
 
     @translate_errors()
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
-        theirs = {"state": "running", "slot": {"$in": list(numbers)}, "node": {"$in": list(nodes)}}
-        return [run_record(document) for document in self._sane("run", self._runs.find(theirs), is_run)]
+        return self._running(numbers, {"$in": list(nodes)})
+
+    @translate_errors()
+    def runs_of_others(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
+        return self._running(numbers, {"$nin": list(nodes)})
+
+    def _running(self, numbers: Collection[int], node: Document) -> Sequence[RunRecord]:
+        running = {"state": "running", "slot": {"$in": list(numbers)}, "node": node}
+        return [run_record(document) for document in self._sane("run", self._runs.find(running), is_run)]
 
     @translate_errors()
     def ended_runs(self, job_ids: Collection[str], since: int) -> Iterable[RunRecord]:

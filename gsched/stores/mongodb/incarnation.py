@@ -182,16 +182,23 @@ class Incarnation:
         for node in self._membership.silent(nodes, tenure.node):
             if self._cluster.bury(node.id, node.beat):
                 self._hub.emit(SchedulerEvent(EVENT_NODE_DIED, node=node.id))
-        nodes = self._cluster.nodes()
+        nodes = self._cluster.nodes(self._slots.neighbours)
         self._around.standing.note_nodes(nodes)
+        if self._around.rhythm.is_time("census", self._around.pace.clock):
+            self._around.standing.note_dead(self._cluster.count_dead())
         dead = [node for node in nodes if not node.alive]
-        self._free_slots_of(dead, nodes)
+        self._free_slots_of_dead(nodes)
         self._slots.look_elsewhere(nodes)
         self._rebalance([node for node in nodes if node.alive and not node.draining], dead)
+        self._slots.neighbours |= {node.id for node in nodes if node.alive}
+        self._slots.neighbours -= self._dead
 
-    def _free_slots_of(self, dead: list[NodeRecord], nodes: Sequence[NodeRecord]) -> None:
+    def _free_slots_of_dead(self, nodes: Sequence[NodeRecord]) -> None:
         """Take their slots from the dead, and from those whose documents somebody has removed."""
-        owners = self._cluster.owners()
+        owners = set(self._cluster.owners())
+        if owners.difference(node.id for node in nodes):  # what one that is settled had asked for may arrive late
+            nodes = self._cluster.nodes(owners)
+        dead = [node for node in nodes if not node.alive]
         now = self._time.now()
         strangers = [NodeRecord(owner, False, now, now, 0) for owner in self._membership.strangers(owners, nodes)]
         for owner in [*(node for node in dead if node.id in owners), *strangers]:

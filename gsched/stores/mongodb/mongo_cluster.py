@@ -56,7 +56,7 @@ class MongoCluster(ClusterNodes, ClusterJobs, ClusterRuns):
     def _make_slots(self, as_found: Mapping[int, Document | None]) -> None:
         """Those that never were there, or were dropped: what nodes have claimed is claimed. So too, as far as they do
         not tell better, those that are not understood any more."""
-        until = max((from_ms(node.watermark) for node in self.nodes()), default=_NEVER)
+        until = max((from_ms(node.watermark) for node in self._read_nodes({})), default=_NEVER)
         new = {"owner": None, "epoch": 0, "watermark": until, "acked": until, "attached": False, "open_from": None}
         making = []
         for number, slot in as_found.items():

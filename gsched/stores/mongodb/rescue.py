@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -64,9 +64,8 @@ class Rescues:
         """The jobs of which something is to run again."""
         return {rescue.record.job.id for rescue in self._waiting if rescue.record.job.recover}
 
-    def written_by(self, dead: Collection[str], numbers: Collection[int]) -> list[Rescue]:
-        """The runs of jobs in these slots that dead nodes wrote down."""
-        runs = self._cluster.runs_of(dead, numbers) if numbers and dead else ()
+    def written(self, runs: Sequence[RunRecord]) -> list[Rescue]:
+        """Of these runs, which dead nodes wrote down, what is to be run again, or lost."""
         jobs = self._cluster.read_jobs({run.job_id for run in runs}) if runs else {}
         known = [jobs[run.job_id].job for run in runs if run.job_id in jobs]
         since = min((run.scheduled for run in runs), default=0)

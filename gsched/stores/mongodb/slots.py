@@ -20,6 +20,7 @@ class Slots:
 
     :param keep_alive: called between steps, so that the watermark advances meanwhile
     :param look_at: told the ids of jobs that are still to be admitted, have requests, or have ended
+    :ivar neighbours: nodes that lived when we looked last, and may have runs in our slots that they wrote down
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Slots:
         self._rescues = Rescues(cluster, tenure, hub, keep_alive)
         self._arrivals: list[tuple[JobRecord, SlotRecord]] = []  # jobs of attached slots that the hub does not know yet
         self._elsewhere: set[RunRecord] = set()  # in progress where our jobs were before they were ours
+        self.neighbours: set[str] = set()
 
     def take(self, numbers: Collection[int]) -> None:
         """Take those of the slots that are free, with what was in progress in them on dead nodes."""
@@ -101,8 +103,10 @@ class Slots:
             if not self._attaching:
                 self._keep_alive()
         nodes = self._cluster.nodes()
-        dead = [node.id for node in nodes if not node.alive]  # by now
-        written = self._rescues.written_by(dead, slots.keys())
+        alive = {node.id for node in nodes if node.alive}  # by now
+        self.neighbours |= alive
+        # Of those that died long ago nobody may have looked after these slots since then.
+        written = self._rescues.written(self._cluster.runs_of_others(alive, slots.keys()))
         uncertain = self._rescues.uncertain((record for record in found if record.admitted), slots, written)
         self._note_elsewhere(self._elsewhere | self._runs_elsewhere(nodes, slots.keys()))
         requested = self._cluster.requested(slots.keys())
@@ -172,5 +176,7 @@ class Slots:
 
     def take_over_runs(self, numbers: Collection[int], dead: Collection[str]) -> None:
         """Runs that dead nodes wrote down are run again, or lost, as their jobs say."""
-        self._rescues.take(self._rescues.written_by(dead, [n for n in numbers if n in self._tenure.slots]))
-        self._rescues.settle()
+        ours = [number for number in numbers if number in self._tenure.slots]
+        if ours:
+            self._rescues.take(self._rescues.written(self._cluster.runs_of(dead, ours)))
+            self._rescues.settle()

@@ -59,9 +59,12 @@ class Standing:
 
     def note_nodes(self, nodes: Iterable[NodeRecord]) -> None:
         """These are the nodes that the database has."""
-        present = (node for node in nodes if not node.left)
-        states = ("dead" if not node.alive else "draining" if node.draining else "alive" for node in present)
-        self._census = {"alive": 0, "draining": 0, "dead": 0, **Counter(states)}
+        states = ("draining" if node.draining else "alive" for node in nodes if node.alive)
+        self._census = {"alive": 0, "draining": 0, "dead": self._census.get("dead", 0), **Counter(states)}
+
+    def note_dead(self, count: int) -> None:
+        """So many have died, and are known still."""
+        self._census["dead"] = count
 
     def note_success(self) -> None:
         """A turn has come to its end."""

@@ -12,7 +12,7 @@ from gsched.job import Job
 from gsched.run import Reason
 from gsched.stores.base import Admitted, Dropped, RunRequested
 from gsched.stores.mongodb.admission import Admission
-from gsched.stores.mongodb.cluster import JobRecord
+from gsched.stores.mongodb.cluster import JobRecord, RefusedError
 from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.triggers import IntervalTrigger
 
@@ -28,17 +28,22 @@ class Rig:
 
     def __init__(self) -> None:
         self.hub = Mock(unread=lambda: False)
+        self.keep_alive = Mock()
         self.cluster = Mock()
         self.cluster.admit.return_value = self.cluster.take_request.return_value = True
         self.tenure = Tenure("node", NOW, NOW + 60_000)
         self.tenure.hold(SLOT, Held(fence=7, taken_at=NOW))
-        self._admission = Admission(self.cluster, self.tenure, self.hub, written=Mock(), keep_alive=Mock())
+        self._admission = Admission(self.cluster, self.tenure, self.hub, written=Mock(), keep_alive=self.keep_alive)
 
     def find(self, job: Job | None, **known: Any) -> list[Any]:
         """What the hub is told when this is found; None: the job is gone."""
         record = None if job is None else JobRecord(job, SLOT, **{"admitted": True, **known})
         self.cluster.read_jobs.return_value = {} if record is None else {JOB.id: record}
-        self._admission.look_at([JOB.id])
+        return self.look_at([JOB.id])
+
+    def look_at(self, job_ids: list[str]) -> list[Any]:
+        """What the hub is told when these may have changed."""
+        self._admission.look_at(job_ids)
         self.hub.post.reset_mock()
         self._admission.work()
         return [call.args[0] for call in self.hub.post.call_args_list]
@@ -95,3 +100,25 @@ def test_what_was_late_and_has_not_begun_when_the_job_is_parked_is_late_when_it_
     assert rig.tenure.late == {}
     assert rig.find(JOB.evolve(rev=3), late_until=NOW) == [Admitted(JOB.evolve(rev=3), NOW, 7, is_new=False)]
     assert rig.tenure.late == {JOB.id: NOW}
+
+
+def test_what_parks_a_job_is_stored_and_said_though_the_database_does_not_answer_at_first(rig: Rig) -> None:
+    rig.cluster.admit.side_effect = RefusedError("it breaks a rule")
+    rig.cluster.park.side_effect = StoreUnreachableError("the connection broke")
+    with pytest.raises(StoreUnreachableError, match="broke"):
+        rig.find(JOB, admitted=False)
+    rig.cluster.park.side_effect = None
+    rig.find(JOB, admitted=False)
+    rig.cluster.park.assert_called_with(JOB.id, JOB.rev, "it breaks a rule")
+    assert [call.args[0].reason for call in rig.hub.emit.call_args_list] == ["it breaks a rule"]
+
+
+def test_the_watermark_and_other_jobs_do_not_wait_while_it_is_stored_what_parks_many(rig: Rig) -> None:
+    parked = [JOB.evolve(id=f"broken-{number}", parked="no such function") for number in range(3)]
+    rig.cluster.read_jobs.return_value = {job.id: JobRecord(job, SLOT, admitted=False) for job in [*parked, JOB]}
+    order = Mock()
+    order.attach_mock(rig.cluster.admit, "admit")
+    order.attach_mock(rig.cluster.park, "park")
+    order.attach_mock(rig.keep_alive, "keep_alive")
+    rig.look_at([*(job.id for job in parked), JOB.id])
+    assert [call[0] for call in order.mock_calls] == ["admit", *["keep_alive", "park"] * 3]

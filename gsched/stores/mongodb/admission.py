@@ -45,6 +45,7 @@ class Admission:
         # Admissions that may have happened: revision and first due.
         self._attempted: dict[str, tuple[int, int | None]] = {}
         self._fruitless: Counter[tuple[str, int]] = Counter()  # attempts that came to nothing, by id and revision
+        self._found: dict[str, Job] = {}  # jobs that were found to be parked, or healed, which is not stored yet
         self._aside: dict[str, int] = {}  # jobs that are parked, whatever the database has; at which revision
         self._taking: dict[str, dict[str, RunRequested]] = {}  # requests that we may have taken: what the hub is told
 
@@ -62,7 +63,7 @@ class Admission:
     @property
     def pending(self) -> bool:
         """Whether there is something to look at."""
-        return bool(self._near or self._changed)
+        return bool(self._near or self._changed or self._found)
 
     @property
     def has_near(self) -> bool:
@@ -79,6 +80,10 @@ class Admission:
 
     def work(self) -> None:
         """Look at some of the jobs that may have changed: first at those for which the watermark waits."""
+        self._look_at_some()
+        self._note_parked()
+
+    def _look_at_some(self) -> None:
         ids = list(islice(self._attempted or self._near or self._changed, BATCH))
         if not ids:
             return
@@ -120,19 +125,24 @@ class Admission:
         """Park a job until somebody changes it."""
         self._drop(record.job.id)
         self._aside[record.job.id] = record.job.rev
-        self._note_parked(record.job.evolve(parked=reason))
+        self._found[record.job.id] = record.job.evolve(parked=reason)
 
-    def _note_parked(self, job: Job) -> None:
-        """Store that the job was found to be parked, or healed, if the database takes it, and say so."""
-        try:
-            self._cluster.park(job.id, job.rev, job.parked)
-        except RefusedError:
-            self._aside[job.id] = job.rev
-        self._hub.emit(parked_event(job))
+    def _note_parked(self) -> None:
+        """Store which jobs were found to be parked, or healed, as far as the database takes it, and say so: one by one,
+        when the others have been seen to."""
+        while self._found:
+            self._keep_alive()
+            job_id, job = next(iter(self._found.items()))
+            try:
+                self._cluster.park(job_id, job.rev, job.parked)
+            except RefusedError:
+                self._aside[job_id] = job.rev
+            del self._found[job_id]
+            self._hub.emit(parked_event(job))
 
     def _may_run(self, record: JobRecord) -> bool:
         if record.job.parked != record.was_parked:
-            self._note_parked(record.job)
+            self._found[record.job.id] = record.job
         return not record.job.paused and record.job.parked is None
 
     def _drop(self, job_id: str, reason: Reason | None = Reason.REMOVED_OR_PAUSED) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 from gevent import get_hub
 
 _JUMP_MS: Final = 500
+# Linux's monotonic clock stands still while a machine is suspended: what was claimed then would still seem to be ours.
+_ELAPSED: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Timer(Protocol):
@@ -28,7 +30,7 @@ class Clock(Protocol):
         """Wall-clock time in milliseconds since the epoch; it may jump."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start; it never goes back."""
+        """Seconds from an arbitrary start; it never goes back, and goes on while the machine is suspended."""
 
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call `callback(*args)` in gevent's Hub after `seconds`; it must not block."""
@@ -43,7 +45,7 @@ class SystemClock:
         return int(time.time() * 1000)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.clock_gettime(_ELAPSED)
 
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
         return _LoopTimer(seconds, callback, args)

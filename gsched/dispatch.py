@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
-from gevent import get_hub
 from gevent.event import Event
 
 from gsched import events
@@ -19,6 +18,7 @@ from gsched.clock import Clock
 from gsched.events import JobExecutionEvent, JobSubmissionEvent
 from gsched.executors.collection import Executors
 from gsched.figures import Figures
+from gsched.interrupts import was_interrupt
 from gsched.job import Job
 from gsched.lane import Entry, Lane
 from gsched.planning import Span, plan
@@ -304,11 +304,3 @@ class Dispatch:
     def _store_failed(self, lane: Lane, error: BaseException) -> None:
         if not was_interrupt(error):
             self._report.store_failed(lane.alias, error)
-
-
-def was_interrupt(error: BaseException) -> bool:
-    """Whether it is a Ctrl-C, which may find the program anywhere: then it is raised in the main greenlet."""
-    if not isinstance(error, KeyboardInterrupt):
-        return False
-    get_hub().loop.run_callback(get_hub().handle_system_error, type(error), error)
-    return True

@@ -82,7 +82,7 @@ EVENT_SCHEDULER_DRAINING = _kind(46, "scheduler.draining", "info", "It stops: `r
 EVENT_EXECUTOR_FAILED = _kind(47, "executor.failed", "error", "The executor `alias` raised when it was let go.")
 EVENT_LISTENER_STALLED = _kind(48, "listener.stalled", "warning", "A listener is busy with one event for `seconds`.")
 EVENT_HUB_FAILED = _kind(49, "hub.failed", "error", "A turn of the hub greenlet failed; it goes on.")
-EVENT_HUB_DIED = _kind(50, "hub.died", "error", "Somebody killed the hub greenlet: nothing runs any more; restart.")
+EVENT_HUB_DIED = _kind(50, "hub.died", "error", "Somebody killed the hub greenlet: nothing runs here; restart.")
 
 EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
 EVENT_ALL: Final = sum(CATALOGUE)

@@ -17,10 +17,11 @@ from gevent.event import Event
 from gsched import events
 from gsched.bus import EventBus
 from gsched.clock import Clock
-from gsched.dispatch import Dispatch, was_interrupt
+from gsched.dispatch import Dispatch
 from gsched.events import SchedulerEvent
 from gsched.executors.collection import Executors
 from gsched.figures import Figures, activity_of
+from gsched.interrupts import was_interrupt
 from gsched.lane import Lane, count_jobs
 from gsched.message_reader import MessageReader
 from gsched.reporter import Reporter
@@ -81,10 +82,17 @@ class Hub:
         if not self._stopping:  # somebody has killed it: nobody shall wait for what it will not do
             self.dead = True
             for lane in self._served():
-                lane.finished.set()
-                lane.idle.set()
+                self._abandon(lane)
             self.dispatch.idle.set()
             self._bus.emit(SchedulerEvent(events.EVENT_HUB_DIED))
+
+    def _abandon(self, lane: Lane) -> None:
+        lane.finished.set()
+        lane.idle.set()
+        try:
+            lane.store.abandon()
+        except BaseException as error:
+            self._report.store_failed(lane.alias, error)
 
     def executor_added(self, alias: str) -> None:
         """There is a new executor: what was parked for want of it is healed."""

@@ -9,10 +9,12 @@ import pytest
 
 from gsched.errors import StoreUnreachableError
 from gsched.job import Job
-from gsched.run import Reason
-from gsched.stores.base import Admitted, Dropped, RunRequested
+from gsched.planning import Span
+from gsched.run import Outcome, Reason
+from gsched.stores.base import Admitted, Dropped, Lost, RunRequested
 from gsched.stores.mongodb.admission import Admission
-from gsched.stores.mongodb.cluster import JobRecord, RefusedError
+from gsched.stores.mongodb.cluster import JobRecord, RefusedError, SlotRecord
+from gsched.stores.mongodb.rescue import Rescue, Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.triggers import IntervalTrigger
 
@@ -122,3 +124,31 @@ def test_the_watermark_and_other_jobs_do_not_wait_while_it_is_stored_what_parks_
     order.attach_mock(rig.keep_alive, "keep_alive")
     rig.look_at([*(job.id for job in parked), JOB.id])
     assert [call[0] for call in order.mock_calls] == ["admit", *["keep_alive", "park"] * 3]
+
+
+class Exiting(IntervalTrigger):
+    """A user's trigger that ends its program instead of answering."""
+
+    def next_ms(self, after: int) -> int | None:
+        raise SystemExit
+
+    def last_ms(self, first: int, until: int) -> int:
+        raise SystemExit
+
+
+def test_a_trigger_that_would_end_the_program_parks_its_job(rig: Rig) -> None:
+    rig.find(JOB.evolve(trigger=Exiting(days=1)))
+    (parked,) = rig.cluster.park.call_args_list
+    assert "its trigger raised SystemExit" in parked.args[2]
+
+
+def test_it_keeps_no_slot_from_being_taken() -> None:
+    record = JobRecord(JOB.evolve(trigger=Exiting(days=1), recover=True), SLOT, admitted=True)
+    slot = SlotRecord(SLOT, fence=1, watermark=NOW + 2000, acked=NOW + 1000)
+    node, hub = Tenure("node", NOW, NOW), Mock()
+    rescues = Rescues(Mock(ended_runs=lambda *asked: []), node, hub, keep_alive=Mock())
+    assert rescues.uncertain([record], {SLOT: slot}, ()) == []
+    span = Span(Outcome.LOST, NOW + 1000, NOW + 2000)
+    rescues.take([Rescue(record, span)])
+    rescues.settle()
+    assert [call.args[0] for call in hub.post.call_args_list] == [Lost(record.job, span)]

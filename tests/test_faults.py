@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from unittest.mock import Mock
 
 import gevent
 import pytest
@@ -390,13 +391,16 @@ def test_a_timeout_that_hits_the_hub_greenlet_is_reported_and_it_goes_on(bench):
     assert_sound(bench)
 
 
-def test_a_hub_greenlet_that_somebody_kills_is_reported_and_nobody_waits_for_it(bench):
+def test_a_hub_greenlet_that_somebody_kills_is_reported_and_nobody_waits_for_it(bench, monkeypatch):
     bench.every(10, bench.wait, id="job")
     bench.advance(10)
+    abandoned = Mock(wraps=bench.scheduler.stores["default"].abandon)
+    monkeypatch.setattr(bench.scheduler.stores["default"], "abandon", abandoned)
     bench.scheduler._greenlet.kill()
     with gevent.Timeout(5):
         while not bench.events("hub.died"):
             gevent.sleep(0)
+        abandoned.assert_called_once_with()  # others, if there are any, take over
         assert (bench.scheduler.running, bench.scheduler.health().live) == (False, False)
         assert [check.what for check in bench.scheduler.health().failing()] == ["the hub greenlet was killed"]
         bench.gate.set()

@@ -17,7 +17,7 @@ ROOT = Path(gsched.__file__).parent
 LAYERS = [
     ["errors", "spelling", "batches"],
     ["local_zone"],
-    ["durations", "histogram", "instants", "clock", "slices", "threads", "runtime", "stacks", "wording"],
+    ["durations", "histogram", "instants", "clock", "slices", "threads", "runtime", "stacks", "wording", "interrupts"],
     ["embedded"],
     ["triggers"],
     ["funcref"],

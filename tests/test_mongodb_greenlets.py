@@ -12,6 +12,7 @@ import pytest
 
 from gsched.clock import SystemClock
 from gsched.records import Keeping
+from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb import activity, aftermath, changes
 from gsched.stores.mongodb.activity import Publisher
 from gsched.stores.mongodb.aftermath import Aftermath
@@ -55,14 +56,37 @@ def publisher(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]
     return part.run, part.stop
 
 
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, gevent.GreenletExit, ValueError])
-@pytest.mark.parametrize("make", [ownership, feed, what_became, publisher])
-def test_a_greenlet_of_the_store_goes_on_whatever_is_raised_in_it(
-    make: Callable[..., Any], error: type[BaseException], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have them try again at once."""
     monkeypatch.setattr(changes, "_RETRY_SECONDS", (0.01, 0.01))
     monkeypatch.setattr(aftermath, "FLUSH_SECONDS", 0.01)
     monkeypatch.setattr(activity, "_EVERY_SECONDS", 0.01)
+
+
+@pytest.mark.parametrize("make", [ownership, feed, what_became, publisher])
+def test_ctrl_c_that_finds_the_program_in_a_greenlet_of_the_store_is_the_main_greenlets(
+    make: Callable[..., Any],
+) -> None:
+    raising = Raising(KeyboardInterrupt())
+    run, stop = make(raising)
+    with gevent.Timeout(10):
+        greenlet = gevent.spawn(run)
+        with pytest.raises(KeyboardInterrupt):
+            greenlet.join()
+        raising.error = ValueError()
+        while raising.calls < 3:
+            gevent.sleep(0.01)
+        stop()
+        greenlet.join()
+    assert greenlet.successful()
+
+
+@pytest.mark.parametrize("error", [SystemExit, gevent.GreenletExit, ValueError])
+@pytest.mark.parametrize("make", [ownership, feed, what_became, publisher])
+def test_a_greenlet_of_the_store_goes_on_whatever_is_raised_in_it(
+    make: Callable[..., Any], error: type[BaseException]
+) -> None:
     raising = Raising(error("not for us"))
     run, stop = make(raising)
     with gevent.Timeout(10):
@@ -73,3 +97,19 @@ def test_a_greenlet_of_the_store_goes_on_whatever_is_raised_in_it(
         stop()
         greenlet.join()
     assert greenlet.successful()
+
+
+def test_a_node_whose_hub_was_killed_falls_silent_and_does_not_say_that_it_has_left() -> None:
+    cluster = Mock(nodes=list, free_slots=lambda node: [], owners=list, exclusive=False, advance=lambda *said: True)
+    cluster.time.return_value = SystemClock().now_ms()
+    hub = Mock(unread=lambda: False, next_due=lambda *asked: None, unfinished=list)
+    outcomes = Mock(first_unwritten=lambda: ALWAYS, unwritten=list)
+    part = Ownership(cluster, SystemClock(), hub, outcomes, str, Pace(tick=0.01))
+    with gevent.Timeout(10):
+        greenlet = gevent.spawn(part.run)
+        while not cluster.join.called:
+            gevent.sleep(0.01)
+        part.abandon()
+        greenlet.join()
+        part.stop()
+    assert not cluster.leave.called

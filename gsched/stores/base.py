@@ -230,6 +230,9 @@ class BaseJobStore(ABC):
         What is in progress still comes back through `settle`.
         """
 
+    def abandon(self) -> None:
+        """The hub greenlet was killed, and nothing is run here any more: others, if there are any, shall take over."""
+
     def leave(self) -> None:
         """Everything has come back: write what is left. From here on nothing is run here, until the next `start`."""
 

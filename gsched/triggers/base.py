@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from gsched.errors import InvalidTriggerError
 from gsched.instants import MAX_MS, from_ms, to_ms
 from gsched.wording import refused_call
+
+# What a trigger of a user's own may raise. Whatever else comes out of one was thrown into it: Ctrl-C, a timeout.
+TRIGGER_ERRORS: Final = (Exception, SystemExit)
 
 
 class BaseTrigger(ABC):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from pymongo import WriteConcern, errors as driver
 from gsched.activity import PERIOD_SECONDS, Activity, JobTrouble, Overview, Period
 from gsched.clock import Clock
 from gsched.instants import from_ms, to_ms
+from gsched.interrupts import was_interrupt
 from gsched.nodes import DEAD, NodeInfo
 from gsched.run import Outcome
 from gsched.stores.base import HubSide
@@ -59,9 +59,10 @@ class Publisher:
         """Publish until `stop`."""
         self._sample()
         while not self._stopped.wait(_EVERY_SECONDS):
-            # Whatever it is: the next one says the same, and ownership reports that the database is away.
-            with suppress(BaseException):
+            try:
                 self._publish()
+            except BaseException as error:
+                was_interrupt(error)  # else the next one says the same, and ownership reports that the database is away
 
     def stop(self) -> None:
         """Publish no more."""

@@ -16,6 +16,7 @@ from gsched.stores.base import Admitted, Changed, Dropped, HubSide, Lost, RunReq
 from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError, RunRecord
 from gsched.stores.mongodb.tenure import Dormant, Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
+from gsched.triggers.base import TRIGGER_ERRORS
 
 BATCH = 200  # jobs per transaction: the watermark waits for it
 MOST_ATTEMPTS = 100  # at admitting a job as it is
@@ -117,7 +118,7 @@ class Admission:
             return self._handle_one(record)
         except (StoreError, FencedError):
             raise
-        except Exception as error:  # a user's trigger may raise anything
+        except TRIGGER_ERRORS as error:
             self._set_aside(record, f"its trigger raised {error!r}")
             return False
 

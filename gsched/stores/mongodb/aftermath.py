@@ -23,6 +23,7 @@ from gsched.clock import Clock
 from gsched.errors import StoreError
 from gsched.events import EVENT_JOB_REMOVED, EVENT_STORE_FAILED, JobEvent, SchedulerEvent
 from gsched.instants import from_ms
+from gsched.interrupts import was_interrupt
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.records import Keeping, Record, Tally
@@ -184,7 +185,8 @@ class Aftermath:
         except StoreError:
             return False  # that the database is away, ownership reports
         except BaseException as error:  # whatever it is, the others' outcomes must still be written
-            self._report(type(error).__name__, str(error))
+            if not was_interrupt(error):
+                self._report(type(error).__name__, str(error))
             return False
         finally:
             if self._dropped:

@@ -11,6 +11,7 @@ from pymongo import errors as driver
 from gsched.clock import Clock
 from gsched.events import EVENT_FEED_LOST, EVENT_FEED_OPENED, EVENT_FEED_UNSUPPORTED, SchedulerEvent
 from gsched.instants import to_ms
+from gsched.interrupts import was_interrupt
 from gsched.stores.mongodb.connection import Connection
 from gsched.stores.mongodb.streams import UNSUPPORTED_CODES, backoff, changes_in, opened, wait
 from gsched.wording import without_noise
@@ -83,6 +84,7 @@ class ChangeFeed:
                 else:
                     self._lost(str(error))
             except BaseException as error:  # whatever it is, changes must still be heard of
+                was_interrupt(error)
                 self._lost(str(error) or type(error).__name__)
 
     def stop(self) -> None:

@@ -28,6 +28,7 @@ from gsched.events import (
     EVENT_STORE_FAILED,
     SchedulerEvent,
 )
+from gsched.interrupts import was_interrupt
 from gsched.stores.base import Disowned, HubSide
 from gsched.stores.mongodb.cluster import Cluster, FencedError, Outcomes
 from gsched.stores.mongodb.incarnation import Incarnation, Surroundings, Wishes
@@ -78,6 +79,7 @@ class Ownership:
         self._rescan_wanted = False
         self._give_up_at = 0.0  # when stopping waits no more for a database that is away
         self._ended = False
+        self._abandoned = False
 
     # -- called by the store, from any greenlet -----------------------------------------------------------------------
 
@@ -131,6 +133,11 @@ class Ownership:
         self._ended = True
         self._wakeup.set()
 
+    def abandon(self) -> None:
+        """Nothing is run here any more: fall silent, as in a crash, so that others take over."""
+        self._abandoned = True
+        self.end()
+
     def defer(self, job_id: str, rev: int, due: int) -> None:
         """The hub gave a job back that is due next beyond the horizon."""
         if (tenure := self.tenure) is not None:
@@ -157,11 +164,13 @@ class Ownership:
             except StoreError as error:
                 self._fail(error)
             except BaseException as error:  # a trigger that raises or exits, a document beyond belief: on with others
-                self._fail(error)
-                self._hub.emit(SchedulerEvent(EVENT_STORE_FAILED, traceback=traceback.format_exc()))
+                if not was_interrupt(error):
+                    self._fail(error)
+                    self._hub.emit(SchedulerEvent(EVENT_STORE_FAILED, traceback=traceback.format_exc()))
             self._wait()
         self._told_all.set()
-        self._leave()
+        if not self._abandoned:
+            self._leave()
 
     def _turn(self) -> None:
         pace, is_time = self._pace, self._rhythm.is_time
@@ -238,6 +247,7 @@ class Ownership:
             return
         try:
             node.leave()
-        except BaseException:  # whatever it is
+        except BaseException as error:  # whatever it is
+            was_interrupt(error)
             return
         self._hub.emit(SchedulerEvent(EVENT_NODE_LEFT, node=node.tenure.node))

@@ -18,6 +18,7 @@ from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord, SlotRec
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.uncertain import parts_without, uncertain_spans
 from gsched.triggers import DateTrigger
+from gsched.triggers.base import TRIGGER_ERRORS
 
 RUNS_AT_ONCE = 500  # written down together before they are run again
 RESCUES_AT_ONCE = 1000  # between two heartbeats
@@ -166,7 +167,7 @@ def _decide(rescue: Rescue) -> Decided:
         return Decided([], [span])
     try:
         instants, ended = _instants_again(job, span)
-    except Exception:  # of a user's trigger: when it was due, nobody can tell
+    except TRIGGER_ERRORS:  # of a user's trigger: when it was due, nobody can tell
         return Decided([], [span])
     attempt = max(1, _attempt(run)) + 1
     return Decided([RunRecord(job.id, record.slot, each, attempt, span.request) for each in instants], ended)
@@ -187,7 +188,7 @@ def _uncertain(record: JobRecord, slot: SlotRecord) -> list[Rescue]:
     """What of the job was in progress when its slot lost its owner."""
     try:
         return [Rescue(record, span) for span in uncertain_spans(record, slot)]
-    except Exception:  # of a user's trigger: the job will be parked
+    except TRIGGER_ERRORS:  # of a user's trigger: the job will be parked
         return []
 
 
@@ -208,7 +209,7 @@ def _parts(rescues: Iterable[Rescue], *known: Mapping[str, set[int]]) -> list[Re
         instants = set().union(*(each.get(job.id, ()) for each in known))
         try:
             parts = [*parts_without(job, rescue.span, instants)]
-        except Exception:  # of a user's trigger: the job will be parked
+        except TRIGGER_ERRORS:  # of a user's trigger: the job will be parked
             continue
         remain += [Rescue(rescue.record, part) for part in parts]
     return remain

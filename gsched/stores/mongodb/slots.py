@@ -11,6 +11,7 @@ from gsched.stores.base import Admitted, Dropped, HubSide, RunsElsewhere
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.rescue import Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
+from gsched.triggers.base import TRIGGER_ERRORS
 
 AT_ONCE = 32  # slots taken together: few round trips, and the heartbeat in between
 
@@ -136,7 +137,7 @@ class Slots:
             if record.slot in self._tenure.slots:
                 try:
                     self._run(record, slot)
-                except Exception:  # of a user's trigger: the job will be parked
+                except TRIGGER_ERRORS:  # of a user's trigger: the job will be parked
                     self._look_at([record.job.id])
 
     def _run(self, record: JobRecord, slot: SlotRecord) -> None:

@@ -162,6 +162,9 @@ class MongoDBJobStore(
     def stop(self) -> None:
         self._ownership.stop()
 
+    def abandon(self) -> None:
+        self._ownership.abandon()
+
     def leave(self) -> None:
         if self._greenlets:
             # None is ever killed: it may be inside the driver. Whatever hangs ends by the driver's own limits.

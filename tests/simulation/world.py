@@ -192,7 +192,7 @@ def real_code_in(world: World, slots: int) -> Iterator[None]:
     replaced = {
         "gsched.hub.gevent": gevent,
         "gsched.hub.get_hub": lambda: SimpleNamespace(loop=None),
-        "gsched.dispatch.get_hub": lambda: SimpleNamespace(loop=None),
+        "gsched.interrupts.get_hub": lambda: SimpleNamespace(loop=None),
         "gsched.hub.Event": lambda: SimEvent(world),
         "gsched.lane.Event": lambda: SimEvent(world),
         "gsched.dispatch.Event": lambda: SimEvent(world),

@@ -152,3 +152,14 @@ def test_it_keeps_no_slot_from_being_taken() -> None:
     rescues.take([Rescue(record, span)])
     rescues.settle()
     assert [call.args[0] for call in hub.post.call_args_list] == [Lost(record.job, span)]
+
+
+def test_a_job_that_the_hub_has_parked_is_not_healed_for_looking_well(rig: Rig) -> None:
+    rig.find(JOB, admitted=False)
+    rig.find(JOB, was_parked="unknown executor 'nowhere'")
+    assert rig.cluster.park.call_args_list == []
+
+
+def test_a_job_that_was_parked_before_the_hub_has_it_is_noted_as_healed(rig: Rig) -> None:
+    rig.find(JOB, was_parked="unknown executor 'nowhere'")
+    assert rig.cluster.park.call_args.args == (JOB.id, JOB.rev, None)

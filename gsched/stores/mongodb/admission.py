@@ -140,11 +140,17 @@ class Admission:
                 self._aside[job_id] = job.rev
             del self._found[job_id]
             self._hub.emit(parked_event(job))
+            if job.parked is None:
+                self.look_at([job_id])
 
     def _may_run(self, record: JobRecord) -> bool:
-        if record.job.parked != record.was_parked:
-            self._found[record.job.id] = record.job
-        return not record.job.paused and record.job.parked is None
+        job = record.job
+        # What the hub parks, for want of an executor perhaps, looks well from here: the hub says when it is healed.
+        parked_by_hub = job.parked is None and self._tenure.revision(job.id) == job.rev
+        if job.parked != record.was_parked and not parked_by_hub:
+            self._found[job.id] = job
+            return False  # one that is healed: not before that is stored, for what the hub finds has the last word
+        return not job.paused and job.parked is None
 
     def _drop(self, job_id: str, reason: Reason | None = Reason.REMOVED_OR_PAUSED) -> None:
         self._attempted.pop(job_id, None)

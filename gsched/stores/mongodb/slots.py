@@ -145,12 +145,13 @@ class Slots:
         if record.admitted and record.is_late:
             self._tenure.late[job.id] = record.late_until
         if not record.admitted or job.parked is not None or record.was_parked is not None or due is None:
-            # A job whose trigger has ended is removed as soon as the hub has it: after what is rescued of it.
+            # A job whose trigger has ended is removed as soon as the hub has it: after what is rescued of it. One that
+            # was parked is noted as healed before the hub has it: what the hub then finds of it, such as an executor
+            # that is missing here too, has the last word.
             self._look_at([job.id])
-        if not record.admitted or job.parked is not None or due is None:
-            return
-        self._tenure.know(record)
-        self._hub.post(Admitted(job, due, slot.fence, is_new=False))
+        else:
+            self._tenure.know(record)
+            self._hub.post(Admitted(job, due, slot.fence, is_new=False))
 
     # -- what is still in progress on nodes that live ---------------------------------------------------------------
 

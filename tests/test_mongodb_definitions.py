@@ -809,12 +809,58 @@ def test_a_client_excludes_other_ways(site):
         {"uri": "mongodb://a", "no_such_option": 1},
         {"no_such_option": 1},
         {"host": "a", "maxPoolSize": "many"},
+        {"uri": "mongodb://a/?tls=true&tlsCAFile=/no/such/file"},
     ],
     ids=str,
 )
 def test_addresses_and_options_that_the_driver_refuses(arguments):
     with pytest.raises(ConfigurationError, match="mongodb"):
         MongoDBJobStore(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ({"database": "a.b"}, r"database: expected a name without spaces and any of ./\"$, got 'a.b'"),
+        ({"database": "a b"}, "database: expected a name without"),
+        ({"database": "ä" * 32}, "database: expected at most 63 bytes"),
+        ({"database": "admin"}, "database: expected one of yours: it is the server's own"),
+        ({"uri": "mongodb://a/local"}, "it is the server's own; name another as database=, got 'local'"),
+        ({"collection": "a$b"}, "collection: expected a name without $, got 'a$b'"),
+        ({"collection": "a\0b"}, "collection: expected a name without $"),
+        ({"collection": "a..b"}, "collection: expected text before, between and after dots"),
+        ({"collection": ".a"}, "collection: expected text before"),
+        ({"collection": "system.jobs"}, "collection: expected one of yours"),
+        ({"database": "app", "collection": "c" * 243}, "collection: expected at most 242 bytes"),
+    ],
+    ids=_short,
+)
+def test_names_that_the_server_would_refuse_when_it_is_used_are_refused_at_once(named, reason):
+    with pytest.raises(ConfigurationError, match=re.escape(f"{reason}")):
+        MongoDBJobStore(**named)
+
+
+def test_the_longest_name_leaves_room_for_the_collections_beside_it(site):
+    longest = 255 - len(f"{site.database.name}..activity")
+    add(site.store(collection="c" * longest), job())
+    site.database[f"{'c' * longest}.activity"].insert_one({})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "database"),
+    [
+        ({"uri": "mongodb://a/app"}, "app"),
+        ({"host": "mongodb://a/app"}, "app"),
+        ({"uri": "mongodb://a/app", "database": "other"}, "other"),
+        ({"uri": "mongodb://a/"}, "gsched"),
+        ({"host": "a"}, "gsched"),
+    ],
+    ids=str,
+)
+def test_jobs_are_in_the_database_that_is_named_or_else_in_the_uris(arguments, database):
+    store = MongoDBJobStore(**arguments)
+    assert store._connection.jobs().database.name == database
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from gsched.config import Configuration, origin
 from gsched.errors import ConfigurationError, EmbeddedMongoError, InvalidJobError, JobIdConflictError
@@ -198,8 +198,8 @@ def _store_at(place: Place, configuration: Configuration) -> BaseJobStore:
         "history_successes": configuration.history_successes,
         "node_ttl": configuration.node_ttl,
     }
-    if database := configuration.database or _database_in(configuration.store or ""):
-        options["database"] = database
+    if configuration.database is not None:
+        options["database"] = configuration.database
     if configuration.store is not None:
         _check_url(configuration.store, origin(configuration, "store"))
         return MongoDBJobStore(configuration.store, **options)
@@ -219,10 +219,6 @@ def _check_url(url: str, where: str) -> None:
         except (PyMongoError, ValueError) as error:
             said = str(error).replace(" or maybe a camelCase version of one? Refer to docstring.", "?")
             raise ConfigurationError(f"{where}: the URL's option {option!r}: {said}") from None
-
-
-def _database_in(url: str) -> str:
-    return unquote(urlsplit(url).path.lstrip("/"))
 
 
 def without_password(url: str) -> str:

@@ -20,6 +20,7 @@ from gsched import errors
 from gsched.stores.mongodb.documents import CODEC
 from gsched.stores.mongodb.indexes import make_indexes
 from gsched.stores.mongodb.monitoring import Operations
+from gsched.stores.mongodb.names import check_names
 from gsched.wording import without_noise
 
 Document: TypeAlias = dict[str, Any]
@@ -96,9 +97,7 @@ class Connection:
             raise errors.ConfigurationError("mongodb: name the server once: by uri, by host and port, or by client")
         if client is not None and options:
             raise errors.ConfigurationError(f"mongodb: {', '.join(options)}: give these to the client itself")
-        for what, name in (("database", database), ("collection", collection)):
-            if not isinstance(name, str) or not name:
-                raise errors.ConfigurationError(f"mongodb: {what}: expected a name, got {name!r}")
+        check_names(database, collection)
         self._given = _checked_client(client)
         self._arguments: Document = {**address, **options} if uri is None else {"host": uri, **options}
         self._database, self.name = database, collection

@@ -45,6 +45,7 @@ from gsched.stores.report import StoreReport
 
 CLOSE_SECONDS = 10.0  # how long leaving waits for what the driver is doing
 AWAY_SECONDS = 2.0  # the same while the database is away
+_DATABASE = "gsched"  # where nothing names one
 
 
 class MongoDBJobStore(
@@ -61,7 +62,7 @@ class MongoDBJobStore(
 
     :param uri: "mongodb://..." or "mongodb+srv://..."
     :param client: a MongoClient of yours, or "module:name" of one; it is never closed here
-    :param database: in which database the collections are
+    :param database: in which database the collections are; without it that which the URI names, else "gsched"
     :param collection: name of the collection of jobs
     :param modules: modules in which stored function references may be resolved, beside those that the scheduler allows
     :param history_keep: how long the history of runs is kept: seconds, a timedelta or "14d"
@@ -81,7 +82,7 @@ class MongoDBJobStore(
         uri: str | None = None,
         *names: Any,
         client: Any = None,
-        database: str = "gsched",
+        database: str | None = None,
         collection: str = "jobs",
         modules: Iterable[str] = (),
         host: Any = None,
@@ -100,11 +101,15 @@ class MongoDBJobStore(
         self._keeping = Keeping(history_successes)
         self._greenlets: list[gevent.Greenlet] = []
         self._mongo: EmbeddedMongo | None = None
+        named = _DATABASE if client is not None else _database_in({"host": uri, **address, **client_options})
         self._connection = Connection(
-            uri=uri, client=client, database=database, collection=collection, address=address, options=client_options
+            uri=uri,
+            client=client,
+            database=named if database is None else database,
+            collection=collection,
+            address=address,
+            options=client_options,
         )
-        if client is None:
-            _check_with_driver({"host": uri, **address, **client_options})
 
     @classmethod
     def embedded(cls, path: str | os.PathLike[str], **options: Any) -> MongoDBJobStore:
@@ -243,11 +248,12 @@ def _refuse_what_apscheduler_takes(uri: Any, names: tuple[Any, ...], options: Ma
         raise ConfigurationError("mongodb: pickle_protocol: jobs are BSON documents, not pickles; leave it out")
 
 
-def _check_with_driver(arguments: Mapping[str, Any]) -> None:
-    """Raise what the driver has against these, before anything connects."""
+def _database_in(arguments: Mapping[str, Any]) -> str:
+    """The database that the URI names; raises what the driver has against these arguments, before anything connects."""
     try:
-        MongoClient(**{**arguments, "connect": False}).close()
-    except (PyMongoError, TypeError, ValueError) as error:
+        with MongoClient(**{**arguments, "connect": False}) as client:
+            return client.get_default_database(_DATABASE).name
+    except (PyMongoError, TypeError, ValueError, OSError) as error:  # OSError: of files for TLS
         raise ConfigurationError(f"mongodb: {error}") from error
 
 

@@ -472,6 +472,12 @@ def test_what_cannot_be_stored_is_named_at_the_call(store, arguments, where):
     assert store.get("bad") == job("bad")
 
 
+def test_an_argument_that_cannot_be_stored_is_not_spelt_out_however_large_it_is(store):
+    with pytest.raises(InvalidJobError, match=r"a set cannot be stored in MongoDB: .*What can: None, texts") as refused:
+        add(store, job(args=(set(range(100_000)),)))
+    assert len(str(refused.value)) < 600
+
+
 def test_arguments_that_are_nested_too_deeply_are_refused(store):
     value = []
     for _ in range(200):

@@ -1170,6 +1170,18 @@ def test_a_run_on_request_of_a_job_without_its_executor_is_skipped_with_the_reas
     assert [event.reason for event in unstarted.events("run.skipped")] == ["unknown_executor"]
 
 
+@pytest.mark.parametrize("state", [None, "paused", "running"])
+@pytest.mark.parametrize("page", [{"limit": -1}, {"skip": -1}, {"limit": "5"}, {"skip": 0.5}], ids=str)
+def test_a_page_that_there_cannot_be_is_refused(bench, page, state):
+    bench.every(10)
+    expected = f"{next(iter(page))}: expected a whole number from 0"
+    with pytest.raises(ConfigurationError, match=expected):
+        bench.scheduler.get_jobs(state=state, **page)
+    if state != "running":
+        with pytest.raises(ConfigurationError, match=expected):
+            list(bench.scheduler.iter_jobs(state=state, **page))
+
+
 def test_runs_in_progress_are_listed_and_cancelled(bench):
     bench.every(10, bench.wait, id="a", max_instances=2)
     bench.every(10, bench.wait, id="b")

@@ -150,6 +150,9 @@ class JobQuery:
     def __post_init__(self) -> None:
         if self.state is not None and self.state not in STATES:
             raise InvalidJobError(f"state: expected one of {', '.join(STATES)}, got {self.state!r}")
+        for what, value in (("skip", self.skip), ("limit", 0 if self.limit is None else self.limit)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigurationError(f"{what}: expected a whole number from 0, got {value!r}")
 
 
 class HubSide(Protocol):

@@ -48,12 +48,13 @@ class Listing(Places):
         :param metadata: only those with these values in their metadata
         :param skip: leave out so many of each store
         :param limit: give at most so many of each store
+        :raises ConfigurationError: if `skip` or `limit` is no whole number, or below 0
+        :raises InvalidJobError: if there is no such `state`
         """
-        whole = JobQuery(tag, None, text, metadata=metadata or {})
+        query = JobQuery(tag, None, text, skip, limit, metadata=metadata or {})
         if state != "running":
-            paged = replace(whole, state=state, skip=skip, limit=limit)
-            return self._at_home(self._list, jobstore, pending, paged)
-        listed = self._at_home(self._list, jobstore, pending, whole)
+            return self._at_home(self._list, jobstore, pending, replace(query, state=state))
+        listed = self._at_home(self._list, jobstore, pending, replace(query, skip=0, limit=None))
         end = None if limit is None else skip + limit
         return [job for job in listed if job.state == "running"][skip:end]
 
@@ -75,9 +76,11 @@ class Listing(Places):
         :param skip: leave out so many
         :param limit: give at most so many
         """
-        aliases, query = self._aliases(jobstore), JobQuery(tag, state, text, prefix=prefix)
-        if len(aliases) == 1:  # else the first store's jobs count, too
-            query, skip, limit = replace(query, skip=skip, limit=limit), 0, None
+        aliases, query = self._aliases(jobstore), JobQuery(tag, state, text, skip, limit, prefix)
+        if len(aliases) == 1:
+            skip, limit = 0, None
+        else:  # the first store's jobs count, too
+            query = replace(query, skip=0, limit=None)
         found = (job for alias in aliases for job in self._at_home(self._stores[alias].find, query))
         page = islice(found, skip, None if limit is None else skip + limit)
         batch: list[Job]

@@ -32,6 +32,7 @@ from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.stores.mongodb.partition import slot_of
+from gsched.wording import without_noise
 
 DEEPEST: Final = 90  # levels of arguments; MongoDB takes 100, some of which are ours
 LARGEST: Final = 16 * 1024 * 1024 - 16 * 1024  # bytes, MongoDB's limit less some room for run requests
@@ -99,6 +100,9 @@ def encoded(job: Job, document: Mapping[str, Any]) -> RawBSONDocument:
     return RawBSONDocument(data, codec_options=_RAW_CODEC)
 
 
+_STORABLE: Final = (
+    "What can: None, texts, bytes, bools, numbers up to 64 bits, UUIDs, datetimes with a zone, lists and dicts of them"
+)
 _RAW_CODEC: Final = CODEC.with_options(document_class=RawBSONDocument)
 
 
@@ -130,8 +134,9 @@ def _culprit(document: Mapping[str, Any], error: Exception) -> str:
             try:
                 bson.encode({str(key): each}, codec_options=CODEC)
             except Exception as reason:
-                return f"{what}[{key!r}]: a {type(each).__name__} cannot be stored in MongoDB: {reason}"
-    return f"cannot be stored in MongoDB: {error}"
+                kind, why = type(each).__name__, without_noise(str(reason))
+                return f"{what}[{key!r}]: a {kind} cannot be stored in MongoDB: {why}. {_STORABLE}"
+    return f"cannot be stored in MongoDB: {without_noise(str(error))}"
 
 
 # -- reading ----------------------------------------------------------------------------------------------------

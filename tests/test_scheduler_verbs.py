@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
+import re
 from datetime import UTC, datetime, timedelta
 
 import gevent
@@ -1180,6 +1181,13 @@ def test_a_page_that_there_cannot_be_is_refused(bench, page, state):
     if state != "running":
         with pytest.raises(ConfigurationError, match=expected):
             list(bench.scheduler.iter_jobs(state=state, **page))
+
+
+@pytest.mark.parametrize("second", ["cron", IntervalTrigger(seconds=5), {"type": "interval", "seconds": 5}], ids=str)
+def test_a_trigger_in_the_place_of_the_jobstore_is_refused_with_what_to_write(bench, second):
+    bench.every(10, id="job")
+    with pytest.raises(InvalidTriggerError, match=re.escape(f"reschedule_job('job', trigger={second!r})")):
+        bench.scheduler.reschedule_job("job", second)
 
 
 def test_runs_in_progress_are_listed_and_cancelled(bench):

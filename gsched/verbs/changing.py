@@ -7,7 +7,7 @@ from typing import Any
 
 from gsched import events
 from gsched.building import check_executor, make_trigger, with_jitter, with_next_run_time
-from gsched.errors import InvalidJobError
+from gsched.errors import InvalidJobError, InvalidTriggerError
 from gsched.events import JobEvent, SchedulerEvent
 from gsched.handle import JobHandle
 from gsched.job import (
@@ -52,6 +52,11 @@ class Changing(Places):
         :raises JobNotFoundError: if there is no such job
         :raises InvalidTriggerError: if the trigger is wrong; nothing is changed then
         """
+        if trigger is None and jobstore is not None and jobstore not in list(self._stores):
+            raise InvalidTriggerError(
+                f"trigger: there is none, and no jobstore {jobstore!r}; the second argument is a jobstore, so name the "
+                f"trigger: reschedule_job({job_id!r}, trigger={jobstore!r})"
+            )
         made = make_trigger(trigger, trigger_args, self.timezone)
         return self._change(events.EVENT_JOB_MODIFIED, job_id, jobstore, lambda job: self._retimed(job, made))
 

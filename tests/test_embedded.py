@@ -351,6 +351,13 @@ def test_a_long_log_is_moved_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "mongod.log.1").read_text() == "longer than that"
 
 
+def test_a_directory_without_a_name_is_not_the_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EmbeddedMongoError, match="the data directory has no name"):
+        open_embedded("")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EmbeddedMongoError, match="file/mongo cannot be used"):

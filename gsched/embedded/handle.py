@@ -34,6 +34,8 @@ class EmbeddedMongo:
     uri: str
 
     def __init__(self, path: str | os.PathLike[str], *, timeout_seconds: float = 60.0) -> None:
+        if not os.fspath(path):  # an unset variable, perhaps: Path takes it for the current directory
+            raise EmbeddedMongoError("the data directory has no name; write '.' for the current directory")
         self.path = Path(path).expanduser().resolve()
         self._timeout = timeout_seconds
         self._share: int | None = None

@@ -47,8 +47,8 @@ class JobError(GschedError):
 class JobNotFoundError(JobError, KeyError):
     """No job has this id."""
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"no job has the id {job_id!r}")
+    def __init__(self, job_id: str, more: str = "") -> None:
+        super().__init__(f"no job has the id {job_id!r}{more}")
         self.job_id = job_id
 
     __str__ = Exception.__str__  # KeyError would print the repr of the message

@@ -328,7 +328,7 @@ def test_instants_around_the_life_of_a_job_are_explained(rig):
     scheduler.pause_job("poll")
     assert explain(due).outcome == "paused" and "the job is paused" in explain(due).sentence
     scheduler.remove_job("poll")
-    with pytest.raises(JobNotFoundError):
+    with pytest.raises(JobNotFoundError, match=r"no job has the id 'poll', and there is no record of one: .*successes"):
         explain(due)
 
 

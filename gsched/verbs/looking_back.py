@@ -11,6 +11,11 @@ from gsched.history import JobFigures, RunInfo, RunQuery, as_past, newest_first
 from gsched.instants import as_instant, to_ms
 from gsched.verbs.places import Places
 
+_NO_RECORD = (
+    ", and there is no record of one: if it has ended, its runs succeeded, and of these there is what the option "
+    "history_successes says"
+)
+
 
 class LookingBack(Places):
     """The verbs that tell what became of jobs."""
@@ -97,4 +102,4 @@ class LookingBack(Places):
             if store.runs(RunQuery(job_id, limit=1)):
                 records = store.runs(RunQuery(job_id, None, instant, instant + 1))
                 return explain(Case(job_id, instant, self.now_ms(), None, store.account(None, instant), records))
-        raise JobNotFoundError(job_id)
+        raise JobNotFoundError(job_id, _NO_RECORD)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from gsched.document import UnreadableTrigger
 from gsched.history import RUNNING, JobFigures, RunInfo
 from gsched.instants import from_ms, to_ms
 from gsched.job import Job
@@ -101,10 +102,19 @@ def explain(case: Case) -> Explanation:
         return _recorded(case, max(exact, key=lambda record: record.attempt))
     if job is None:
         return _recorded(case, spans[0]) if spans else _gone(case)
+    if isinstance(job.trigger, UnreadableTrigger):
+        return _recorded(case, spans[0]) if spans else _unreadable(case, job)
     try:
         return _explain_by_trigger(case, job, spans)
     except Exception as error:  # a user's trigger may raise anything
         return _say(case, "unknown", f"there is no record, and its trigger raised {error!r}.")
+
+
+def _unreadable(case: Case, job: Job) -> Explanation:
+    return _say(
+        case, "parked",
+        f"the job is parked now ({job.parked}), and there is no record: whether it was due, nobody can tell.",
+    )  # fmt: skip
 
 
 def _explain_by_trigger(case: Case, job: Job, spans: Sequence[RunInfo]) -> Explanation:

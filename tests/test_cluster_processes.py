@@ -562,7 +562,7 @@ def test_a_user_without_the_right_to_change_streams_polls(
     cluster = make_cluster(f"mongodb://modest:modest@127.0.0.1:{port}/?directConnection=true")
     cluster.start("a")
     said = cluster.wait_for_event("feed.unsupported")
-    assert "not authorized" in said["reason"]
+    assert said["reason"] == "not authorized: the user lacks the privilege changeStream"
     cluster.wait_until_balanced()
     began = time.time()
     cluster.scheduler.add_job("cluster.jobs:tick", id="polled")

@@ -25,8 +25,10 @@ from gevent.monkey import is_module_patched
 
 from gsched import GeventScheduler, JobFigures, JobNotFoundError
 from gsched.clock import SystemClock
+from gsched.document import UnreadableTrigger
 from gsched.errors import ConfigurationError, StoreError
 from gsched.events import EVENT_STORE_FAILED
+from gsched.explanation import Account, Case, explain
 from gsched.instants import from_ms, to_ms
 from gsched.planning import Span
 from gsched.records import Keeping, Trace
@@ -358,6 +360,12 @@ def test_a_parked_job_says_why(rig):
     scheduler.remove_executor("default")
     said = rig.explained(scheduler, "once", due, "parked")
     assert "the job is parked now (unknown executor 'default')" in said.sentence
+
+
+def test_of_a_job_whose_trigger_cannot_be_read_nobody_can_tell_whether_it_was_due(unstarted):
+    job = unstarted.every(1, id="poll").definition.evolve(trigger=UnreadableTrigger("rubbish"), parked="trigger: ...")
+    said = explain(Case("poll", 1000, 2000, job, Account("none", 0), ()))
+    assert said.outcome == "parked" and "parked now (trigger: ...)" in said.sentence
 
 
 @on_every_store

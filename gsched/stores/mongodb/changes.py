@@ -13,7 +13,7 @@ from gsched.events import EVENT_FEED_LOST, EVENT_FEED_OPENED, EVENT_FEED_UNSUPPO
 from gsched.instants import to_ms
 from gsched.interrupts import was_interrupt
 from gsched.stores.mongodb.connection import Connection
-from gsched.stores.mongodb.streams import UNSUPPORTED_CODES, backoff, changes_in, opened, wait
+from gsched.stores.mongodb.streams import UNSUPPORTED_CODES, backoff, changes_in, opened, wait, why_unsupported
 from gsched.wording import without_noise
 
 _RETRY_SECONDS: Final = (0.1, 5.0)  # the first and the longest wait before the stream is opened again
@@ -128,7 +128,7 @@ class ChangeFeed:
         self.state = POLLING
         if not self._unsupported:
             self._unsupported = True
-            self._emit(SchedulerEvent(EVENT_FEED_UNSUPPORTED, reason=str(error)))
+            self._emit(SchedulerEvent(EVENT_FEED_UNSUPPORTED, reason=why_unsupported(error)))
         for _ in range(round(_ASK_AGAIN_SECONDS / _POLL_SECONDS)):
             self._audience.rescan()
             wait(_POLL_SECONDS, self._is_stopping)

@@ -15,7 +15,7 @@ from gsched.instants import from_ms
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translated
 from gsched.stores.mongodb.history import info_of
 from gsched.stores.mongodb.polling import Poll
-from gsched.stores.mongodb.streams import UNSUPPORTED_CODES, backoff, changes_in, opened, wait
+from gsched.stores.mongodb.streams import UNSUPPORTED_CODES, backoff, changes_in, opened, wait, why_unsupported
 
 _POLL_SECONDS: Final = 1.0
 _FIRST_RETRY_SECONDS: Final = 0.1
@@ -164,7 +164,7 @@ def _poll(
     """Look every second, and tell what is different."""
     poll, failed = Poll(jobs), False
     poll.look(now())
-    yield Fact(now(), "feed.unsupported", details={"reason": str(error)})
+    yield Fact(now(), "feed.unsupported", details={"reason": why_unsupported(error)})
     while not stop():
         wait(_POLL_SECONDS, stop)
         try:

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import gevent
 from pymongo.change_stream import ChangeStream
+from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 AWAIT_SECONDS: Final = 0.5  # how long one look waits for news: also how long stopping may take
 UNSUPPORTED_CODES: Final = frozenset({40573, 40324, 13, 8000, 115})  # standalone, unknown stage, no privilege
+_UNAUTHORIZED: Final = 13
 
 
 def opened(watched: Any, pipeline: list[dict[str, Any]]) -> ChangeStream[dict[str, Any]]:
@@ -19,6 +21,13 @@ def opened(watched: Any, pipeline: list[dict[str, Any]]) -> ChangeStream[dict[st
     confirmed = watched.with_options(read_concern=ReadConcern("majority"))
     stream: ChangeStream[dict[str, Any]] = confirmed.watch(pipeline, max_await_time_ms=round(AWAIT_SECONDS * 1000))
     return stream
+
+
+def why_unsupported(error: OperationFailure) -> str:
+    """Why there are no change streams, in a line; the server's own words may hold all of what it was asked."""
+    if error.code == _UNAUTHORIZED:
+        return "not authorized: the user lacks the privilege changeStream"
+    return str((error.details or {}).get("errmsg") or error)
 
 
 def changes_in(stream: ChangeStream[dict[str, Any]], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from simulation.cluster import Database, JobDocument, SimCluster
 from gsched.errors import StoreUnreachableError
 from gsched.job import Job
 from gsched.stores.base import ALWAYS, Lost
-from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord
+from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, RunRecord
 from gsched.stores.mongodb.incarnation import Incarnation, Surroundings, Wishes
 from gsched.stores.mongodb.pace import Pace, Rhythm
 from gsched.stores.mongodb.partition import slot_of
@@ -30,8 +30,8 @@ def cluster() -> Mock:
     return Mock(Cluster, read_jobs=Mock(return_value={JOB.id: record}))
 
 
-def incarnation(cluster: Cluster, hub: Mock) -> Incarnation:
-    clock, tenure = ManualClock("2027-03-01 12:00"), Tenure("node", NOW, NOW + 60_000)
+def incarnation(cluster: Cluster, hub: Mock, clock: ManualClock | None = None) -> Incarnation:
+    clock, tenure = clock or ManualClock("2027-03-01 12:00"), Tenure("node", NOW, NOW + 60_000)
     outcomes, written = Mock(first_unwritten=lambda: ALWAYS), Mock(missing=list)
     around = Surroundings(
         cluster, clock, hub, outcomes, Pace(), Rhythm(clock), Mock(now=lambda: NOW), written, Mock(), Wishes()
@@ -113,3 +113,19 @@ def test_a_slot_that_a_dead_node_takes_by_a_late_write_is_taken_from_it() -> Non
     town.cluster.take_slots("other", range(256))
     assert town.lost() == [JOB.id]
     assert "node" in town.cluster.owners() and "other" not in town.cluster.owners()
+
+
+def test_of_a_node_whose_document_is_gone_nothing_is_silent_and_what_fell_due_since_then_is_late(cluster: Mock) -> None:
+    cluster.configure_mock(**{
+        "nodes.return_value": [NodeRecord("node", True, NOW, NOW, 1)],
+        "owners.return_value": {"gone"},
+        "free_slots.return_value": [],
+        "exclusive": False,
+    })
+    clock = ManualClock("2027-03-01 12:00")
+    node = incarnation(cluster, Mock(), clock)
+    for _ in range(3):
+        node.tend_membership()
+        clock.skip(6000)
+    (freed,) = [call.args[0] for call in cluster.free_slots_of.call_args_list]
+    assert (freed.id, freed.watermark, freed.acked) == ("gone", NOW - 9000, NOW - 20_000)

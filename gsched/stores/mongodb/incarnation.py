@@ -24,6 +24,7 @@ from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
 LONGEST_HOLD_MS = 250  # for so long nothing is claimed while what is claimed in slots that leave waits to begin
+CLAIMED_AHEAD_MS = 1000  # more than a node can have claimed beyond its last beat
 LONGEST_WRITING_MS = 2000  # the same while what became of it waits to be written
 
 
@@ -199,13 +200,18 @@ class Incarnation:
         if owners.difference(node.id for node in nodes):  # what one that is settled had asked for may arrive late
             nodes = self._cluster.nodes(owners)
         dead = [node for node in nodes if not node.alive]
-        now = self._time.now()
-        strangers = [NodeRecord(owner, False, now, now, 0) for owner in self._membership.strangers(owners, nodes)]
+        strangers = map(self._as_found_dead, self._membership.strangers(owners, nodes))
         for owner in [*(node for node in dead if node.id in owners), *strangers]:
             self.advance_if_due()
             self._cluster.free_slots_of(owner)
         if settled := [node.id for node in dead if node.id not in owners and not node.settled]:
             self._cluster.note_settled(settled)
+
+    def _as_found_dead(self, owner: str) -> NodeRecord:
+        """A node whose document somebody has removed, as far as that can be told: it has claimed nothing since then,
+        and that is longer ago than the TTL; of what it had claimed shortly before, not all may have ended."""
+        now, ttl = self._time.now(), round(self._around.pace.ttl * 1000)
+        return NodeRecord(owner, False, now - max(ttl - CLAIMED_AHEAD_MS, 0), now - 2 * ttl, 0)
 
     def _rebalance(self, alive: list[NodeRecord], dead: list[NodeRecord]) -> None:
         tenure = self.tenure

@@ -163,3 +163,11 @@ def test_a_job_that_the_hub_has_parked_is_not_healed_for_looking_well(rig: Rig) 
 def test_a_job_that_was_parked_before_the_hub_has_it_is_noted_as_healed(rig: Rig) -> None:
     rig.find(JOB, was_parked="unknown executor 'nowhere'")
     assert rig.cluster.park.call_args.args == (JOB.id, JOB.rev, None)
+
+
+def test_nobody_waits_for_a_job_that_the_hub_gave_back_too_early_and_that_is_paused_by_now(rig: Rig) -> None:
+    rig.find(JOB)
+    rig.tenure.give_back(JOB.id, JOB.rev, NOW)
+    assert rig.tenure.awaits_claimed
+    rig.find(JOB.evolve(rev=2, paused=True))
+    assert not rig.tenure.awaits_claimed and rig.tenure.dormant[JOB.id].due == NOW

@@ -129,3 +129,16 @@ def test_of_a_node_whose_document_is_gone_nothing_is_silent_and_what_fell_due_si
         clock.skip(6000)
     (freed,) = [call.args[0] for call in cluster.free_slots_of.call_args_list]
     assert (freed.id, freed.watermark, freed.acked) == ("gone", NOW - 9000, NOW - 20_000)
+
+
+def test_a_slot_is_kept_while_the_hub_lacks_a_job_of_which_instants_are_claimed(cluster: Mock) -> None:
+    node = incarnation(cluster, Mock(unread=lambda: False, next_due=lambda *asked: None, unfinished=list))
+    node.tenure.hold(slot_of(JOB.id), Held(fence=7, taken_at=NOW))
+    node.tenure.watermark = NOW - 1000
+    node.tenure.awaited[JOB.id] = NOW - 2000
+    node.leaving = {slot_of(JOB.id)}
+    node.release_what_leaves()
+    assert not cluster.release_slots.called
+    node.tenure.awaited.clear()
+    node.release_what_leaves()
+    assert cluster.release_slots.called

@@ -183,6 +183,7 @@ class Admission:
         """It may not run as it is, and goes on from here when it may: what it has run, it must not run again."""
         job_id = record.job.id
         if self._tenure.revision(job_id) is None:
+            self._tenure.awaited.pop(job_id, None)  # it goes on from when it is due, when it may
             return
         if self._hub.unread():  # it does not know yet how far the job is
             self.look_at([job_id])

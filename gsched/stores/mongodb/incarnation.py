@@ -87,6 +87,10 @@ class Incarnation:
         """These jobs may have changed."""
         self._admission.look_at(job_ids)
 
+    def look_at_near(self, job_ids: Iterable[str]) -> None:
+        """These jobs are due soon, and the hub does not have them."""
+        self._admission.look_at_near(job_ids)
+
     @property
     def pending(self) -> bool:
         """Whether there are such jobs."""
@@ -245,7 +249,8 @@ class Incarnation:
         """Whether nothing that is known here alone would be unsaid if this node died after giving slots away."""
         waits_too_long = self._time.now() > self.tenure.watermark + LONGEST_WRITING_MS
         is_settled = self._progress.is_written() or waits_too_long
-        return is_settled and not self._admission.taking and not self._hub.unread()
+        knows_all = not self._admission.taking and not self.tenure.awaits_claimed
+        return is_settled and knows_all and not self._hub.unread()
 
     def _release(self, numbers: Collection[int]) -> None:
         """Give slots up. What is in progress in them goes on here, and is written down lest a crash lose it."""
@@ -259,7 +264,7 @@ class Incarnation:
         """Give everything away, once the hub has begun all that it has to run."""
         tenure = self.tenure
         self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
-        if self._admission.taking:
+        if self._admission.taking or tenure.awaits_claimed:
             self._admission.work()
         if tenure.slots and self._progress.has_begun_all(self._time.now()) and self._may_release():
             self._release(list(tenure.slots))

@@ -142,8 +142,10 @@ class Ownership:
         """The hub gave a job back that is due next beyond the horizon."""
         if (tenure := self.tenure) is not None:
             tenure.give_back(job_id, rev, due)
-            if job_id in tenure.awaited:  # the hub does not know how far the horizon has moved
-                self.look_at([job_id])
+            if job_id in tenure.awaited and self._incarnation is not None:
+                # The hub does not know how far the horizon has moved: the watermark shall wait for the job.
+                self._incarnation.look_at_near([job_id])
+                self._wakeup.set()
 
     def forget(self, job_id: str, rev: int) -> None:
         """The hub has the job no more, because its trigger has ended."""

@@ -88,6 +88,11 @@ class Tenure:
             if due is not None and due <= self.horizon:
                 self.awaited[job_id] = due
 
+    @property
+    def awaits_claimed(self) -> bool:
+        """Whether instants are claimed of jobs that the hub gave back too early, and has not again yet."""
+        return any(due <= self.watermark for due in self.awaited.values())
+
     def sleeps(self, job_id: str, rev: int) -> bool:
         """Whether the hub gave the job back, which is due beyond the horizon and has not been changed since."""
         dormant = self.dormant.get(job_id)

@@ -166,7 +166,7 @@ def test_a_job_that_was_parked_before_the_hub_has_it_is_noted_as_healed(rig: Rig
 
 
 def test_nobody_waits_for_a_job_that_the_hub_gave_back_too_early_and_that_is_paused_by_now(rig: Rig) -> None:
-    rig.find(JOB)
+    rig.find(JOB, admitted=False)
     rig.tenure.give_back(JOB.id, JOB.rev, NOW)
     assert rig.tenure.awaits_claimed
     rig.find(JOB.evolve(rev=2, paused=True))

@@ -13,6 +13,7 @@ from gsched.planning import Span
 from gsched.run import Run
 from gsched.stores.base import ALWAYS, BaseJobStore
 from gsched.timetable import Timetable
+from gsched.triggers.base import TRIGGER_ERRORS
 
 NOTHING_CLAIMED = -1
 
@@ -67,7 +68,7 @@ class Entry:
         """The job's first instant after `after`."""
         try:
             return self.job.next_ms(after)
-        except Exception:  # a user's trigger may raise anything; what follows will park the job
+        except TRIGGER_ERRORS:  # what follows will park the job
             return after + 1
 
 

@@ -58,3 +58,16 @@ def test_it_is_not_when_others_have_taken_it_over(rig: Rig) -> None:
     rig.read(Disowned())
     rig.read(Claimed(rig.now, rig.now + 60_000, rig.clock.monotonic() + 10))
     assert not rig.store.settle_span.called
+
+
+class Exiting(IntervalTrigger):
+    """A user's trigger that ends its program instead of answering."""
+
+    def next_ms(self, after: int) -> int | None:
+        raise SystemExit
+
+
+def test_what_waits_of_a_job_whose_trigger_would_end_the_program_is_told_all_the_same(rig: Rig) -> None:
+    job = JOB.evolve(id="odd", trigger=Exiting(seconds=1))
+    rig.lane.hold(rig.lane.admit(job, None, fence=1), rig.now - 9000, parked=False)
+    assert rig.lane.first_undecided(rig.now - 8000, {}) == rig.now - 7999

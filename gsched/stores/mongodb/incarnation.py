@@ -24,8 +24,8 @@ from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
 LONGEST_HOLD_MS = 250  # for so long nothing is claimed while what is claimed in slots that leave waits to begin
-CLAIMED_AHEAD_MS = 1000  # more than a node can have claimed beyond its last beat
 LONGEST_WRITING_MS = 2000  # the same while what became of it waits to be written
+CLAIMED_AHEAD_MS = 1000  # more than a node can have claimed beyond its last beat
 
 
 @dataclass

@@ -140,11 +140,11 @@ class Ownership:
 
     def defer(self, job_id: str, rev: int, due: int) -> None:
         """The hub gave a job back that is due next beyond the horizon."""
-        if (tenure := self.tenure) is not None:
-            tenure.give_back(job_id, rev, due)
-            if job_id in tenure.awaited and self._incarnation is not None:
+        if (node := self._incarnation) is not None:
+            node.tenure.give_back(job_id, rev, due)
+            if job_id in node.tenure.awaited:
                 # The hub does not know how far the horizon has moved: the watermark shall wait for the job.
-                self._incarnation.look_at_near([job_id])
+                node.look_at_near([job_id])
                 self._wakeup.set()
 
     def forget(self, job_id: str, rev: int) -> None:

@@ -23,7 +23,8 @@ from typing import Any
 import bson
 import pytest
 from bson import ObjectId
-from cluster.rig import Cluster, Mongod, Process, ReplicaSet, free_port, scratch
+from cluster.rig import Cluster, Mongod, Process, ReplicaSet, scratch
+from ports import free_port
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from waiting import wait_until

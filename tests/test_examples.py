@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from ports import free_port
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 WAIT_SECONDS = 40.0  # a bound for waiting, never a delay
@@ -249,11 +249,6 @@ def test_ctrl_c_ends_the_polling_with_its_summary() -> None:
 def page_of(url: str) -> str:
     with urllib.request.urlopen(url, timeout=WAIT_SECONDS) as answer:
         return str(answer.read().decode())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_the_page_of_the_pywsgi_server_shows_what_the_jobs_did() -> None:

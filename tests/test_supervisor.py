@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from runner_rig import Runner, run_to_the_end, running, write
 from waiting import wait_until
 
@@ -134,10 +135,7 @@ def test_a_process_that_dies_again_and_again_is_restarted_ever_more_slowly(place
 
 
 def test_each_process_has_a_probe_port_of_its_own(place: Path) -> None:
-    with socket.socket() as first, socket.socket() as second:  # two neighbours that are free
-        first.bind(("127.0.0.1", 0))
-        port = first.getsockname()[1]
-        second.bind(("127.0.0.1", port + 1))
+    port = free_port(neighbours=1)
     with supervised(place, "--probe", f"127.0.0.1:{port}") as runner:
         runner.wait_for("scheduler.started", 2)
         for number in (port, port + 1):

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.checker import Lines, Verdict, check
+from ports import free_port
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from waiting import LONGEST_SECONDS, wait_until
@@ -210,13 +210,6 @@ class ReplicaSet:
         """Tests that are over need no clean end."""
         for each in self.members:
             each.end_at_once()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 # -- nodes ------------------------------------------------------------------------------------------------------------

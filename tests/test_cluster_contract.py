@@ -46,6 +46,9 @@ class Rig(Protocol):
     def put(self, job: Job) -> None:
         """A user adds the job, or changes it, or its time."""
 
+    def change_an_option(self, job_id: str) -> None:
+        """The revision rises; when the job is due stays as it is."""
+
     def remove(self, job_id: str) -> None: ...
 
     def request(self, job_id: str, name: str, at: int) -> None: ...
@@ -57,10 +60,14 @@ class SimRig:
     def __init__(self) -> None:
         self._database = Database(SLOTS, 0)
         self.cluster = SimCluster(SimpleNamespace(now=T), None, self._database, Mock())  # type: ignore[arg-type]
-        self.cluster.step = lambda what, do: do()  # type: ignore[method-assign]
+        self.cluster.step = self.cluster.read = lambda what, do: do()  # type: ignore[method-assign]
 
     def put(self, job: Job) -> None:
         self._database.jobs[job.id] = JobDocument(job)
+
+    def change_an_option(self, job_id: str) -> None:
+        document = self._database.jobs[job_id]
+        document.job = document.job.evolve(tags=("changed",), rev=document.job.rev + 1)
 
     def remove(self, job_id: str) -> None:
         del self._database.jobs[job_id]
@@ -92,6 +99,9 @@ class MongoRig:
 
     def put(self, job: Job) -> None:
         self.jobs.replace_one({"_id": job.id}, new_document(job, T), upsert=True)
+
+    def change_an_option(self, job_id: str) -> None:
+        self.jobs.update_one({"_id": job_id}, {"$set": {"tags": ["changed"]}, "$inc": {"rev": 1}})
 
     def remove(self, job_id: str) -> None:
         self.jobs.delete_one({"_id": job_id})
@@ -496,6 +506,15 @@ def test_a_backlog_is_noted_where_the_revision_is_still_the_same_and_closed_by_w
     assert read(cluster).is_late
     cluster.close_late({"job": (T + 500, T + 600)})
     assert not read(cluster).is_late
+
+
+def test_a_backlog_that_an_earlier_attempt_noted_is_known_though_the_job_was_changed_since(rig, cluster):
+    admitted(rig, job(due=T + 100))
+    backlog = {"job": Backlog(1, T + 200, T + 500)}
+    cluster.note_backlogs("a", backlog)  # the answer is lost
+    rig.change_an_option("job")
+    assert list(cluster.note_backlogs("a", backlog)) == ["job"]
+    assert (read(cluster).job.next_run_ms, read(cluster).late_until) == (T + 200, T + 500)
 
 
 def test_a_dead_node_notes_no_backlog(rig, cluster):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from greenlet import getcurrent
@@ -16,6 +17,7 @@ from gsched.stores.mongodb.partition import slot_of
 from .world import World
 
 CURSOR = 3  # documents that a cursor gives at once
+LONGEST_CONFIRMING = 300  # ms for which a write waits for a majority
 
 
 class SimStoreError(StoreError):
@@ -73,13 +75,35 @@ class RunDocument:
 
 
 class Database:
-    """The collections."""
+    """The collections, as the primary has them.
+
+    :ivar confirmed: what a majority of the replica set has: while the primary is cut off from the others, not what is
+        written there
+    """
 
     def __init__(self, slots: int, beginning: int) -> None:
         self.nodes: dict[str, NodeDocument] = {}
         self.slots = {number: SlotDocument(watermark=beginning, acked=beginning) for number in range(slots)}
         self.jobs: dict[str, JobDocument] = {}
         self.runs: dict[tuple[Any, ...], RunDocument] = {}
+        self.confirmed = self
+
+    def is_cut_off(self) -> bool:
+        return self.confirmed is not self
+
+    def cut_off(self) -> None:
+        """From here on, no majority hears of what the primary writes."""
+        self.confirmed = copy(self)
+        for each in ("nodes", "slots", "jobs", "runs"):
+            setattr(self.confirmed, each, {key: replace(doc) for key, doc in getattr(self, each).items()})
+        for document in self.confirmed.jobs.values():
+            document.requests = dict(document.requests)
+
+    def fail_over(self) -> None:
+        """Another member becomes the primary: what was written since then is rolled back."""
+        for each in ("nodes", "slots", "jobs", "runs"):
+            setattr(self, each, getattr(self.confirmed, each))
+        self.confirmed = self
 
     def near(self, numbers: Collection[int], until: int) -> list[tuple[tuple[int, int, str], JobDocument]]:
         """Jobs of these slots in the order of an index over slots and next run times."""
@@ -106,7 +130,24 @@ class SimCluster:
     # -- the way to the server ----------------------------------------------------------------------------------
 
     def step(self, what: str, do: Callable[[], Any]) -> Any:
-        """Have the server do something, and wait for the answer."""
+        """Have the server change something, and wait until a majority has it."""
+        return self._ask(what, do, lambda: not self._db.is_cut_off())
+
+    def read(self, what: str, do: Callable[[], Any]) -> Any:
+        """Have the server tell something, and wait for the answer."""
+        return self._ask(what, do, lambda: True)
+
+    @property
+    def _seen(self) -> Database:
+        """What is read: what the server has."""
+        return self._db
+
+    @property
+    def _final(self) -> Database:
+        """What is read where it must not be rolled back: what a majority has."""
+        return self._db.confirmed
+
+    def _ask(self, what: str, do: Callable[[], Any], is_answered: Callable[[], bool]) -> Any:
         world, process, task = self._world, self._process, getcurrent()
         fate = process.network.fate()
         there, back = process.network.latency(), process.network.latency()
@@ -118,8 +159,10 @@ class SimCluster:
                 answer.append(do())
             except FencedError as error:
                 answer.append(error)
+            if not is_answered():
+                answer.clear()
             if fate != "late":
-                world.at(back, process, task.switch)
+                world.at(back if answer else back + LONGEST_CONFIRMING, process, task.switch)
 
         if fate == "late":
             world.at(there + process.network.delay_of_late_writes(), None, serve)
@@ -128,7 +171,7 @@ class SimCluster:
         if fate in ("late", "refused"):
             world.at(there + back, process, task.switch)
         world.park()
-        if fate != "ok" or process.network.is_cut():
+        if fate != "ok" or not answer or process.network.is_cut():
             world.note(f"{process.name} hears nothing of {what}")
             raise SimStoreError(f"{what}: {fate}")
         if isinstance(answer[0], FencedError):
@@ -143,7 +186,7 @@ class SimCluster:
         """Everything is there."""
 
     def time(self) -> int:
-        return int(self.step("time", lambda: self._world.now))
+        return int(self.read("time", lambda: self._world.now))
 
     # -- nodes --------------------------------------------------------------------------------------------------
 
@@ -155,10 +198,11 @@ class SimCluster:
 
     def advance(self, node: str, watermark: int, acked: int, draining: bool) -> bool:
         def do() -> bool:
-            mine = self._db.nodes[node]
-            if not mine.alive:
+            mine = self._db.nodes.get(node)
+            if mine is None or not mine.alive:
                 return False
-            self._watch.advances(node, mine, acked)
+            if not self._db.is_cut_off():
+                self._watch.advances(node, mine, acked)
             mine.watermark, mine.acked = max(mine.watermark, watermark), max(mine.acked, acked)
             mine.beat += 1
             mine.draining = draining
@@ -168,10 +212,10 @@ class SimCluster:
 
     def leave(self, node: str, acked: int) -> None:
         def do() -> None:
-            mine = self._db.nodes[node]
-            if mine.alive:
+            mine = self._db.nodes.get(node)
+            if mine is not None and mine.alive:
                 mine.acked, mine.alive = acked, False
-                if any(slot.owner == node for slot in self._db.slots.values()):
+                if any(slot.owner == node for slot in self._db.slots.values()) and not self._db.is_cut_off():
                     self._watch.buried(node)  # it could not hand over in time: what became of the rest, nobody knows
 
         self.step(f"leave {node} {acked}", do)
@@ -184,19 +228,20 @@ class SimCluster:
                 NodeRecord(
                     name, it.alive, it.watermark, it.acked, it.beat, it.draining, it.drain_requested, settled=it.settled
                 )
-                for name, it in self._db.nodes.items()
+                for name, it in self._final.nodes.items()
                 if not it.settled or name in also
             ]
 
-        found: list[NodeRecord] = self.step("nodes", do)
+        found: list[NodeRecord] = self.read("nodes", do)
         return found
 
     def bury(self, node: str, beat: int) -> bool:
         def do() -> bool:
-            other = self._db.nodes[node]
-            if other.alive and other.beat == beat:
+            other = self._db.nodes.get(node)
+            if other is not None and other.alive and other.beat == beat:
                 other.alive = False
-                self._watch.buried(node)
+                if not self._db.is_cut_off():
+                    self._watch.buried(node)
                 return True
             return False
 
@@ -205,13 +250,14 @@ class SimCluster:
     # -- slots --------------------------------------------------------------------------------------------------
 
     def owners(self) -> Collection[str]:
-        owners = self.step("owners", lambda: {slot.owner for slot in self._db.slots.values() if slot.owner})
+        owners = self.read("owners", lambda: {slot.owner for slot in self._seen.slots.values() if slot.owner})
         return set(owners)
 
     def note_settled(self, nodes: Collection[str]) -> None:
         def do() -> None:
             for node in nodes:
-                self._db.nodes[node].settled = not self._db.nodes[node].alive
+                if node in self._db.nodes:
+                    self._db.nodes[node].settled = not self._db.nodes[node].alive
 
         self.step(f"settled {nodes}", do)
 
@@ -231,10 +277,10 @@ class SimCluster:
     def free_slots(self, node: str) -> Collection[int]:
         def do() -> set[int]:
             return {
-                n for n, s in self._db.slots.items() if s.owner is None or (s.owner == node and not s.attached)
+                n for n, s in self._seen.slots.items() if s.owner is None or (s.owner == node and not s.attached)
             }
 
-        found: set[int] = self.step("free slots", do)
+        found: set[int] = self.read("free slots", do)
         return found
 
     def take_slots(self, node: str, numbers: Collection[int]) -> Sequence[SlotRecord]:
@@ -244,13 +290,13 @@ class SimCluster:
                 slot.owner, slot.fence, slot.attached, slot.open_from = node, slot.fence + 1, False, None
 
         def read() -> list[SlotRecord]:
-            slots = [(n, self._db.slots[n]) for n in sorted(numbers)]
+            slots = [(n, self._seen.slots[n]) for n in sorted(numbers)]
             return [
                 SlotRecord(n, s.fence, s.watermark, s.acked) for n, s in slots if s.owner == node and not s.attached
             ]
 
         self._step_each(f"take for {node}", sorted(numbers), do)
-        found: list[SlotRecord] = self.step("taken", read)
+        found: list[SlotRecord] = self.read("taken", read)
         return found
 
     def attach_slots(self, node: str, numbers: Collection[int], watermark: int) -> Collection[int]:
@@ -261,9 +307,12 @@ class SimCluster:
                 slot.watermark = max(slot.watermark, watermark)
 
         self._step_each(f"attach {node} from {watermark}", sorted(numbers), do)
-        slots = self._db.slots
-        owned: list[int] = self.step("attached", lambda: [n for n in sorted(numbers) if slots[n].owner == node])
-        return owned
+
+        def read() -> list[int]:
+            return [number for number in sorted(numbers) if self._seen.slots[number].owner == node]
+
+        attached: list[int] = self.read("attached", read)
+        return attached
 
     def close_slots(self, node: str, numbers: Collection[int]) -> None:
         def do(number: int) -> None:
@@ -303,10 +352,10 @@ class SimCluster:
         while True:
 
             def do(after: tuple[int, int, str] = position) -> list[tuple[tuple[int, int, str], JobRecord]]:
-                found = [(key, doc.record()) for key, doc in self._db.near(numbers, until) if key > after]
+                found = [(key, doc.record()) for key, doc in self._seen.near(numbers, until) if key > after]
                 return found[:CURSOR]
 
-            batch = self.step(f"jobs in {sorted(numbers)}", do)
+            batch = self.read(f"jobs in {sorted(numbers)}", do)
             if not batch:
                 return
             position = batch[-1][0]
@@ -314,29 +363,30 @@ class SimCluster:
 
     def requested(self, numbers: Collection[int]) -> Iterable[str]:
         def do() -> list[str]:
-            return [i for i, document in self._db.jobs.items() if document.requests and slot_of(i) in numbers]
+            return [i for i, document in self._seen.jobs.items() if document.requests and slot_of(i) in numbers]
 
-        found: list[str] = self.step(f"requested in {sorted(numbers)}", do)
+        found: list[str] = self.read(f"requested in {sorted(numbers)}", do)
         return found
 
     def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
         def do() -> list[str]:
-            near = self._db.near(numbers, until)
+            near = self._seen.near(numbers, until)
             return [key[2] for key, document in near if after < (document.job.next_run_ms or -1) <= until]
 
-        found: list[str] = self.step(f"due between {after} {until}", do)
+        found: list[str] = self.read(f"due between {after} {until}", do)
         return found
 
     def revisions(self, numbers: Collection[int], until: int) -> Mapping[str, int]:
-        found: dict[str, int] = self.step(
-            f"revisions {sorted(numbers)}", lambda: {key[2]: doc.job.rev for key, doc in self._db.near(numbers, until)}
-        )
+        def do() -> dict[str, int]:
+            return {key[2]: document.job.rev for key, document in self._seen.near(numbers, until)}
+
+        found: dict[str, int] = self.read(f"revisions {sorted(numbers)}", do)
         return found
 
     def read_jobs(self, ids: Collection[str]) -> Mapping[str, JobRecord]:
         wanted = sorted(ids)
-        found: dict[str, JobRecord] = self.step(
-            f"read {wanted}", lambda: {i: self._db.jobs[i].record() for i in wanted if i in self._db.jobs}
+        found: dict[str, JobRecord] = self.read(
+            f"read {wanted}", lambda: {i: self._seen.jobs[i].record() for i in wanted if i in self._seen.jobs}
         )
         return found
 
@@ -355,7 +405,7 @@ class SimCluster:
         return bool(self.step(f"admit {node} {[(r.job.id, r.job.rev) for r in jobs]} {claimed}", do))
 
     def _fence(self, node: str, operation: str) -> None:
-        if not self._db.nodes[node].alive:
+        if node not in self._db.nodes or not self._db.nodes[node].alive:
             raise FencedError
 
     def _may_be_admitted(self, given: JobRecord, found: JobDocument) -> bool:
@@ -384,11 +434,12 @@ class SimCluster:
     def _note_backlog(self, job_id: str, backlog: Backlog) -> bool:
         rev, first, until = backlog
         document = self._db.jobs.get(job_id)
-        if document is None or document.job.rev != rev or not document.admitted:
+        if document is None or not document.admitted:
             return False
-        document.job = document.job.evolve(next_run_ms=max(first, document.job.next_run_ms or first))
-        document.late_until = max(document.late_until, until)
-        return document.late_until == until
+        if document.job.rev == rev:
+            document.job = document.job.evolve(next_run_ms=max(first, document.job.next_run_ms or first))
+            document.late_until = max(document.late_until, until)
+        return document.late_until == until  # also if an earlier attempt noted it, and somebody changed the job since
 
     def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
         def do(job_id: str) -> None:
@@ -431,14 +482,14 @@ class SimCluster:
 
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         def do() -> list[RunRecord]:
-            running = [doc for doc in self._db.runs.values() if not doc.ended]
+            running = [doc for doc in self._seen.runs.values() if not doc.ended]
             return sorted((d.run for d in running if d.node in nodes and d.run.slot in numbers), key=_key)
 
-        found: list[RunRecord] = self.step("runs of nodes", do)
+        found: list[RunRecord] = self.read("runs of nodes", do)
         return found
 
     def runs_of_others(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
-        others = self._db.nodes.keys() - nodes
+        others = self._seen.nodes.keys() - nodes
         return self.runs_of(others, numbers) if others else ()
 
     def count_dead(self) -> int:
@@ -446,17 +497,17 @@ class SimCluster:
 
     def ended_runs(self, job_ids: Collection[str], since: int) -> Sequence[RunRecord]:
         def do() -> list[RunRecord]:
-            runs = [doc.run for doc in self._db.runs.values() if doc.ended and doc.run.job_id in job_ids]
+            runs = [doc.run for doc in self._seen.runs.values() if doc.ended and doc.run.job_id in job_ids]
             return sorted((run for run in runs if run.scheduled >= since), key=_key)
 
-        found: list[RunRecord] = self.step("ended runs", do)
+        found: list[RunRecord] = self.read("ended runs", do)
         return found
 
     def is_running(self, job_id: str) -> bool:
         def do() -> bool:
-            return any(doc.run.job_id == job_id and not doc.ended for doc in self._db.runs.values())
+            return any(doc.run.job_id == job_id and not doc.ended for doc in self._seen.runs.values())
 
-        return bool(self.step(f"is running {job_id}", do))
+        return bool(self.read(f"is running {job_id}", do))
 
     def lose_runs(self, runs: Sequence[RunRecord]) -> None:
         self._step_each("lose", runs, self._end_run)
@@ -470,7 +521,8 @@ class SimCluster:
             for outcome in outcomes:
                 for run in outcome.runs:
                     self._end_run(run)
-                outcome.stored()
+                if not self._db.is_cut_off():
+                    outcome.stored()
 
         if outcomes:
             self.step(f"store {[(outcome.job_id, outcome.first) for outcome in outcomes]}", do)

@@ -279,8 +279,9 @@ class Ledger:
 
     def check_owners(self, slots: Iterable[int]) -> None:
         """No two nodes believe that they own a slot, while their leases are valid."""
+        owned = [(process.name, process.slots()) for process in self.processes]
         for slot in slots:
-            owners = [process.name for process in self.processes if slot in process.slots()]
+            owners = [name for name, its in owned if slot in its]
             if len(owners) > 1:
                 self._problem(f"slot {slot} is owned by {owners}")
 

@@ -405,6 +405,23 @@ def jobs_given_back_are_forgotten() -> Any:
 
 
 @mutation
+def unsure_writes_are_believed_at_once() -> Any:
+    def settle(self: Incarnation) -> None:
+        self._slots.settle()
+        self._backlogs.settle()
+        while self._admission.unsure:
+            self._admission.work()
+            self.advance_if_due()
+
+    return patch.object(Incarnation, "settle", settle)
+
+
+@mutation
+def deaths_are_believed_before_a_majority_knows() -> Any:
+    return patch.object(SimCluster, "_final", SimCluster._seen)
+
+
+@mutation
 def backlogs_are_not_noted() -> Any:
     return patch.object(SimCluster, "note_backlogs", lambda self, node, jobs: jobs.keys())
 

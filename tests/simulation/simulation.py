@@ -44,7 +44,8 @@ class Scenario(NamedTuple):
 
 def scenario_of(world: World) -> Scenario:
     """A scenario at random: any kind of fault may be absent, so that one kind also meets calm."""
-    faults = [kind for kind in ("kill", "pause", "cut", "outage", "jump", "stop", "join") if world.chance(0.4)]
+    kinds = ("kill", "pause", "cut", "outage", "jump", "stop", "join", "failover")
+    faults = [kind for kind in kinds if world.chance(0.4)]
     trouble = [(kind, world.random.choice((0.01, 0.05))) for kind in ("refused", "silent", "late") if world.chance(0.3)]
     return Scenario(
         nodes=world.random.randint(1, 3),
@@ -67,6 +68,7 @@ STORMS = {
     "slow moves": Scenario(3, 8, ("join", "join", "kill"), (), slowness=0.4, writes=0.1),
     "silent moves": Scenario(3, 6, ("join", "stop", "pause"), (("silent", 0.1), ("late", 0.1)), 0.3, 0.0, 0.1),
     "late writes": Scenario(3, 6, ("pause", "cut", "kill"), (("late", 0.1), ("silent", 0.05)), 0.1, 0.3, 0.5),
+    "failovers": Scenario(3, 6, ("failover", "failover", "kill", "join", "stop"), (("silent", 0.03),), 0.1, 0.3, 0.5),
     "users": Scenario(2, 3, ("kill", "join"), (("silent", 0.03),), slowness=0.3, feed_trouble=0.3, writes=0.9),
 }
 """Much of one kind of trouble."""
@@ -98,7 +100,7 @@ class Simulation:
             for _ in range(self.scenario.nodes):
                 self.world.at(self.world.random.randrange(1000), None, self._start)
             for _ in range(self.scenario.jobs):
-                self.world.at(self.world.random.randrange(3000), None, self.users.add)
+                self.world.at(self.world.random.randrange(3000), None, lambda: self._let_users(self.users.add))
             self.world.at(2000, None, self._disturb)
             self.world.at(0, None, self._look)
             self.world.run(BEGINNING + CHAOS)
@@ -146,13 +148,20 @@ class Simulation:
         if kind == "reopened":
             self.world.at(later, process, store.rescan)
 
+    def _let_users(self, write: Callable[[], None]) -> None:
+        """Users' writes are confirmed, or wait until they can be."""
+        if self.database.is_cut_off():
+            self.world.at(100, None, lambda: self._let_users(write))
+        else:
+            write()
+
     # -- what goes wrong ------------------------------------------------------------------------------------------
 
     def _disturb(self) -> None:
         if self._calm:
             return
         if self.world.chance(self.scenario.writes):
-            self.users.do_something()
+            self._let_users(self.users.do_something)
         elif self.scenario.faults:
             kind = self.world.random.choice(self.scenario.faults)
             self.world.note(f"fault: {kind}")
@@ -183,6 +192,17 @@ class Simulation:
         for process in self._processes:
             process.network.cut_until = until
 
+    def _failover(self) -> None:
+        """The primary is cut off from the other members, and after a while one of them takes its place."""
+        if not self.database.is_cut_off():
+            self.database.cut_off()
+            self.world.at(self.world.random.choice((50, 500, 1500, 4000)), None, self._elect)
+
+    def _elect(self) -> None:
+        if self.database.is_cut_off():
+            self.world.note("another primary")
+            self.database.fail_over()
+
     def _jump(self) -> None:
         if (process := self._victim()) is not None:
             by = self.world.random.choice((-10_000, -700, 700, 3000, 10_000))
@@ -202,6 +222,7 @@ class Simulation:
     def _calm_down(self) -> None:
         self.world.note("calm")
         self._calm = True
+        self._elect()
         for process in self._processes:
             process.network.trouble, process.network.slowness, process.network.cut_until = {}, 0.0, 0
             process.go_on()

@@ -231,8 +231,9 @@ class Cluster(Protocol):
 
     def note_backlogs(self, node: str, jobs: Mapping[str, Backlog]) -> Collection[str]:
         """Note that instants of these jobs are late, and not known to have ended, where the revision is still this one
-        and the job is admitted; all before them has ended. Which were noted: none that the database refuses to
-        change. Raises FencedError if the node is not alive: what its successor closed would be late again."""
+        and the job is admitted; all before them has ended. Of which that is noted now, be it by an earlier attempt, at
+        an earlier revision: none that the database refuses to change. Raises FencedError if the node is not alive:
+        what its successor closed would be late again."""
 
     def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
         """The instants of these jobs that were late when they were admitted have ended: id -> (`late_until` as it was

@@ -141,8 +141,9 @@ class ClusterJobs(ClusterAccess):
             noted = False  # somebody changed one of these jobs at this moment
         if not noted and len(jobs) > 1:
             return [job_id for some in jobs.items() for job_id in self.note_backlogs(node, dict([some]))]
-        found = self._jobs.find({"_id": {"$in": list(jobs)}, "admitted": True}, ["rev", "late_until"])
-        return [job["_id"] for job in found if _has_noted(job, jobs[job["_id"]])]
+        # Whatever their revisions are by now: an earlier attempt may have noted it before somebody changed the job.
+        found = self._jobs.find({"_id": {"$in": list(jobs)}, "admitted": True}, ["late_until"])
+        return [job["_id"] for job in found if job.get("late_until") == from_ms(jobs[job["_id"]].until)]
 
     def _mark_late(self, jobs: Mapping[str, Backlog], session: ClientSession | None) -> bool:
         """Whether the database takes all."""
@@ -182,10 +183,6 @@ class ClusterJobs(ClusterAccess):
             self._jobs.update_one({"_id": job_id, "rev": rev}, {"$set": {"parked": reason}})
         except driver.WriteError as error:
             raise RefusedError(_refusal(error)) from error
-
-
-def _has_noted(document: Document, backlog: Backlog) -> bool:
-    return document.get("rev") == backlog.rev and document.get("late_until") == from_ms(backlog.until)
 
 
 def _refusal(error: driver.WriteError) -> str:

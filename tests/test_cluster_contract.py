@@ -6,14 +6,12 @@ The same tests run on the simulation's database and on MongoDB: what the simulat
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any, Protocol
-from unittest.mock import Mock
 
 import pytest
 from pymongo import errors as driver
 from pymongo.collection import Collection
-from simulation.cluster import Database, JobDocument, SimCluster
+from simulation.cluster import Database, InstantCluster, JobDocument
 
 from gsched.document import DocumentReader
 from gsched.errors import StoreUnreachableError
@@ -59,8 +57,7 @@ class SimRig:
 
     def __init__(self) -> None:
         self._database = Database(SLOTS, 0)
-        self.cluster = SimCluster(SimpleNamespace(now=T), None, self._database, Mock())  # type: ignore[arg-type]
-        self.cluster.step = self.cluster.read = lambda what, do: do()  # type: ignore[method-assign]
+        self.cluster = InstantCluster(self._database, T)
 
     def put(self, job: Job) -> None:
         self._database.jobs[job.id] = JobDocument(job)

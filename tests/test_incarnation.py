@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
-from simulation.cluster import Database, JobDocument, SimCluster
+from simulation.cluster import Database, InstantCluster, JobDocument
 
 from gsched.errors import StoreUnreachableError
 from gsched.job import Job
 from gsched.stores.base import ALWAYS, Lost
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, RunRecord
-from gsched.stores.mongodb.incarnation import Incarnation, Surroundings, Wishes
+from gsched.stores.mongodb.incarnation import LONGEST_WRITING_MS, Incarnation, Surroundings, Wishes
 from gsched.stores.mongodb.pace import Pace, Rhythm
 from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.tenure import Held, Tenure
@@ -30,9 +29,11 @@ def cluster() -> Mock:
     return Mock(Cluster, read_jobs=Mock(return_value={JOB.id: record}))
 
 
-def incarnation(cluster: Cluster, hub: Mock, clock: ManualClock | None = None) -> Incarnation:
+def incarnation(
+    cluster: Cluster, hub: Mock, clock: ManualClock | None = None, outcomes: Mock | None = None
+) -> Incarnation:
     clock, tenure = clock or ManualClock("2027-03-01 12:00"), Tenure("node", NOW, NOW + 60_000)
-    outcomes, written = Mock(first_unwritten=lambda: ALWAYS), Mock(missing=list)
+    outcomes, written = outcomes or Mock(first_unwritten=lambda: ALWAYS), Mock(missing=list)
     around = Surroundings(
         cluster, clock, hub, outcomes, Pace(), Rhythm(clock), Mock(now=lambda: NOW), written, Mock(), Wishes()
     )
@@ -70,8 +71,7 @@ class Neighbourhood:
     def __init__(self) -> None:
         database = Database(256, NOW)
         database.jobs[JOB.id] = JobDocument(JOB.evolve(next_run_ms=NOW + 3_600_000), admitted=True)
-        self.cluster = SimCluster(SimpleNamespace(now=NOW), None, database, Mock())  # type: ignore[arg-type]
-        self.cluster.step = lambda what, do: do()  # type: ignore[method-assign]
+        self.cluster = InstantCluster(database, NOW)
         self.cluster.join("node", NOW)
         self.cluster.join("other", NOW)
         self.cluster.record_runs("other", [RunRecord(JOB.id, slot_of(JOB.id), NOW)])
@@ -131,14 +131,37 @@ def test_of_a_node_whose_document_is_gone_nothing_is_silent_and_what_fell_due_si
     assert (freed.id, freed.watermark, freed.acked) == ("gone", NOW - 9000, NOW - 20_000)
 
 
-def test_a_slot_is_kept_while_the_hub_lacks_a_job_of_which_instants_are_claimed(cluster: Mock) -> None:
-    node = incarnation(cluster, Mock(unread=lambda: False, next_due=lambda *asked: None, unfinished=list))
+def leaving(cluster: Mock, outcomes: Mock | None = None) -> Incarnation:
+    """A node that is about to give its slot away, and whose hub has begun all that is claimed, a second ago."""
+    hub = Mock(unread=lambda: False, next_due=lambda *asked: None, unfinished=list)
+    node = incarnation(cluster, hub, outcomes=outcomes)
     node.tenure.hold(slot_of(JOB.id), Held(fence=7, taken_at=NOW))
     node.tenure.watermark = NOW - 1000
-    node.tenure.awaited[JOB.id] = NOW - 2000
     node.leaving = {slot_of(JOB.id)}
+    return node
+
+
+def test_a_slot_is_kept_while_the_hub_lacks_a_job_of_which_instants_are_claimed(cluster: Mock) -> None:
+    node = leaving(cluster)
+    node.tenure.awaited[JOB.id] = NOW - 2000
     node.release_what_leaves()
     assert not cluster.release_slots.called
     node.tenure.awaited.clear()
+    node.release_what_leaves()
+    assert cluster.release_slots.called
+
+
+def test_a_slot_is_kept_until_it_is_written_what_became_of_what_was_claimed_but_not_for_long(cluster: Mock) -> None:
+    outcomes = Mock(first_unwritten=Mock(return_value=NOW - 1500))
+    node = leaving(cluster, outcomes)
+    node.release_what_leaves()
+    assert not cluster.release_slots.called
+    outcomes.first_unwritten.return_value = ALWAYS
+    node.release_what_leaves()
+    assert cluster.release_slots.called
+    cluster.release_slots.reset_mock()
+    outcomes.first_unwritten.return_value = NOW - LONGEST_WRITING_MS - 1500
+    node = leaving(cluster, outcomes)
+    node.tenure.watermark = NOW - LONGEST_WRITING_MS - 1
     node.release_what_leaves()
     assert cluster.release_slots.called

@@ -35,6 +35,18 @@ def test_late_instants_that_have_ended_are_found_behind_any_number_that_last_for
     assert [progress.late_no_more() for _ in range(2)] == [set(), {"short"}]
 
 
+def test_late_instants_have_not_ended_while_what_became_of_them_is_not_written() -> None:
+    hub = Mock(unfinished=list, due=lambda job_id: NOW + 3_600_000)
+    unwritten = {"late": NOW - 5, "of later instants only": NOW + 5}
+    outcomes = Mock(unwritten=unwritten.items)
+    tenure = Tenure("node", NOW, NOW)
+    tenure.late = {"late": NOW, "of later instants only": NOW, "written": NOW}
+    progress = Progress(tenure, hub, outcomes, WrittenRuns(Mock(), hub, outcomes))
+    assert progress.late_no_more() == {"of later instants only", "written"}
+    unwritten.clear()
+    assert "late" in progress.late_no_more()
+
+
 def test_a_run_that_ends_after_an_attempt_to_write_it_down_has_failed_is_forgotten() -> None:
     runs = [in_progress("a", lambda: None), in_progress("b")]
     func = weakref.ref(runs[0].job.func)  # type: ignore[type-var]

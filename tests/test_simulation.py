@@ -78,7 +78,8 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
 # Without these nothing went wrong in hundreds of seeds, of more than one storm. What something that a dead node does
 # could spoil, the marks of late jobs and open slots, the records of runs and the remembered attempts make good; what is
 # decided upon a death that is rolled back needs a write that a majority confirms; that the database keeps its guards,
-# tests/test_cluster_contract.py shows.
+# tests/test_cluster_contract.py shows, and that late jobs and releases wait for records, tests/test_progress.py and
+# tests/test_incarnation.py.
 REDUNDANT = {
     "admission_by_dead_nodes",
     "backlogs_noted_by_dead_nodes",

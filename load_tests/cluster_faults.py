@@ -2,8 +2,8 @@
 
 2, 4 and 8 nodes share jobs on a replica set of three. Every few seconds a node is killed (-9), frozen for longer or
 shorter than the TTL, or ended, and another one is started; nodes crash at named points, have clocks that are an hour
-wrong, lose their change streams and the collection of the jobs; the primary steps down and is killed; at last all of
-the database is away for 10 s and for 60 s. A checker compares the triggers' arithmetic with what the runs wrote to a
+wrong, lose their change streams and the collection of the jobs; the primary steps down, is killed, and is killed when nobody
+else has what it wrote; at last all of the database is away for 10 s and for 60 s. A checker compares the triggers' arithmetic with what the runs wrote to a
 file, the history, and the events: each instant has to have run, or to be reported as lost, missed, skipped or
 coalesced, and none may run twice unless its job is to be run again after a crash.
 Run: python load_tests/cluster_faults.py [--quick]
@@ -145,6 +145,17 @@ class Chaos:
         wait_until(self._servers.primary, "a new primary")
         primary.start_again()
 
+    def roll_back(self, seconds: float) -> None:
+        """For a while no other member has what the primary writes; then that is killed, and what it wrote is undone."""
+        primary = self._primary()
+        self._servers.replicate(False, primary)
+        time.sleep(seconds)
+        self._note_outage(f"rolled_back_{seconds:g}_s")
+        primary.kill()
+        self._servers.replicate(True, primary)
+        wait_until(self._servers.primary, "a new primary")
+        primary.start_again()
+
     def outage(self, seconds: float) -> None:
         """All servers are killed, and start again after a while."""
         for each in self._servers.members:
@@ -201,7 +212,13 @@ def scenarios(quick: bool) -> Iterator[tuple[str, int, Callable[[Chaos], None]]]
             disturb()
             chaos.nodes(5)
 
+    def rollbacks(chaos: Chaos) -> None:
+        for seconds in (1, TTL / 2, 2 * TTL):
+            chaos.roll_back(seconds)
+            chaos.nodes(5)
+
     yield "failovers", 2 if quick else 4, failovers
+    yield "rollbacks", 2 if quick else 4, rollbacks
     yield "outage_10_s", 2, lambda chaos: chaos.outage(10)
     if not quick:
         yield "outage_60_s", 2, lambda chaos: chaos.outage(60)

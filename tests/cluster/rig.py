@@ -206,6 +206,14 @@ class ReplicaSet:
         with primary.client() as client:
             client.admin.command({"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 3})
 
+    def replicate(self, goes_on: bool, primary: Mongod) -> None:
+        """Whether the others fetch what the primary writes."""
+        for each in self.members:
+            if each is not primary:
+                with each.client() as client:
+                    mode = "off" if goes_on else "alwaysOn"
+                    client.admin.command({"configureFailPoint": "stopReplProducer", "mode": mode})
+
     def end_at_once(self) -> None:
         """Tests that are over need no clean end."""
         for each in self.members:

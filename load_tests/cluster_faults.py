@@ -2,10 +2,11 @@
 
 2, 4 and 8 nodes share jobs on a replica set of three. Every few seconds a node is killed (-9), frozen for longer or
 shorter than the TTL, or ended, and another one is started; nodes crash at named points, have clocks that are an hour
-wrong, lose their change streams and the collection of the jobs; the primary steps down, is killed, and is killed when nobody
-else has what it wrote; at last all of the database is away for 10 s and for 60 s. A checker compares the triggers' arithmetic with what the runs wrote to a
-file, the history, and the events: each instant has to have run, or to be reported as lost, missed, skipped or
-coalesced, and none may run twice unless its job is to be run again after a crash.
+wrong, lose their change streams and the collection of the jobs; the primary steps down, is killed, and is killed when
+no other member has what it wrote; at last all of the database is away for 10 s and for 60 s. A checker compares the
+triggers' arithmetic with what the runs wrote to a file, the history, and the events: each instant has to have run, or
+to be reported as lost, missed, skipped or coalesced, and none may run twice unless its job is to be run again after a
+crash.
 Run: python load_tests/cluster_faults.py [--quick]
 """
 
@@ -147,10 +148,12 @@ class Chaos:
 
     def roll_back(self, seconds: float) -> None:
         """For a while no other member has what the primary writes; then that is killed, and what it wrote is undone."""
+        wait_until(self._servers.has_recovered, "all members")
         primary = self._primary()
+        self._note_outage(f"rolled_back_{seconds:g}_s")
         self._servers.replicate(False, primary)
         time.sleep(seconds)
-        self._note_outage(f"rolled_back_{seconds:g}_s")
+        self._note_outage("")
         primary.kill()
         self._servers.replicate(True, primary)
         wait_until(self._servers.primary, "a new primary")

@@ -280,7 +280,8 @@ def test_one_that_does_not_end_is_killed_a_second_later(site, tmp_path):
     started = time.monotonic()
     ended = site.run(f"echo $$ >{pids}; ({STUBBORN}) & echo $! >>{pids}; {STUBBORN}", timeout=0.2)
     assert ended.name == "run.timed_out"
-    assert 1.0 < time.monotonic() - started < 2.2  # before the run would be abandoned
+    assert time.monotonic() - started > 1.0
+    assert ended.reason != "abandoned"
     assert not [pid for pid in pids_in(pids, 2) if is_alive(pid)]
 
 

@@ -206,6 +206,15 @@ class ReplicaSet:
         with primary.client() as client:
             client.admin.command({"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 3})
 
+    def has_recovered(self) -> bool:
+        """Whether all members have all that there is, or are about to."""
+        primary = self.primary()
+        if primary is None:
+            return False
+        with primary.client(serverSelectionTimeoutMS=200) as client:
+            states = {member["stateStr"] for member in client.admin.command("replSetGetStatus")["members"]}
+        return states == {"PRIMARY", "SECONDARY"}
+
     def replicate(self, goes_on: bool, primary: Mongod) -> None:
         """Whether the others fetch what the primary writes."""
         for each in self.members:

@@ -120,9 +120,9 @@ def test_calendar_times_in_a_gap_run_after_it_and_repeated_ones_run_once():
 
 def test_calendar_jumps_cost_no_walk():
     trigger = CalendarIntervalTrigger(days=1, start_date="0001-01-02", timezone="UTC")
-    began = time.perf_counter()
+    began = time.process_time()
     assert trigger.next_ms(to_ms(datetime(9998, 1, 1, tzinfo=UTC))) == to_ms(datetime(9998, 1, 2, tzinfo=UTC))
-    assert time.perf_counter() - began < 0.01
+    assert time.process_time() - began < 0.5  # a walk takes seconds
     leap = CalendarIntervalTrigger(years=1, start_date="2096-02-29", timezone="UTC")
     assert wall_times(leap, "2096-03-01", 1)[0].startswith("2104-02-29")
     assert trigger.next_ms(253_402_300_799_000) is None
@@ -200,12 +200,12 @@ def test_and_gives_what_all_members_agree_on():
     assert (over.next_ms(0), over.next_ms(12_000)) == (12_000, None)
 
 
-def test_members_that_never_meet_end_quickly():
-    began = time.perf_counter()
+def test_members_that_never_meet_are_not_followed_for_ever():
+    began = time.process_time()
     assert AndTrigger([every(10, at=0), every(10, at=5000)]).next_ms(0) is None
     assert AndTrigger([CronTrigger(minute=1, timezone="UTC"), CronTrigger(minute=2, timezone="UTC")]).next_ms(0) is None
     assert AndTrigger([every(60, at=1), CronTrigger(minute="*", timezone="UTC")]).next_ms(0) is None
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 2
 
 
 WEEKENDS = {"day_of_week": "sat,sun"}

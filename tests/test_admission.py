@@ -33,6 +33,7 @@ class Rig:
         self.keep_alive = Mock()
         self.cluster = Mock()
         self.cluster.admit.return_value = self.cluster.take_request.return_value = True
+        self.cluster.set_down.return_value = True
         self.tenure = Tenure("node", NOW, NOW + 60_000)
         self.tenure.hold(SLOT, Held(fence=7, taken_at=NOW))
         self._admission = Admission(self.cluster, self.tenure, self.hub, written=Mock(), keep_alive=self.keep_alive)
@@ -87,7 +88,36 @@ def test_what_waits_of_a_job_is_given_up_for_what_was_done_to_the_job(
     assert rig.find(job, admitted=False)[0] == Dropped(JOB.id, reason=reason)
 
 
+def test_a_parked_job_is_due_anew_from_when_it_was_due_next_for_whoever_heals_it(rig: Rig) -> None:
+    rig.find(JOB, admitted=False)
+    rig.hub.due.return_value = NOW + 86_400_000
+    rig.find(JOB.evolve(rev=2, parked="no such function"))
+    rig.cluster.set_down.assert_called_once_with("node", JOB.id, 2, NOW + 86_400_000)
+    assert rig.tenure.dormant == {}
+
+
+def test_one_that_was_never_run_here_is_due_anew_from_when_its_slot_was_taken(rig: Rig) -> None:
+    rig.find(JOB.evolve(parked="no such function"))
+    rig.cluster.set_down.assert_called_once_with("node", JOB.id, JOB.rev, NOW + 86_400_000 - NOW % 86_400_000)
+
+
+def test_how_far_a_parked_job_is_is_not_stored_before_the_hub_has_read_what_it_was_told(rig: Rig) -> None:
+    rig.find(JOB, admitted=False)
+    rig.hub.unread = lambda: True
+    rig.find(JOB.evolve(rev=2, parked="no such function"))
+    rig.cluster.set_down.assert_not_called()
+    rig.cluster.park.assert_not_called()
+
+
+def test_a_parked_job_that_somebody_changes_as_it_is_set_down_is_looked_at_again(rig: Rig) -> None:
+    rig.cluster.set_down.side_effect = [False, True]
+    for _ in range(2):
+        rig.find(JOB.evolve(parked="no such function"))
+    assert rig.cluster.set_down.call_count == 2
+
+
 def test_that_what_was_late_has_ended_is_noted_of_a_job_that_is_parked_meanwhile(rig: Rig) -> None:
+    rig.cluster.set_down.side_effect = RefusedError("it breaks a rule")
     rig.find(JOB, admitted=False)
     assert rig.tenure.late == {JOB.id: NOW}
     rig.hub.due.return_value = NOW + 86_400_000
@@ -96,6 +126,7 @@ def test_that_what_was_late_has_ended_is_noted_of_a_job_that_is_parked_meanwhile
 
 
 def test_what_was_late_and_has_not_begun_when_the_job_is_parked_is_late_when_it_goes_on(rig: Rig) -> None:
+    rig.cluster.set_down.side_effect = RefusedError("it breaks a rule")
     rig.find(JOB, admitted=False)
     rig.hub.due.return_value = NOW
     rig.find(JOB.evolve(rev=2, parked="no such function"), late_until=NOW)

@@ -528,6 +528,27 @@ def test_a_job_that_is_not_admitted_has_no_backlog(rig, cluster):
     assert read(cluster).late_until == -1
 
 
+def test_a_job_that_is_set_down_is_to_be_admitted_again_from_when_it_is_due(rig, cluster):
+    admitted(rig, job(due=T + 100, rev=3))
+    cluster.note_backlogs("a", {"job": Backlog(3, T + 200, T + 500)})
+    assert not cluster.set_down("a", "job", 2, T + 900)
+    assert read(cluster).admitted
+    assert cluster.set_down("a", "job", 3, T + 900)
+    assert not read(cluster).admitted
+    assert (read(cluster).job.next_run_ms, read(cluster).late_until) == (T + 900, -1)
+    assert not cluster.set_down("a", "job", 3, T + 800)
+    assert not cluster.set_down("a", "none", 3, T + 800)
+    assert read(cluster).job.next_run_ms == T + 900
+
+
+def test_a_dead_node_sets_no_job_down(rig, cluster):
+    admitted(rig, job(due=T + 100))
+    bury(cluster, "a")
+    with pytest.raises(FencedError):
+        cluster.set_down("a", "job", 1, T + 200)
+    assert read(cluster).admitted
+
+
 def test_a_reason_is_noted_at_the_revision_that_it_is_of(rig, cluster):
     rig.put(job(rev=2))
     cluster.park("job", 1, "of an older one")

@@ -452,6 +452,17 @@ class SimCluster:
 
         self._step_each("close late", sorted(jobs), do)
 
+    def set_down(self, node: str, job_id: str, rev: int, due: int) -> bool:
+        def do() -> bool:
+            self._fence(node, "set down")
+            document = self._db.jobs.get(job_id)
+            if document is None or document.job.rev != rev or not document.admitted:
+                return False
+            document.job, document.admitted, document.late_until = document.job.evolve(next_run_ms=due), False, -1
+            return True
+
+        return bool(self.step(f"set down {node} {job_id} {rev} {due}", do))
+
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
         def do() -> None:
             document = self._db.jobs.get(job_id)

@@ -47,6 +47,7 @@ class Admission:
         self._attempted: dict[str, tuple[int, int | None]] = {}
         self._fruitless: Counter[tuple[str, int]] = Counter()  # attempts that came to nothing, by id and revision
         self._found: dict[str, Job] = {}  # jobs that were found to be parked, or healed, which is not stored yet
+        self._waiting: dict[str, Job] = {}  # parked jobs of which it is not stored yet from when on they wait
         self._aside: dict[str, int] = {}  # jobs that are parked, whatever the database has; at which revision
         self._taking: dict[str, dict[str, RunRequested]] = {}  # requests that we may have taken: what the hub is told
 
@@ -64,7 +65,7 @@ class Admission:
     @property
     def pending(self) -> bool:
         """Whether there is something to look at."""
-        return bool(self._near or self._changed or self._found)
+        return bool(self._near or self._changed or self._waiting or self._found)
 
     @property
     def has_near(self) -> bool:
@@ -82,6 +83,7 @@ class Admission:
     def work(self) -> None:
         """Look at some of the jobs that may have changed: first at those for which the watermark waits."""
         self._look_at_some()
+        self._set_down_parked()
         self._note_parked()
 
     def _look_at_some(self) -> None:
@@ -127,6 +129,24 @@ class Admission:
         self._drop(record.job.id)
         self._aside[record.job.id] = record.job.rev
         self._found[record.job.id] = record.job.evolve(parked=reason)
+
+    def _set_down_parked(self) -> None:
+        """Store from when on parked jobs wait: what falls due meanwhile is late when they are healed, whoever owns them
+        then, and not covered by the watermarks of those who could not run it. One by one, as below."""
+        while self._waiting:
+            self._keep_alive()
+            job_id, job = next(iter(self._waiting.items()))
+            dormant = self._tenure.dormant.get(job_id)
+            if dormant is not None and dormant.due is not None:
+                self._written.write_those_of(self._tenure, {job_id})  # the watermark tells of them no more
+                try:
+                    if self._cluster.set_down(self._tenure.node, job_id, job.rev, dormant.due):
+                        self._tenure.forget(job_id)
+                    else:  # somebody has changed it
+                        self.look_at([job_id])
+                except RefusedError:
+                    pass  # it goes on from here where this node heals it, else from when another one took it up
+            self._waiting.pop(job_id, None)
 
     def _note_parked(self) -> None:
         """Store which jobs were found to be parked, or healed, as far as the database takes it, and say so: one by one,
@@ -181,18 +201,27 @@ class Admission:
 
     def _set_down(self, record: JobRecord) -> None:
         """It may not run as it is, and goes on from here when it may: what it has run, it must not run again."""
-        job_id = record.job.id
-        if self._tenure.revision(job_id) is None:
-            self._tenure.awaited.pop(job_id, None)  # it goes on from when it is due, when it may
+        job = record.job
+        if self._tenure.revision(job.id) is None:
+            self._tenure.awaited.pop(job.id, None)  # it goes on from when it is due, when it may
+            if job.parked is not None and job.id not in self._tenure.dormant:
+                self._tenure.dormant[job.id] = Dormant(job.rev, self._first_due(record))
+        elif self._hub.unread():  # it does not know yet how far the job is
+            self._found.pop(job.id, None)
+            self.look_at([job.id])
             return
-        if self._hub.unread():  # it does not know yet how far the job is
-            self.look_at([job_id])
-            return
-        due, late_until = self._hub.due(job_id), self._tenure.late.get(job_id)
-        self._drop(job_id, None)
-        if late_until is not None and (due is None or due > late_until):  # that has begun, and is to be noted as ended
-            self._tenure.late[job_id] = late_until
-        self._tenure.dormant[job_id] = Dormant(record.job.rev, due)
+        else:
+            due, late_until = self._hub.due(job.id), self._tenure.late.get(job.id)
+            self._drop(job.id, None)
+            if late_until is not None and (due is None or due > late_until):  # that has begun: to be noted as ended
+                self._tenure.late[job.id] = late_until
+            self._tenure.dormant[job.id] = Dormant(job.rev, due)
+        if job.parked is not None:
+            self._waiting[job.id] = job
+
+    def _first_due(self, record: JobRecord) -> int | None:
+        """The first instant of a job that is admitted, and has not been ours, that is ours."""
+        return record.first_after(self._tenure.slots[record.slot].taken_at)
 
     def _resolve_requests(self, job_id: str, record: JobRecord | None) -> None:
         """Attempts to take requests of which we have not heard: one that the job does not have any more is ours."""
@@ -227,7 +256,7 @@ class Admission:
         """An admitted job that the hub does not have: it was, or is, beyond the horizon, or its trigger has ended."""
         dormant = self._tenure.dormant.get(record.job.id)
         if dormant is None:
-            due = record.first_after(self._tenure.slots[record.slot].taken_at)
+            due = self._first_due(record)
         else:
             due = dormant.due
             self._tenure.dormant[record.job.id] = dormant._replace(rev=record.job.rev)

@@ -240,6 +240,14 @@ class Cluster(Protocol):
         set then, a later next run time to store). Nothing happens to jobs that were admitted anew, and to those that
         the database refuses to change: of what was late there, a crash would leave it open whether it has ended."""
 
+    def set_down(self, node: str, job_id: str, rev: int, due: int) -> bool:
+        """Let a job be covered by no watermark any more, and be due from `due` on when it is admitted again: if the
+        node is alive, and the job has this revision and is admitted; whether it was.
+
+        :raises FencedError: if the node is dead: what its successor has run would be due again
+        :raises RefusedError: if the database will not take it
+        """
+
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
         """Note why a job cannot be run, or that it can.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -80,11 +80,14 @@ class ClusterJobs(ClusterAccess):
 
     @translate_errors()
     def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
+        return self._change_admission(node, lambda session: self._mark_admitted(jobs, claimed, session))
+
+    def _change_admission(self, node: str, write: Callable[[ClientSession | None], bool]) -> bool:
         try:
-            return self._if_alive(node, lambda session: self._mark_admitted(jobs, claimed, session))
+            return self._if_alive(node, write)
         except driver.OperationFailure as error:
             if error.has_error_label("TransientTransactionError"):
-                return False  # somebody changed one of these jobs at this moment: look at them one by one
+                return False  # somebody changed one of these jobs at this moment: they are looked at again
             if isinstance(error, driver.WriteError):
                 raise RefusedError(_refusal(error)) from error
             raise
@@ -176,6 +179,14 @@ class ClusterJobs(ClusterAccess):
         for each in written.refused:
             self._say_refused(job_ids[each.number], each.reason)
         return written.matched, {job_ids[each.number] for each in written.refused}
+
+    @translate_errors()
+    def set_down(self, node: str, job_id: str, rev: int, due: int) -> bool:
+        as_given = {"_id": job_id, "rev": rev, "admitted": True}
+        update = {"$set": {"admitted": False, "next_run_time": from_ms(due), "late_until": None}}
+        return self._change_admission(
+            node, lambda session: bool(self._jobs.update_one(as_given, update, session=session).matched_count)
+        )
 
     @translate_errors()
     def park(self, job_id: str, rev: int, reason: str | None) -> None:

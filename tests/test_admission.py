@@ -13,7 +13,8 @@ from gsched.planning import Span
 from gsched.run import Outcome, Reason
 from gsched.stores.base import Admitted, Dropped, Lost, RunRequested
 from gsched.stores.mongodb.admission import Admission
-from gsched.stores.mongodb.cluster import JobRecord, RefusedError, SlotRecord
+from gsched.stores.mongodb.cluster import JobRecord, RefusedError, RunRecord, SlotRecord
+from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.rescue import Rescue, Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.triggers import IntervalTrigger
@@ -69,6 +70,21 @@ def test_so_does_one_that_was_taken_by_a_write_whose_answer_was_lost(rig: Rig) -
     with pytest.raises(StoreUnreachableError, match="broke"):
         rig.find(JOB, requests=(("asked", NOW),))
     assert RunRequested(JOB, "asked", NOW, 7) in rig.find(JOB)
+
+
+def test_one_of_a_job_that_is_removed_as_it_is_taken_is_skipped_and_not_in_progress_for_ever(rig: Rig) -> None:
+    record = JobRecord(JOB, SLOT, admitted=True, requests=(("asked", NOW),))
+    rig.cluster.read_jobs.side_effect = [{JOB.id: record}, {}]
+    rig.cluster.take_request.return_value = False
+    told = rig.look_at([JOB.id])
+    rig.cluster.strike_out.assert_called_once_with("node", RunRecord(JOB.id, slot_of(JOB.id), NOW, 1, "asked"))
+    assert Lost(JOB, Span(Outcome.SKIPPED, NOW, NOW + 1, Reason.REMOVED_OR_PAUSED, "asked")) in told
+
+
+def test_one_that_the_database_does_not_let_go_is_still_asked_for(rig: Rig) -> None:
+    rig.cluster.take_request.return_value = False
+    rig.find(JOB, requests=(("asked", NOW),))
+    rig.cluster.strike_out.assert_not_called()
 
 
 @pytest.mark.parametrize(

@@ -576,6 +576,14 @@ def test_runs_in_progress_are_written_down_and_found_when_their_node_is_dead(clu
     assert not cluster.runs_of_others(["a", "b"], EVERYWHERE)
 
 
+def test_a_run_that_does_not_begin_is_struck_out_by_the_node_that_wrote_it_down(cluster):
+    cluster.record_runs("a", RUNS)
+    assert not cluster.strike_out("b", RUNS[2])
+    assert cluster.strike_out("a", RUNS[2])
+    assert not cluster.strike_out("a", RUNS[2])
+    assert set(cluster.runs_of(["a"], EVERYWHERE)) == set(RUNS[:2])
+
+
 def test_a_dead_node_writes_nothing_down(cluster):
     bury(cluster, "a")
     with pytest.raises(FencedError):

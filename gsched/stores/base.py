@@ -63,7 +63,8 @@ class Disowned(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Instants were in progress on a node that died, and are not to run again."""
+    """Instants were in progress on a node that died, and are not to run again; or a run that was asked for is not to
+    begin, as the span says."""
 
     job: Job
     span: Span

@@ -492,6 +492,16 @@ class SimCluster:
         if ordered:
             self.step(f"record {node} {' '.join(map(str, ordered))}", do)
 
+    def strike_out(self, node: str, run: RunRecord) -> bool:
+        def do() -> bool:
+            document = self._db.runs.get(_key(run))
+            is_there = document is not None and document.node == node and not document.ended
+            if is_there:
+                del self._db.runs[_key(run)]
+            return is_there
+
+        return bool(self.step(f"strike out {node} {run}", do))
+
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         def do() -> list[RunRecord]:
             running = [doc for doc in self._seen.runs.values() if not doc.ended]

@@ -14,6 +14,7 @@ from gsched.planning import Span
 from gsched.run import Outcome, Reason
 from gsched.stores.base import Admitted, Changed, Dropped, HubSide, Lost, RunRequested
 from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError, RunRecord
+from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.tenure import Dormant, Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.triggers.base import TRIGGER_ERRORS
@@ -228,11 +229,11 @@ class Admission:
         waiting = () if record is None else dict(record.requests)
         taking = self._taking.get(job_id, {})
         for request in [request for request in taking if request not in waiting]:
-            ours = taking.pop(request)
             if record is None:  # it was removed, before or after
-                self._hub.post(Lost(ours.job, Span(Outcome.LOST, ours.at, ours.at + 1, request=request)))
+                self._withdraw(taking[request])
             else:
-                self._hub.post(ours)
+                self._hub.post(taking[request])
+            del taking[request]
         if not taking:
             self._taking.pop(job_id, None)
 
@@ -247,10 +248,23 @@ class Admission:
         for request, _ in record.requests:
             self._keep_alive()
             taken = self._cluster.take_request(job.id, request) or request in attempted
-            asked_for = taking.pop(request)
             if taken:
-                self._hub.post(asked_for)
+                self._hub.post(taking[request])
+            elif not self._is_asked_for(taking[request]):
+                self._withdraw(taking[request])
+            del taking[request]
         self._taking.pop(job.id, None)
+
+    def _is_asked_for(self, asked_for: RunRequested) -> bool:
+        record = self._cluster.read_jobs([asked_for.job.id]).get(asked_for.job.id)
+        return record is not None and asked_for.request in dict(record.requests)
+
+    def _withdraw(self, asked_for: RunRequested) -> None:
+        """The job was removed as we took the request: what we have written down as in progress does not begin."""
+        job, request, at, _ = asked_for
+        if self._cluster.strike_out(self._tenure.node, RunRecord(job.id, slot_of(job.id), at, 1, request)):
+            span = Span(Outcome.SKIPPED, at, at + 1, Reason.REMOVED_OR_PAUSED, request)
+            self._hub.post(Lost(job, span))
 
     def _announce_if_near(self, record: JobRecord) -> None:
         """An admitted job that the hub does not have: it was, or is, beyond the horizon, or its trigger has ended."""

@@ -207,6 +207,9 @@ class Cluster(Protocol):
         :raises FencedError: if the node is dead
         """
 
+    def strike_out(self, node: str, run: RunRecord) -> bool:
+        """Forget a run that the node wrote down as in progress, and that does not begin; whether it was there."""
+
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         """The runs of jobs in these slots that these nodes wrote down as in progress."""
 

@@ -41,6 +41,11 @@ class ClusterRuns(ClusterAccess):
         return bool(self._runs.bulk_write(recording, ordered=False, session=session).acknowledged)
 
     @translate_errors()
+    def strike_out(self, node: str, run: RunRecord) -> bool:
+        noted = {"_id": key_of(run), "state": "running", "node": node}
+        return bool(self._runs.delete_one(noted).deleted_count)
+
+    @translate_errors()
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         return self._running(numbers, {"$in": list(nodes)})
 

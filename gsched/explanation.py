@@ -25,9 +25,10 @@ class Account(NamedTuple):
     :ivar added: when the job was added
     :ivar changed: when somebody changed it last
     :ivar begins: nothing of it, as it is now, was due before
+    :ivar steady: from then on it was due as it is now, though it was changed later: not paused, and at the same times
     :ivar decided: every due instant before this was claimed
     :ivar ended: of these, everything before this has ended, but for what is written down as in progress
-    :ivar node: who claims for it
+    :ivar node: who claimed the instant asked about, or will
     :ivar parked: why it cannot be run by those who claim it
     :ivar away: nobody ran jobs at the instant asked about; somebody did from then on
     :ivar obstacle: why what is due may not be claimed at the moment
@@ -38,6 +39,7 @@ class Account(NamedTuple):
     added: int | None = None
     changed: int | None = None
     begins: int = NEVER_BEFORE
+    steady: int = NEVER_BEFORE
     decided: int = NEVER_BEFORE
     ended: int = NEVER_BEFORE
     node: str | None = None
@@ -211,11 +213,28 @@ def _ended(case: Case, job: Job) -> Explanation:
             f"{why}, nor is there one of anything else, and no run of the job has started since: it was not due yet "
             "then, or what became of it was not written.",
         )  # fmt: skip
+    if _may_have_rested(case, job):
+        return _say(
+            case, "unknown",
+            f"{why}. If it ran then, it ended without complaint; but the job was changed later, at "
+            f"{_at(case, account.changed)}, and may have been paused, or due at other times, before that.",
+        )  # fmt: skip
     or_else = ", or was coalesced into a later instant's run" if job.coalesce else ""
     return _say(
         case, "succeeded",
         f"{why}. Inferred: it was claimed{_by(account)} and ended without complaint, so it succeeded{or_else}.",
     )  # fmt: skip
+
+
+def _may_have_rested(case: Case, job: Job) -> bool:
+    """Whether the job may not have been due at the instant, because somebody changed it later."""
+    account, instant = case.account, case.instant
+    if account.changed is None or account.changed <= instant or account.steady <= instant:
+        return False
+    if case.figures is None or case.figures.last_run is None:
+        return True
+    last_run, after = to_ms(case.figures.last_run), job.next_ms(instant)
+    return last_run < instant or (after is not None and last_run >= after)
 
 
 def _coalesced_into(case: Case, job: Job) -> tuple[int | None, str]:

@@ -315,6 +315,46 @@ def test_an_instant_that_ended_without_a_record_is_inferred_to_have_succeeded(ri
 
 
 @on_every_store
+def test_of_an_instant_at_which_the_job_was_paused_it_is_not_inferred_that_it_ran(rig):
+    scheduler = rig.scheduler()
+    handle = scheduler.add_job(succeed, "interval", seconds=0.5, id="poll")
+    rig.until(lambda: scheduler.get_figures("poll").runs)
+    handle.pause()
+    due = handle.trigger.next_after(datetime.now(UTC))
+    rig.until(lambda: datetime.now(UTC) > due)
+    handle.resume()
+    resumed = datetime.now(UTC)
+    rig.until(lambda: scheduler.get_figures("poll").last_run > resumed)
+    assert "the job was changed later" in rig.explained(scheduler, "poll", due, "unknown").sentence
+    rig.explained(scheduler, "poll", handle.trigger.next_after(resumed), "succeeded")
+
+
+@on_every_store
+def test_that_a_run_began_at_an_instant_tells_that_it_was_due_though_the_job_was_changed_later(rig):
+    scheduler = rig.scheduler()
+    due = soon(0.5)
+    handle = scheduler.add_job(succeed, "interval", hours=1, next_run_time=due, start_date=due, id="poll")
+    rig.until(lambda: scheduler.get_figures("poll").runs)
+    handle.pause()
+    handle.resume()
+    rig.explained(scheduler, "poll", due, "succeeded")
+
+
+@on_every_store
+def test_no_node_is_said_to_have_claimed_what_was_due_before_it_came(rig):
+    scheduler = rig.scheduler()
+    handle = scheduler.add_job(succeed, "interval", seconds=0.5, id="poll")
+    rig.until(lambda: scheduler.get_figures("poll").runs)
+    due = handle.trigger.next_after(datetime.now(UTC))
+    rig.explained(scheduler, "poll", due, "succeeded")
+    scheduler.shutdown()
+    runs = scheduler.get_figures("poll").runs
+    scheduler.start()
+    rig.until(lambda: scheduler.get_figures("poll").runs > runs)
+    assert "it was claimed and ended without complaint" in scheduler.explain("poll", due).sentence
+
+
+@on_every_store
 def test_instants_around_the_life_of_a_job_are_explained(rig):
     scheduler = rig.scheduler()
     start = datetime(2020, 1, 1, tzinfo=UTC)

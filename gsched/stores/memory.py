@@ -238,6 +238,7 @@ class MemoryJobStore(BaseJobStore):
             added=added,
             changed=changed,
             begins=NEVER_BEFORE if job.next_run_ms is None else job.next_run_ms,
+            steady=NEVER_BEFORE if job.next_run_ms is None else job.next_run_ms,
             decided=decided,
             ended=decided,
             parked=job.parked,

@@ -218,17 +218,19 @@ def _complete(jobs: Jobs, documents: list[Document]) -> None:
 
 
 def _claimed(jobs: Jobs, number: int, instant: int) -> Document:
-    """Of a slot: its owner, until when it is claimed, and until when that has ended, as far as concerns the instant."""
+    """Of a slot: its owner and since when, until when it is claimed, and until when that has ended, as far as concerns
+    the instant."""
     slot = jobs.slots.find_one({"_id": number})
     if slot is None or not is_slot(slot):
         return {}
     owner = jobs.nodes.find_one({"_id": slot["owner"]}) if slot.get("owner") is not None else None
     if owner is None or not slot["attached"]:
-        return {"node": None, "watermark": to_ms(slot["watermark"]), "acked": to_ms(slot["acked"])}
-    acked = to_ms(owner["acked"])
-    if slot.get("open_from") is not None and instant <= to_ms(slot["watermark"]):  # it was late when the owner came
+        watermark = to_ms(slot["watermark"])
+        return {"node": None, "taken_at": watermark, "watermark": watermark, "acked": to_ms(slot["acked"])}
+    acked, taken_at = to_ms(owner["acked"]), to_ms(slot["watermark"])
+    if slot.get("open_from") is not None and instant <= taken_at:  # it was late when the owner came
         acked = min(acked, to_ms(slot["open_from"]))
-    return {"node": owner["_id"], "watermark": to_ms(owner["watermark"]), "acked": acked}
+    return {"node": owner["_id"], "taken_at": taken_at, "watermark": to_ms(owner["watermark"]), "acked": acked}
 
 
 def _standing(document: Document, claimed: Document, instant: int, now: int) -> dict[str, Any]:
@@ -249,9 +251,10 @@ def _standing(document: Document, claimed: Document, instant: int, now: int) -> 
     who = "no node owns it at the moment; it is" if claimed["node"] is None else f"node {claimed['node']} has it"
     return {
         "begins": begins,
+        "steady": NEVER_BEFORE if stored is None else stored,
         "decided": claimed["watermark"] + 1,
         "ended": ended,
-        "node": claimed["node"],
+        "node": claimed["node"] if instant > claimed["taken_at"] else None,  # what is earlier, others claimed
         "obstacle": f"{who} claimed up to {until}",
     }
 

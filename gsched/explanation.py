@@ -250,15 +250,15 @@ def _coalesced_into(case: Case, job: Job) -> tuple[int | None, str]:
         if span.until is not None and job.misfire_grace_ms is not None and to_ms(span.until) <= case.instant:
             into = job.last_ms(case.instant, max(case.instant, to_ms(span.until) + job.misfire_grace_ms))
             if into > case.instant:
-                return into, f"it was late together with what was missed just before (from {_show(span.scheduled_at)})"
+                return into, f"it was late together with what was missed just before (from {_at(case, to_ms(span.scheduled_at))})"
     return None, ""
 
 
 def _recorded(case: Case, record: RunInfo) -> Explanation:
-    return replace(_say(case, record.outcome, _words(record) + "."), recorded=True, record=record)
+    return replace(_say(case, record.outcome, _words(case, record) + "."), recorded=True, record=record)
 
 
-def _words(record: RunInfo) -> str:
+def _words(case: Case, record: RunInfo) -> str:
     """What a record says."""
     words = [record.outcome.replace("_", " ")]
     if record.reason:
@@ -273,11 +273,20 @@ def _words(record: RunInfo) -> str:
         words.append(f"took {_seconds(record.duration)}")
     if record.attempt > 1:
         words.append(f"attempt {record.attempt}")
-    if record.until is not None and record.until > record.scheduled_at:
-        words.append(f"as everything due from {_show(record.scheduled_at)} until before {_show(record.until)}")
+    if record.until is not None and _is_shared(case, to_ms(record.scheduled_at), to_ms(record.until)):
+        first, end = (_at(case, to_ms(each)) for each in (record.scheduled_at, record.until))
+        words.append(f"as everything due from {first} until before {end}")
     if record.node is not None:
         words.append(f"node {record.node}")
     return ", ".join(words)
+
+
+def _is_shared(case: Case, first: int, end: int) -> bool:
+    """Whether what is due from `first` until before `end` is more than this instant."""
+    if case.job is None or first != case.instant:
+        return end > first + 1
+    following = case.job.next_ms(first)
+    return following is not None and following < end
 
 
 _MEANINGS = {

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import gevent
 import pytest
@@ -31,7 +32,7 @@ from gsched.events import EVENT_STORE_FAILED
 from gsched.explanation import Account, Case, explain
 from gsched.instants import from_ms, to_ms
 from gsched.planning import Span
-from gsched.records import Keeping, Trace
+from gsched.records import Keeping, Record, Trace
 from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run
 from gsched.stores import BaseJobStore, MemoryJobStore, MongoDBJobStore
 
@@ -400,6 +401,20 @@ def test_a_parked_job_says_why(rig):
     scheduler.remove_executor("default")
     said = rig.explained(scheduler, "once", due, "parked")
     assert "the job is parked now (unknown executor 'default')" in said.sentence
+
+
+def test_a_record_is_told_in_the_zone_of_the_trigger_and_of_a_single_instant_no_period(unstarted):
+    paris = ZoneInfo("Europe/Paris")
+    job = unstarted.scheduler.add_job(succeed, "cron", minute="*/10", timezone=paris, id="poll").definition
+    noon = datetime(2027, 1, 1, 12, tzinfo=paris)
+
+    def said(minutes: int) -> str:
+        records = [Record.of_span(job, Span(Outcome.MISSED, to_ms(noon), to_ms(noon) + minutes * 60_000), None).info()]
+        case = Case("poll", to_ms(noon), to_ms(noon) + 3_600_000, job, Account("none", 0), records)
+        return explain(case).sentence
+
+    assert said(5) == "missed (later than misfire_grace_time)."
+    assert said(25).endswith("as everything due from 2027-01-01 12:00:00+01:00 until before 2027-01-01 12:25:00+01:00.")
 
 
 def test_of_a_job_whose_trigger_cannot_be_read_nobody_can_tell_whether_it_was_due(unstarted):

@@ -250,7 +250,8 @@ def _coalesced_into(case: Case, job: Job) -> tuple[int | None, str]:
         if span.until is not None and job.misfire_grace_ms is not None and to_ms(span.until) <= case.instant:
             into = job.last_ms(case.instant, max(case.instant, to_ms(span.until) + job.misfire_grace_ms))
             if into > case.instant:
-                return into, f"it was late together with what was missed just before (from {_at(case, to_ms(span.scheduled_at))})"
+                missed = _at(case, to_ms(span.scheduled_at))
+                return into, f"it was late together with what was missed just before (from {missed})"
     return None, ""
 
 

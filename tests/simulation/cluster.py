@@ -18,6 +18,8 @@ from gsched.stores.mongodb.partition import slot_of
 from .world import World
 
 CURSOR = 3  # documents that a cursor gives at once
+SPOILT_FOR_NOBODY: Callable[[int], bool] = {}.__contains__  # by numbers of processes
+SPOILT_FOR = (lambda process: True, lambda process: process % 2 == 0, lambda process: process % 2 == 1)
 LONGEST_CONFIRMING = 300  # ms for which a write waits for a majority
 
 
@@ -48,14 +50,18 @@ class SlotDocument:
 
 @dataclass
 class JobDocument:
+    """:ivar spoilt: which processes cannot run it"""
+
     job: Job  # its next run time is the stored one
     admitted: bool = False
     late_until: int = -1
     requests: dict[str, int] = field(default_factory=dict)
+    spoilt: Callable[[int], bool] = SPOILT_FOR_NOBODY
 
-    def record(self) -> JobRecord:
+    def record(self, reader: int) -> JobRecord:
+        """As a process reads it."""
         return JobRecord(
-            self.job,
+            self.job.evolve(parked="no such function" if self.spoilt(reader) else None),
             slot_of(self.job.id),
             self.admitted,
             self.late_until,
@@ -127,6 +133,7 @@ class SimCluster:
         self._process = process
         self._db = database
         self._watch = watch
+        self._number = process.number
 
     # -- the way to the server ----------------------------------------------------------------------------------
 
@@ -353,7 +360,7 @@ class SimCluster:
         while True:
 
             def do(after: tuple[int, int, str] = position) -> list[tuple[tuple[int, int, str], JobRecord]]:
-                found = [(key, doc.record()) for key, doc in self._seen.near(numbers, until) if key > after]
+                found = [(key, doc.record(self._number)) for key, doc in self._seen.near(numbers, until) if key > after]
                 return found[:CURSOR]
 
             batch = self.read(f"jobs in {sorted(numbers)}", do)
@@ -386,9 +393,11 @@ class SimCluster:
 
     def read_jobs(self, ids: Collection[str]) -> Mapping[str, JobRecord]:
         wanted = sorted(ids)
-        found: dict[str, JobRecord] = self.read(
-            f"read {wanted}", lambda: {i: self._seen.jobs[i].record() for i in wanted if i in self._seen.jobs}
-        )
+        def do() -> dict[str, JobRecord]:
+            known = self._seen.jobs
+            return {job_id: known[job_id].record(self._number) for job_id in wanted if job_id in known}
+
+        found: dict[str, JobRecord] = self.read(f"read {wanted}", do)
         return found
 
     def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
@@ -568,7 +577,7 @@ class InstantCluster(SimCluster):
 
     def __init__(self, database: Database, now: int) -> None:
         unwatched = SimpleNamespace(advances=lambda *told: None, buried=lambda node: None)
-        super().__init__(SimpleNamespace(now=now), None, database, unwatched)  # type: ignore[arg-type]
+        super().__init__(SimpleNamespace(now=now), SimpleNamespace(number=0), database, unwatched)  # type: ignore[arg-type]
 
     def _ask(self, what: str, do: Callable[[], Any], is_answered: Callable[[], bool]) -> Any:
         return do()

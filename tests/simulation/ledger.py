@@ -305,15 +305,25 @@ class Ledger:
             return
         if any(process.will_recover(job.id, instant) for process in self._living()):
             return
+        if self._waits_in_its_document(generation, instant):
+            return
         holders = [process.first_undecided(job.id) for process in self.processes if not process.dead]
         if any(held is not None and held <= instant for held in holders):
             return
         self._problem(f"{job.id} {key} recover={job.recover} is missing; dispatched by {dispatches}, {decisions}")
 
+    def _waits_in_its_document(self, generation: int, instant: int) -> bool:
+        """Whether the instant is late as soon as somebody can run the job."""
+        known = [it for it in self._db.jobs.values() if it.job.metadata["generation"] == generation]
+        return any(it.job.parked and not it.admitted and (it.job.next_run_ms or instant) <= instant for it in known)
+
     def _check_request(self, name: str, request: Request) -> None:
         if request.reported or any(dispatch.ended or not dispatch.process.dead for dispatch in request.dispatches):
             return
         if any(process.will_recover(request.job.id, request.at, name) for process in self._living()):
+            return
+        document = self._db.jobs.get(request.job.id)
+        if document is not None and name in document.requests and document.job.parked:
             return
         self._problem(f"{name} of {request.job.id} is missing; dispatched by {request.dispatches}")
 

@@ -18,7 +18,7 @@ from gsched.stores.mongodb.ownership import Ownership
 from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.rescue import Rescues
 from gsched.stores.mongodb.slots import Slots
-from gsched.stores.mongodb.tenure import Tenure
+from gsched.stores.mongodb.tenure import Dormant, Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
 from . import cluster, process
@@ -419,6 +419,24 @@ def unsure_writes_are_believed_at_once() -> Any:
 @mutation
 def deaths_are_believed_before_a_majority_knows() -> Any:
     return patch.object(SimCluster, "_final", SimCluster._seen)
+
+
+@mutation
+def parked_jobs_are_not_awaited() -> Any:
+    def set_aside(self: Tenure, job: Any, due: int | None) -> None:
+        self.dormant[job.id] = Dormant(job.rev, due)
+
+    return patch.object(Tenure, "set_aside", set_aside)
+
+
+@mutation
+def parked_jobs_stay_covered() -> Any:
+    return patch.object(SimCluster, "set_down", lambda self, node, job_id, rev, due: True)
+
+
+@mutation
+def dead_nodes_set_jobs_down() -> Any:
+    return _unfenced("set down")
 
 
 @mutation

@@ -74,7 +74,7 @@ class Process:
     """
 
     def __init__(self, world: World, database: Database, ledger: Ledger, number: int, skew: int) -> None:
-        self.name = f"p{number}"
+        self.name, self.number = f"p{number}", number
         self.dead = self.stands_still = self.stopping = self.killed = False
         self.backlog: list[Callable[[], object]] = []
         self.network = Network(world)

@@ -30,6 +30,7 @@ class Scenario(NamedTuple):
 
     :ivar faults: kinds of what happens to nodes, as often as they are named
     :ivar trouble: kinds of what happens to single requests, with their shares
+    :ivar spoils: how many jobs cannot be run by some nodes
     """
 
     nodes: int
@@ -40,6 +41,7 @@ class Scenario(NamedTuple):
     feed_trouble: float = 0.0
     writes: float = 0.3  # how many of the things that happen are writes of users
     skew: int = 0
+    spoils: float = 0.0
 
 
 def scenario_of(world: World) -> Scenario:
@@ -56,6 +58,7 @@ def scenario_of(world: World) -> Scenario:
         feed_trouble=world.random.choice((0.0, 0.0, 0.3)),
         writes=world.random.choice((0.0, 0.3, 0.7)),
         skew=world.random.choice((0, 0, 300, 5000)),
+        spoils=world.random.choice((0.0, 0.0, 0.3)),
     )
 
 
@@ -69,6 +72,9 @@ STORMS = {
     "silent moves": Scenario(3, 6, ("join", "stop", "pause"), (("silent", 0.1), ("late", 0.1)), 0.3, 0.0, 0.1),
     "late writes": Scenario(3, 6, ("pause", "cut", "kill"), (("late", 0.1), ("silent", 0.05)), 0.1, 0.3, 0.5),
     "failovers": Scenario(3, 6, ("failover", "failover", "kill", "join", "stop"), (("silent", 0.03),), 0.1, 0.3, 0.5),
+    "spoilt jobs": Scenario(
+        3, 8, ("join", "kill", "stop", "pause"), (("silent", 0.03), ("late", 0.03)), 0.1, 0.2, 0.4, spoils=0.6
+    ),
     "users": Scenario(2, 3, ("kill", "join"), (("silent", 0.03),), slowness=0.3, feed_trouble=0.3, writes=0.9),
 }
 """Much of one kind of trouble."""
@@ -89,6 +95,7 @@ class Simulation:
         self.database = Database(SLOTS, BEGINNING - 1)
         self.ledger = Ledger(self.world, self.database)
         self.users = Users(self.world, self.database, self.ledger, self._announce)
+        self.users.spoils = self.scenario.spoils
         self._processes = self.ledger.processes
         self._count = 0
         self._calm = False
@@ -226,5 +233,7 @@ class Simulation:
         for process in self._processes:
             process.network.trouble, process.network.slowness, process.network.cut_until = {}, 0.0, 0
             process.go_on()
+        if self.world.chance(0.5):
+            self.users.mend()
         if not self._living():
             self._start()

@@ -10,7 +10,7 @@ from gsched.job import Job
 from gsched.stores.base import reschedules
 from gsched.triggers import BaseTrigger, DateTrigger, IntervalTrigger
 
-from .cluster import Database, JobDocument
+from .cluster import SPOILT_FOR, SPOILT_FOR_NOBODY, Database, JobDocument
 from .ledger import Ledger
 from .world import World
 
@@ -34,6 +34,7 @@ class Users:
         self._announce = announce
         self._jobs = self._serial = self._requests = 0
         self.first_rev: Callable[[], int] = lambda: world.now  # an id that is used again must not meet its past
+        self.spoils = 0.0  # how many jobs some processes, or all, cannot run
 
     def do_something(self) -> None:
         """One write at random."""
@@ -58,7 +59,10 @@ class Users:
             next_run_ms=due,
             rev=self.first_rev(),
         )
-        self._store(job, JobDocument(job), True)
+        document = JobDocument(job)
+        if self._world.chance(self.spoils):
+            document.spoilt = self._random.choice(SPOILT_FOR)
+        self._store(job, document, True)
 
     def _schedule(self) -> tuple[BaseTrigger, int | None]:
         now, dice = self._world.now, self._random.random()
@@ -97,6 +101,19 @@ class Users:
         """An option; when the job is due stays."""
         if (document := self._any()) is not None:
             self._change(document, tags=(f"tag{self._serial}",))
+
+    def spoil(self) -> None:
+        """The job refers to what not all processes have, or does so no more."""
+        if (document := self._any()) is not None and self.spoils:
+            document.spoilt = self._random.choice((*SPOILT_FOR, SPOILT_FOR_NOBODY))
+            self._change(document, tags=(f"tag{self._serial}",))
+
+    def mend(self) -> None:
+        """All processes can run all jobs."""
+        for document in self._db.jobs.values():
+            if document.spoilt is not SPOILT_FOR_NOBODY:
+                document.spoilt = SPOILT_FOR_NOBODY
+                self._change(document, tags=(f"tag{self._serial}",))
 
     def reschedule(self) -> None:
         if (document := self._any()) is not None:
@@ -144,4 +161,5 @@ class Users:
     def _any(self) -> JobDocument | None:
         return self._random.choice(list(self._db.jobs.values())) if self._db.jobs else None
 
-    _VERBS = ((add, 6), (modify, 2), (reschedule, 2), (pause, 1), (resume, 2), (remove, 1), (replace, 1), (request, 3))
+    _VERBS = ((add, 6), (modify, 2), (reschedule, 2), (pause, 1), (resume, 2), (remove, 1), (replace, 1), (request, 3),
+              (spoil, 3))

@@ -15,7 +15,7 @@ from gsched.run import Outcome, Reason
 from gsched.stores.base import Admitted, Changed, Dropped, HubSide, Lost, RunRequested
 from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError, RunRecord
 from gsched.stores.mongodb.partition import slot_of
-from gsched.stores.mongodb.tenure import Dormant, Tenure
+from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.triggers.base import TRIGGER_ERRORS
 
@@ -146,7 +146,8 @@ class Admission:
                     else:  # somebody has changed it
                         self.look_at([job_id])
                 except RefusedError:
-                    pass  # it goes on from here where this node heals it, else from when another one took it up
+                    # It goes on from here where this node heals it, else from when another one took it up.
+                    self._tenure.awaited.pop(job_id, None)
             self._waiting.pop(job_id, None)
 
     def _note_parked(self) -> None:
@@ -204,9 +205,8 @@ class Admission:
         """It may not run as it is, and goes on from here when it may: what it has run, it must not run again."""
         job = record.job
         if self._tenure.revision(job.id) is None:
-            self._tenure.awaited.pop(job.id, None)  # it goes on from when it is due, when it may
-            if job.parked is not None and job.id not in self._tenure.dormant:
-                self._tenure.dormant[job.id] = Dormant(job.rev, self._first_due(record))
+            dormant = self._tenure.dormant.get(job.id)
+            due = self._first_due(record) if dormant is None else dormant.due
         elif self._hub.unread():  # it does not know yet how far the job is
             self._found.pop(job.id, None)
             self.look_at([job.id])
@@ -216,7 +216,7 @@ class Admission:
             self._drop(job.id, None)
             if late_until is not None and (due is None or due > late_until):  # that has begun: to be noted as ended
                 self._tenure.late[job.id] = late_until
-            self._tenure.dormant[job.id] = Dormant(job.rev, due)
+        self._tenure.set_aside(job, due)
         if job.parked is not None:
             self._waiting[job.id] = job
 

@@ -148,6 +148,8 @@ class Slots:
             # A job whose trigger has ended is removed as soon as the hub has it: after what is rescued of it. One that
             # was parked is noted as healed before the hub has it: what the hub then finds of it, such as an executor
             # that is missing here too, has the last word.
+            if record.admitted:
+                self._tenure.set_aside(job, due)
             self._look_at([job.id])
         else:
             self._tenure.know(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from gsched.job import Job
 from gsched.stores.mongodb.cluster import JobRecord
 from gsched.stores.mongodb.partition import slot_of
 
@@ -39,7 +40,8 @@ class Tenure:
     :ivar slots: the attached slots
     :ivar late: jobs that were late when they were admitted, and until when
     :ivar dormant: jobs that the hub gave back
-    :ivar awaited: those of them that it gave back too early, and when they are due
+    :ivar awaited: those of them that the watermark may cover, and when they are due: of what it covers they are not
+        known to have ended before the hub has them again, or it covers them no more
     :ivar drain_requested: whether it was said that somebody asked this node to drain
     """
 
@@ -87,6 +89,14 @@ class Tenure:
             self.dormant[job_id] = Dormant(known.rev, due)
             if due is not None and due <= self.horizon:
                 self.awaited[job_id] = due
+
+    def set_aside(self, job: Job, due: int | None) -> None:
+        """The hub does not have the job, which is due next at `due`. Unless it is paused, the watermark waits until the
+        hub has it, or it is stored that the watermark covers it no more."""
+        self.dormant[job.id] = Dormant(job.rev, due)
+        self.awaited.pop(job.id, None)
+        if due is not None and not job.paused:
+            self.awaited[job.id] = due
 
     @property
     def awaits_claimed(self) -> bool:

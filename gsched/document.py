@@ -162,11 +162,8 @@ class DocumentReader:
         job_id = document.get(self._id_key)
         if isinstance(job_id, str) and job_id:
             return job_id
-        problems.append(f"{self._id_key}: expected a text that is not empty")
-        try:
-            return str(job_id)[:LONGEST_REASON]
-        except Exception:  # hostile values
-            return f"<{type(job_id).__name__}>"
+        problems.append(f"{self._id_key}: expected a text that is not empty, got {type(job_id).__name__}")
+        return shown_id(job_id)
 
     def _function(self, ref: Any, problems: list[str]) -> tuple[str | None, Callable[..., Any] | None]:
         if not isinstance(ref, str):
@@ -193,6 +190,16 @@ class DocumentReader:
         if not problems:
             return job
         return job.evolve(parked="; ".join(problems)[:LONGEST_REASON], func=None)
+
+
+def shown_id(job_id: Any) -> str:
+    """How a job is named whose id is no text: with its type, so that it is not taken for another one that has the same
+    as a text. Nobody's text reads like MongoDB's own ids, which are named as they read."""
+    kind = type(job_id).__name__
+    try:
+        return str(job_id) if isinstance(job_id, str) or kind == "ObjectId" else f"{kind}:{job_id}"[:LONGEST_REASON]
+    except Exception:  # hostile values
+        return f"<{kind}>"
 
 
 def _read_into(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import pytest
+from bson import ObjectId
 from pymongo import errors as driver
 from pymongo.collection import Collection
 from simulation.cluster import Database, InstantCluster, JobDocument
@@ -20,7 +21,7 @@ from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.stores.mongodb.cluster import Backlog, Cluster, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.connection import Connection
-from gsched.stores.mongodb.documents import new_document
+from gsched.stores.mongodb.documents import UNNAMED, new_document
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
 from gsched.triggers import IntervalTrigger
 
@@ -840,3 +841,29 @@ def test_a_node_that_was_killed_in_a_transaction_is_buried_at_once_and_its_jobs_
     assert mongo.cluster.bury("a", 0)
     assert mongo.cluster.admit("b", [mongo.cluster.read_jobs(["job"])["job"]], T)
     killed.close()
+
+
+def test_a_document_whose_id_is_no_text_is_parked_once_and_stays_as_it_is(mongo):
+    mongo.put(job())
+    mongo.jobs.insert_many([{"_id": each, "mine": 1} for each in (5, 5.5, None, True, ObjectId(), {"a": 1}, b"x")])
+    parked = {each.id: each.parked for each in mongo.cluster.park_unnamed()}
+    assert len(parked) == 7 and "_id: expected a text that is not empty, got int" in parked["int:5"]
+    assert mongo.jobs.find_one({"_id": 5}) == {"_id": 5, "mine": 1, "parked": parked["int:5"]}
+    assert list(mongo.cluster.park_unnamed()) == []
+    assert ids_in(mongo.cluster, EVERYWHERE, T) == {"job"} and read(mongo.cluster).was_parked is None
+
+
+def test_a_document_whose_id_is_no_text_and_that_the_database_refuses_to_park_is_complained_of_once(mongo):
+    mongo.jobs.insert_many([{"_id": 5}, {"_id": 6}])
+    mongo.jobs.database.command("collMod", "jobs", validator={"_id": {"$ne": 5}})
+    assert [each.id for _ in range(2) for each in mongo.cluster.park_unnamed()] == ["int:6"]
+    (said,) = mongo.complaints
+    assert "job 'int:5'" in said
+
+
+def test_documents_whose_ids_are_no_texts_are_found_by_the_index(mongo):
+    for number in range(50):
+        mongo.put(job(f"job-{number}"))
+    mongo.jobs.insert_one({"_id": 5})
+    plan = {"explain": {"find": "jobs", "filter": dict(UNNAMED)}, "verbosity": "executionStats"}
+    assert mongo.jobs.database.command(plan)["executionStats"]["totalDocsExamined"] == 1

@@ -345,6 +345,9 @@ def test_documents_that_cannot_be_run_are_parked_and_disturb_nobody(cluster: Clu
     cluster.start_and_wait("new")
     cluster.wait_for_start("vanished", began)
     cluster.wait_for_event("job.healed", job_id="vanished")
+    assert "got int" in cluster.wait_for_event("job.parked", job_id="int:5")["reason"]
+    cluster.start_and_wait("newer")
+    assert len([said for said in cluster.events.named("job.parked") if said["job_id"] == "int:5"]) == 1
     assert not cluster.first_event("store.disconnected") and not cluster.first_event("store.failed")
     assert documents.count_documents({}) == 10 + 6 + 3
     verdict = cluster.stop_and_check(jobs)

@@ -983,3 +983,18 @@ def test_importing_the_stores_does_not_import_the_driver():
     program = "import sys, gsched.stores; print('pymongo' in sys.modules, 'bson' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "False False\n"
+
+
+def test_a_document_whose_id_is_no_text_is_listed_with_its_type_and_removed_without_touching_its_namesake(site):
+    store = site.store()
+    store.add([job("5")], replace=False)
+    site.put(_id=5)
+    site.put(_id=(key := bson.ObjectId()))
+    listed = {each.id: each.parked for each in store.find(JobQuery())}
+    assert listed.keys() == {"5", "int:5", str(key)} and listed["5"] is None
+    assert listed["int:5"] == "_id: expected a text that is not empty, got int"
+    assert store.get("int:5").parked == listed["int:5"] and store.get("5").parked is None
+    assert store.remove("int:5").id == "int:5" and store.remove(str(key)).id == str(key)
+    assert [document["_id"] for document in site.jobs.find()] == ["5"]
+    with pytest.raises(JobNotFoundError):
+        store.remove("int:5")

@@ -472,6 +472,9 @@ class SimCluster:
 
         return bool(self.step(f"set down {node} {job_id} {rev} {due}", do))
 
+    def park_unnamed(self) -> Iterable[Job]:
+        return ()
+
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
         def do() -> None:
             document = self._db.jobs.get(job_id)

@@ -251,6 +251,10 @@ class Cluster(Protocol):
         :raises RefusedError: if the database will not take it
         """
 
+    def park_unnamed(self) -> Iterable[Job]:
+        """Note in the documents whose id is no text why they are no jobs; those in which nobody had, and in which the
+        database takes it. Nobody owns them, so that any node may."""
+
     def park(self, job_id: str, rev: int, reason: str | None) -> None:
         """Note why a job cannot be run, or that it can.
 

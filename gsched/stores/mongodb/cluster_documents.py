@@ -78,7 +78,7 @@ def not_of_others(numbers: Collection[int]) -> Document:
 
 
 def is_named(document: Document) -> bool:
-    """Whether its id is a text; others are no jobs of ours, and lists show them as parked."""
+    """Whether its id is a text; others are no jobs of ours, and parked."""
     return isinstance(document["_id"], str)
 
 

@@ -12,15 +12,18 @@ from pymongo.client_session import ClientSession
 from gsched.batches import batches
 from gsched.document import LONGEST_REASON, DocumentReader
 from gsched.instants import from_ms
+from gsched.job import Job
 from gsched.slices import paced
 from gsched.stores.mongodb.bulk import write_all
 from gsched.stores.mongodb.cluster import Backlog, JobRecord, RefusedError
 from gsched.stores.mongodb.cluster_access import ClusterAccess
 from gsched.stores.mongodb.cluster_documents import in_slots, is_named, job_record, not_of_others, own_fields
 from gsched.stores.mongodb.connection import Document, translate_errors
+from gsched.stores.mongodb.documents import UNNAMED
 
 _FETCH: Final = 250  # documents per batch: decoding one must not hold up the hub
 _FETCH_PARTS: Final = 1000  # the same of documents of which only a field or two are asked for
+_NOT_PARKED: Final = {"$not": {"$type": "string"}}
 
 
 class ClusterJobs(ClusterAccess):
@@ -179,6 +182,26 @@ class ClusterJobs(ClusterAccess):
         for each in written.refused:
             self._say_refused(job_ids[each.number], each.reason)
         return written.matched, {job_ids[each.number] for each in written.refused}
+
+    def park_unnamed(self) -> Iterator[Job]:
+        wanted = {**UNNAMED, "parked": _NOT_PARKED}
+        with translate_errors():
+            found = list(self._jobs.find(wanted, limit=_FETCH))
+        reader = self._reader()
+        for document in paced(found):
+            job = reader.read(document)
+            if self._note_in_unnamed(document, job):
+                yield job
+
+    @translate_errors()
+    def _note_in_unnamed(self, document: Document, job: Job) -> bool:
+        """Whether this node was the first to, and the database took it."""
+        unparked = {"_id": {"$eq": document["_id"]}, "parked": _NOT_PARKED}
+        try:
+            return bool(self._jobs.update_one(unparked, {"$set": {"parked": job.parked}}).modified_count)
+        except driver.WriteError as error:
+            self._say_refused(job.id, error)
+            return False
 
     @translate_errors()
     def set_down(self, node: str, job_id: str, rev: int, due: int) -> bool:

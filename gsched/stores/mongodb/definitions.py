@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from bson import ObjectId
-
 from gsched.batches import BATCH, batches
 from gsched.clock import Clock
+from gsched.document import shown_id
 from gsched.errors import JobNotFoundError, StoreConflictError
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
 from gsched.stores.base import JobQuery, reschedules
 from gsched.stores.mongodb.adding import Adding
-from gsched.stores.mongodb.connection import Connection, Document, translate_errors
-from gsched.stores.mongodb.documents import JobReader, changing_fields, decoded
+from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
+from gsched.stores.mongodb.documents import UNNAMED, JobReader, changing_fields, decoded
 from gsched.stores.mongodb.listing import list_jobs
 
 ATTEMPTS: Final = 50  # each that fails means that somebody else's write came first
@@ -74,7 +73,10 @@ class MongoDefinitions:
 
     @translate_errors()
     def remove(self, job_id: str) -> Job:
-        document = self._connection.jobs().find_one_and_delete(named(job_id))
+        jobs = self._connection.jobs()
+        document = jobs.find_one_and_delete({"_id": job_id})
+        if document is None and (unnamed := _find_unnamed(jobs, job_id)) is not None:
+            document = jobs.find_one_and_delete({"_id": {"$eq": unnamed["_id"]}})
         if document is None:
             raise JobNotFoundError(job_id)
         return self._reader().read(document)
@@ -90,13 +92,13 @@ class MongoDefinitions:
 
     @translate_errors()
     def request_run(self, job: Job, request: str) -> None:
-        updated = self._connection.jobs().update_one(named(job.id), [{"$set": _requesting(request)}])
+        updated = self._connection.jobs().update_one({"_id": job.id}, [{"$set": _requesting(request)}])
         if not updated.matched_count:
             raise JobNotFoundError(job.id)
 
     @translate_errors()
     def _document(self, job_id: str) -> Document:
-        document = self._connection.jobs().find_one(named(job_id))
+        document = find_document(self._connection.jobs(), job_id)
         if document is None:
             raise JobNotFoundError(job_id)
         return document
@@ -112,6 +114,13 @@ def _requesting(request: str) -> Document:
     return {"requests": {"$concatArrays": [known, [asked_for]]}, "rev": {"$add": [{"$ifNull": ["$rev", 0]}, 1]}}
 
 
-def named(job_id: str) -> Document:
-    """The filter for a job; documents that people inserted by hand may have an ObjectId as their id."""
-    return {"_id": {"$in": [job_id, ObjectId(job_id)]}} if ObjectId.is_valid(job_id) else {"_id": job_id}
+def find_document(jobs: Jobs, job_id: str) -> Document | None:
+    """The job's document, with whatever id people have inserted it: a job that has this id as a text comes first."""
+    return jobs.find_one({"_id": job_id}) or _find_unnamed(jobs, job_id)
+
+
+def _find_unnamed(jobs: Jobs, job_id: str) -> Document | None:
+    """The document that lists show under this id, though its own is no text."""
+    ids = (document["_id"] for document in jobs.find(UNNAMED, ["_id"], batch_size=BATCH))
+    found = next(({"_id": {"$eq": each}} for each in ids if shown_id(each) == job_id), None)
+    return None if found is None else jobs.find_one(found)

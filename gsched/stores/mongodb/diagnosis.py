@@ -12,6 +12,7 @@ from pymongo.read_concern import ReadConcern
 
 from gsched.clock import Clock
 from gsched.doctor import OK, PROBLEM, WARNING, Finding
+from gsched.document import shown_id
 from gsched.errors import GschedError
 from gsched.instants import to_ms
 from gsched.nodes import ALIVE, DEAD, DRAINING, NodeInfo
@@ -108,7 +109,7 @@ class MongoDiagnosis:
             yield Finding("parked jobs", OK, "none")
             return
         some = jobs.find(parked, ["parked"], limit=_MOST_NAMED, max_time_ms=_LIMIT_MS)
-        named = "; ".join(f"{job['_id']}: {job['parked']}" for job in some)
+        named = "; ".join(f"{shown_id(job['_id'])}: {job['parked']}" for job in some)
         yield Finding(
             "parked jobs", PROBLEM, f"{count} cannot be run: {named}{' ...' if count > _MOST_NAMED else ''}",
             "mend the reason (store.modules, executors, the trigger); owners look again once the job is changed: "

@@ -37,6 +37,17 @@ from gsched.wording import without_noise
 DEEPEST: Final = 90  # levels of arguments; MongoDB takes 100, some of which are ours
 LARGEST: Final = 16 * 1024 * 1024 - 16 * 1024  # bytes, MongoDB's limit less some room for run requests
 
+# What finds the documents that people inserted with an id that is no text. Types, for which the index of ids serves;
+# not "no text", for which it does not.
+UNNAMED: Final[Mapping[str, Any]] = {
+    "_id": {
+        "$type": [
+            "double", "object", "binData", "objectId", "bool", "date", "null", "int", "timestamp", "long", "decimal",
+            "minKey", "maxKey",
+        ]
+    }
+}  # fmt: skip
+
 # Tolerant in reading, so that one strange document does not hide those that come with it: dates that no datetime can
 # hold stay BSON's own, bytes that are no text are replaced.
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(

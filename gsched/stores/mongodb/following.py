@@ -10,6 +10,7 @@ from typing import Any, Final
 from pymongo import errors as driver
 
 from gsched.clock import Clock
+from gsched.document import shown_id
 from gsched.facts import Fact, fact_of_run
 from gsched.instants import from_ms
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translated
@@ -113,7 +114,7 @@ def _facts(jobs: Jobs, change: Mapping[str, Any]) -> Iterator[Fact]:
             owner = fields["owner"]
             yield Fact(at, "slot.released" if owner is None else "slot.taken", node=owner, slot=key)
         else:
-            yield from _of_job(at, str(key), change["operationType"], fields)
+            yield from _of_job(at, shown_id(key), change["operationType"], fields)
 
 
 def _of_job(at: datetime, job_id: str, operation: str, fields: Mapping[str, Any]) -> Iterator[Fact]:

@@ -25,7 +25,7 @@ from gsched.records import Keeping, Record
 from gsched.run import Outcome
 from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
-from gsched.stores.mongodb.definitions import named
+from gsched.stores.mongodb.definitions import find_document
 from gsched.stores.mongodb.partition import is_slot, slot_of
 
 # What the queries need: lists by time, of one job, of one outcome, with a tag; spans that reach into a period. The
@@ -140,7 +140,7 @@ class MongoHistory:
 
     @translate_errors()
     def figures(self, job_id: str) -> JobFigures:
-        document = self._connection.jobs().find_one(named(job_id), ["figures"])
+        document = find_document(self._connection.jobs(), job_id)
         if document is None:
             raise JobNotFoundError(job_id)
         known = document.get("figures") or {}
@@ -157,7 +157,7 @@ class MongoHistory:
         now = self.clock.now_ms()
         kept_since = now - self._keep_history // timedelta(milliseconds=1)
         known = Account(successes=self._keeping.successes, since=kept_since)
-        document = None if job is None else self._connection.jobs().find_one(named(job.id))
+        document = None if job is None else find_document(self._connection.jobs(), job.id)
         if document is None:
             return known
         claimed = _claimed(self._connection.jobs(), slot_of(str(document["_id"])), instant)

@@ -9,7 +9,7 @@ from gsched.batches import batches
 from gsched.clock import Clock
 from gsched.events import EVENT_NODE_DIED, EVENT_NODE_DRAIN_REQUESTED, SchedulerEvent
 from gsched.stores.base import Claimed, HubSide
-from gsched.stores.mongodb.admission import Admission
+from gsched.stores.mongodb.admission import Admission, parked_event
 from gsched.stores.mongodb.backlogs import Backlogs
 from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, Outcomes
 from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout
@@ -121,6 +121,8 @@ class Incarnation:
     def look_for_changes(self) -> None:
         """Find what nobody told."""
         self._cluster.prepare()  # somebody may have dropped collections or indexes
+        for job in self._cluster.park_unnamed():
+            self._hub.emit(parked_event(job))
         self._lookout.look_for_changes()
 
     # -- the claim ----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from gsched.document import shown_id
 from gsched.facts import Fact, fact_of_run
 from gsched.stores.mongodb.connection import Document, Jobs
 from gsched.stores.mongodb.history import info_of, is_run
@@ -69,14 +70,14 @@ def _of_jobs(at: datetime, before: _Known, now: _Known) -> Iterator[Fact]:
     for job_id, document in now.items():
         old = before.get(job_id)
         if old is None:
-            yield Fact(at, "job.added", str(job_id))
+            yield Fact(at, "job.added", shown_id(job_id))
         elif document.get("rev") != old.get("rev"):
-            yield Fact(at, _name_of_change(old, document), str(job_id))
+            yield Fact(at, _name_of_change(old, document), shown_id(job_id))
         if (reason := document.get("parked")) != (old or {}).get("parked"):
             said = {} if reason is None else {"reason": str(reason)}
-            yield Fact(at, "job.healed" if reason is None else "job.parked", str(job_id), details=said)
+            yield Fact(at, "job.healed" if reason is None else "job.parked", shown_id(job_id), details=said)
     for job_id in before.keys() - now.keys():
-        yield Fact(at, "job.removed", str(job_id))
+        yield Fact(at, "job.removed", shown_id(job_id))
 
 
 def _name_of_change(old: Document, new: Document) -> str:

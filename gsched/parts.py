@@ -128,7 +128,8 @@ class Parts:
 
         :param jobstore: a store, or the name of a type (memory, mongodb, a plugin's)
         :param options: arguments for that type
-        :raises ConfigurationError: if the alias is taken, the store cannot be made or is in use elsewhere
+        :raises ConfigurationError: if the alias is taken, the store cannot be made or is in use elsewhere, or another
+            one has the same jobs
         """
         made = make_jobstore({"type": jobstore, **options} if isinstance(jobstore, str) else jobstore)
         self._at_home(self._add_jobstore, made, alias)
@@ -137,6 +138,7 @@ class Parts:
         if alias in self._stores and alias not in self._implicit:
             raise ConfigurationError(f"jobstore: the alias {alias!r} is taken")
         refuse_if_started(alias, made)
+        self._refuse_if_there(alias, made)
         made.bind(alias, self._clock, self._allowed)
         if alias in self._implicit:
             self._hand_over(list(self._stores[alias].find(JobQuery())), self._implicit[alias], made)
@@ -145,6 +147,15 @@ class Parts:
             self._hub.add_store(alias, made)
         self._stores[alias] = made
         self._bus.emit(SchedulerEvent(events.EVENT_JOBSTORE_ADDED, alias))
+
+    def _refuse_if_there(self, alias: str, made: BaseJobStore) -> None:
+        """Raise ConfigurationError if another store has the same jobs: each would be there twice."""
+        for other, store in self._stores.items():
+            if other != alias and store.has_jobs_of(made):
+                raise ConfigurationError(
+                    f"jobstores {other!r} and {alias!r} keep the same jobs: each would be listed twice; leave one out,"
+                    " or give it a place of its own, such as another collection"
+                )
 
     def _hand_over(self, jobs: list[Job], replacing: Mapping[str, bool], store: BaseJobStore) -> None:
         """Put jobs that waited for their store into it, as they would have been put at once."""

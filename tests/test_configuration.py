@@ -9,6 +9,7 @@ from types import ModuleType
 from zoneinfo import ZoneInfo
 
 import pytest
+from pymongo import MongoClient
 
 from gsched import (
     ConfigurationError,
@@ -166,6 +167,43 @@ def test_a_store_that_a_scheduler_runs_is_nobody_elses(bench):
         GeventScheduler(jobstores={"default": store})
     bench.scheduler.shutdown()
     GeventScheduler(jobstores={"default": store})
+
+
+MONGO = {"type": "mongodb", "uri": "mongodb://localhost", "database": "app"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"uri": "mongodb://127.0.0.1:27017/?appName=x"},
+        {"uri": "mongodb://elsewhere,localhost/app", "database": None},
+        {"uri": None, "host": "localhost", "port": 27017},
+        {"uri": None, "client": MongoClient("localhost", connect=False)},
+    ],
+)
+def test_a_scheduler_has_the_jobs_of_a_collection_in_one_store_only(change):
+    with pytest.raises(ConfigurationError, match="jobstores 'first' and 'second' keep the same jobs"):
+        GeventScheduler(jobstores={"first": MONGO, "second": {**MONGO, **change}})
+    scheduler = GeventScheduler(jobstores={"first": MONGO})
+    options = {key: value for key, value in {**MONGO, **change}.items() if key != "type"}
+    with pytest.raises(ConfigurationError, match="jobstores 'first' and 'second' keep the same jobs"):
+        scheduler.add_jobstore("mongodb", "second", **options)
+    assert scheduler.stores.keys() == {"first"}
+
+
+@pytest.mark.parametrize("change", [{"collection": "other"}, {"database": "other"}, {"uri": "mongodb://elsewhere"}])
+def test_stores_in_different_places_go_together(change):
+    scheduler = GeventScheduler(jobstores={"first": MONGO, "second": {**MONGO, **change}})
+    assert scheduler.stores.keys() == {"first", "second"}
+    scheduler.remove_jobstore("first")
+    scheduler.add_jobstore("mongodb", "first", **{key: value for key, value in MONGO.items() if key != "type"})
+
+
+def test_a_store_has_one_alias():
+    store = MemoryJobStore()
+    with pytest.raises(ConfigurationError, match="jobstores 'first' and 'second' keep the same jobs"):
+        GeventScheduler(jobstores={"first": store, "second": store})
 
 
 def test_a_store_that_was_given_to_two_schedulers_is_run_by_the_first():

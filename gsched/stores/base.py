@@ -209,6 +209,10 @@ class BaseJobStore(ABC):
     started = False
     """Whether a scheduler runs jobs from this object, which no other one can then; that scheduler keeps it."""
 
+    def has_jobs_of(self, other: BaseJobStore) -> bool:
+        """Whether the jobs of both are the same ones, as far as that is known here: no scheduler can have both."""
+        return other is self
+
     def bind(self, alias: str, clock: Clock, allowed: AllowedFunctions) -> None:
         """Take part in a scheduler under `alias`; stored references may be resolved as `allowed` says."""
         self.alias = alias

@@ -33,6 +33,7 @@ _CONTROL_POOL: Final = {"maxPoolSize": 4, "minPoolSize": 0}
 _CONFIRM_MS: Final = 20_000  # how long a majority may take to confirm a write
 _FAREWELL_SECONDS: Final = 1.0  # how long a server is looked for, to tell it that sessions have ended
 
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _ACCESS_CODES: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed, Atlas' AtlasError
 
 # What the queries need: a slot's jobs by time; those of which runs were requested; those with a tag; those that cannot
@@ -141,6 +142,18 @@ class Connection:
         hello = self.hello()
         return "setName" not in hello and hello.get("msg") != "isdbgrid"
 
+    def leads_to_same(self, other: Connection) -> bool:
+        """Whether the jobs are those of the other one, as far as names and addresses tell: no server is asked."""
+        same_names = (self._database, self.name) == (other._database, other.name)
+        return same_names and not self._addresses().isdisjoint(other._addresses())
+
+    def _addresses(self) -> set[tuple[str, int | None]]:
+        """Of the servers that are named, and of those that the client has heard of."""
+        if self._given is not None:
+            return _addresses_known_to(self._given)
+        with MongoClient(**{**self._arguments, "connect": False}) as client:
+            return _addresses_known_to(client)
+
     def close(self) -> None:
         """Close the clients that were made here, never one that was given. They are made again if needed."""
         made, self._made = self._made, {}
@@ -211,6 +224,11 @@ def _checked_client(client: Any) -> MongoClient[Document] | None:
     if client is not None and not isinstance(client, MongoClient):
         raise errors.ConfigurationError(f"mongodb: client: expected a MongoClient, got {client!r}")
     return client
+
+
+def _addresses_known_to(client: MongoClient[Any]) -> set[tuple[str, int | None]]:
+    known = client.topology_description.server_descriptions()
+    return {("localhost" if host in _LOOPBACK else host, port) for host, port in known}
 
 
 def _without(options: Document, others: Document) -> Document:

@@ -124,6 +124,9 @@ class MongoDBJobStore(
         store._mongo = mongo
         return store
 
+    def has_jobs_of(self, other: BaseJobStore) -> bool:
+        return isinstance(other, MongoDBJobStore) and self._connection.leads_to_same(other._connection)
+
     def bind(self, alias: str, clock: Clock, allowed: AllowedFunctions) -> None:
         super().bind(alias, clock, _Widened(allowed, self._modules) if self._modules else allowed)
 

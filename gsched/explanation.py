@@ -12,6 +12,7 @@ from gsched.history import RUNNING, JobFigures, RunInfo
 from gsched.instants import from_ms, to_ms
 from gsched.job import Job
 from gsched.run import Outcome
+from gsched.triggers.base import TRIGGER_ERRORS
 
 _FIRST_STEP_MS = 1000  # backwards, in looking for an earlier due instant
 NEVER_BEFORE = -1
@@ -108,7 +109,7 @@ def explain(case: Case) -> Explanation:
         return _recorded(case, spans[0]) if spans else _unreadable(case, job)
     try:
         return _explain_by_trigger(case, job, spans)
-    except Exception as error:  # a user's trigger may raise anything
+    except TRIGGER_ERRORS as error:
         return _say(case, "unknown", f"there is no record, and its trigger raised {error!r}.")
 
 

@@ -35,6 +35,7 @@ from gsched.planning import Span
 from gsched.records import Keeping, Record, Trace
 from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Result, Run
 from gsched.stores import BaseJobStore, MemoryJobStore, MongoDBJobStore
+from gsched.triggers import IntervalTrigger
 
 pytest_plugins = ["mongodb"]
 
@@ -421,6 +422,19 @@ def test_of_a_job_whose_trigger_cannot_be_read_nobody_can_tell_whether_it_was_du
     job = unstarted.every(1, id="poll").definition.evolve(trigger=UnreadableTrigger("rubbish"), parked="trigger: ...")
     said = explain(Case("poll", 1000, 2000, job, Account("none", 0), ()))
     assert said.outcome == "parked" and "parked now (trigger: ...)" in said.sentence
+
+
+class Exiting(IntervalTrigger):
+    """Ends the program when it is asked."""
+
+    def next_ms(self, after: int) -> int | None:
+        sys.exit("enough")
+
+
+def test_a_trigger_that_exits_does_not_end_who_asks_for_an_explanation(unstarted):
+    job = unstarted.every(1, id="poll").definition.evolve(trigger=Exiting(seconds=1), next_run_ms=500)
+    said = explain(Case("poll", 1000, 2000, job, Account("none", 0), ()))
+    assert said.outcome == "unknown" and "its trigger raised SystemExit('enough')" in said.sentence
 
 
 @on_every_store

@@ -87,13 +87,14 @@ _WRITERS: Final[Mapping[str, tuple[Callable[[Job], Any], Callable[[Job], Any]]]]
     "recover": (attrgetter("recover"), lambda job: job.recover),
     "tags": (attrgetter("tags"), lambda job: list(job.tags)),
     "metadata": (attrgetter("metadata"), lambda job: dict(job.metadata)),
-    "next_run_time": (attrgetter("next_run_ms"), lambda job: _instant(job.next_run_ms)),
+    "next_run_time": (attrgetter("next_run_ms"), lambda job: instant_of(job)),
     "paused": (attrgetter("paused"), lambda job: job.paused),
 }
 
 
-def _instant(ms: int | None) -> datetime | None:
-    return None if ms is None else from_ms(ms)
+def instant_of(job: Job) -> datetime | None:
+    """When it is due next, as its document says it."""
+    return None if job.next_run_ms is None else from_ms(job.next_run_ms)
 
 
 def job_document(job: Job) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -123,7 +123,7 @@ def _unreadable(case: Case, job: Job) -> Explanation:
 def _explain_by_trigger(case: Case, job: Job, spans: Sequence[RunInfo]) -> Explanation:
     account, instant = case.account, case.instant
     before, after = _neighbours(job, instant)
-    due = job.next_run_ms == instant or job.next_ms(instant - 1) == instant
+    due = instant in (job.next_run_ms, account.begins) or job.next_ms(instant - 1) == instant
     changed_since = account.changed is not None and account.changed > instant
     if spans and (due or changed_since):
         found = _recorded(case, spans[0])
@@ -223,7 +223,8 @@ def _ended(case: Case, job: Job) -> Explanation:
     or_else = ", or was coalesced into a later instant's run" if job.coalesce else ""
     return _say(
         case, "succeeded",
-        f"{why}. Inferred: it was claimed{_by(account)} and ended without complaint, so it succeeded{or_else}.",
+        f"{why}. Inferred: it was claimed{_by(account)}{_as_late(case)} and ended without complaint, so it succeeded"
+        f"{or_else}.",
     )  # fmt: skip
 
 
@@ -242,10 +243,9 @@ def _coalesced_into(case: Case, job: Job) -> tuple[int | None, str]:
     """The instant that ran for this one, as far as that follows from what is known; and from what."""
     if not job.coalesce:
         return None, ""
-    if case.account.away is not None:
-        into = job.last_ms(case.instant, case.account.away)
-        if into > case.instant:
-            return into, f"nobody ran jobs then, until {_at(case, case.account.away)}"
+    until, because = max(_late_until(case), default=(NEVER_BEFORE, ""))
+    if until > case.instant and (into := job.last_ms(case.instant, until)) > case.instant:
+        return into, because
     for span in case.missed:
         # What is missed is decided misfire_grace_time after its end, and what follows it at the same moment.
         if span.until is not None and job.misfire_grace_ms is not None and to_ms(span.until) <= case.instant:
@@ -254,6 +254,22 @@ def _coalesced_into(case: Case, job: Job) -> tuple[int | None, str]:
                 missed = _at(case, to_ms(span.scheduled_at))
                 return into, f"it was late together with what was missed just before (from {missed})"
     return None, ""
+
+
+def _late_until(case: Case) -> Iterator[tuple[int, str]]:
+    """Until when nobody can have decided about the instant, and why."""
+    added, away = case.account.added, case.account.away
+    if away is not None:
+        yield away, f"nobody ran jobs then, until {_at(case, away)}"
+    if added is not None:
+        yield added, f"the job was added at {_at(case, added)} only, with an earlier next run time"
+
+
+def _as_late(case: Case) -> str:
+    added = case.account.added
+    if added is None or added <= case.instant:
+        return ""
+    return f", late, for the job was added at {_at(case, added)} only, with an earlier next run time,"
 
 
 def _recorded(case: Case, record: RunInfo) -> Explanation:

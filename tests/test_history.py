@@ -377,6 +377,32 @@ def test_instants_around_the_life_of_a_job_are_explained(rig):
 
 
 @on_every_store
+def test_what_was_due_before_the_job_was_added_was_run_late_if_its_next_run_time_said_so(rig):
+    scheduler = rig.scheduler()
+    first = datetime.now(UTC) - timedelta(minutes=150)
+    early = {"hours": 1, "next_run_time": first}
+    scheduler.add_job(succeed, "interval", id="each", coalesce=False, **early)
+    scheduler.add_job(succeed, "interval", id="coalescing", **early)
+    for job_id in ("each", "coalescing"):
+        said = rig.explained(scheduler, job_id, first + timedelta(hours=2), "succeeded")
+        assert said.recorded or "late, for the job was added at" in said.sentence
+        for not_due in (first - timedelta(hours=1), first + timedelta(minutes=1)):
+            assert "not due: the job was added later" in scheduler.explain(job_id, not_due).sentence
+    rig.explained(scheduler, "each", first, "succeeded")
+    said = rig.explained(scheduler, "coalescing", first, "coalesced")
+    assert "into the run of" in said.sentence and "with an earlier next run time" in said.sentence
+
+
+def test_what_ran_late_of_an_added_job_is_not_forgotten_when_it_has_ended(unstarted):
+    due, added, later = unstarted.at(0), unstarted.at(150), unstarted.at(300)
+    handle = unstarted.every(100, id="poll", next_run_time=from_ms(due))
+    job = handle.definition.evolve(next_run_ms=later)  # as it is stored by then
+    known = Account("none", 0, added=added, begins=due, decided=later, ended=later)
+    said = [explain(Case("poll", instant, later, job, known, ())) for instant in (due, unstarted.at(100), due - 1)]
+    assert [each.outcome for each in said] == ["coalesced", "succeeded", "not_due"]
+
+
+@on_every_store
 def test_what_a_removed_job_left_behind_is_still_explained(rig):
     scheduler = rig.scheduler()
     scheduler.add_job(fail, "date", id="once")

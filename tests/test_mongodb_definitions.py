@@ -296,6 +296,7 @@ def test_a_document_is_what_the_module_says(site):
         "rev": 1,
         "slot": slot_of("a"),
         "admitted": False,
+        "begins": NOON + timedelta(seconds=10),
         "requests": [],
         "parked": None,
         "created_at": NOON,
@@ -539,6 +540,17 @@ def test_garbage_is_parked_and_listed_and_kept(site, store, wrong, reason):
             add(store, job())
     assert site.one() == before
     assert store.remove("a").id == "a"
+
+
+def test_a_document_says_since_when_the_job_is_due_as_it_is(site):
+    scheduler = site.scheduler()
+    scheduler.add_job(poll, "interval", hours=1, id="a", next_run_time=NOON - timedelta(hours=3))
+    assert site.one()["begins"] == site.one()["next_run_time"] == NOON - timedelta(hours=3)
+    scheduler.modify_job("a", name="renamed")
+    assert site.one()["begins"] == NOON - timedelta(hours=3)
+    scheduler.reschedule_job("a", trigger="interval", hours=2)
+    assert site.one()["begins"] == site.one()["next_run_time"] == NOON + timedelta(hours=2)
+    scheduler.close()
 
 
 def test_a_document_that_is_no_job_at_all(site, store):

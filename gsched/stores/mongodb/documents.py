@@ -6,6 +6,7 @@ metadata, next_run_time, paused, rev} are those of `gsched.document`, dates with
 - slot: the partition that the job belongs to
 - admitted: whether its owner's watermark covers it; false after each write that concerns when it is due
 - rev: how many writes came from the API; nothing else changes it, so that the change feed can filter on it
+- begins: next_run_time as that was set last: nothing of the job, as it is, was due before
 - late_until: its instants from next_run_time up to then were late when they were claimed, and may not have ended
 - requests: runs that were asked for outside the schedule, [{id, at}]
 - parked: why it cannot be run, null if it can
@@ -26,7 +27,7 @@ from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 
-from gsched.document import DocumentReader, changed_fields, job_document
+from gsched.document import DocumentReader, changed_fields, instant_of, job_document
 from gsched.errors import InvalidJobError
 from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms
@@ -70,6 +71,7 @@ def new_document(job: Job, now: int) -> RawBSONDocument:
         **written,
         "slot": slot_of(job.id),
         "admitted": False,
+        "begins": written["next_run_time"],
         "requests": [],
         "parked": None,
         "created_at": from_ms(now),
@@ -94,7 +96,7 @@ def _changes(job: Job, fields: dict[str, Any], now: int, rescheduled: bool) -> R
     # Whatever was wrong with the job may be mended: its owner looks again.
     fields |= {"parked": None, "updated_at": from_ms(now)}
     if rescheduled:
-        fields["admitted"] = False
+        fields |= {"admitted": False, "begins": instant_of(job)}
     return encoded(job, fields)
 
 

@@ -241,7 +241,8 @@ def _standing(document: Document, claimed: Document, instant: int, now: int) -> 
         obstacle = "no node has taken it up yet" if claimed else "no scheduler has run the jobs of this store yet"
         begins = NEVER_BEFORE if stored is None else stored
         return {"begins": begins, "decided": first, "ended": first, "obstacle": obstacle}
-    late_until, begins = _ms(document.get("late_until")), NEVER_BEFORE
+    late_until, first_set = _ms(document.get("late_until")), _ms(document.get("begins"))
+    begins = NEVER_BEFORE if first_set is None else first_set
     ended = min(claimed["acked"] + 1, now - _WRITTEN_MS)
     if late_until is not None and stored is not None:  # what was late when it was taken up may be in progress
         begins = stored

@@ -23,7 +23,7 @@ from gsched.job import (
     name_of,
     named_function,
 )
-from gsched.triggers import AndTrigger, BaseTrigger, DateTrigger, IntervalTrigger, OrTrigger
+from gsched.triggers import AndTrigger, BaseTrigger, CronTrigger, DateTrigger, IntervalTrigger, OrTrigger
 from gsched.triggers.registry import trigger_class
 
 MOST_SHARED: Final = 10_000  # different triggers that are remembered while many jobs are built
@@ -125,7 +125,12 @@ def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -
     kind = trigger_class(trigger)
     if not issubclass(kind, (AndTrigger, OrTrigger)):
         arguments = {"timezone": timezone_name(timezone), **arguments}
-    return kind.from_fields(arguments)
+    made = kind.from_fields(arguments)
+    if isinstance(made, CronTrigger) and not made.has_fields:
+        raise InvalidTriggerError(
+            "cron trigger: none of its fields is given, which would be every second; if that is meant, say second='*'"
+        )
+    return made
 
 
 def with_jitter(job: Job) -> Job:

@@ -77,7 +77,7 @@ def test_show_has_the_reason_why_a_job_is_parked(jobs, run, database):
 
 
 def test_next_gives_the_next_times_in_a_zone(jobs, run):
-    add(jobs, "a", trigger="cron")
+    add(jobs, "a")
     jobs.reschedule_job("a", trigger="cron", hour=3, timezone="Asia/Tokyo")
     out, err, code = run("job", "next", "a", "--count", "3", "--tz", "Europe/Paris")
     times = [datetime.fromisoformat(line) for line in out.splitlines()]
@@ -240,7 +240,7 @@ def test_set_says_that_executors_are_the_runners(jobs, run):
 
 
 def test_set_gives_a_new_trigger_in_the_zone_of_the_old_one(jobs, run):
-    add(jobs, "a", trigger="cron")
+    add(jobs, "a")
     jobs.reschedule_job("a", trigger="cron", hour=3, timezone="Asia/Tokyo")
     run("job", "set", "a", "--cron", "30 4 * * *")
     assert jobs.get_job("a").next_run_time.strftime("%H:%M %z") == "04:30 +0900"

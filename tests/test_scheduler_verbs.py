@@ -717,6 +717,30 @@ def test_rescheduling_does_not_unpause(bench):
     assert (bench.ran, bench.scheduler.get_job("job").state) == ([], "paused")
 
 
+@pytest.mark.parametrize("arguments", [{}, {"timezone": "Asia/Tokyo"}, {"hour": None}, {"jitter": 3}], ids=str)
+def test_a_cron_trigger_by_name_is_not_due_every_second_for_want_of_a_field(bench, arguments):
+    bench.every(10, id="job")
+    for verb, which in (bench.scheduler.reschedule_job, ["job", "default"]), (bench.scheduler.add_job, [bench.note]):
+        with pytest.raises(InvalidTriggerError, match=r"none of its fields is given.*say second='\*'"):
+            verb(*which, trigger="cron", **arguments)
+    with pytest.raises(InvalidTriggerError, match="none of its fields is given"):
+        bench.scheduler.modify_job("job", trigger={"type": "cron", **arguments})
+    assert [str(job.trigger) for job in bench.scheduler.get_jobs()] == ["interval[0:00:10]"]
+    assert str(bench.add(None, "cron", second="*").trigger) == "cron[second='*']"
+    assert str(bench.add(None, CronTrigger()).trigger) == "cron[]"
+
+
+def test_a_job_is_given_a_trigger_by_name_with_its_arguments(bench):
+    bench.every(10, id="job")
+    changed = bench.scheduler.modify_job("job", trigger="cron", hour=5, max_instances=2)
+    assert (str(changed.trigger), changed.max_instances) == ("cron[hour='5']", 2)
+    with pytest.raises(InvalidTriggerError, match="max_instnces"):
+        bench.scheduler.modify_job("job", trigger="cron", hour=6, max_instnces=3)
+    with pytest.raises(InvalidJobError, match="unknown option 'hour'"):
+        bench.scheduler.modify_job("job", hour=6)
+    assert str(bench.scheduler.get_job("job").trigger) == "cron[hour='5']"
+
+
 def test_rescheduling_wrongly_changes_nothing(bench):
     bench.every(10, id="job")
     with pytest.raises(InvalidTriggerError, match="did you mean 'cron'"):

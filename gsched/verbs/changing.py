@@ -11,6 +11,7 @@ from gsched.errors import InvalidJobError, InvalidTriggerError
 from gsched.events import JobEvent, SchedulerEvent
 from gsched.handle import JobHandle
 from gsched.job import (
+    OPTIONS,
     UNDEFINED,
     Job,
     check_call,
@@ -30,10 +31,11 @@ class Changing(Places):
     def modify_job(self, job_id: str, jobstore: str | None = None, **changes: Any) -> JobHandle:
         """Change a job. What is in progress goes on as it is; a parked job is tried again.
 
-        :param changes: any of add_job's arguments but `id`, `jobstore` and trigger arguments. `next_run_time` makes it
-            due then, and re-anchors an interval; None pauses it
+        :param changes: any of add_job's arguments but `id` and `jobstore`; a trigger's arguments beside its name.
+            `next_run_time` makes it due then, and re-anchors an interval; None pauses it
         :raises JobNotFoundError: if there is no such job
         :raises InvalidJobError: if a value is wrong; nothing is changed then
+        :raises InvalidTriggerError: if the trigger is; nothing is changed then
         """
         return self._change(events.EVENT_JOB_MODIFIED, job_id, jobstore, lambda job: self._modified(job, changes))
 
@@ -101,13 +103,15 @@ class Changing(Places):
                 raise InvalidJobError(f"{fixed}: cannot be changed; remove the job and add it anew")
         trigger = changes.pop("trigger", None)
         next_run_time = changes.pop("next_run_time", UNDEFINED)
+        named = isinstance(trigger, str)
+        trigger_args = {key: changes.pop(key) for key in changes.keys() - OPTIONS.keys()} if named else {}
         modified = job.evolve(**fields, **checked_options(changes))
         if modified.func is not None:
             check_call(modified.func, modified.args, modified.kwargs)
         if self._hub is not None:
             check_executor(modified, self._executors)
         if trigger is not None:
-            modified = self._retimed(modified, make_trigger(trigger, {}, self.timezone))
+            modified = self._retimed(modified, make_trigger(trigger, trigger_args, self.timezone))
         return with_next_run_time(modified, next_run_time, self.timezone)
 
     def _retimed(self, job: Job, trigger: BaseTrigger) -> Job:

@@ -128,6 +128,11 @@ class CronTrigger(BoundedTrigger):
             return None
         return found * 1000
 
+    @property
+    def has_fields(self) -> bool:
+        """Whether any field was given: without one it is due every second."""
+        return bool(self._schedule.written)
+
     def fields(self) -> dict[str, Any]:
         """The fields that were given, or `crontab` (with `seconds` if it has six fields), and the other arguments."""
         return {**self._schedule.written, **self._bound_fields()}

@@ -63,6 +63,7 @@ class GeventScheduler(Insight):
         self._greenlet: gevent.Greenlet | None = None
         self._stopping = False
         self._paused = False
+        self._cut: dict[str, Run] = {}  # cancelled while it stops, by id
         self._is_copy = False  # in a forked child
         self._finished = Event()
         super().__init__(gconfig or {}, prefix, options)
@@ -168,11 +169,11 @@ class GeventScheduler(Insight):
         return self._finish(hub, wait, timeout)
 
     def _finish(self, hub: Hub, wait: bool, timeout: float | None) -> list[Run]:
-        cut: list[Run] = []
         hub.stop_serving()
         if not hub.join_runs(timeout if wait else 0):
-            cut = self.get_running()
-            self._cut(hub)
+            self._cut.update((run.id, run) for run in self.get_running())
+            self._cut_all(hub)
+        cut, self._cut = list(self._cut.values()), {}
         self._watchdog.stop()
         runtime.forget_forks(self)
         self._stop_parts(hub)
@@ -205,7 +206,13 @@ class GeventScheduler(Insight):
             self._let_go(store.close, events.EVENT_STORE_FAILED, alias)
             store.started = False
 
-    def _cut(self, hub: Hub) -> None:
+    def _cancel(self, wanted: Callable[[Run], bool]) -> list[Run]:
+        cancelled = super()._cancel(wanted)
+        if self._stopping:  # whoever wants it, as a second Ctrl-C does
+            self._cut.update((run.id, run) for run in cancelled)
+        return cancelled
+
+    def _cut_all(self, hub: Hub) -> None:
         """Cancel what is in progress, and wait until the last step of that, which succeeds always."""
         self._cancel(lambda run: True)
         if not hub.join_runs(2 * GRACE_SECONDS + 1):

@@ -88,7 +88,7 @@ def test_a_second_signal_cancels_at_once(place: Path) -> None:
         runner.send(signal.SIGTERM)
         runner.wait_for("scheduler.draining")
         assert runner.end(signal.SIGTERM) == 8
-        assert runner.lines("run.cancelled")
+        assert len(runner.lines("run.cancelled")) == runner.lines("scheduler.stopped")[0]["cut"] == 1
 
 
 def test_a_job_that_refuses_to_be_cancelled_is_abandoned(place: Path) -> None:

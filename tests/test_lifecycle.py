@@ -186,6 +186,16 @@ def test_shutdown_cuts_what_takes_longer_than_its_timeout_and_says_what(bench):
     assert bench.events("scheduler.stopped")[0].cut == 1
 
 
+def test_what_is_cancelled_while_a_shutdown_waits_is_cut(bench):
+    bench.add(bench.wait, id="slow")
+    bench.settle()
+    greenlet = background(bench)
+    bench.settle()
+    assert bench.scheduler.cancel_runs("slow") == 1
+    assert [run.job_id for run in finished(bench, greenlet)] == ["slow"]
+    assert bench.events("scheduler.stopped")[0].cut == 1
+
+
 def test_shutdown_without_waiting_cuts_at_once(make_bench):
     bench = make_bench(executors={"default": GreenletPoolExecutor(1)}).start()
     bench.every(10, bench.wait, id="slow")

@@ -46,13 +46,13 @@ class Running(Places):
 
     def cancel_run(self, run_id: str) -> bool:
         """Stop a run of this process: it is raised into, then killed, then abandoned. False if there is none."""
-        return self._at_home(self._cancel, lambda run: run.id == run_id) > 0
+        return self._at_home(self._cancel, lambda run: run.id == run_id) != []
 
     def cancel_runs(self, job_id: str, jobstore: str | None = None) -> int:
         """Stop all runs of a job in this process; how many there were."""
-        return self._at_home(self._cancel, lambda run: run.job.id == job_id and jobstore in (None, run.job.jobstore))
+        of_job = self._at_home(self._cancel, lambda run: run.job.id == job_id and jobstore in (None, run.job.jobstore))
+        return len(of_job)
 
-    def _cancel(self, wanted: Callable[[Run], bool]) -> int:
-        return sum(
-            executor.cancel(run) for executor in self._executors.working() for run in executor.runs() if wanted(run)
-        )
+    def _cancel(self, wanted: Callable[[Run], bool]) -> list[Run]:
+        runs = [(executor, run) for executor in self._executors.working() for run in executor.runs() if wanted(run)]
+        return [run for executor, run in runs if executor.cancel(run)]

@@ -137,8 +137,7 @@ class StoreError(GschedError):
 class StoreUnreachableError(StoreError):
     """The job store's database did not answer in time, has no primary, or the connection broke.
 
-    What was being written may have been written: look with get_job, or add again with replace_existing=True. Check the
-    address, the network and that the server runs; nothing else is needed, the next call tries again.
+    Check the address, the network and that the server runs; nothing else is needed, the next call tries again.
     """
 
 

@@ -986,6 +986,45 @@ def test_errors_of_the_driver_become_ours():
     assert type(translated(driver.BulkWriteError(refused))) is StoreError
 
 
+@pytest.mark.parametrize(
+    ("error", "cause", "may_be_written"),
+    [
+        (driver.AutoReconnect, OSError("connection closed"), True),
+        (driver.AutoReconnect, ConnectionResetError(), True),
+        (driver.NetworkTimeout, None, True),
+        (driver.AutoReconnect, ConnectionRefusedError(), False),
+        (driver.ServerSelectionTimeoutError, None, False),
+        (driver.WaitQueueTimeoutError, None, False),
+    ],
+)
+def test_only_of_what_was_sent_it_is_said_that_it_may_have_been_written(error, cause, may_be_written):
+    failed = error("x")
+    failed.__cause__ = cause
+    assert ("may have been written" in str(translated(failed))) is may_be_written
+
+
+def test_a_server_that_refuses_connections_has_written_nothing():
+    store = MongoDBJobStore("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200")
+    store.bind("default", ManualClock(NOON), AllowedFunctions([HERE]))
+    with pytest.raises(StoreUnreachableError, match="next call tries again") as raised:
+        add(store, job())
+    assert "may have been written" not in str(raised.value)
+    store.close()
+
+
+def test_of_many_jobs_a_part_may_have_been_written_before_no_server_is_found(store, monkeypatch):
+    insert, inserted = Collection.insert_many, []
+
+    def insert_once(self, documents, **options):
+        if inserted:
+            raise driver.ServerSelectionTimeoutError("no primary")
+        inserted.append(insert(self, documents, **options))
+
+    monkeypatch.setattr(Collection, "insert_many", insert_once)
+    with pytest.raises(StoreUnreachableError, match="may have been written"):
+        store.add([job(f"job-{number}") for number in range(adding.BATCH + 1)], replace=False)
+
+
 def test_a_search_that_cannot_be_asked_is_an_error_of_ours(store):
     with pytest.raises(StoreError):
         ids(store, text="a\x00b")

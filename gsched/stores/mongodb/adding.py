@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import bson
 from bson.raw_bson import RawBSONDocument
-from pymongo import UpdateOne
+from pymongo import UpdateOne, errors as driver
 from pymongo.errors import BulkWriteError
 
 from gsched.batches import BATCH
@@ -59,7 +59,12 @@ class Adding:
             self._find_all(jobs)
         result: list[Job] = []
         for batch in _batches(jobs):
-            self._add_batch(batch, fresh)
+            try:
+                self._add_batch(batch, fresh)
+            except driver.ServerSelectionTimeoutError as error:
+                if not self._stored:
+                    raise
+                raise driver.AutoReconnect(f"{error}") from error  # what came before is written
             result += [self._stored[job.id] for job in batch]
         return result
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pkgutil import resolve_name
+from socket import gaierror
 from typing import Any, Final, TypeAlias
 
 from bson.errors import BSONError
@@ -33,6 +34,10 @@ _CONTROL_POOL: Final = {"maxPoolSize": 4, "minPoolSize": 0}
 _CONFIRM_MS: Final = 20_000  # how long a majority may take to confirm a write
 _FAREWELL_SECONDS: Final = 1.0  # how long a server is looked for, to tell it that sessions have ended
 
+_NO_CONNECTION: Final = (ConnectionRefusedError, FileNotFoundError, gaierror)  # of hosts, sockets, names
+_MAY_BE_WRITTEN: Final = (
+    "What was being written may have been written: look with get_job, or add again with replace_existing=True."
+)
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _ACCESS_CODES: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed, Atlas' AtlasError
 
@@ -70,7 +75,15 @@ def translated(error: driver.PyMongoError) -> errors.GschedError:
     elif isinstance(error, driver.BulkWriteError) and _only_unconfirmed(error):
         kind = errors.StoreUnreachableError
     what = " ".join((kind.__doc__ or "").split())
+    if kind is errors.StoreUnreachableError and not _was_kept_back(error):
+        what += f" {_MAY_BE_WRITTEN}"
     return kind(f"{what} ({type(error).__name__}: {without_noise(str(error))})")
+
+
+def _was_kept_back(error: driver.PyMongoError) -> bool:
+    """Whether there was no connection by which anything could have been sent."""
+    none_to_be_had = (driver.ServerSelectionTimeoutError, driver.WaitQueueTimeoutError)
+    return isinstance(error, none_to_be_had) or isinstance(error.__cause__, _NO_CONNECTION)
 
 
 def _only_unconfirmed(error: driver.BulkWriteError) -> bool:

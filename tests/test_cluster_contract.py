@@ -810,6 +810,39 @@ def test_a_job_that_the_database_refuses_to_change_does_not_keep_others_from_bei
     assert len(refusing.complaints) == 1
 
 
+def refuse(mongo, **rule):
+    mongo.jobs.database.command("collMod", "jobs.runs", validator={"$nor": [rule]})
+
+
+def test_a_rule_against_runs_in_progress_keeps_no_node_from_going_on_and_is_said_once_of_each_job(mongo):
+    mongo.cluster.join("a", T)
+    refuse(mongo, state="running")
+    for _ in range(2):
+        mongo.cluster.record_runs("a", RUNS)
+    assert list(mongo.cluster.runs_of(["a"], EVERYWHERE)) == []
+    assert len(mongo.complaints) == 2 and "jobs.runs that runs of job 'job' are in progress" in mongo.complaints[0]
+    mongo.cluster.leave("a", T)
+    with pytest.raises(FencedError):
+        mongo.cluster.record_runs("a", RUNS[:1])
+
+
+def test_a_run_that_the_database_refuses_keeps_no_other_from_being_written_down(mongo):
+    mongo.cluster.join("a", T)
+    refuse(mongo, job_id="other")
+    mongo.cluster.record_runs("a", RUNS)
+    assert set(mongo.cluster.runs_of(["a"], EVERYWHERE)) == set(RUNS[:2])
+
+
+def test_a_run_that_the_database_refuses_to_call_lost_keeps_no_other_from_being_lost(mongo):
+    mongo.cluster.join("a", T)
+    mongo.cluster.record_runs("a", RUNS)
+    refuse(mongo, job_id="job", attempt=1, outcome="lost")
+    for _ in range(2):
+        mongo.cluster.lose_runs(RUNS)
+    assert set(mongo.cluster.runs_of(["a"], EVERYWHERE)) == set(RUNS[:1])
+    assert len(mongo.complaints) == 1
+
+
 def test_a_request_that_the_database_does_not_let_go_is_not_taken(refusing):
     for _ in range(2):
         assert not refusing.cluster.take_request("old", "please")

@@ -30,7 +30,7 @@ from gsched.records import Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
 from gsched.slices import paced
 from gsched.stores.base import ALWAYS
-from gsched.stores.mongodb.bulk import Refusal, write_all
+from gsched.stores.mongodb.bulk import DUPLICATE, Refusal, write_all
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
 from gsched.stores.mongodb.history import document_of, record_key
 
@@ -43,7 +43,6 @@ _PAUSE_SECONDS: Final = 0.05  # at least, between two flushes
 _MAY_BE_WRITTEN_MS: Final = 2500  # after it was due, a run in progress may be written down by the claim protocol
 _RECORDS: Final = "records of the history"
 _MOST_NAMED: Final = 5  # jobs in one report
-_DUPLICATE: Final = 11000
 _SUCCEEDED: Final = Outcome.SUCCEEDED  # looked up for every run
 
 
@@ -196,7 +195,7 @@ class Aftermath:
 
     def _say_refused(self, what: str, job_ids: Sequence[str], refused: Iterable[Refusal]) -> None:
         """Report what the database does not take, once of each job: it is lost, and so may be what follows."""
-        reasons = {job_ids[each.number]: each.reason for each in refused if each.code != _DUPLICATE}
+        reasons = {job_ids[each.number]: each.reason for each in refused if each.code != DUPLICATE}
         new = [job_id for job_id in reasons if (what, job_id) not in self._refused]
         if new:
             self._refused.update((what, job_id) for job_id in new)
@@ -251,7 +250,7 @@ class Aftermath:
         documents = self._documents(batch)
         inserted = write_all(jobs.runs, [InsertOne(dict(document)) for document in documents])
         self._say_refused(_RECORDS, _job_ids(documents), inserted.refused)
-        there = [documents[each.number] for each in inserted.refused if each.code == _DUPLICATE]
+        there = [documents[each.number] for each in inserted.refused if each.code == DUPLICATE]
         if there:
             overwritten = write_all(jobs.runs, [*map(_overwrite, there)])
             self._say_refused(_RECORDS, _job_ids(there), overwritten.refused)

@@ -7,10 +7,12 @@ something strange. To try that again is in vain, and the other documents are wri
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
+
+DUPLICATE: Final = 11000  # the code where there is a document with this id already
 
 
 class Refusal(NamedTuple):

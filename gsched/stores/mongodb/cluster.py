@@ -202,7 +202,7 @@ class Cluster(Protocol):
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
         """Write down runs that are in progress on the node: all of them, if it is alive, else none. What a dead node
         wrote down after others took over would be taken over once more; so would what it wrote down before and its
-        successor runs, if that were not the successor's from now on.
+        successor runs, if that were not the successor's from now on. Those that the database refuses are left out.
 
         :raises FencedError: if the node is dead
         """
@@ -223,7 +223,7 @@ class Cluster(Protocol):
         """Whether a run of the job is written down as in progress, on whatever node."""
 
     def lose_runs(self, runs: Sequence[RunRecord]) -> None:
-        """Mark runs that were written down as lost."""
+        """Mark runs that were written down as lost, but for those of which the database refuses it."""
 
     def write_back(self, due: Mapping[str, tuple[int, int]]) -> Collection[str]:
         """Store next run times: id -> (revision, time), where the revision is still this one and the job is admitted,

@@ -11,6 +11,7 @@ from pymongo.client_session import ClientSession
 
 from gsched.instants import from_ms
 from gsched.slices import paced
+from gsched.stores.mongodb.bulk import DUPLICATE, Refusal, write_all
 from gsched.stores.mongodb.cluster import RunRecord
 from gsched.stores.mongodb.cluster_access import ClusterAccess
 from gsched.stores.mongodb.cluster_documents import RUN_FIELDS, key_of, recording_of, run_record
@@ -26,19 +27,38 @@ class ClusterRuns(ClusterAccess):
 
     @translate_errors()
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
-        if not runs:
-            return
+        if runs and self._record(node, runs):  # then each by itself: only the first that is refused is told
+            for run in runs:
+                for refusal in self._record(node, [run]):
+                    self._say_run_refused(run, refusal)
+            self._if_alive(node, lambda session: True)
+
+    def _record(self, node: str, runs: Sequence[RunRecord]) -> list[Refusal]:
+        """Write all of them down, or none where one is refused; which are."""
         recording = [recording_of(node, run) for run in runs]
+        refused: list[Refusal] = []
+
+        def write(session: ClientSession | None) -> bool:
+            refused[:] = write_all(self._runs, recording, session).refused
+            return not refused
+
         for is_last in (False, False, True):
             try:
-                self._if_alive(node, lambda session: self._write_runs(recording, session))
-                return
+                self._if_alive(node, write)
+                if all(each.code != DUPLICATE for each in refused):
+                    break
             except driver.OperationFailure as error:  # one of the runs may be ending at this moment
                 if is_last or not error.has_error_label("TransientTransactionError"):
                     raise
+        return refused
 
-    def _write_runs(self, recording: list[UpdateOne], session: ClientSession | None) -> bool:
-        return bool(self._runs.bulk_write(recording, ordered=False, session=session).acknowledged)
+    def _say_run_refused(self, run: RunRecord, refusal: Refusal) -> None:
+        """A rule of theirs keeps it out, and the node goes on: to claim, and to take over, matters more."""
+        self._complain_once(
+            f"runs of {run.job_id!r}",
+            f"the database refuses to note in {self._runs.name} that runs of job {run.job_id!r} are in progress, or "
+            f"lost: after a crash, nobody knows of them: {refusal.reason}",
+        )
 
     @translate_errors()
     def strike_out(self, node: str, run: RunRecord) -> bool:
@@ -74,4 +94,10 @@ class ClusterRuns(ClusterAccess):
         if runs:
             lost = {"_id": {"$in": [key_of(run) for run in runs]}, "state": "running"}
             expires = {"$add": ["$$NOW", self._keep // timedelta(milliseconds=1)]}
-            self._runs.update_many(lost, [{"$set": {"state": "ended", "outcome": "lost", "expires_at": expires}}])
+            ended = [{"$set": {"state": "ended", "outcome": "lost", "expires_at": expires}}]
+            try:
+                self._runs.update_many(lost, ended)
+            except driver.WriteError:  # those that come after the one that is refused are not changed either
+                one_by_one = [UpdateOne({"_id": key_of(run), "state": "running"}, ended) for run in runs]
+                for each in write_all(self._runs, one_by_one).refused:
+                    self._say_run_refused(runs[each.number], each)

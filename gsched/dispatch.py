@@ -60,8 +60,8 @@ class Dispatch:
     def decide(self, entry: Entry, due: int, until: int) -> None:
         """Settle what becomes of the instants of a job from `due` until `until`, which is now or what is claimed."""
         job, lane = entry.job, entry.lane
-        if job.executor not in self._executors:
-            self._park(entry, due, f"unknown executor {job.executor!r}")
+        if (obstacle := self.obstacle(job)) is not None:
+            self._park(entry, due, obstacle)
             return
         try:
             starts, spans, next_due, waits = plan(job, due, min(until, entry.until), entry.instances)
@@ -109,11 +109,14 @@ class Dispatch:
             was_interrupt(error)
             self.run_finished(run, Result(Outcome.FAILED, error=error))
 
+    def obstacle(self, job: Job) -> str | None:
+        """Why the job could not be run if it were due."""
+        return None if job.executor in self._executors else f"unknown executor {job.executor!r}"
+
     def _park(self, entry: Entry, due: int, reason: str) -> None:
-        """Keep a job that cannot be run, and say so."""
+        """Keep a job that cannot be run; its store says so."""
         entry.lane.hold(entry, due, parked=True)
         self._tell_store(entry.lane, entry.lane.store.park, entry.job, reason)
-        self._report.job(events.EVENT_JOB_PARKED, entry.job, reason)
 
     def heal(self, lane: Lane, executor: str) -> None:
         """The executor is there now: what was parked for want of it is due again, late."""
@@ -124,7 +127,6 @@ class Dispatch:
         """What parked the job may be gone: it is due again, late."""
         entry.lane.go_on(entry)
         self._tell_store(entry.lane, entry.lane.store.park, entry.job, None)
-        self._report.job(events.EVENT_JOB_HEALED, entry.job)
 
     def exhaust(self, entry: Entry) -> None:
         """The trigger has ended; the job goes when its last run is settled."""

@@ -258,6 +258,13 @@ def error_fields(error: BaseException) -> dict[str, str]:
     return {"error_type": type(error).__name__, "error_message": message_of(error)}
 
 
+def parked_event(job: Job) -> JobEvent:
+    """What there is to say of a job that was just found to be parked, or healed."""
+    if job.parked is None:
+        return JobEvent(EVENT_JOB_HEALED, job)
+    return JobEvent(EVENT_JOB_PARKED, job, reason=job.parked)
+
+
 def _job_fields(job: Job) -> dict[str, Any]:
     said: dict[str, Any] = {"job_id": job.id, "job_name": job.name}
     if job.tags:

@@ -97,12 +97,14 @@ class Hub:
     def executor_added(self, alias: str) -> None:
         """There is a new executor: what was parked for want of it is healed."""
         self._do(self._heal, alias)
+        for lane in self._lanes.values():
+            lane.store.executor_added()
 
     def add_store(self, alias: str, store: BaseJobStore) -> None:
         """Run the jobs of `store`."""
         lane = self._lanes[alias] = Lane(alias, store)
         post = partial(self._do, self._reader.read)
-        side = StoreSide(lane, post, self._bus.emit, self.dispatch.unfinished, self.activity)
+        side = StoreSide(lane, post, self._bus.emit, self.dispatch.unfinished, self.activity, self.dispatch.obstacle)
         store.started = True
         try:
             store.start(side, self._paused)

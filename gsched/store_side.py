@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from gsched.events import SchedulerEvent
+from gsched.job import Job
 from gsched.lane import Lane
 from gsched.run import Run
 from gsched.stores.base import NONE_LATE, Claimed, Message, StoreTime
@@ -19,6 +20,7 @@ class StoreSide:
     :param publish: publishes an event
     :param unfinished: gives the runs that have been submitted and not settled, of all stores
     :param activity: says what the scheduler did and is doing
+    :param obstacle: says why a job could not be run
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class StoreSide:
         publish: Callable[[SchedulerEvent], None],
         unfinished: Callable[[], Iterable[Run]],
         activity: Callable[[], Mapping[str, Any]],
+        obstacle: Callable[[Job], str | None],
     ) -> None:
         self._lane = lane
         self.alias = lane.alias
@@ -35,6 +38,7 @@ class StoreSide:
         self._publish = publish
         self._unfinished = unfinished
         self.activity = activity
+        self.obstacle = obstacle
 
     def post(self, message: Message) -> None:
         if not isinstance(message, (Claimed, StoreTime)):

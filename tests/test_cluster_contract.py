@@ -532,21 +532,32 @@ def test_a_job_that_is_not_admitted_has_no_backlog(rig, cluster):
 def test_a_job_that_is_set_down_is_to_be_admitted_again_from_when_it_is_due(rig, cluster):
     admitted(rig, job(due=T + 100, rev=3))
     cluster.note_backlogs("a", {"job": Backlog(3, T + 200, T + 500)})
-    assert not cluster.set_down("a", "job", 2, T + 900)
+    parked = job(rev=3).evolve(parked="no code")
+    assert not cluster.set_down("a", parked.evolve(rev=2), T + 900)
     assert read(cluster).admitted
-    assert cluster.set_down("a", "job", 3, T + 900)
+    assert cluster.set_down("a", parked, T + 900)
     assert not read(cluster).admitted
     assert (read(cluster).job.next_run_ms, read(cluster).late_until) == (T + 900, -1)
-    assert not cluster.set_down("a", "job", 3, T + 800)
-    assert not cluster.set_down("a", "none", 3, T + 800)
+    assert (read(cluster).was_parked, read(cluster).job.rev) == ("no code", 4)
+    assert not cluster.set_down("a", parked, T + 800)
+    assert not cluster.set_down("a", parked.evolve(id="none"), T + 800)
     assert read(cluster).job.next_run_ms == T + 900
+
+
+def test_no_attempt_to_set_a_job_down_takes_effect_after_another_one(rig, cluster):
+    admitted(rig, job(due=T + 100))
+    parked = job().evolve(parked="no code")
+    assert cluster.set_down("a", parked, T + 200)
+    assert cluster.admit("a", [read(cluster)], T)
+    assert not cluster.set_down("a", parked, T + 200)
+    assert read(cluster).admitted
 
 
 def test_a_dead_node_sets_no_job_down(rig, cluster):
     admitted(rig, job(due=T + 100))
     bury(cluster, "a")
     with pytest.raises(FencedError):
-        cluster.set_down("a", "job", 1, T + 200)
+        cluster.set_down("a", job().evolve(parked="no code"), T + 200)
     assert read(cluster).admitted
 
 

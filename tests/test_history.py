@@ -831,18 +831,6 @@ def test_figures_that_the_database_refuses_are_dropped_and_those_of_others_count
     assert event.code == EVENT_STORE_FAILED and "refuses the figures of 1 job (odd)" in event.error_message
 
 
-def test_a_reason_for_parking_that_the_database_refuses_keeps_no_other_from_being_written(desk, monkeypatch):
-    monkeypatch.setattr("gsched.stores.mongodb.aftermath._BATCH", 1)
-    desk.jobs.insert_many([{"_id": job_id, "rev": desk.job.rev} for job_id in ("old", "poll")])
-    desk.jobs.database.command("collMod", "jobs", validator={"$or": [{"_id": "poll"}, {"hello": 1}]})
-    for job_id in ("old", "poll"):
-        desk.aftermath.park(desk.job.evolve(id=job_id), "no code")
-    assert desk.aftermath._try_to_flush() and not desk.aftermath._parked
-    assert desk.jobs.find_one({"_id": "poll"})["parked"] == "no code"
-    (event,) = desk.events
-    assert "(old)" in event.error_message
-
-
 def test_figures_that_could_not_be_written_add_up(desk, monkeypatch):
     desk.jobs.insert_one({"_id": "poll"})
     desk.aftermath.settle(a_run(desk.job), FAILED, "n1")
@@ -854,16 +842,6 @@ def test_figures_that_could_not_be_written_add_up(desk, monkeypatch):
     figures = desk.jobs.find_one()["figures"]
     assert (figures["runs"], figures["failures"], figures["last_error"]) == (2, 1, "failed: ValueError: no")
     assert figures["last_run"] == from_ms(5_000_001)
-
-
-def test_a_newer_word_on_a_parked_job_is_not_lost_while_the_older_is_written(desk):
-    desk.jobs.insert_one({"_id": "poll", "rev": desk.job.rev})
-    desk.aftermath.park(desk.job, "no code")
-    desk.aftermath.flush()
-    assert desk.jobs.find_one()["parked"] == "no code"
-    desk.aftermath.park(desk.job, None)
-    desk.aftermath.flush()
-    assert desk.jobs.find_one()["parked"] is None and not desk.aftermath._parked
 
 
 def test_of_a_slot_that_is_not_understood_nothing_is_said(desk):

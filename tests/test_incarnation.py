@@ -43,7 +43,7 @@ def incarnation(
 @pytest.fixture
 def node(cluster: Mock) -> Incarnation:
     """One that has just beaten, and owns the job's slot."""
-    node = incarnation(cluster, Mock())
+    node = incarnation(cluster, Mock(obstacle=lambda job: None))
     node.tenure.hold(slot_of(JOB.id), Held(fence=7, taken_at=NOW))
     node.advance_if_due()
     node.look_at([JOB.id])

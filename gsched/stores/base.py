@@ -187,6 +187,9 @@ class HubSide(Protocol):
         """The instants (ms) of the job up to `until` that are not decided, the earliest so many; none if it is parked.
         """
 
+    def obstacle(self, job: Job) -> str | None:
+        """Why the hub could not run the job if it were due, as far as that can be told before."""
+
     def unread(self) -> bool:
         """Whether messages about jobs or runs were posted that the hub has not handled."""
 
@@ -377,9 +380,12 @@ class BaseJobStore(ABC):
     def end(self, job: Job) -> None:
         """The job's trigger has ended and nothing of it is in progress: remove it, if it is still this revision."""
 
+    def executor_added(self) -> None:
+        """There is a new executor: the hub may be able to run jobs that it could not."""
+
     @abstractmethod
     def park(self, job: Job, reason: str | None) -> None:
-        """The job cannot be run, for this reason, or can be again (None). It is kept."""
+        """The job cannot be run, for this reason, or can be again (None). It is kept, and the store says so."""
 
 
 def reschedules(old: Job, new: Job) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain, islice
 
 from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
-from gsched.events import EVENT_JOB_REMOVED, JobEvent
+from gsched.events import EVENT_JOB_REMOVED, JobEvent, parked_event
 from gsched.explanation import NEVER_BEFORE, Account
 from gsched.history import JobFigures, RunInfo, RunQuery, newest_first
 from gsched.instants import from_ms
@@ -299,6 +299,8 @@ class MemoryJobStore(BaseJobStore):
         stored = self._jobs.get(job.id)
         if stored is not None and same_instants(stored, job):
             self._jobs[job.id] = stored.evolve(parked=reason)
+            if self._hub is not None:
+                self._hub.emit(parked_event(self._jobs[job.id]))
 
     def _announce(self, job: Job) -> None:
         if job.paused:

@@ -129,6 +129,12 @@ class Mongod(Process):
         """After it was killed: on the same data and port."""
         super().__init__(self._command(), self.directory / "mongod.log")
 
+    def start_anew(self) -> None:
+        """After it was killed: with nothing of its own."""
+        shutil.rmtree(self.directory / "db")
+        (self.directory / "db").mkdir()
+        self.start_again()
+
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"

@@ -50,13 +50,15 @@ class SlotDocument:
 
 @dataclass
 class JobDocument:
-    """:ivar spoilt: which processes cannot run it"""
+    """:ivar spoilt: which processes cannot run it
+    :ivar was_set_down: whether one of these has had it"""
 
     job: Job  # its next run time is the stored one
     admitted: bool = False
     late_until: int = -1
     requests: dict[str, int] = field(default_factory=dict)
     spoilt: Callable[[int], bool] = SPOILT_FOR_NOBODY
+    was_set_down: bool = False
 
     def record(self, reader: int) -> JobRecord:
         """As a process reads it."""
@@ -461,16 +463,17 @@ class SimCluster:
 
         self._step_each("close late", sorted(jobs), do)
 
-    def set_down(self, node: str, job_id: str, rev: int, due: int) -> bool:
+    def set_down(self, node: str, job: Job, due: int) -> bool:
         def do() -> bool:
             self._fence(node, "set down")
-            document = self._db.jobs.get(job_id)
-            if document is None or document.job.rev != rev or not document.admitted:
+            document = self._db.jobs.get(job.id)
+            if document is None or document.job.rev != job.rev or not document.admitted:
                 return False
-            document.job, document.admitted, document.late_until = document.job.evolve(next_run_ms=due), False, -1
+            document.job = document.job.evolve(next_run_ms=due, parked=job.parked, rev=job.rev + 1)
+            document.admitted, document.late_until, document.was_set_down = False, -1, True
             return True
 
-        return bool(self.step(f"set down {node} {job_id} {rev} {due}", do))
+        return bool(self.step(f"set down {node} {job.id} {job.rev} {due}", do))
 
     def park_unnamed(self) -> Iterable[Job]:
         return ()

@@ -213,6 +213,9 @@ class Ledger:
 
     def _check_given_up(self, process: Process, known: Generation, span: Span) -> None:
         job_id = known.job.id
+        document = self._db.jobs.get(job_id)
+        if known.ended_at is None and document is not None and document.was_set_down:
+            return  # by another node, before the job came back to where this waited
         if known.ended_at is None:
             self._problem(f"{job_id} {span} on {process.name}, but users have not changed it")
         elif span.reason is Reason.REMOVED_OR_PAUSED and self._gone.get(job_id, -1) < known.ended_at:

@@ -96,6 +96,8 @@ class Process:
         self.hub.start(False)
         self.executor.start(self.clock)
         self.executors["default"] = self.executor
+        if self.number % 2:
+            self.executors["odd"] = self.executor
         self.hub.add_store(STORE, self.store)  # type: ignore[arg-type]
 
     # -- what happens to processes ------------------------------------------------------------------------------
@@ -301,7 +303,8 @@ class SimStore:
         self._later(lambda: self._cluster.end_job(job.id, job.rev))
 
     def park(self, job: Job, reason: str | None) -> None:
-        self._later(lambda: self._cluster.park(job.id, job.rev, reason))
+        assert self.ownership is not None
+        self.ownership.park(job, reason)
 
     # -- called by the rest of the world ----------------------------------------------------------------------------
 
@@ -338,10 +341,11 @@ class SimStore:
                 self._writing.wait()
                 continue
             try:
+                ready = len(self._writes)  # those whose outcomes are among these
                 self._outcomes_in_writing, self._outcomes = self._unwritten(), []
                 self._cluster.store_outcomes(self._outcomes_in_writing)
                 self._outcomes_in_writing = []
-                if self._writes:
+                if ready:
                     self._writes[0]()
                     self._writes.popleft()
             except StoreError:

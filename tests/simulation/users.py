@@ -62,7 +62,9 @@ class Users:
         document = JobDocument(job)
         if self._world.chance(self.spoils):
             document.spoilt = self._random.choice(SPOILT_FOR)
-        self._store(job, document, True)
+        elif self._world.chance(self.spoils):
+            document.job = job.evolve(executor="odd")
+        self._store(document.job, document, True)
 
     def _schedule(self) -> tuple[BaseTrigger, int | None]:
         now, dice = self._world.now, self._random.random()

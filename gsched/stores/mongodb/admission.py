@@ -8,7 +8,7 @@ from itertools import islice
 
 from gsched.batches import batches
 from gsched.errors import StoreError
-from gsched.events import EVENT_JOB_HEALED, EVENT_JOB_PARKED, JobEvent
+from gsched.events import parked_event
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome, Reason
@@ -49,7 +49,7 @@ class Admission:
         self._fruitless: Counter[tuple[str, int]] = Counter()  # attempts that came to nothing, by id and revision
         self._found: dict[str, Job] = {}  # jobs that were found to be parked, or healed, which is not stored yet
         self._waiting: dict[str, Job] = {}  # parked jobs of which it is not stored yet from when on they wait
-        self._aside: dict[str, int] = {}  # jobs that are parked, whatever the database has; at which revision
+        self._aside: dict[str, tuple[int, str]] = {}  # jobs that only look well: at which revision, and why
         self._taking: dict[str, dict[str, RunRequested]] = {}  # requests that we may have taken: what the hub is told
 
     @property
@@ -59,9 +59,10 @@ class Admission:
 
     @property
     def taking(self) -> bool:
-        """Whether requests may have been taken of which the hub does not know: slots must not be given away then. One
-        that a job does not have any more would be taken for ours, though the next owner took it."""
-        return bool(self._taking)
+        """Whether requests may have been taken of which the hub does not know, or parked jobs set down: slots must not
+        be given away then. A request that a job does not have any more would be taken for ours, though the next owner
+        took it; and an attempt that arrives late would have what the next owner has run be due again."""
+        return bool(self._taking or self._waiting)
 
     @property
     def pending(self) -> bool:
@@ -109,7 +110,9 @@ class Admission:
         for job_id in ids:
             record = records.get(job_id)
             self._resolve_requests(job_id, record)
-            if record is None or record.slot not in self._tenure.slots or self._aside.get(job_id) == record.job.rev:
+            if job_id in self._waiting:
+                continue  # it is looked at when that is stored
+            if record is None or record.slot not in self._tenure.slots:
                 self._drop(job_id)
             elif self._is_to_be_admitted(record):
                 waiting.append(record)
@@ -128,8 +131,33 @@ class Admission:
     def _set_aside(self, record: JobRecord, reason: str) -> None:
         """Park a job until somebody changes it."""
         self._drop(record.job.id)
-        self._aside[record.job.id] = record.job.rev
-        self._found[record.job.id] = record.job.evolve(parked=reason)
+        if not self._is_aside(record.job):
+            self._aside[record.job.id] = record.job.rev, reason
+            self._found[record.job.id] = record.job.evolve(parked=reason)
+
+    def _is_aside(self, job: Job) -> bool:
+        return job.id in self._aside and self._aside[job.id][0] == job.rev
+
+    def hub_parks(self, job: Job, reason: str | None) -> None:
+        """The hub cannot run the job, for this reason, or can again. What waits of it is known there alone, until it is
+        stored."""
+        due = self._hub.due(job.id)
+        if reason is None:
+            self._aside.pop(job.id, None)
+            if job.id not in self._waiting:
+                self._tenure.awaited.pop(job.id, None)
+        else:
+            if self._hub.obstacle(job) is None:  # which comes and goes
+                self._aside[job.id] = job.rev, reason
+            if due is not None:
+                self._tenure.awaited[job.id] = due
+        self.look_at([job.id])
+
+    def _as_known(self, record: JobRecord) -> JobRecord:
+        """With what keeps the job from being run here, also where its document does not show it."""
+        job = record.job
+        reason = self._aside[job.id][1] if self._is_aside(job) else self._hub.obstacle(job)
+        return record if job.parked or reason is None else record._replace(job=job.evolve(parked=reason))
 
     def _set_down_parked(self) -> None:
         """Store from when on parked jobs wait: what falls due meanwhile is late when they are healed, whoever owns them
@@ -137,14 +165,16 @@ class Admission:
         while self._waiting:
             self._keep_alive()
             job_id, job = next(iter(self._waiting.items()))
-            dormant = self._tenure.dormant.get(job_id)
-            if dormant is not None and dormant.due is not None:
+            due = self._tenure.awaited.get(job_id)
+            if due is not None:
                 self._written.write_those_of(self._tenure, {job_id})  # the watermark tells of them no more
                 try:
-                    if self._cluster.set_down(self._tenure.node, job_id, job.rev, dormant.due):
+                    if self._cluster.set_down(self._tenure.node, job, due):
                         self._tenure.forget(job_id)
-                    else:  # somebody has changed it
-                        self.look_at([job_id])
+                        if self._is_aside(job):
+                            self._aside[job_id] = job.rev + 1, self._aside[job_id][1]
+                    # It may be mended by now; or, if it was not there as it was, somebody has changed it.
+                    self.look_at([job_id])
                 except RefusedError:
                     # It goes on from here where this node heals it, else from when another one took it up.
                     self._tenure.awaited.pop(job_id, None)
@@ -158,8 +188,8 @@ class Admission:
             job_id, job = next(iter(self._found.items()))
             try:
                 self._cluster.park(job_id, job.rev, job.parked)
-            except RefusedError:
-                self._aside[job_id] = job.rev
+            except RefusedError as error:
+                self._aside[job_id] = job.rev, job.parked or str(error)
             del self._found[job_id]
             self._hub.emit(parked_event(job))
             if job.parked is None:
@@ -167,9 +197,7 @@ class Admission:
 
     def _may_run(self, record: JobRecord) -> bool:
         job = record.job
-        # What the hub parks, for want of an executor perhaps, looks well from here: the hub says when it is healed.
-        parked_by_hub = job.parked is None and self._tenure.revision(job.id) == job.rev
-        if job.parked != record.was_parked and not parked_by_hub:
+        if job.parked != record.was_parked:
             self._found[job.id] = job
             return False  # one that is healed: not before that is stored, for what the hub finds has the last word
         return not job.paused and job.parked is None
@@ -180,9 +208,10 @@ class Admission:
             self._hub.post(Dropped(job_id, reason=reason))
 
     def _handle_one(self, record: JobRecord) -> bool:
-        job, due = record.job, record.job.next_run_ms
-        if job.parked is None and record.requests:
+        if record.requests and record.job.parked is None and not self._is_aside(record.job):
             self._take_requests(record)
+        record = self._as_known(record)
+        job, due = record.job, record.job.next_run_ms
         may_run = self._may_run(record)
         if record.admitted and not may_run:
             self._set_down(record)
@@ -217,7 +246,7 @@ class Admission:
             if late_until is not None and (due is None or due > late_until):  # that has begun: to be noted as ended
                 self._tenure.late[job.id] = late_until
         self._tenure.set_aside(job, due)
-        if job.parked is not None:
+        if job.parked is not None and due is not None:
             self._waiting[job.id] = job
 
     def _first_due(self, record: JobRecord) -> int | None:
@@ -323,10 +352,3 @@ class Admission:
 def _goes_on(record: JobRecord | None) -> bool:
     """Whether the job is there, and due as it was."""
     return record is not None and record.admitted and not record.job.paused
-
-
-def parked_event(job: Job) -> JobEvent:
-    """What there is to say of a job that was just found to be parked, or healed."""
-    if job.parked is None:
-        return JobEvent(EVENT_JOB_HEALED, job)
-    return JobEvent(EVENT_JOB_PARKED, job, reason=job.parked)

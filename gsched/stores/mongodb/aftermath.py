@@ -75,7 +75,6 @@ class Aftermath:
         self._first_in_writing = ALWAYS  # the same of those that came before
         self._tallies: dict[str, Tally] = {}
         self._over: dict[str, Job] = {}
-        self._parked: dict[str, tuple[Job, str | None]] = {}
         self._node: str | None = None
         self._dropped = 0  # records, since this was last reported
         self._refused: set[tuple[str, str]] = set()  # what of which jobs it was said of that the database refuses it
@@ -118,11 +117,6 @@ class Aftermath:
     def end(self, job: Job) -> None:
         """The job's trigger has ended."""
         self._over[job.id] = job
-        self._wakeup.set()
-
-    def park(self, job: Job, reason: str | None) -> None:
-        """The job cannot be run, or can be again."""
-        self._parked[job.id] = (job, reason)
         self._wakeup.set()
 
     def first_unwritten(self) -> int:
@@ -214,7 +208,8 @@ class Aftermath:
         jobs, failure = self._connection.jobs(), None
         over = list(self._over.values())  # all that is to be written of these is in the buffers by now
         writes: list[Callable[[Jobs], None]] = [self._write_records, partial(self._remove_ended, over)]
-        writes += [self._write_parked, self._write_figures] if with_figures else [self._write_parked]
+        if with_figures:
+            writes.append(self._write_figures)
         for write in writes:
             try:
                 translate_errors()(write)(jobs)
@@ -283,19 +278,6 @@ class Aftermath:
             self._say_refused("the figures", list(batch), written.refused)
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
-
-    def _write_parked(self, jobs: Jobs) -> None:
-        while self._parked:
-            batch = dict(islice(self._parked.items(), _BATCH))
-            noting = [
-                UpdateOne({"_id": job.id, "rev": job.rev}, {"$set": {"parked": reason}})
-                for job, reason in batch.values()
-            ]
-            written = write_all(jobs, noting)
-            for job_id, said in batch.items():
-                if self._parked.get(job_id) is said:  # else there is something newer
-                    del self._parked[job_id]
-            self._say_refused("the reason for the parking", list(batch), written.refused)
 
     def _remove_ended(self, over: Sequence[Job], jobs: Jobs) -> None:
         """Remove jobs that are over, unless somebody has changed them meanwhile."""

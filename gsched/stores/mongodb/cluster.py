@@ -243,9 +243,10 @@ class Cluster(Protocol):
         set then, a later next run time to store). Nothing happens to jobs that were admitted anew, and to those that
         the database refuses to change: of what was late there, a crash would leave it open whether it has ended."""
 
-    def set_down(self, node: str, job_id: str, rev: int, due: int) -> bool:
-        """Let a job be covered by no watermark any more, and be due from `due` on when it is admitted again: if the
-        node is alive, and the job has this revision and is admitted; whether it was.
+    def set_down(self, node: str, job: Job, due: int) -> bool:
+        """Let a parked job be covered by no watermark any more, and be due from `due` on when it is admitted again: if
+        the node is alive, and the job has this revision and is admitted; whether it was. The revision rises, so that of
+        several attempts one takes effect, and none after it.
 
         :raises FencedError: if the node is dead: what its successor has run would be due again
         :raises RefusedError: if the database will not take it

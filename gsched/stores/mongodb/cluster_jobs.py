@@ -204,9 +204,10 @@ class ClusterJobs(ClusterAccess):
             return False
 
     @translate_errors()
-    def set_down(self, node: str, job_id: str, rev: int, due: int) -> bool:
-        as_given = {"_id": job_id, "rev": rev, "admitted": True}
-        update = {"$set": {"admitted": False, "next_run_time": from_ms(due), "late_until": None}}
+    def set_down(self, node: str, job: Job, due: int) -> bool:
+        as_given = {"_id": job.id, "rev": job.rev, "admitted": True}
+        waits = {"admitted": False, "next_run_time": from_ms(due), "late_until": None, "parked": job.parked}
+        update = {"$set": waits, "$inc": {"rev": 1}}
         return self._change_admission(
             node, lambda session: bool(self._jobs.update_one(as_given, update, session=session).matched_count)
         )

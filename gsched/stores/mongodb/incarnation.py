@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from gsched.batches import batches
 from gsched.clock import Clock
-from gsched.events import EVENT_NODE_DIED, EVENT_NODE_DRAIN_REQUESTED, SchedulerEvent
+from gsched.events import EVENT_NODE_DIED, EVENT_NODE_DRAIN_REQUESTED, SchedulerEvent, parked_event
+from gsched.job import Job
 from gsched.stores.base import Claimed, HubSide
-from gsched.stores.mongodb.admission import Admission, parked_event
+from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.backlogs import Backlogs
 from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, Outcomes
 from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout
@@ -90,6 +91,10 @@ class Incarnation:
     def look_at_near(self, job_ids: Iterable[str]) -> None:
         """These jobs are due soon, and the hub does not have them."""
         self._admission.look_at_near(job_ids)
+
+    def hub_parks(self, job: Job, reason: str | None) -> None:
+        """The hub cannot run the job, for this reason, or can again."""
+        self._admission.hub_parks(job, reason)
 
     @property
     def pending(self) -> bool:

@@ -29,6 +29,7 @@ from gsched.events import (
     SchedulerEvent,
 )
 from gsched.interrupts import was_interrupt
+from gsched.job import Job
 from gsched.stores.base import Disowned, HubSide
 from gsched.stores.mongodb.cluster import Cluster, FencedError, Outcomes
 from gsched.stores.mongodb.incarnation import Incarnation, Surroundings, Wishes
@@ -104,6 +105,12 @@ class Ownership:
         else:
             self._incarnation.look_at(job_ids)
         self._wakeup.set()
+
+    def park(self, job: Job, reason: str | None) -> None:
+        """The hub cannot run the job, for this reason, or can again."""
+        if self._incarnation is not None:
+            self._incarnation.hub_parks(job, reason)
+            self._wakeup.set()
 
     def rescan(self) -> None:
         """Any job may have changed."""

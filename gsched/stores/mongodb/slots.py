@@ -144,7 +144,8 @@ class Slots:
         job, due = record.job, record.first_after(slot.watermark)
         if record.admitted and record.is_late:
             self._tenure.late[job.id] = record.late_until
-        if not record.admitted or job.parked is not None or record.was_parked is not None or due is None:
+        is_fit = job.parked is None and record.was_parked is None and self._hub.obstacle(job) is None
+        if not record.admitted or not is_fit or due is None:
             # A job whose trigger has ended is removed as soon as the hub has it: after what is rescued of it. One that
             # was parked is noted as healed before the hub has it: what the hub then finds of it, such as an executor
             # that is missing here too, has the last word.

@@ -227,7 +227,10 @@ class MongoDBJobStore(
         self._aftermath.end(job)
 
     def park(self, job: Job, reason: str | None) -> None:
-        self._aftermath.park(job, reason)
+        self._ownership.park(job, reason)
+
+    def executor_added(self) -> None:
+        self._ownership.rescan()
 
     def _node(self) -> str | None:
         tenure = self._ownership.tenure

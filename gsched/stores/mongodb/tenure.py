@@ -65,7 +65,7 @@ class Tenure:
         """These slots are not ours any more; the jobs of them that the hub knows."""
         self.late = {job_id: until for job_id, until in self.late.items() if slot_of(job_id) not in numbers}
         self.dormant = {job_id: each for job_id, each in self.dormant.items() if slot_of(job_id) not in numbers}
-        self.awaited = {job_id: due for job_id, due in self.awaited.items() if job_id in self.dormant}
+        self.awaited = {job_id: due for job_id, due in self.awaited.items() if slot_of(job_id) not in numbers}
         for number in numbers:
             del self.slots[number]
         return [job_id for number in numbers for job_id in self._known.pop(number)]

@@ -170,8 +170,9 @@ class Lane:
     def jobs(self) -> dict[str, int]:
         """How many entries are scheduled, wait for a run of their job to end, or are parked; in whatever thread."""
         held = list(self._held)
-        parked = sum(entry.parked for entry in held)
-        return {"scheduled": len(self.timetable), "waiting": len(held) - parked, "parked": parked}
+        parked = {entry.job.id for entry in held if entry.parked}
+        waiting = len(held) - len(parked)
+        return {"scheduled": len(self.timetable), "waiting": waiting, "parked": len(parked | self.store.parked())}
 
     def first_undecided(self, after: int, late: Mapping[str, int]) -> int | None:
         """The earliest instant after `after` that is not decided, claimed or not; parked jobs are not asked.

@@ -143,6 +143,7 @@ def test_a_job_whose_executor_is_missing_here_is_parked_before_it_is_due_and_hea
     rig.hub.obstacle = lambda job: "unknown executor 'nowhere'"
     assert rig.find(JOB, admitted=False) == []
     assert rig.cluster.park.call_args.args == (JOB.id, JOB.rev, "unknown executor 'nowhere'")
+    assert rig.tenure.parked == {JOB.id}
     rig.cluster.park.reset_mock()
     assert rig.find(JOB, admitted=False, was_parked="unknown executor 'nowhere'") == []
     rig.cluster.park.assert_not_called()
@@ -150,6 +151,7 @@ def test_a_job_whose_executor_is_missing_here_is_parked_before_it_is_due_and_hea
     rig.find(JOB, admitted=False, was_parked="unknown executor 'nowhere'")
     assert rig.cluster.park.call_args.args == (JOB.id, JOB.rev, None)
     assert rig.find(JOB, admitted=False) == [Admitted(JOB, NOW, 7, is_new=True)]
+    assert rig.tenure.parked == set()
 
 
 def test_one_that_was_never_run_here_is_due_anew_from_when_its_slot_was_taken(rig: Rig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -379,6 +379,10 @@ class BaseJobStore(ABC):
     @abstractmethod
     def end(self, job: Job) -> None:
         """The job's trigger has ended and nothing of it is in progress: remove it, if it is still this revision."""
+
+    def parked(self) -> Set[str]:
+        """Jobs that it does not let this scheduler run because they cannot be; in whatever thread."""
+        return frozenset()
 
     def executor_added(self) -> None:
         """There is a new executor: the hub may be able to run jobs that it could not."""

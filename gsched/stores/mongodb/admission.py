@@ -113,6 +113,7 @@ class Admission:
             if job_id in self._waiting:
                 continue  # it is looked at when that is stored
             if record is None or record.slot not in self._tenure.slots:
+                self._tenure.parked.discard(job_id)
                 self._drop(job_id)
             elif self._is_to_be_admitted(record):
                 waiting.append(record)
@@ -197,6 +198,8 @@ class Admission:
 
     def _may_run(self, record: JobRecord) -> bool:
         job = record.job
+        note = self._tenure.parked.discard if job.parked is None else self._tenure.parked.add
+        note(job.id)
         if job.parked != record.was_parked:
             self._found[job.id] = job
             return False  # one that is healed: not before that is stored, for what the hub finds has the last word

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -228,6 +228,10 @@ class MongoDBJobStore(
 
     def park(self, job: Job, reason: str | None) -> None:
         self._ownership.park(job, reason)
+
+    def parked(self) -> Set[str]:
+        tenure = self._ownership.tenure if self._greenlets else None
+        return frozenset() if tenure is None else tenure.parked.copy()
 
     def executor_added(self) -> None:
         self._ownership.rescan()

@@ -42,6 +42,7 @@ class Tenure:
     :ivar dormant: jobs that the hub gave back
     :ivar awaited: those of them that the watermark may cover, and when they are due: of what it covers they are not
         known to have ended before the hub has them again, or it covers them no more
+    :ivar parked: jobs that cannot be run here, of those that have been looked at
     :ivar drain_requested: whether it was said that somebody asked this node to drain
     """
 
@@ -53,6 +54,7 @@ class Tenure:
         self.late: dict[str, int] = {}
         self.dormant: dict[str, Dormant] = {}
         self.awaited: dict[str, int] = {}
+        self.parked: set[str] = set()
         self.drain_requested = False
         self._known: dict[int, dict[str, Known]] = {}
 
@@ -66,6 +68,7 @@ class Tenure:
         self.late = {job_id: until for job_id, until in self.late.items() if slot_of(job_id) not in numbers}
         self.dormant = {job_id: each for job_id, each in self.dormant.items() if slot_of(job_id) not in numbers}
         self.awaited = {job_id: due for job_id, due in self.awaited.items() if slot_of(job_id) not in numbers}
+        self.parked = {job_id for job_id in self.parked if slot_of(job_id) not in numbers}
         for number in numbers:
             del self.slots[number]
         return [job_id for number in numbers for job_id in self._known.pop(number)]

@@ -29,7 +29,8 @@ from gsched.clock import SystemClock
 from gsched.document import UnreadableTrigger
 from gsched.errors import ConfigurationError, StoreError
 from gsched.events import EVENT_STORE_FAILED
-from gsched.explanation import Account, Case, explain
+from gsched.explaining import explain
+from gsched.explanation import Account, Case
 from gsched.instants import from_ms, to_ms
 from gsched.planning import Span
 from gsched.records import Keeping, Record, Trace

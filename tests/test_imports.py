@@ -24,7 +24,7 @@ LAYERS = [
     ["job"],
     ["run"],
     ["planning"],
-    ["timetable", "events", "document", "history", "records", "explanation", "nodes", "doctor"],
+    ["timetable", "events", "document", "history", "records", "explanation", "explaining", "nodes", "doctor"],
     ["facts", "activity", "bus"],
     ["executors", "stores"],
     ["figures", "lane", "log", "store_side", "reporter", "watchdog"],

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from gsched.errors import JobNotFoundError
-from gsched.explanation import Case, Explanation, explain
+from gsched.explaining import explain
+from gsched.explanation import Case, Explanation
 from gsched.history import JobFigures, RunInfo, RunQuery, as_past, newest_first
 from gsched.instants import as_instant, to_ms
 from gsched.verbs.places import Places

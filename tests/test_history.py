@@ -752,7 +752,7 @@ def test_a_run_that_was_lost_expires_and_is_listed_once(desk):
 
 
 def test_the_buffer_is_bounded_and_what_it_loses_is_reported(desk, monkeypatch):
-    monkeypatch.setattr("gsched.stores.mongodb.aftermath._MOST_BUFFERED", 10)
+    monkeypatch.setattr("gsched.stores.mongodb.history_writer.MOST_BUFFERED", 10)
     for second in range(25):
         desk.aftermath.settle(a_run(desk.job, at=second * 1000), FAILED, "n1")
     assert desk.aftermath._try_to_flush()
@@ -762,17 +762,18 @@ def test_the_buffer_is_bounded_and_what_it_loses_is_reported(desk, monkeypatch):
 
 
 def test_a_full_buffer_loses_first_what_leaves_no_run_in_progress_for_ever(desk, monkeypatch):
-    monkeypatch.setattr("gsched.stores.mongodb.aftermath._MOST_BUFFERED", 10)
+    monkeypatch.setattr("gsched.stores.mongodb.history_writer.MOST_BUFFERED", 10)
     for second in range(20):
         run = a_run(desk.job, at=second * 1000)
         run.recorded = second < 4
         desk.aftermath.settle(run, FAILED, "n1")
-    assert {instant for _, instant in desk.aftermath.unwritten()} == {s * 1000 for s in (0, 1, 2, 3, *range(14, 20))}
+    history = desk.aftermath.history
+    assert {instant for _, instant in history.unwritten()} == {s * 1000 for s in (0, 1, 2, 3, *range(14, 20))}
     for second in range(20, 40):
         run = a_run(desk.job, at=second * 1000)
         run.recorded = True
         desk.aftermath.settle(run, FAILED, "n1")
-    assert [instant for _, instant in desk.aftermath.unwritten()] == [s * 1000 for s in range(30, 40)], "and is bounded"
+    assert [instant for _, instant in history.unwritten()] == [s * 1000 for s in range(30, 40)], "and is bounded"
 
 
 def test_what_the_database_did_not_take_is_written_later_in_order(desk, monkeypatch):
@@ -780,9 +781,9 @@ def test_what_the_database_did_not_take_is_written_later_in_order(desk, monkeypa
         desk.aftermath.settle(a_run(desk.job, at=second * 1000), FAILED, "n1")
     desk.aftermath.end(desk.job)
     with monkeypatch.context() as patch:
-        patch.setattr("gsched.stores.mongodb.aftermath.write_all", raise_store_error)
+        patch.setattr("gsched.stores.mongodb.history_writer.write_all", raise_store_error)
         assert not desk.aftermath._try_to_flush()
-    assert desk.runs.count_documents({}) == 0 and len(desk.aftermath._records) == 5 and desk.aftermath._over
+    assert desk.runs.count_documents({}) == 0 and len(desk.aftermath.history) == 5 and desk.aftermath._over
     desk.aftermath.settle(a_run(desk.job, at=9000), FAILED, "n1")
     assert desk.aftermath._try_to_flush()
     assert desk.runs.count_documents({}) == 6 and not desk.aftermath._over
@@ -791,7 +792,7 @@ def test_what_the_database_did_not_take_is_written_later_in_order(desk, monkeypa
 def test_a_job_that_ends_while_the_history_is_written_goes_when_the_rest_of_it_is_written(desk, monkeypatch):
     desk.jobs.insert_one({"_id": "poll", "rev": desk.job.rev})
     desk.aftermath.settle(a_run(desk.job, at=1000), FAILED, "n1")
-    write_batch = desk.aftermath._write_batch
+    write_batch = desk.aftermath.history._write_batch
 
     def end_meanwhile(*args: Any) -> None:
         monkeypatch.undo()
@@ -799,7 +800,7 @@ def test_a_job_that_ends_while_the_history_is_written_goes_when_the_rest_of_it_i
         desk.aftermath.settle(a_run(desk.job, at=2000), FAILED, "n1")
         desk.aftermath.end(desk.job)
 
-    monkeypatch.setattr(desk.aftermath, "_write_batch", end_meanwhile)
+    monkeypatch.setattr(desk.aftermath.history, "_write_batch", end_meanwhile)
     desk.aftermath.flush()
     assert (desk.runs.count_documents({}), desk.jobs.count_documents({})) == (1, 1)
     desk.aftermath.flush()
@@ -815,7 +816,7 @@ def test_a_record_that_the_database_refuses_does_not_keep_the_others_from_being_
     for at in (1000, 2000, 3000):
         desk.aftermath.settle(a_run(desk.job, at=at), FAILED, "n1")
     assert desk.aftermath._try_to_flush()
-    assert desk.runs.count_documents({}) == 2 and not desk.aftermath._records
+    assert desk.runs.count_documents({}) == 2 and not desk.aftermath.history
     assert "refuses records of the history of 1 job (poll)" in desk.events[0].error_message
 
 

@@ -7,16 +7,15 @@ with it leaves the instant uncertain, and not silent.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Final
 
 import gevent
 from gevent.event import Event
-from pymongo import DeleteOne, InsertOne, UpdateOne
+from pymongo import DeleteOne, UpdateOne
 
 from gsched.batches import batches
 from gsched.clock import Clock
@@ -28,20 +27,15 @@ from gsched.job import Job
 from gsched.planning import Span
 from gsched.records import Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
-from gsched.slices import paced
-from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.bulk import DUPLICATE, Refusal, write_all
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
-from gsched.stores.mongodb.history import document_of, record_key
+from gsched.stores.mongodb.history_writer import BATCH, HistoryWriter
 
 FLUSH_SECONDS: Final = 2.0  # between two writes of figures, and at most until anything else is written
 FIGURES_AT_ONCE: Final = 500  # jobs whose figures one flush writes, at about 0.3 ms each for the server
 LAST_FLUSH_SECONDS: Final = 5.0  # how long is written at the end
-_BATCH: Final = 250  # what the driver encodes at one go holds up everybody else
-_MOST_BUFFERED: Final = 100_000  # records, while the database does not take them; beyond that some are dropped
 _PAUSE_SECONDS: Final = 0.05  # at least, between two flushes
 _MAY_BE_WRITTEN_MS: Final = 2500  # after it was due, a run in progress may be written down by the claim protocol
-_RECORDS: Final = "records of the history"
 _MOST_NAMED: Final = 5  # jobs in one report
 _SUCCEEDED: Final = Outcome.SUCCEEDED  # looked up for every run
 
@@ -51,6 +45,7 @@ class Aftermath:
 
     :param keep: how long the history is kept
     :param keeping: which successes it has
+    :ivar history: what of it waits to be written
     """
 
     def __init__(
@@ -65,18 +60,12 @@ class Aftermath:
         self._connection = connection
         self._clock = clock
         self._emit = emit
-        self._keep = keep
         self._keeping = keeping
         self._counts_successes = keeping.every > 0
-        self._records: deque[Record] = deque()
-        self._closing: deque[Record] = deque()  # of what may be written down as in progress, and would be so for ever
-        self._writing: list[Record] = []
-        self._first = ALWAYS  # the earliest instant of the records that came since they were written last
-        self._first_in_writing = ALWAYS  # the same of those that came before
+        self.history = HistoryWriter(clock, keep, self._say_refused)
         self._tallies: dict[str, Tally] = {}
         self._over: dict[str, Job] = {}
         self._node: str | None = None
-        self._dropped = 0  # records, since this was last reported
         self._refused: set[tuple[str, str]] = set()  # what of which jobs it was said of that the database refuses it
         self._wakeup = Event()
         self._stopped = Event()
@@ -119,32 +108,15 @@ class Aftermath:
         self._over[job.id] = job
         self._wakeup.set()
 
-    def first_unwritten(self) -> int:
-        """No record of an instant (ms) before this one is still to be written, but for those that were dropped."""
-        return min(self._first, self._first_in_writing)
-
-    def unwritten(self) -> Iterator[tuple[str, int]]:
-        """The jobs' ids and first instants of the records that are still to be written."""
-        return ((record.job_id, record.scheduled_ms) for record in self._buffered())
-
-    def _buffered(self) -> Iterator[Record]:
-        return chain(self._writing, self._closing, self._records)
-
     def _name(self, node: str | None) -> str | None:
         """The node that answers; between two incarnations, the former."""
         self._node = node or self._node
         return self._node
 
     def _note(self, record: Record, closes: bool = False) -> None:
-        """Keep it until it is written. Of too many the oldest is dropped, and rather one that closes nothing."""
-        buffered = len(self._records) + len(self._closing)
-        if not buffered:  # somebody may be following; while the database is away, the timer tries again
+        if not self.history:  # somebody may be following; while the database is away, the timer tries again
             self._wakeup.set()
-        if buffered >= _MOST_BUFFERED:
-            (self._records or self._closing).popleft()
-            self._dropped += 1
-        (self._closing if closes else self._records).append(record)
-        self._first = min(self._first, record.scheduled_ms)
+        self.history.add(record, closes)
 
     # -- the writing greenlet -----------------------------------------------------------------------------------------
 
@@ -182,8 +154,7 @@ class Aftermath:
                 self._report(type(error).__name__, str(error))
             return False
         finally:
-            if self._dropped:
-                count, self._dropped = self._dropped, 0
+            if count := self.history.take_dropped():
                 self._report("HistoryOverflow", f"the history lacks {count} records that the database did not take")
         return True
 
@@ -207,7 +178,7 @@ class Aftermath:
         """
         jobs, failure = self._connection.jobs(), None
         over = list(self._over.values())  # all that is to be written of these is in the buffers by now
-        writes: list[Callable[[Jobs], None]] = [self._write_records, partial(self._remove_ended, over)]
+        writes: list[Callable[[Jobs], None]] = [self.history.write, partial(self._remove_ended, over)]
         if with_figures:
             writes.append(self._write_figures)
         for write in writes:
@@ -215,58 +186,18 @@ class Aftermath:
                 translate_errors()(write)(jobs)
             except StoreError as error:
                 failure = error
-                if write == self._write_records:
+                if write == self.history.write:
                     break  # nothing is removed before it is written down, and the rest can wait
         if failure is not None:
             raise failure
-
-    # -- the history --------------------------------------------------------------------------------------------------
-
-    def _write_records(self, jobs: Jobs) -> None:
-        self._first_in_writing, self._first = self.first_unwritten(), ALWAYS
-        for records in (self._closing, self._records):
-            for _ in range(-(-len(records) // _BATCH)):  # what comes meanwhile is for the next flush
-                self._write_oldest(jobs, records)
-        self._first_in_writing = ALWAYS
-
-    def _write_oldest(self, jobs: Jobs, records: deque[Record]) -> None:
-        batch = [records.popleft() for _ in range(min(_BATCH, len(records)))]
-        self._writing = batch
-        try:
-            self._write_batch(jobs, batch)
-        except BaseException:
-            records.extendleft(reversed(batch))
-            raise
-        finally:
-            self._writing = []
-
-    def _write_batch(self, jobs: Jobs, batch: list[Record]) -> None:
-        """Insert, which costs the server a tenth of an upsert; what is there already is overwritten."""
-        documents = self._documents(batch)
-        inserted = write_all(jobs.runs, [InsertOne(dict(document)) for document in documents])
-        self._say_refused(_RECORDS, _job_ids(documents), inserted.refused)
-        there = [documents[each.number] for each in inserted.refused if each.code == DUPLICATE]
-        if there:
-            overwritten = write_all(jobs.runs, [*map(_overwrite, there)])
-            self._say_refused(_RECORDS, _job_ids(there), overwritten.refused)
-
-    def _documents(self, batch: list[Record]) -> list[Document]:
-        """Their documents, one for each id: of several the last counts, but "lost" is no news."""
-        expires_at = from_ms(self._clock.now_ms()) + self._keep
-        documents: dict[str, Document] = {}
-        for record in paced(batch):
-            key = record_key(record)
-            if key not in documents or record.outcome != Outcome.LOST:
-                documents[key] = {"_id": key, **document_of(record), "expires_at": expires_at}
-        return list(documents.values())
 
     # -- figures ------------------------------------------------------------------------------------------------------
 
     def _write_figures(self, jobs: Jobs) -> None:
         """Of those jobs whose figures have waited longest: with 10^5 jobs a second, to write them all would keep the
         database busy with nothing else. Meanwhile they add up."""
-        for _ in range(FIGURES_AT_ONCE // _BATCH):
-            batch = {job_id: self._tallies.pop(job_id) for job_id in list(islice(self._tallies, _BATCH))}
+        for _ in range(FIGURES_AT_ONCE // BATCH):
+            batch = {job_id: self._tallies.pop(job_id) for job_id in list(islice(self._tallies, BATCH))}
             if not batch:
                 return
             try:
@@ -281,7 +212,7 @@ class Aftermath:
 
     def _remove_ended(self, over: Sequence[Job], jobs: Jobs) -> None:
         """Remove jobs that are over, unless somebody has changed them meanwhile."""
-        for some in batches(over, _BATCH):
+        for some in batches(over, BATCH):
             ids = [job.id for job in some]
             not_asked_for = {"requests.0": {"$exists": False}}  # else a run is to come
             gone = [DeleteOne({"_id": job.id, "rev": job.rev, **not_asked_for}) for job in some]
@@ -306,19 +237,6 @@ def _is_rare(run: Run) -> bool:
 def _may_be_written_down(run: Run) -> bool:
     """Whether the claim protocol may be writing the run down as in progress, which is to be put right then."""
     return run.finished_ms is not None and run.finished_ms - run.scheduled_ms >= _MAY_BE_WRITTEN_MS
-
-
-def _job_ids(documents: Iterable[Document]) -> list[str]:
-    return [document["job_id"] for document in documents]
-
-
-def _overwrite(document: Document) -> UpdateOne:
-    """The update where there is a document of this attempt; "lost" is no news where its node said something else."""
-    key = document["_id"]
-    fields = {name: value for name, value in document.items() if name != "_id"}
-    if document["outcome"] == Outcome.LOST:
-        return UpdateOne({"_id": key, "outcome": {"$in": [None, Outcome.LOST.value]}}, {"$set": fields}, upsert=True)
-    return UpdateOne({"_id": key}, {"$set": fields}, upsert=True)
 
 
 def _counting(new: Tally) -> Document:

@@ -140,7 +140,7 @@ class MongoDBJobStore(
             self._connection, self.clock, hub.emit, keep=self._keep_history, keeping=self._keeping
         )
         cluster = self._cluster(self._complain)
-        self._ownership = Ownership(cluster, self.clock, hub, self._aftermath, _node_name, self._pace)
+        self._ownership = Ownership(cluster, self.clock, hub, self._aftermath.history, _node_name, self._pace)
         self._ownership.pause(paused)
         self._feed = ChangeFeed(self._connection, self._ownership, self.clock, hub.emit)
         self._paused = paused

@@ -120,11 +120,11 @@ def test_the_watermark_waits_for_a_parked_job_and_its_slot_is_kept_until_that_is
     parked = JOB.evolve(rev=2, parked="no such function")
     with pytest.raises(StoreUnreachableError, match="broke"):
         rig.find(parked)
-    assert rig.tenure.awaits_claimed and rig.admission.taking
+    assert rig.tenure.awaits_claimed and rig.admission.unsettled
     rig.cluster.set_down.side_effect = None
     rig.find(JOB.evolve(rev=2))  # it is mended, but the first attempt may still arrive
     assert rig.cluster.set_down.call_args.args == ("node", parked, NOW)
-    assert not rig.tenure.awaits_claimed and not rig.admission.taking
+    assert not rig.tenure.awaits_claimed and not rig.admission.unsettled
 
 
 def test_what_the_hub_parks_waits_in_its_document_too(rig: Rig) -> None:

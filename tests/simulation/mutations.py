@@ -16,6 +16,7 @@ from gsched.stores.mongodb.incarnation import Incarnation
 from gsched.stores.mongodb.membership import Membership
 from gsched.stores.mongodb.ownership import Ownership
 from gsched.stores.mongodb.partition import slot_of
+from gsched.stores.mongodb.requests import Requests
 from gsched.stores.mongodb.rescue import Rescues
 from gsched.stores.mongodb.slots import Slots
 from gsched.stores.mongodb.tenure import Dormant, Tenure
@@ -334,7 +335,7 @@ def unsure_admissions_are_forgotten() -> Any:
 
 @mutation
 def unsure_requests_are_forgotten() -> Any:
-    return patch.object(Admission, "_resolve_requests", lambda self, job_id, record: self._taking.pop(job_id, None))
+    return patch.object(Requests, "resolve", lambda self, job_id, record: self._taking.pop(job_id, None))
 
 
 @mutation

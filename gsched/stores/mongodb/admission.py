@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
-from gsched.batches import batches
 from gsched.errors import StoreError
-from gsched.events import parked_event
 from gsched.job import Job
-from gsched.planning import Span
-from gsched.run import Outcome, Reason
-from gsched.stores.base import Admitted, Changed, Dropped, HubSide, Lost, RunRequested
-from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError, RunRecord
-from gsched.stores.mongodb.partition import slot_of
+from gsched.run import Reason
+from gsched.stores.base import Admitted, Changed, Dropped, HubSide
+from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError
+from gsched.stores.mongodb.parking import Parking
+from gsched.stores.mongodb.requests import Requests
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.triggers.base import TRIGGER_ERRORS
@@ -47,10 +45,8 @@ class Admission:
         # Admissions that may have happened: revision and first due.
         self._attempted: dict[str, tuple[int, int | None]] = {}
         self._fruitless: Counter[tuple[str, int]] = Counter()  # attempts that came to nothing, by id and revision
-        self._found: dict[str, Job] = {}  # jobs that were found to be parked, or healed, which is not stored yet
-        self._waiting: dict[str, Job] = {}  # parked jobs of which it is not stored yet from when on they wait
-        self._aside: dict[str, tuple[int, str]] = {}  # jobs that only look well: at which revision, and why
-        self._taking: dict[str, dict[str, RunRequested]] = {}  # requests that we may have taken: what the hub is told
+        self._parking = Parking(cluster, tenure, hub, written, keep_alive, self.look_at)
+        self._requests = Requests(cluster, tenure, hub, keep_alive)
 
     @property
     def unsure(self) -> bool:
@@ -58,16 +54,14 @@ class Admission:
         return bool(self._attempted)
 
     @property
-    def taking(self) -> bool:
-        """Whether requests may have been taken of which the hub does not know, or parked jobs set down: slots must not
-        be given away then. A request that a job does not have any more would be taken for ours, though the next owner
-        took it; and an attempt that arrives late would have what the next owner has run be due again."""
-        return bool(self._taking or self._waiting)
+    def unsettled(self) -> bool:
+        """Whether slots must not be given away, because of attempts of which we have not heard."""
+        return self._requests.unsettled or self._parking.unsettled
 
     @property
     def pending(self) -> bool:
         """Whether there is something to look at."""
-        return bool(self._near or self._changed or self._waiting or self._found)
+        return bool(self._near or self._changed or self._parking.pending)
 
     @property
     def has_near(self) -> bool:
@@ -82,11 +76,14 @@ class Admission:
         """These jobs are due within the horizon by now."""
         self._near.update(dict.fromkeys(job_ids))
 
+    def hub_parks(self, job: Job, reason: str | None) -> None:
+        """The hub cannot run the job, for this reason, or can again."""
+        self._parking.hub_parks(job, reason)
+
     def work(self) -> None:
         """Look at some of the jobs that may have changed: first at those for which the watermark waits."""
         self._look_at_some()
-        self._set_down_parked()
-        self._note_parked()
+        self._parking.store()
 
     def _look_at_some(self) -> None:
         ids = list(islice(self._attempted or self._near or self._changed, BATCH))
@@ -109,8 +106,8 @@ class Admission:
         waiting: list[JobRecord] = []
         for job_id in ids:
             record = records.get(job_id)
-            self._resolve_requests(job_id, record)
-            if job_id in self._waiting:
+            self._requests.resolve(job_id, record)
+            if self._parking.is_setting_down(job_id):
                 continue  # it is looked at when that is stored
             if record is None or record.slot not in self._tenure.slots:
                 self._tenure.parked.discard(job_id)
@@ -132,78 +129,7 @@ class Admission:
     def _set_aside(self, record: JobRecord, reason: str) -> None:
         """Park a job until somebody changes it."""
         self._drop(record.job.id)
-        if not self._is_aside(record.job):
-            self._aside[record.job.id] = record.job.rev, reason
-            self._found[record.job.id] = record.job.evolve(parked=reason)
-
-    def _is_aside(self, job: Job) -> bool:
-        return job.id in self._aside and self._aside[job.id][0] == job.rev
-
-    def hub_parks(self, job: Job, reason: str | None) -> None:
-        """The hub cannot run the job, for this reason, or can again. What waits of it is known there alone, until it is
-        stored."""
-        due = self._hub.due(job.id)
-        if reason is None:
-            self._aside.pop(job.id, None)
-            if job.id not in self._waiting:
-                self._tenure.awaited.pop(job.id, None)
-        else:
-            if self._hub.obstacle(job) is None:  # which comes and goes
-                self._aside[job.id] = job.rev, reason
-            if due is not None:
-                self._tenure.awaited[job.id] = due
-        self.look_at([job.id])
-
-    def _as_known(self, record: JobRecord) -> JobRecord:
-        """With what keeps the job from being run here, also where its document does not show it."""
-        job = record.job
-        reason = self._aside[job.id][1] if self._is_aside(job) else self._hub.obstacle(job)
-        return record if job.parked or reason is None else record._replace(job=job.evolve(parked=reason))
-
-    def _set_down_parked(self) -> None:
-        """Store from when on parked jobs wait: what falls due meanwhile is late when they are healed, whoever owns them
-        then, and not covered by the watermarks of those who could not run it. One by one, as below."""
-        while self._waiting:
-            self._keep_alive()
-            job_id, job = next(iter(self._waiting.items()))
-            due = self._tenure.awaited.get(job_id)
-            if due is not None:
-                self._written.write_those_of(self._tenure, {job_id})  # the watermark tells of them no more
-                try:
-                    if self._cluster.set_down(self._tenure.node, job, due):
-                        self._tenure.forget(job_id)
-                        if self._is_aside(job):
-                            self._aside[job_id] = job.rev + 1, self._aside[job_id][1]
-                    # It may be mended by now; or, if it was not there as it was, somebody has changed it.
-                    self.look_at([job_id])
-                except RefusedError:
-                    # It goes on from here where this node heals it, else from when another one took it up.
-                    self._tenure.awaited.pop(job_id, None)
-            self._waiting.pop(job_id, None)
-
-    def _note_parked(self) -> None:
-        """Store which jobs were found to be parked, or healed, as far as the database takes it, and say so: one by one,
-        when the others have been seen to."""
-        while self._found:
-            self._keep_alive()
-            job_id, job = next(iter(self._found.items()))
-            try:
-                self._cluster.park(job_id, job.rev, job.parked)
-            except RefusedError as error:
-                self._aside[job_id] = job.rev, job.parked or str(error)
-            del self._found[job_id]
-            self._hub.emit(parked_event(job))
-            if job.parked is None:
-                self.look_at([job_id])
-
-    def _may_run(self, record: JobRecord) -> bool:
-        job = record.job
-        note = self._tenure.parked.discard if job.parked is None else self._tenure.parked.add
-        note(job.id)
-        if job.parked != record.was_parked:
-            self._found[job.id] = job
-            return False  # one that is healed: not before that is stored, for what the hub finds has the last word
-        return not job.paused and job.parked is None
+        self._parking.set_aside(record.job, reason)
 
     def _drop(self, job_id: str, reason: Reason | None = Reason.REMOVED_OR_PAUSED) -> None:
         self._attempted.pop(job_id, None)
@@ -211,11 +137,12 @@ class Admission:
             self._hub.post(Dropped(job_id, reason=reason))
 
     def _handle_one(self, record: JobRecord) -> bool:
-        if record.requests and record.job.parked is None and not self._is_aside(record.job):
-            self._take_requests(record)
-        record = self._as_known(record)
+        if record.job.parked is None and not self._parking.is_aside(record.job):
+            self._requests.take(record)
+        record = self._parking.as_known(record)
         job, due = record.job, record.job.next_run_ms
-        may_run = self._may_run(record)
+        # One that is healed may run when that is stored: what the hub then finds of it has the last word.
+        may_run = self._parking.compare(record) and job.parked is None and not job.paused
         if record.admitted and not may_run:
             self._set_down(record)
             return False
@@ -240,7 +167,7 @@ class Admission:
             dormant = self._tenure.dormant.get(job.id)
             due = self._first_due(record) if dormant is None else dormant.due
         elif self._hub.unread():  # it does not know yet how far the job is
-            self._found.pop(job.id, None)
+            self._parking.postpone(job.id)
             self.look_at([job.id])
             return
         else:
@@ -248,55 +175,11 @@ class Admission:
             self._drop(job.id, None)
             if late_until is not None and (due is None or due > late_until):  # that has begun: to be noted as ended
                 self._tenure.late[job.id] = late_until
-        self._tenure.set_aside(job, due)
-        if job.parked is not None and due is not None:
-            self._waiting[job.id] = job
+        self._parking.set_down(job, due)
 
     def _first_due(self, record: JobRecord) -> int | None:
         """The first instant of a job that is admitted, and has not been ours, that is ours."""
         return record.first_after(self._tenure.slots[record.slot].taken_at)
-
-    def _resolve_requests(self, job_id: str, record: JobRecord | None) -> None:
-        """Attempts to take requests of which we have not heard: one that the job does not have any more is ours."""
-        waiting = () if record is None else dict(record.requests)
-        taking = self._taking.get(job_id, {})
-        for request in [request for request in taking if request not in waiting]:
-            if record is None:  # it was removed, before or after
-                self._withdraw(taking[request])
-            else:
-                self._hub.post(taking[request])
-            del taking[request]
-        if not taking:
-            self._taking.pop(job_id, None)
-
-    def _take_requests(self, record: JobRecord) -> None:
-        """Have the hub run what was asked for. Until it is recorded elsewhere, a request stays with its job."""
-        job, taking = record.job, self._taking.setdefault(record.job.id, {})
-        attempted, fence = set(taking), self._tenure.slots[record.slot].fence
-        taking.update((request, RunRequested(job, request, at, fence)) for request, at in record.requests)
-        runs = [RunRecord(job.id, record.slot, at, 1, request) for request, at in record.requests]
-        for some in batches(runs, BATCH):
-            self._cluster.record_runs(self._tenure.node, some)
-        for request, _ in record.requests:
-            self._keep_alive()
-            taken = self._cluster.take_request(job.id, request) or request in attempted
-            if taken:
-                self._hub.post(taking[request])
-            elif not self._is_asked_for(taking[request]):
-                self._withdraw(taking[request])
-            del taking[request]
-        self._taking.pop(job.id, None)
-
-    def _is_asked_for(self, asked_for: RunRequested) -> bool:
-        record = self._cluster.read_jobs([asked_for.job.id]).get(asked_for.job.id)
-        return record is not None and asked_for.request in dict(record.requests)
-
-    def _withdraw(self, asked_for: RunRequested) -> None:
-        """The job was removed as we took the request: what we have written down as in progress does not begin."""
-        job, request, at, _ = asked_for
-        if self._cluster.strike_out(self._tenure.node, RunRecord(job.id, slot_of(job.id), at, 1, request)):
-            span = Span(Outcome.SKIPPED, at, at + 1, Reason.REMOVED_OR_PAUSED, request)
-            self._hub.post(Lost(job, span))
 
     def _announce_if_near(self, record: JobRecord) -> None:
         """An admitted job that the hub does not have: it was, or is, beyond the horizon, or its trigger has ended."""

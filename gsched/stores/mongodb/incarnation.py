@@ -105,7 +105,7 @@ class Incarnation:
         """Bring to an end what an error left open."""
         self._slots.settle()
         self._backlogs.settle()
-        if self._admission.unsure or self._admission.taking:
+        if self._admission.unsure or self._admission.unsettled:
             # What is read now is believed. A primary that is cut off shows writes that will be rolled back; one that
             # has this beat confirmed by a majority has had all before it confirmed.
             self._advance()
@@ -256,7 +256,7 @@ class Incarnation:
         """Whether nothing that is known here alone would be unsaid if this node died after giving slots away."""
         waits_too_long = self._time.now() > self.tenure.watermark + LONGEST_WRITING_MS
         is_settled = self._progress.is_written() or waits_too_long
-        knows_all = not self._admission.taking and not self.tenure.awaits_claimed
+        knows_all = not self._admission.unsettled and not self.tenure.awaits_claimed
         return is_settled and knows_all and not self._hub.unread()
 
     def _release(self, numbers: Collection[int]) -> None:
@@ -271,7 +271,7 @@ class Incarnation:
         """Give everything away, once the hub has begun all that it has to run."""
         tenure = self.tenure
         self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
-        if self._admission.taking or tenure.awaits_claimed:
+        if self._admission.unsettled or tenure.awaits_claimed:
             self._admission.work()
         if tenure.slots and self._progress.has_begun_all(self._time.now()) and self._may_release():
             self._release(list(tenure.slots))

@@ -13,6 +13,8 @@ from gevent.monkey import get_original
 from gsched.runner import command_guardian
 from gsched.runtime import interpreter
 
+_ROOM: Final = 4096  # bytes that a pipe takes before anybody reads
+
 
 class _Groups:
     """The groups of one process. Its guardian is started for the first of them, and again if it was killed."""
@@ -44,10 +46,12 @@ class _Groups:
 
     def _start(self) -> None:
         theirs, self._pipe = os.pipe()
+        groups = "".join(f"+{group}\n" for group in self._groups)
+        self._tell(groups[:_ROOM])  # before it is there: this process may be killed at any moment
         watcher = get_hub().loop.child(_spawn_guardian(theirs), ref=False)
         watcher.start(self._on_end, watcher)
         os.close(theirs)
-        self._tell("".join(f"+{group}\n" for group in self._groups))
+        self._tell(groups[_ROOM:])
 
     def _on_end(self, watcher: Any) -> None:
         """Somebody has killed the guardian."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from gsched.events import parked_event
 from gsched.job import Job
@@ -10,6 +11,8 @@ from gsched.stores.base import HubSide
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, RefusedError
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
+
+AT_ONCE = 50  # jobs in one turn, at a few milliseconds each: a deployment may park all
 
 
 class Parking:
@@ -110,15 +113,13 @@ class Parking:
     # -- what is stored: one by one, when the other jobs have been seen to --------------------------------------------
 
     def store(self) -> None:
-        """Store what was found, as far as the database takes it, and say it."""
-        while self._waiting:
+        """Store some of what was found, as far as the database takes it, and say it."""
+        for job in list(islice(self._waiting.values(), AT_ONCE)):
             self._keep_alive()
-            job = next(iter(self._waiting.values()))
             self._store_from_when(job)
             del self._waiting[job.id]
-        while self._found:
+        for job in list(islice(self._found.values(), AT_ONCE)):
             self._keep_alive()
-            job = next(iter(self._found.values()))
             self._store_reason(job)
 
     def _store_from_when(self, job: Job) -> None:

@@ -424,10 +424,10 @@ def deaths_are_believed_before_a_majority_knows() -> Any:
 
 @mutation
 def parked_jobs_are_not_awaited() -> Any:
-    def set_aside(self: Tenure, job: Any, due: int | None) -> None:
+    def keep_back(self: Tenure, job: Any, due: int | None) -> None:
         self.dormant[job.id] = Dormant(job.rev, due)
 
-    return patch.object(Tenure, "set_aside", set_aside)
+    return patch.object(Tenure, "keep_back", keep_back)
 
 
 @mutation

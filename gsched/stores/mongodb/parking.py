@@ -106,7 +106,7 @@ class Parking:
 
     def set_down(self, job: Job, due: int | None) -> None:
         """The hub does not have the job, which is due next at `due`. If it is parked, that is to be stored."""
-        self._tenure.set_aside(job, due)
+        self._tenure.keep_back(job, due)
         if job.parked is not None and due is not None:
             self._waiting[job.id] = job
 

@@ -150,7 +150,7 @@ class Slots:
             # was parked is noted as healed before the hub has it: what the hub then finds of it, such as an executor
             # that is missing here too, has the last word.
             if record.admitted:
-                self._tenure.set_aside(job, due)
+                self._tenure.keep_back(job, due)
             self._look_at([job.id])
         else:
             self._tenure.know(record)

@@ -93,7 +93,7 @@ class Tenure:
             if due is not None and due <= self.horizon:
                 self.awaited[job_id] = due
 
-    def set_aside(self, job: Job, due: int | None) -> None:
+    def keep_back(self, job: Job, due: int | None) -> None:
         """The hub does not have the job, which is due next at `due`. Unless it is paused, the watermark waits until the
         hub has it, or it is stored that the watermark covers it no more."""
         self.dormant[job.id] = Dormant(job.rev, due)

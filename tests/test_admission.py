@@ -110,6 +110,8 @@ def test_a_parked_job_is_due_anew_from_when_it_was_due_next_for_whoever_heals_it
     parked = JOB.evolve(rev=2, parked="no such function")
     rig.find(parked)
     rig.cluster.set_down.assert_called_once_with("node", parked, NOW + 86_400_000)
+    rig.cluster.park.assert_not_called()  # the reason is stored with it
+    assert [call.args[0].reason for call in rig.hub.emit.call_args_list] == ["no such function"]
     assert rig.tenure.dormant == rig.tenure.awaited == {}
 
 

@@ -139,6 +139,8 @@ class Parking:
             self._tenure.forget(job.id)
             if self.is_aside(job):
                 self._aside[job.id] = job.rev + 1, self._aside[job.id][1]
+            if self._found.pop(job.id, None) is not None:  # the reason is stored with it
+                self._hub.emit(parked_event(job))
         self._look_at([job.id])  # it may be mended by now; or, if it was not there as it was, somebody has changed it
 
     def _store_reason(self, job: Job) -> None:

@@ -401,6 +401,23 @@ def test_a_scheduler_that_does_not_run_may_request_a_run(site):
     assert [f"a!{request['id']}" for request in site.one()["requests"]] == [name]
 
 
+@pytest.mark.parametrize("is_one", [True, False], ids=["one", "all"])
+def test_a_run_that_was_asked_for_and_not_taken_is_skipped_as_its_job_is_removed(site, is_one):
+    scheduler = site.scheduler()
+    for name in ("a", "b", "c"):
+        scheduler.add_job(poll, "interval", hours=1, id=name)
+    asked_for = [scheduler.run_job("a"), scheduler.run_job("a")]
+    site.jobs.update_one({"_id": "b"}, {"$set": {"requests": [{"id": 1}, "strange"]}})
+    if is_one:
+        scheduler.remove_job("a")
+    else:
+        assert scheduler.remove_all_jobs() == 3
+    skipped = scheduler.get_runs()
+    assert sorted(run.run_id for run in skipped) == sorted(asked_for)
+    assert {(run.outcome, run.reason, run.job_name) for run in skipped} == {("skipped", "removed_or_paused", "poll")}
+    assert site.database["jobs.runs"].count_documents({"expires_at": {"$type": "date"}}) == 2
+
+
 def test_a_job_that_its_owner_parked_is_listed_so(site, store):
     add(store, job("a"), job("b"))
     site.jobs.update_one({"_id": "a"}, {"$set": {"parked": "no executor"}})

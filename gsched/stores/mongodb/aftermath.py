@@ -29,6 +29,7 @@ from gsched.records import Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
 from gsched.stores.mongodb.bulk import DUPLICATE, Refusal, write_all
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
+from gsched.stores.mongodb.documents import NOT_ASKED_FOR
 from gsched.stores.mongodb.history_writer import BATCH, HistoryWriter
 
 FLUSH_SECONDS: Final = 2.0  # between two writes of figures, and at most until anything else is written
@@ -214,8 +215,8 @@ class Aftermath:
         """Remove jobs that are over, unless somebody has changed them meanwhile."""
         for some in batches(over, BATCH):
             ids = [job.id for job in some]
-            not_asked_for = {"requests.0": {"$exists": False}}  # else a run is to come
-            gone = [DeleteOne({"_id": job.id, "rev": job.rev, **not_asked_for}) for job in some]
+            # Else a run is to come.
+            gone = [DeleteOne({"_id": job.id, "rev": job.rev, **NOT_ASKED_FOR}) for job in some]
             written = write_all(jobs, gone)
             self._say_refused("the removal", ids, written.refused)
             kept = set()

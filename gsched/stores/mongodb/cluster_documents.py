@@ -94,19 +94,21 @@ def own_fields(document: Document) -> Document:
 
 def job_record(document: Document, reader: DocumentReader) -> JobRecord:
     """What a document says of a job."""
-    parked, requests = document.get("parked"), document.get("requests")
+    parked = document.get("parked")
     return JobRecord(
         reader.read(document),
         slot_of(document["_id"]),
         document.get("admitted") is True,
         _ms(document.get("late_until"), -1),
-        tuple(_requests(requests) if isinstance(requests, list) else ()),
+        tuple(requests_in(document)),
         None if parked is None else str(parked),
     )
 
 
-def _requests(requests: list[Any]) -> Iterator[tuple[str, int]]:
-    for request in requests:
+def requests_in(document: Document) -> Iterator[tuple[str, int]]:
+    """The runs that were asked for, by their names, and when (ms)."""
+    requests = document.get("requests")
+    for request in requests if isinstance(requests, list) else ():
         if isinstance(request, dict) and isinstance(request.get("id"), str):
             yield request["id"], _ms(request.get("at"), 0)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import timedelta
 from typing import Final
 
-from gsched.batches import BATCH, batches
 from gsched.clock import Clock
-from gsched.document import shown_id
 from gsched.errors import JobNotFoundError, StoreConflictError
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
 from gsched.stores.base import JobQuery, reschedules
 from gsched.stores.mongodb.adding import Adding
-from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
-from gsched.stores.mongodb.documents import UNNAMED, JobReader, changing_fields, decoded
+from gsched.stores.mongodb.connection import Connection, Document, translate_errors
+from gsched.stores.mongodb.documents import JobReader, changing_fields, decoded
 from gsched.stores.mongodb.listing import list_jobs
+from gsched.stores.mongodb.lookup import find_document
+from gsched.stores.mongodb.removing import Removing
 
 ATTEMPTS: Final = 50  # each that fails means that somebody else's write came first
 
@@ -27,6 +28,7 @@ class MongoDefinitions:
     clock: Clock
     allowed: AllowedFunctions
     _connection: Connection
+    _keep_history: timedelta
 
     @translate_errors()
     def add(self, jobs: Sequence[Job], replace: bool, timed: Collection[str] = ()) -> list[Job]:
@@ -73,22 +75,15 @@ class MongoDefinitions:
 
     @translate_errors()
     def remove(self, job_id: str) -> Job:
-        jobs = self._connection.jobs()
-        document = jobs.find_one_and_delete({"_id": job_id})
-        if document is None and (unnamed := _find_unnamed(jobs, job_id)) is not None:
-            document = jobs.find_one_and_delete({"_id": {"$eq": unnamed["_id"]}})
-        if document is None:
-            raise JobNotFoundError(job_id)
-        return self._reader().read(document)
+        return self._removing().remove(job_id)
 
     @translate_errors()
     def remove_all(self) -> int:
         """See BaseJobStore. What others add meanwhile stays; an error leaves a part of the jobs."""
-        jobs, removed = self._connection.jobs(), 0
-        ids = (document["_id"] for document in jobs.find({}, ["_id"], batch_size=BATCH))
-        for batch in batches(ids):
-            removed += jobs.delete_many({"_id": {"$in": batch}}).deleted_count
-        return removed
+        return self._removing().remove_all()
+
+    def _removing(self) -> Removing:
+        return Removing(self._connection.jobs(), self._reader(), self.clock.now_ms(), self._keep_history)
 
     @translate_errors()
     def request_run(self, job: Job, request: str) -> None:
@@ -112,15 +107,3 @@ def _requesting(request: str) -> Document:
     known = {"$cond": [{"$isArray": "$requests"}, "$requests", []]}
     asked_for = {"id": {"$literal": request}, "at": "$$NOW"}
     return {"requests": {"$concatArrays": [known, [asked_for]]}, "rev": {"$add": [{"$ifNull": ["$rev", 0]}, 1]}}
-
-
-def find_document(jobs: Jobs, job_id: str) -> Document | None:
-    """The job's document, with whatever id people have inserted it: a job that has this id as a text comes first."""
-    return jobs.find_one({"_id": job_id}) or _find_unnamed(jobs, job_id)
-
-
-def _find_unnamed(jobs: Jobs, job_id: str) -> Document | None:
-    """The document that lists show under this id, though its own is no text."""
-    ids = (document["_id"] for document in jobs.find(UNNAMED, ["_id"], batch_size=BATCH))
-    found = next(({"_id": {"$eq": each}} for each in ids if shown_id(each) == job_id), None)
-    return None if found is None else jobs.find_one(found)

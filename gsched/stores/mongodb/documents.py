@@ -49,6 +49,9 @@ UNNAMED: Final[Mapping[str, Any]] = {
     }
 }  # fmt: skip
 
+# What finds documents, or what is left of them, of which no run is asked for.
+NOT_ASKED_FOR: Final[Mapping[str, Any]] = {"requests.0": {"$exists": False}}
+
 # Tolerant in reading, so that one strange document does not hide those that come with it: dates that no datetime can
 # hold stay BSON's own, bytes that are no text are replaced.
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(

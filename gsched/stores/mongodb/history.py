@@ -25,7 +25,7 @@ from gsched.records import Keeping, Record
 from gsched.run import Outcome
 from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
-from gsched.stores.mongodb.definitions import find_document
+from gsched.stores.mongodb.lookup import find_document
 from gsched.stores.mongodb.partition import is_slot, slot_of
 
 # What the queries need: lists by time, of one job, of one outcome, with a tag; spans that reach into a period. The
@@ -56,9 +56,10 @@ def record_key(record: Record) -> str:
     return run_key(record.run_id, record.attempt)
 
 
-def document_of(record: Record) -> Document:
-    """The document of a record, without its id and when it expires."""
+def expiring_document(record: Record, expires_at: datetime) -> Document:
+    """The document of a record."""
     fields: Document = {
+        "_id": record_key(record),
         "state": "ended",
         "job_id": record.job_id,
         "job_name": record.job_name,
@@ -69,6 +70,7 @@ def document_of(record: Record) -> Document:
         "scheduled_at": from_ms(record.scheduled_ms),
         "attempt": record.attempt,
         "request": record.request,
+        "expires_at": expires_at,
     }
     if record.node is not None:
         fields["node"] = record.node

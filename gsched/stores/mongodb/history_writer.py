@@ -18,7 +18,7 @@ from gsched.slices import paced
 from gsched.stores.base import ALWAYS
 from gsched.stores.mongodb.bulk import DUPLICATE, Refusal, write_all
 from gsched.stores.mongodb.connection import Document, Jobs
-from gsched.stores.mongodb.history import document_of, record_key
+from gsched.stores.mongodb.history import expiring_document, record_key
 
 BATCH: Final = 250  # what the driver encodes at one go holds up everybody else
 MOST_BUFFERED: Final = 100_000  # records, while the database does not take them; beyond that some are dropped
@@ -107,7 +107,7 @@ class HistoryWriter:
         for record in paced(batch):
             key = record_key(record)
             if key not in documents or record.outcome != Outcome.LOST:
-                documents[key] = {"_id": key, **document_of(record), "expires_at": expires_at}
+                documents[key] = expiring_document(record, expires_at)
         return list(documents.values())
 
 

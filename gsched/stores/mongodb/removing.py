@@ -1,0 +1,72 @@
+"""Jobs removed, and on record what was still asked for of them: nobody else would say what became of that."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from pymongo import InsertOne
+
+from gsched.batches import BATCH, batches
+from gsched.errors import JobNotFoundError
+from gsched.instants import from_ms
+from gsched.job import Job
+from gsched.planning import Span
+from gsched.records import Record
+from gsched.run import Outcome, Reason
+from gsched.stores.mongodb.bulk import write_all
+from gsched.stores.mongodb.cluster_documents import requests_in
+from gsched.stores.mongodb.connection import Document, Jobs
+from gsched.stores.mongodb.documents import NOT_ASKED_FOR, JobReader
+from gsched.stores.mongodb.history import expiring_document
+from gsched.stores.mongodb.lookup import find_document
+
+
+class Removing:
+    """Removes jobs, for one call.
+
+    :param now: the time, ms
+    :param keep: how long the history is kept
+    """
+
+    def __init__(self, jobs: Jobs, reader: JobReader, now: int, keep: timedelta) -> None:
+        self._jobs = jobs
+        self._reader = reader
+        self._expires_at: Final = from_ms(now) + keep
+
+    def remove(self, job_id: str) -> Job:
+        """Remove the job, as it was at last. Raises JobNotFoundError."""
+        job = self._remove(job_id)
+        if job is None and (found := find_document(self._jobs, job_id)) is not None:
+            job = self._remove(found["_id"])
+        if job is None:
+            raise JobNotFoundError(job_id)
+        return job
+
+    def remove_all(self) -> int:
+        """Remove all there are; how many that were."""
+        removed = 0
+        ids = (document["_id"] for document in self._jobs.find({}, ["_id"], batch_size=BATCH))
+        for batch in batches(ids):
+            these = {"_id": {"$in": batch}}
+            deleted = self._jobs.delete_many({**these, **NOT_ASKED_FOR}).deleted_count
+            if deleted < len(batch):
+                asked_for = [document["_id"] for document in self._jobs.find(these, ["_id"])]
+                deleted += sum(self._remove(each) is not None for each in asked_for)
+            removed += deleted
+        return removed
+
+    def _remove(self, key: Any) -> Job | None:
+        document = self._jobs.find_one_and_delete({"_id": {"$eq": key}})
+        if document is None:
+            return None
+        job = self._reader.read(document)
+        self._note_requests(job, document)
+        return job
+
+    def _note_requests(self, job: Job, document: Document) -> None:
+        """What the owner has not taken yet, it will not take any more."""
+        skipped = (Span(Outcome.SKIPPED, at, at + 1, Reason.REMOVED_OR_PAUSED, it) for it, at in requests_in(document))
+        records = [InsertOne(expiring_document(Record.of_span(job, each), self._expires_at)) for each in skipped]
+        if records:
+            write_all(self._jobs.runs, records)

@@ -11,11 +11,11 @@ from gsched.errors import StoreUnreachableError
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome, Reason
-from gsched.stores.base import Admitted, Dropped, Lost, RunRequested
+from gsched.stores.base import Admitted, Dropped, Lost, Recovered, RunRequested
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import JobRecord, RefusedError, RunRecord, SlotRecord
 from gsched.stores.mongodb.partition import slot_of
-from gsched.stores.mongodb.rescue import Rescue, Rescues
+from gsched.stores.mongodb.rescue import MOST_ATTEMPTS, Rescue, Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.triggers import IntervalTrigger
 
@@ -244,6 +244,22 @@ def test_it_keeps_no_slot_from_being_taken() -> None:
     rescues.take([Rescue(record, span)])
     rescues.settle()
     assert [call.args[0] for call in hub.post.call_args_list] == [Lost(record.job, span)]
+
+
+@pytest.mark.parametrize("attempt", [MOST_ATTEMPTS - 1, MOST_ATTEMPTS])
+def test_what_so_many_nodes_died_of_does_not_end_one_more(attempt: int) -> None:
+    record, run = JobRecord(JOB.evolve(recover=True), SLOT, admitted=True), RunRecord(JOB.id, SLOT, NOW, attempt)
+    cluster, node, hub = Mock(), Tenure("node", NOW, NOW), Mock(**{"unread.return_value": False})
+    node.hold(SLOT, Held(7, NOW))
+    rescues = Rescues(cluster, node, hub, keep_alive=Mock())
+    span = Span(Outcome.LOST, NOW, NOW + 1)
+    rescues.take([Rescue(record, span, run), Rescue(record, span, run._replace(attempt=attempt - 1))])
+    rescues.settle()
+    begun = Recovered(record.job, NOW, MOST_ATTEMPTS, 7, None)
+    assert [call.args[0] for call in hub.post.call_args_list] == [
+        begun if attempt < MOST_ATTEMPTS else Lost(record.job, span)
+    ]
+    assert [each.attempt for each in cluster.lose_runs.call_args.args[0]] == [attempt - 1, attempt]
 
 
 def test_a_job_that_was_parked_before_the_hub_has_it_is_noted_as_healed(rig: Rig) -> None:

@@ -23,6 +23,7 @@ from gsched.triggers.base import TRIGGER_ERRORS
 RUNS_AT_ONCE = 500  # written down together before they are run again
 RESCUES_AT_ONCE = 1000  # between two heartbeats
 MOST_RECOVERED = 1000  # instants of one job that are run again
+MOST_ATTEMPTS = 5  # at one run: what was in progress on so many nodes that died may be what they died of
 
 
 class Rescue(NamedTuple):
@@ -162,14 +163,13 @@ class Rescues:
 
 def _decide(rescue: Rescue) -> Decided:
     record, span, run = rescue
-    job = record.job
-    if not _runs_again(job) or span.outcome is Outcome.COALESCED:
+    job, attempt = record.job, max(1, _attempt(run)) + 1
+    if not _runs_again(job) or span.outcome is Outcome.COALESCED or attempt > MOST_ATTEMPTS:
         return Decided([], [span])
     try:
         instants, ended = _instants_again(job, span)
     except TRIGGER_ERRORS:  # of a user's trigger: when it was due, nobody can tell
         return Decided([], [span])
-    attempt = max(1, _attempt(run)) + 1
     return Decided([RunRecord(job.id, record.slot, each, attempt, span.request) for each in instants], ended)
 
 

@@ -20,6 +20,7 @@ from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.triggers import IntervalTrigger
 
 NOW = 1_800_000_000_000
+NEXT = NOW + 86_400_000 - NOW % 86_400_000  # when JOB is due next
 SLOT = 3
 JOB = Job(
     id="daily", name="daily", func=print, trigger=IntervalTrigger(days=1, start_date="2026-01-01"), next_run_ms=NOW
@@ -35,6 +36,7 @@ class Rig:
         self.cluster = Mock()
         self.cluster.admit.return_value = self.cluster.take_request.return_value = True
         self.cluster.set_down.return_value = True
+        self.cluster.park.return_value = {}
         self.tenure = Tenure("node", NOW, NOW + 60_000)
         self.tenure.hold(SLOT, Held(fence=7, taken_at=NOW))
         self.admission = Admission(self.cluster, self.tenure, self.hub, written=Mock(), keep_alive=self.keep_alive)
@@ -109,7 +111,7 @@ def test_a_parked_job_is_due_anew_from_when_it_was_due_next_for_whoever_heals_it
     rig.hub.due.return_value = NOW + 86_400_000
     parked = JOB.evolve(rev=2, parked="no such function")
     rig.find(parked)
-    rig.cluster.set_down.assert_called_once_with("node", parked, NOW + 86_400_000)
+    rig.cluster.set_down.assert_called_once_with("node", [parked.evolve(next_run_ms=NOW + 86_400_000)])
     rig.cluster.park.assert_not_called()  # the reason is stored with it
     assert [call.args[0].reason for call in rig.hub.emit.call_args_list] == ["no such function"]
     assert rig.tenure.dormant == rig.tenure.awaited == {}
@@ -125,7 +127,7 @@ def test_the_watermark_waits_for_a_parked_job_and_its_slot_is_kept_until_that_is
     assert rig.tenure.awaits_claimed and rig.admission.unsettled
     rig.cluster.set_down.side_effect = None
     rig.find(JOB.evolve(rev=2))  # it is mended, but the first attempt may still arrive
-    assert rig.cluster.set_down.call_args.args == ("node", parked, NOW)
+    assert rig.cluster.set_down.call_args.args == ("node", [parked])
     assert not rig.tenure.awaits_claimed and not rig.admission.unsettled
 
 
@@ -135,23 +137,23 @@ def test_what_the_hub_parks_waits_in_its_document_too(rig: Rig) -> None:
     rig.admission.hub_parks(JOB, "its trigger raised ValueError()")
     assert rig.tenure.awaits_claimed
     assert rig.find(JOB) == [Dropped(JOB.id, reason=None)]
-    rig.cluster.set_down.assert_called_once_with("node", JOB.evolve(parked="its trigger raised ValueError()"), NOW)
+    rig.cluster.set_down.assert_called_once_with("node", [JOB.evolve(parked="its trigger raised ValueError()")])
     assert rig.find(JOB.evolve(rev=JOB.rev + 1), admitted=False, was_parked="its trigger raised ValueError()") == []
     rig.find(JOB.evolve(rev=JOB.rev + 2), admitted=False, was_parked="its trigger raised ValueError()")
-    assert rig.cluster.park.call_args.args == (JOB.id, JOB.rev + 2, None)  # somebody has changed it
+    assert rig.cluster.park.call_args.args == ([JOB.evolve(rev=JOB.rev + 2)],)  # somebody has changed it
 
 
 def test_a_job_whose_executor_is_missing_here_is_parked_before_it_is_due_and_healed_when_it_is_there(rig: Rig) -> None:
     rig.hub.obstacle = lambda job: "unknown executor 'nowhere'"
     assert rig.find(JOB, admitted=False) == []
-    assert rig.cluster.park.call_args.args == (JOB.id, JOB.rev, "unknown executor 'nowhere'")
+    assert rig.cluster.park.call_args.args == ([JOB.evolve(parked="unknown executor 'nowhere'")],)
     assert rig.tenure.parked == {JOB.id}
     rig.cluster.park.reset_mock()
     assert rig.find(JOB, admitted=False, was_parked="unknown executor 'nowhere'") == []
     rig.cluster.park.assert_not_called()
     rig.hub.obstacle = lambda job: None
     rig.find(JOB, admitted=False, was_parked="unknown executor 'nowhere'")
-    assert rig.cluster.park.call_args.args == (JOB.id, JOB.rev, None)
+    assert rig.cluster.park.call_args.args == ([JOB],)
     assert rig.find(JOB, admitted=False) == [Admitted(JOB, NOW, 7, is_new=True)]
     assert rig.tenure.parked == set()
 
@@ -159,7 +161,7 @@ def test_a_job_whose_executor_is_missing_here_is_parked_before_it_is_due_and_hea
 def test_one_that_was_never_run_here_is_due_anew_from_when_its_slot_was_taken(rig: Rig) -> None:
     parked = JOB.evolve(parked="no such function")
     rig.find(parked)
-    rig.cluster.set_down.assert_called_once_with("node", parked, NOW + 86_400_000 - NOW % 86_400_000)
+    rig.cluster.set_down.assert_called_once_with("node", [parked.evolve(next_run_ms=NEXT)])
 
 
 def test_how_far_a_parked_job_is_is_not_stored_before_the_hub_has_read_what_it_was_told(rig: Rig) -> None:
@@ -175,6 +177,40 @@ def test_a_parked_job_that_somebody_changes_as_it_is_set_down_is_looked_at_again
     for _ in range(2):
         rig.find(JOB.evolve(parked="no such function"))
     assert rig.cluster.set_down.call_count == 2
+
+
+@pytest.mark.parametrize("problem", [[False], RefusedError("it breaks a rule")], ids=["changed", "refused"])
+def test_of_jobs_that_are_set_down_together_one_that_cannot_be_does_not_keep_the_others(rig: Rig, problem: Any) -> None:
+    def set_down(node: str, jobs: list[Job]) -> bool:
+        if isinstance(problem, Exception) and jobs[-1].id == "z":
+            raise problem
+        return jobs[-1].id != "z"
+
+    parked = {name: JOB.evolve(id=name, parked="no such function") for name in "xyz"}
+    rig.cluster.read_jobs.return_value = {name: JobRecord(job, SLOT, admitted=True) for name, job in parked.items()}
+    rig.cluster.set_down.side_effect = set_down
+    rig.look_at([*parked])
+    assert [[job.id for job in call.args[1]] for call in rig.cluster.set_down.call_args_list] == [
+        ["x", "y", "z"], ["x"], ["y"], ["z"],
+    ]  # fmt: skip
+    assert [call.args[0].job_id for call in rig.hub.emit.call_args_list][:2] == ["x", "y"]
+    assert not rig.admission.unsettled
+
+
+def test_jobs_that_were_set_down_before_the_connection_broke_are_looked_at_again(rig: Rig) -> None:
+    parked = {name: JOB.evolve(id=name, parked="no such function") for name in "xy"}
+    rig.cluster.read_jobs.return_value = {name: JobRecord(job, SLOT, admitted=True) for name, job in parked.items()}
+    rig.cluster.set_down.side_effect = [False, True, StoreUnreachableError("the connection broke")]
+    with pytest.raises(StoreUnreachableError, match="broke"):
+        rig.look_at([*parked])
+    rig.cluster.set_down.side_effect = [True]
+    x = parked["x"].evolve(rev=JOB.rev + 1, next_run_ms=NEXT)
+    rig.cluster.read_jobs.return_value = {"x": JobRecord(x, SLOT, admitted=False, was_parked=x.parked)}
+    rig.cluster.read_jobs.reset_mock()
+    rig.admission.work()
+    rig.cluster.read_jobs.assert_called_once_with(["x"])
+    assert rig.cluster.set_down.call_args.args == ("node", [parked["y"].evolve(next_run_ms=NEXT)])
+    assert not rig.admission.unsettled
 
 
 def test_that_what_was_late_has_ended_is_noted_of_a_job_that_is_parked_meanwhile(rig: Rig) -> None:
@@ -203,11 +239,14 @@ def test_what_parks_a_job_is_stored_and_said_though_the_database_does_not_answer
         rig.find(JOB, admitted=False)
     rig.cluster.park.side_effect = None
     rig.find(JOB, admitted=False)
-    rig.cluster.park.assert_called_with(JOB.id, JOB.rev, "it breaks a rule")
+    rig.cluster.park.assert_called_with([JOB.evolve(parked="it breaks a rule")])
     assert [call.args[0].reason for call in rig.hub.emit.call_args_list] == ["it breaks a rule"]
 
 
-def test_the_watermark_and_other_jobs_do_not_wait_while_it_is_stored_what_parks_many(rig: Rig) -> None:
+def test_the_watermark_and_other_jobs_do_not_wait_while_it_is_stored_what_parks_many(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gsched.stores.mongodb.parking.AT_ONCE", 2)
     parked = [JOB.evolve(id=f"broken-{number}", parked="no such function") for number in range(3)]
     rig.cluster.read_jobs.return_value = {job.id: JobRecord(job, SLOT, admitted=False) for job in [*parked, JOB]}
     order = Mock()
@@ -215,7 +254,10 @@ def test_the_watermark_and_other_jobs_do_not_wait_while_it_is_stored_what_parks_
     order.attach_mock(rig.cluster.park, "park")
     order.attach_mock(rig.keep_alive, "keep_alive")
     rig.look_at([*(job.id for job in parked), JOB.id])
-    assert [call[0] for call in order.mock_calls] == ["admit", *["keep_alive", "park"] * 3]
+    assert [call[0] for call in order.mock_calls] == ["admit", "keep_alive", "park"]
+    assert rig.cluster.park.call_args.args == (parked[:2],) and rig.admission.pending
+    rig.admission.work()
+    assert rig.cluster.park.call_args.args == (parked[2:],) and not rig.admission.pending
 
 
 class Exiting(IntervalTrigger):
@@ -230,8 +272,8 @@ class Exiting(IntervalTrigger):
 
 def test_a_trigger_that_would_end_the_program_parks_its_job(rig: Rig) -> None:
     rig.find(JOB.evolve(trigger=Exiting(days=1)))
-    (parked,) = rig.cluster.park.call_args_list
-    assert "its trigger raised SystemExit" in parked.args[2]
+    ((parked,),) = rig.cluster.park.call_args.args
+    assert "its trigger raised SystemExit" in parked.parked
 
 
 def test_it_keeps_no_slot_from_being_taken() -> None:
@@ -264,7 +306,7 @@ def test_what_so_many_nodes_died_of_does_not_end_one_more(attempt: int) -> None:
 
 def test_a_job_that_was_parked_before_the_hub_has_it_is_noted_as_healed(rig: Rig) -> None:
     rig.find(JOB, was_parked="unknown executor 'nowhere'")
-    assert rig.cluster.park.call_args.args == (JOB.id, JOB.rev, None)
+    assert rig.cluster.park.call_args.args == ([JOB],)
 
 
 def test_nobody_waits_for_a_job_that_the_hub_gave_back_too_early_and_that_is_paused_by_now(rig: Rig) -> None:

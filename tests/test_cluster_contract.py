@@ -19,7 +19,16 @@ from gsched.errors import StoreUnreachableError
 from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms
 from gsched.job import Job
-from gsched.stores.mongodb.cluster import Backlog, Cluster, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import (
+    Backlog,
+    Cluster,
+    FencedError,
+    JobRecord,
+    NodeRecord,
+    RefusedError,
+    RunRecord,
+    SlotRecord,
+)
 from gsched.stores.mongodb.connection import Connection
 from gsched.stores.mongodb.documents import UNNAMED, new_document
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
@@ -533,23 +542,40 @@ def test_a_job_that_is_set_down_is_to_be_admitted_again_from_when_it_is_due(rig,
     admitted(rig, job(due=T + 100, rev=3))
     cluster.note_backlogs("a", {"job": Backlog(3, T + 200, T + 500)})
     parked = job(rev=3).evolve(parked="no code")
-    assert not cluster.set_down("a", parked.evolve(rev=2), T + 900)
+    assert not cluster.set_down("a", [parked.evolve(rev=2, next_run_ms=T + 900)])
     assert read(cluster).admitted
-    assert cluster.set_down("a", parked, T + 900)
+    assert cluster.set_down("a", [parked.evolve(next_run_ms=T + 900)])
     assert not read(cluster).admitted
     assert (read(cluster).job.next_run_ms, read(cluster).late_until) == (T + 900, -1)
     assert (read(cluster).was_parked, read(cluster).job.rev) == ("no code", 4)
-    assert not cluster.set_down("a", parked, T + 800)
-    assert not cluster.set_down("a", parked.evolve(id="none"), T + 800)
+    assert not cluster.set_down("a", [parked.evolve(next_run_ms=T + 800)])
+    assert not cluster.set_down("a", [parked.evolve(id="none", next_run_ms=T + 800)])
     assert read(cluster).job.next_run_ms == T + 900
+
+
+def test_jobs_are_set_down_together(rig, cluster):
+    admitted(rig, job("one", due=T + 100), job("two", due=T + 100))
+    parked = [job(name, due=T + 200).evolve(parked=f"{name} has no code") for name in ("one", "two")]
+    assert cluster.set_down("a", parked)
+    found = [read(cluster, each.id) for each in parked]
+    assert [record.was_parked for record in found] == ["one has no code", "two has no code"]
+    assert [(record.admitted, record.job.next_run_ms) for record in found] == [(False, T + 200)] * 2
+
+
+def test_where_one_of_the_jobs_is_not_as_it_was_none_is_set_down(rig, cluster):
+    admitted(rig, job("one", due=T + 100), job("two", due=T + 100))
+    one, two = (job(name, due=T + 200).evolve(parked="no code") for name in ("one", "two"))
+    assert not cluster.set_down("a", [one, two.evolve(rev=7)])
+    assert read(cluster, "two").admitted
+    assert read(cluster, "one").admitted != cluster.exclusive  # without transactions, as after an answer that was lost
 
 
 def test_no_attempt_to_set_a_job_down_takes_effect_after_another_one(rig, cluster):
     admitted(rig, job(due=T + 100))
     parked = job().evolve(parked="no code")
-    assert cluster.set_down("a", parked, T + 200)
+    assert cluster.set_down("a", [parked.evolve(next_run_ms=T + 200)])
     assert cluster.admit("a", [read(cluster)], T)
-    assert not cluster.set_down("a", parked, T + 200)
+    assert not cluster.set_down("a", [parked.evolve(next_run_ms=T + 200)])
     assert read(cluster).admitted
 
 
@@ -557,17 +583,17 @@ def test_a_dead_node_sets_no_job_down(rig, cluster):
     admitted(rig, job(due=T + 100))
     bury(cluster, "a")
     with pytest.raises(FencedError):
-        cluster.set_down("a", job().evolve(parked="no code"), T + 200)
+        cluster.set_down("a", [job().evolve(parked="no code", next_run_ms=T + 200)])
     assert read(cluster).admitted
 
 
 def test_a_reason_is_noted_at_the_revision_that_it_is_of(rig, cluster):
     rig.put(job(rev=2))
-    cluster.park("job", 1, "of an older one")
+    cluster.park([job(rev=1).evolve(parked="of an older one")])
     assert read(cluster).was_parked is None
-    cluster.park("job", 2, "no such module")
+    cluster.park([job(rev=2).evolve(parked="no such module")])
     assert read(cluster).was_parked == "no such module"
-    cluster.park("job", 2, None)
+    cluster.park([job(rev=2)])
     assert read(cluster).was_parked is None
 
 
@@ -669,7 +695,7 @@ def test_a_revision_that_is_no_whole_number_is_made_one_so_that_writes_match_it(
     set_by_hand(mongo, "rev", value)
     record = read(mongo.cluster)
     assert (record.job.rev, record.job.parked) == (rev, None)
-    mongo.cluster.park("job", rev, "no executor")
+    mongo.cluster.park([job(rev=rev).evolve(parked="no executor")])
     assert read(mongo.cluster).was_parked == "no executor"
 
 
@@ -819,6 +845,21 @@ def test_a_job_that_the_database_refuses_to_change_does_not_keep_others_from_bei
     refusing.cluster.close_late({"old": (T + 5, T + 60), "job": (T + 5, T + 60)})
     assert {each: read(refusing.cluster, each).late_until for each in ("old", "job")} == {"old": T + 5, "job": -1}
     assert len(refusing.complaints) == 1
+
+
+def test_jobs_of_which_the_database_refuses_one_are_not_set_down_together(refusing):
+    jobs = [read(refusing.cluster, name).job.evolve(parked="no code") for name in ("job", "old")]
+    with pytest.raises(RefusedError, match="refuses to change its document: Document failed validation"):
+        refusing.cluster.set_down("a", jobs)
+    assert all(read(refusing.cluster, each.id).admitted for each in jobs)
+    assert refusing.cluster.set_down("a", jobs[:1])
+
+
+def test_a_job_of_which_the_database_refuses_the_reason_does_not_keep_those_of_others_from_being_noted(refusing):
+    jobs = [read(refusing.cluster, name).job.evolve(parked="no code") for name in ("old", "job")]
+    (refused,) = refusing.cluster.park(jobs).items()
+    assert refused[0] == "old" and "Document failed validation" in refused[1]
+    assert read(refusing.cluster, "job").was_parked == "no code"
 
 
 def refuse(mongo, **rule):

@@ -463,28 +463,34 @@ class SimCluster:
 
         self._step_each("close late", sorted(jobs), do)
 
-    def set_down(self, node: str, job: Job, due: int) -> bool:
+    def set_down(self, node: str, jobs: Sequence[Job]) -> bool:
         def do() -> bool:
             self._fence(node, "set down")
-            document = self._db.jobs.get(job.id)
-            if document is None or document.job.rev != job.rev or not document.admitted:
+            documents = [self._db.jobs.get(job.id) for job in jobs]
+            if any(it is None or it.job.rev != job.rev or not it.admitted for job, it in zip(jobs, documents)):
                 return False
-            document.job = document.job.evolve(next_run_ms=due, parked=job.parked, rev=job.rev + 1)
-            document.admitted, document.late_until, document.was_set_down = False, -1, True
+            for job, document in zip(jobs, documents):
+                assert document is not None
+                changes = {"next_run_ms": job.next_run_ms, "parked": job.parked, "rev": job.rev + 1}
+                document.job = document.job.evolve(**changes)
+                document.admitted, document.late_until, document.was_set_down = False, -1, True
             return True
 
-        return bool(self.step(f"set down {node} {job.id} {job.rev} {due}", do))
+        return bool(self.step(f"set down {node} {[(job.id, job.rev, job.next_run_ms) for job in jobs]}", do))
 
     def park_unnamed(self) -> Iterable[Job]:
         return ()
 
-    def park(self, job_id: str, rev: int, reason: str | None) -> None:
-        def do() -> None:
-            document = self._db.jobs.get(job_id)
-            if document is not None and document.job.rev == rev:
-                document.job = document.job.evolve(parked=reason)
+    def park(self, jobs: Sequence[Job]) -> Mapping[str, str]:
+        parked = {job.id: job for job in jobs}
 
-        self.step(f"park {job_id} {reason}", do)
+        def do(job_id: str) -> None:
+            document, job = self._db.jobs.get(job_id), parked[job_id]
+            if document is not None and document.job.rev == job.rev:
+                document.job = document.job.evolve(parked=job.parked)
+
+        self._step_each("park", sorted(parked), do)
+        return {}
 
     # -- runs ---------------------------------------------------------------------------------------------------
 

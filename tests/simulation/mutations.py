@@ -432,7 +432,7 @@ def parked_jobs_are_not_awaited() -> Any:
 
 @mutation
 def parked_jobs_stay_covered() -> Any:
-    return patch.object(SimCluster, "set_down", lambda self, node, job, due: True)
+    return patch.object(SimCluster, "set_down", lambda self, node, jobs: True)
 
 
 @mutation

@@ -243,21 +243,19 @@ class Cluster(Protocol):
         set then, a later next run time to store). Nothing happens to jobs that were admitted anew, and to those that
         the database refuses to change: of what was late there, a crash would leave it open whether it has ended."""
 
-    def set_down(self, node: str, job: Job, due: int) -> bool:
-        """Let a parked job be covered by no watermark any more, and be due from `due` on when it is admitted again: if
-        the node is alive, and the job has this revision and is admitted; whether it was. The revision rises, so that of
-        several attempts one takes effect, and none after it.
+    def set_down(self, node: str, jobs: Sequence[Job]) -> bool:
+        """Let parked jobs be covered by no watermark any more, and be due from their next run time on when they are
+        admitted again: all of them, if the node is alive and all have still this revision and are admitted; else none,
+        and False. Revisions rise, so that of several attempts one takes effect, and none after it.
 
         :raises FencedError: if the node is dead: what its successor has run would be due again
-        :raises RefusedError: if the database will not take it
+        :raises RefusedError: if the database will not take it of one of them
         """
 
     def park_unnamed(self) -> Iterable[Job]:
         """Note in the documents whose id is no text why they are no jobs; those in which nobody had, and in which the
         database takes it. Nobody owns them, so that any node may."""
 
-    def park(self, job_id: str, rev: int, reason: str | None) -> None:
-        """Note why a job cannot be run, or that it can.
-
-        :raises RefusedError: if the database will not take it
-        """
+    def park(self, jobs: Sequence[Job]) -> Mapping[str, str]:
+        """Note of jobs that have still this revision why they cannot be run, or that they can. Of which the database
+        will not take it, by id, and why."""

@@ -10,7 +10,7 @@ from pymongo import UpdateOne, errors as driver
 from pymongo.client_session import ClientSession
 
 from gsched.batches import batches
-from gsched.document import LONGEST_REASON, DocumentReader
+from gsched.document import LONGEST_REASON, DocumentReader, instant_of
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.slices import paced
@@ -204,21 +204,26 @@ class ClusterJobs(ClusterAccess):
             return False
 
     @translate_errors()
-    def set_down(self, node: str, job: Job, due: int) -> bool:
-        as_given = {"_id": job.id, "rev": job.rev, "admitted": True}
-        waits = {"admitted": False, "next_run_time": from_ms(due), "late_until": None, "parked": job.parked}
-        update = {"$set": waits, "$inc": {"rev": 1}}
-        return self._change_admission(
-            node, lambda session: bool(self._jobs.update_one(as_given, update, session=session).matched_count)
-        )
+    def set_down(self, node: str, jobs: Sequence[Job]) -> bool:
+        return self._change_admission(node, lambda session: self._mark_waiting(jobs, session))
+
+    def _mark_waiting(self, jobs: Sequence[Job], session: ClientSession | None) -> bool:
+        """Mark those that are as given; whether all are."""
+        updates = []
+        for job in jobs:
+            waits = {"admitted": False, "next_run_time": instant_of(job), "late_until": None, "parked": job.parked}
+            as_given = {"_id": job.id, "rev": job.rev, "admitted": True}
+            updates.append(UpdateOne(as_given, {"$set": waits, "$inc": {"rev": 1}}))
+        written = write_all(self._jobs, updates, session)
+        if written.refused:
+            raise RefusedError(_refusal(written.refused[0].reason))
+        return written.matched == len(jobs)
 
     @translate_errors()
-    def park(self, job_id: str, rev: int, reason: str | None) -> None:
-        try:
-            self._jobs.update_one({"_id": job_id, "rev": rev}, {"$set": {"parked": reason}})
-        except driver.WriteError as error:
-            raise RefusedError(_refusal(error)) from error
+    def park(self, jobs: Sequence[Job]) -> Mapping[str, str]:
+        notes = [UpdateOne({"_id": job.id, "rev": job.rev}, {"$set": {"parked": job.parked}}) for job in jobs]
+        return {jobs[each.number].id: _refusal(each.reason) for each in write_all(self._jobs, notes).refused}
 
 
-def _refusal(error: driver.WriteError) -> str:
-    return f"the database refuses to change its document: {error}"[:LONGEST_REASON]
+def _refusal(reason: object) -> str:
+    return f"the database refuses to change its document: {reason}"[:LONGEST_REASON]

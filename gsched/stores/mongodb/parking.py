@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from gsched.events import parked_event
@@ -12,7 +12,7 @@ from gsched.stores.mongodb.cluster import Cluster, JobRecord, RefusedError
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
-AT_ONCE = 50  # jobs in one turn, at a few milliseconds each: a deployment may park all
+AT_ONCE = 200  # jobs in one turn, and transaction: the watermark waits for it
 
 
 class Parking:
@@ -110,45 +110,64 @@ class Parking:
         if job.parked is not None and due is not None:
             self._waiting[job.id] = job
 
-    # -- what is stored: one by one, when the other jobs have been seen to --------------------------------------------
+    # -- what is stored, when the other jobs have been seen to: a deployment may park all, or heal them ---------------
 
     def store(self) -> None:
         """Store some of what was found, as far as the database takes it, and say it."""
-        for job in list(islice(self._waiting.values(), AT_ONCE)):
+        if self._waiting:
             self._keep_alive()
-            self._store_from_when(job)
-            del self._waiting[job.id]
-        for job in list(islice(self._found.values(), AT_ONCE)):
+            self._store_from_when(list(islice(self._waiting.values(), AT_ONCE)))
+        if self._found:
             self._keep_alive()
-            self._store_reason(job)
+            self._store_reasons(list(islice(self._found.values(), AT_ONCE)))
 
-    def _store_from_when(self, job: Job) -> None:
-        """What falls due meanwhile is late when the job is healed, whoever owns it then, and not covered by the
+    def _store_from_when(self, jobs: Sequence[Job]) -> None:
+        """What falls due meanwhile is late when a job is healed, whoever owns it then, and not covered by the
         watermarks of those who could not run it."""
-        due = self._tenure.awaited.get(job.id)
-        if due is None:
-            return
-        self._written.write_those_of(self._tenure, {job.id})  # the watermark tells of them no more
-        try:
-            is_stored = self._cluster.set_down(self._tenure.node, job, due)
-        except RefusedError:
-            # It goes on from here where this node heals it, else from when another one took it up.
-            self._tenure.awaited.pop(job.id, None)
-            return
-        if is_stored:
-            self._tenure.forget(job.id)
-            if self.is_aside(job):
-                self._aside[job.id] = job.rev + 1, self._aside[job.id][1]
-            if self._found.pop(job.id, None) is not None:  # the reason is stored with it
-                self._hub.emit(parked_event(job))
-        self._look_at([job.id])  # it may be mended by now; or, if it was not there as it was, somebody has changed it
+        due = self._tenure.awaited
+        for job in jobs:
+            if job.id not in due:
+                del self._waiting[job.id]
+        covered = [job.evolve(next_run_ms=due[job.id]) for job in jobs if job.id in due]
+        self._written.write_those_of(self._tenure, {job.id for job in covered})  # the watermark tells of them no more
+        if covered:
+            self._set_down(covered)
 
-    def _store_reason(self, job: Job) -> None:
+    def _set_down(self, jobs: Sequence[Job]) -> None:
+        """All in one transaction; where one of them is not as it was, or refused, one by one."""
+        is_stored = is_refused = False
         try:
-            self._cluster.park(job.id, job.rev, job.parked)
-        except RefusedError as error:
-            self._aside[job.id] = job.rev, job.parked or str(error)
-        del self._found[job.id]
-        self._hub.emit(parked_event(job))
-        if job.parked is None:
-            self._look_at([job.id])
+            is_stored = self._cluster.set_down(self._tenure.node, jobs)
+        except RefusedError:
+            is_refused = True
+        if len(jobs) > 1 and not is_stored:
+            for job in jobs:
+                self._keep_alive()
+                self._set_down([job])
+            return
+        for job in jobs:
+            del self._waiting[job.id]
+            if is_stored:
+                self._note_set_down(job)
+        if is_refused:
+            # It goes on from here where this node heals it, else from when another one took it up.
+            self._tenure.awaited.pop(jobs[0].id, None)
+        else:
+            # They may be mended by now; or, where one was not there as it was, somebody has changed it.
+            self._look_at([job.id for job in jobs])
+
+    def _note_set_down(self, job: Job) -> None:
+        self._tenure.forget(job.id)
+        if self.is_aside(job):
+            self._aside[job.id] = job.rev + 1, self._aside[job.id][1]
+        if self._found.pop(job.id, None) is not None:  # the reason is stored with it
+            self._hub.emit(parked_event(job))
+
+    def _store_reasons(self, jobs: Sequence[Job]) -> None:
+        refused = self._cluster.park(jobs)
+        for job in jobs:
+            if job.id in refused:
+                self._aside[job.id] = job.rev, job.parked or refused[job.id]
+            del self._found[job.id]
+            self._hub.emit(parked_event(job))
+        self._look_at([job.id for job in jobs if job.parked is None])

@@ -486,19 +486,11 @@ def test_nothing_is_written_back_to_a_job_that_was_changed_or_is_not_admitted_or
 
 
 def test_late_instants_are_closed_as_they_were_set(rig, cluster):
-    admitted(rig, job("as set"), job("otherwise"), job("earlier"), claimed=T + 5)
-    cluster.close_late({"as set": (T + 5, T + 60), "otherwise": (T + 4, T + 60), "earlier": (T + 5, T - 60)})
-    found = {each: read(cluster, each) for each in ("as set", "otherwise", "earlier")}
-    assert {each: (record.late_until, record.job.next_run_ms) for each, record in found.items()} == {
-        "as set": (-1, T + 60), "otherwise": (T + 5, T), "earlier": (-1, T),
-    }  # fmt: skip
-
-
-def test_late_instants_of_a_job_that_was_changed_are_not_closed(rig, cluster):
-    admitted(rig, job(), claimed=T + 5)
-    rig.put(job(rev=2))
-    cluster.close_late({"job": (T + 5, T + 60)})
-    assert read(cluster).job.next_run_ms == T
+    admitted(rig, job("as set"), job("otherwise"), claimed=T + 5)
+    admitted(rig, job("later"), claimed=T + 10)
+    cluster.close_late(["as set", "later", "gone"], T + 5)
+    found = {each: read(cluster, each).late_until for each in ("as set", "otherwise", "later")}
+    assert found == {"as set": -1, "otherwise": T + 5, "later": T + 10}
 
 
 def test_a_backlog_is_noted_where_the_revision_is_still_the_same_and_closed_by_what_it_says(rig, cluster):
@@ -509,9 +501,9 @@ def test_a_backlog_is_noted_where_the_revision_is_still_the_same_and_closed_by_w
     assert (read(cluster, "other").job.next_run_ms, read(cluster, "other").late_until) == (T + 100, -1)
     assert list(cluster.note_backlogs("a", {"job": Backlog(3, T + 150, T + 400)})) == []  # it lowers nothing
     assert (read(cluster).job.next_run_ms, read(cluster).late_until) == (T + 200, T + 500)
-    cluster.close_late({"job": (T + 400, T + 600)})
+    cluster.close_late(["job"], T + 400)
     assert read(cluster).is_late
-    cluster.close_late({"job": (T + 500, T + 600)})
+    cluster.close_late(["job"], T + 500)
     assert not read(cluster).is_late
 
 
@@ -842,7 +834,7 @@ def test_a_job_that_the_database_refuses_to_change_does_not_keep_backlogs_of_oth
 
 
 def test_a_job_that_the_database_refuses_to_change_does_not_keep_others_from_being_closed(refusing):
-    refusing.cluster.close_late({"old": (T + 5, T + 60), "job": (T + 5, T + 60)})
+    refusing.cluster.close_late(["old", "job"], T + 5)
     assert {each: read(refusing.cluster, each).late_until for each in ("old", "job")} == {"old": T + 5, "job": -1}
     assert len(refusing.complaints) == 1
 

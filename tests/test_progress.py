@@ -32,7 +32,7 @@ def test_late_instants_that_have_ended_are_found_behind_any_number_that_last_for
     tenure = Tenure("node", NOW, NOW)
     tenure.late = dict.fromkeys([*(run.job.id for run in runs), "short"], NOW)
     progress = Progress(tenure, hub, outcomes, WrittenRuns(Mock(), hub, outcomes))
-    assert [progress.late_no_more() for _ in range(2)] == [set(), {"short"}]
+    assert [progress.late_no_more() for _ in range(2)] == [[], ["short"]]
 
 
 def test_late_instants_have_not_ended_while_what_became_of_them_is_not_written() -> None:
@@ -42,7 +42,7 @@ def test_late_instants_have_not_ended_while_what_became_of_them_is_not_written()
     tenure = Tenure("node", NOW, NOW)
     tenure.late = {"late": NOW, "of later instants only": NOW, "written": NOW}
     progress = Progress(tenure, hub, outcomes, WrittenRuns(Mock(), hub, outcomes))
-    assert progress.late_no_more() == {"of later instants only", "written"}
+    assert progress.late_no_more() == ["of later instants only", "written"]
     unwritten.clear()
     assert "late" in progress.late_no_more()
 

@@ -453,15 +453,13 @@ class SimCluster:
             document.late_until = max(document.late_until, until)
         return document.late_until == until  # also if an earlier attempt noted it, and somebody changed the job since
 
-    def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
+    def close_late(self, ids: Collection[str], until: int) -> None:
         def do(job_id: str) -> None:
-            until, time = jobs[job_id]
             document = self._db.jobs.get(job_id)
-            if document is not None and document.admitted and document.late_until == until:
-                time = max(time, document.job.next_run_ms or time)
-                document.job, document.late_until = document.job.evolve(next_run_ms=time), -1
+            if document is not None and document.late_until == until:
+                document.late_until = -1
 
-        self._step_each("close late", sorted(jobs), do)
+        self._step_each("close late", sorted(ids), do)
 
     def set_down(self, node: str, jobs: Sequence[Job]) -> bool:
         def do() -> bool:

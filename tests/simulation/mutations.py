@@ -388,7 +388,7 @@ def releases_at_an_earlier_watermark() -> Any:
 @mutation
 def releases_do_not_write_runs_down() -> Any:
     def release(self: Incarnation, numbers: Any) -> None:
-        self._close_late([job_id for job_id in self.tenure.late if slot_of(job_id) in numbers])
+        self._close_late(job_id for job_id in list(self.tenure.late) if slot_of(job_id) in numbers)
         self._slots.release(numbers)
 
     return patch.object(Incarnation, "_release", release)

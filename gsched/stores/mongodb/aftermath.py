@@ -34,7 +34,7 @@ from gsched.stores.mongodb.history_writer import BATCH, HistoryWriter
 
 FLUSH_SECONDS: Final = 2.0  # between two writes of figures, and at most until anything else is written
 FIGURES_AT_ONCE: Final = 500  # jobs whose figures one flush writes, at about 0.3 ms each for the server
-LAST_FLUSH_SECONDS: Final = 5.0  # how long is written at the end
+LAST_FLUSH_SECONDS: Final = 3.0  # how long is written at the end
 _PAUSE_SECONDS: Final = 0.05  # at least, between two flushes
 _MAY_BE_WRITTEN_MS: Final = 2500  # after it was due, a run in progress may be written down by the claim protocol
 _MOST_NAMED: Final = 5  # jobs in one report

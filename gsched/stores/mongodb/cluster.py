@@ -238,10 +238,10 @@ class Cluster(Protocol):
         an earlier revision: none that the database refuses to change. Raises FencedError if the node is not alive:
         what its successor closed would be late again."""
 
-    def close_late(self, jobs: Mapping[str, tuple[int, int]]) -> None:
-        """The instants of these jobs that were late when they were admitted have ended: id -> (`late_until` as it was
-        set then, a later next run time to store). Nothing happens to jobs that were admitted anew, and to those that
-        the database refuses to change: of what was late there, a crash would leave it open whether it has ended."""
+    def close_late(self, ids: Collection[str], until: int) -> None:
+        """The instants of these jobs that were late when they were admitted have ended; their `late_until` was set to
+        `until` then. Nothing happens to jobs that were admitted anew since then, and to those that the database refuses
+        to change: of what was late there, a crash would leave it open whether it has ended."""
 
     def set_down(self, node: str, jobs: Sequence[Job]) -> bool:
         """Let parked jobs be covered by no watermark any more, and be due from their next run time on when they are

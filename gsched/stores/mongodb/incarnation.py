@@ -9,11 +9,12 @@ from gsched.batches import batches
 from gsched.clock import Clock
 from gsched.events import EVENT_NODE_DIED, EVENT_NODE_DRAIN_REQUESTED, SchedulerEvent, parked_event
 from gsched.job import Job
+from gsched.slices import paced
 from gsched.stores.base import Claimed, HubSide
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.backlogs import Backlogs
 from gsched.stores.mongodb.cluster import Cluster, FencedError, NodeRecord, Outcomes
-from gsched.stores.mongodb.lookout import WRITTEN_BACK_AT_ONCE, Lookout
+from gsched.stores.mongodb.lookout import Lookout
 from gsched.stores.mongodb.membership import Membership, wanted_slots
 from gsched.stores.mongodb.pace import Pace, Rhythm
 from gsched.stores.mongodb.partition import slot_of
@@ -26,6 +27,7 @@ from gsched.stores.mongodb.written_runs import WrittenRuns
 
 LONGEST_HOLD_MS = 250  # for so long nothing is claimed while what is claimed in slots that leave waits to begin
 LONGEST_WRITING_MS = 2000  # the same while what became of it waits to be written
+CLOSED_AT_ONCE = 200  # jobs whose late instants have ended, per write: the watermark waits for it
 CLAIMED_AHEAD_MS = 1000  # more than a node can have claimed beyond its last beat
 
 
@@ -172,12 +174,15 @@ class Incarnation:
 
     def _close_late(self, job_ids: Iterable[str]) -> None:
         """These jobs' instants that were late are over, or not to be looked after any more."""
-        late = {job_id: (self.tenure.late[job_id], due) for job_id, due in self._progress.dues(job_ids).items()}
-        for some in map(dict, batches(late.items(), WRITTEN_BACK_AT_ONCE)):
-            self.advance_if_due()
-            self._cluster.close_late(some)
-            for job_id in some:
-                self.tenure.late.pop(job_id, None)
+        late: dict[int, list[str]] = {}
+        for job_id in paced(job_ids):
+            late.setdefault(self.tenure.late[job_id], []).append(job_id)
+        for until, ids in late.items():
+            for some in batches(ids, CLOSED_AT_ONCE):
+                self.advance_if_due()
+                self._cluster.close_late(some, until)
+                for job_id in some:
+                    self.tenure.late.pop(job_id, None)
 
     # -- who owns what ------------------------------------------------------------------------------------------------
 
@@ -262,7 +267,7 @@ class Incarnation:
     def _release(self, numbers: Collection[int]) -> None:
         """Give slots up. What is in progress in them goes on here, and is written down lest a crash lose it."""
         self._written.write_those_in(self.tenure, numbers)
-        self._close_late([job_id for job_id in self.tenure.late if slot_of(job_id) in numbers])
+        self._close_late(job_id for job_id in list(self.tenure.late) if slot_of(job_id) in numbers)
         self._slots.release(numbers)
 
     # -- the end ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import islice
 
 from gsched.stores.base import ALWAYS, HubSide
@@ -10,7 +9,7 @@ from gsched.stores.mongodb.cluster import Outcomes
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
-LATE_AT_ONCE = 500  # jobs whose late instants are looked after at once
+LATE_AT_ONCE = 1000  # jobs whose late instants are looked after at once
 
 
 class Progress:
@@ -45,7 +44,7 @@ class Progress:
         """Whether it is written what became of all that is claimed, as far as it has ended."""
         return self._outcomes.first_unwritten() > self._tenure.watermark
 
-    def late_no_more(self) -> set[str]:
+    def late_no_more(self) -> list[str]:
         """Some of the jobs whose instants that were late have ended, and that is written."""
         running, late = {run.job.id for run in self._written.missing()}, self._tenure.late
         some = dict(islice(late.items(), LATE_AT_ONCE))
@@ -54,7 +53,7 @@ class Progress:
         over = ended.keys() - unwritten
         for job_id in [each for each in some if each not in over]:  # the others have their turn first
             late[job_id] = late.pop(job_id)
-        return over
+        return [each for each in some if each in over]
 
     def backlogs(self, before: int) -> dict[str, int]:
         """The jobs with instants that have waited since before then, and the first of them that has not ended, or
@@ -68,8 +67,3 @@ class Progress:
             if job_id in first:
                 first[job_id] = min(first[job_id], instant)
         return first
-
-    def dues(self, job_ids: Iterable[str]) -> dict[str, int]:
-        """When these jobs are due next, in order of ids; 0 where that is not to be stored."""
-        busy = self._written.busy_jobs()  # of these, later instants have not ended
-        return {job_id: 0 if job_id in busy else self._hub.due(job_id) or 0 for job_id in sorted(job_ids)}

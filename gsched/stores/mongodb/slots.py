@@ -80,7 +80,7 @@ class Slots:
         for number in numbers:
             self._open.pop(number, None)
             self._released[number] = self._tenure.watermark
-        for job_id in self._tenure.let_go(numbers):
+        for job_id in paced(self._tenure.let_go(numbers)):
             self._hub.post(Dropped(job_id, self._tenure.watermark))
         self._release_in_database()
 

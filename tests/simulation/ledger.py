@@ -308,12 +308,20 @@ class Ledger:
             return
         if any(process.will_recover(job.id, instant) for process in self._living()):
             return
+        if self._is_on_record(job.id, instant):
+            return
         if self._waits_in_its_document(generation, instant):
             return
         holders = [process.first_undecided(job.id) for process in self.processes if not process.dead]
         if any(held is not None and held <= instant for held in holders):
             return
         self._problem(f"{job.id} {key} recover={job.recover} is missing; dispatched by {dispatches}, {decisions}")
+
+    def _is_on_record(self, job_id: str, instant: int) -> bool:
+        """Whether the last attempt that was written down has ended, or was marked as lost."""
+        which, known = (job_id, instant, None), self._db.runs.values()
+        of_it = [each for each in known if (each.run.job_id, each.run.scheduled, each.run.request) == which]
+        return bool(of_it) and max(of_it, key=lambda document: document.run.attempt).ended
 
     def _waits_in_its_document(self, generation: int, instant: int) -> bool:
         """Whether the instant is late as soon as somebody can run the job."""

@@ -280,7 +280,7 @@ def test_it_keeps_no_slot_from_being_taken() -> None:
     record = JobRecord(JOB.evolve(trigger=Exiting(days=1), recover=True), SLOT, admitted=True)
     slot = SlotRecord(SLOT, fence=1, watermark=NOW + 2000, acked=NOW + 1000)
     node, hub = Tenure("node", NOW, NOW), Mock()
-    rescues = Rescues(Mock(ended_runs=lambda *asked: []), node, hub, keep_alive=Mock())
+    rescues = Rescues(Mock(ended_runs=lambda *asked: []), node, hub, Mock(is_busy=lambda: False), keep_alive=Mock())
     assert rescues.uncertain([record], {SLOT: slot}, ()) == []
     span = Span(Outcome.LOST, NOW + 1000, NOW + 2000)
     rescues.take([Rescue(record, span)])
@@ -293,7 +293,7 @@ def test_what_so_many_nodes_died_of_does_not_end_one_more(attempt: int) -> None:
     record, run = JobRecord(JOB.evolve(recover=True), SLOT, admitted=True), RunRecord(JOB.id, SLOT, NOW, attempt)
     cluster, node, hub = Mock(), Tenure("node", NOW, NOW), Mock(**{"unread.return_value": False})
     node.hold(SLOT, Held(7, NOW))
-    rescues = Rescues(cluster, node, hub, keep_alive=Mock())
+    rescues = Rescues(cluster, node, hub, Mock(is_busy=lambda: False), keep_alive=Mock())
     span = Span(Outcome.LOST, NOW, NOW + 1)
     rescues.take([Rescue(record, span, run), Rescue(record, span, run._replace(attempt=attempt - 1))])
     rescues.settle()
@@ -302,6 +302,22 @@ def test_what_so_many_nodes_died_of_does_not_end_one_more(attempt: int) -> None:
         begun if attempt < MOST_ATTEMPTS else Lost(record.job, span)
     ]
     assert [each.attempt for each in cluster.lose_runs.call_args.args[0]] == [attempt - 1, attempt]
+
+
+@pytest.mark.parametrize(("busy", "waits"), [([True, True, False, False], 2), ([True] * 9, 6)], ids=["freed", "stuck"])
+def test_what_is_lost_waits_until_it_can_be_written_down_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, busy: list[bool], waits: int
+) -> None:
+    for name, value in {"RESCUES_AT_ONCE": 1, "PAUSE_SECONDS": 0.0, "MOST_PAUSES": 3}.items():
+        monkeypatch.setattr(f"gsched.stores.mongodb.rescue.{name}", value)
+    hub, keep_alive, room = Mock(), Mock(), Mock(side_effect=busy)
+    rescues = Rescues(Mock(), Tenure("node", NOW, NOW), hub, Mock(is_busy=room), keep_alive)
+    record = JobRecord(JOB, SLOT, admitted=True)
+    spans = [Span(Outcome.LOST, NOW + number, NOW + number + 1) for number in range(2)]
+    rescues.take(Rescue(record, span) for span in spans)
+    rescues.settle()
+    assert [call.args[0] for call in hub.post.call_args_list] == [Lost(JOB, span) for span in spans]
+    assert keep_alive.call_count == len(spans) + waits
 
 
 def test_a_job_that_was_parked_before_the_hub_has_it_is_noted_as_healed(rig: Rig) -> None:

@@ -81,7 +81,7 @@ class Incarnation:
         self._backlogs = Backlogs(around.cluster, tenure, self._progress, self.advance_if_due)
         self._admission = Admission(around.cluster, tenure, around.hub, around.written, self.advance_if_due)
         look_at = self._admission.look_at
-        self._slots = Slots(around.cluster, tenure, around.hub, self.advance_if_due, look_at)
+        self._slots = Slots(around.cluster, tenure, around.hub, around.outcomes, self.advance_if_due, look_at)
         self._lookout = Lookout(around.cluster, tenure, around.written, self.advance_if_due, self._admission)
 
     # -- jobs that changed --------------------------------------------------------------------------------------------

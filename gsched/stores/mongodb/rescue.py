@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+import gevent
+
 from gsched.batches import batches
 from gsched.instants import from_ms
 from gsched.job import Job
@@ -14,7 +16,7 @@ from gsched.planning import Span
 from gsched.run import Outcome
 from gsched.slices import paced
 from gsched.stores.base import HubSide, Lost, Recovered
-from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import Cluster, JobRecord, Outcomes, RunRecord, SlotRecord
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.uncertain import parts_without, uncertain_spans
 from gsched.triggers import DateTrigger
@@ -23,6 +25,8 @@ from gsched.triggers.base import TRIGGER_ERRORS
 RUNS_AT_ONCE = 500  # written down together before they are run again
 RESCUES_AT_ONCE = 1000  # between two heartbeats
 MOST_RECOVERED = 1000  # instants of one job that are run again
+PAUSE_SECONDS = 0.05  # between two looks at whether there is room for more outcomes
+MOST_PAUSES = 100  # then it goes on: of what is not written, the history says how much that is
 MOST_ATTEMPTS = 5  # at one run: what was in progress on so many nodes that died may be what they died of
 
 
@@ -47,13 +51,17 @@ class Decided(NamedTuple):
 class Rescues:
     """What the hub does not know yet of what was in progress on dead nodes, for one tenure.
 
+    :param outcomes: what is not written yet of what became of instants
     :param keep_alive: called between steps, so that the watermark advances meanwhile
     """
 
-    def __init__(self, cluster: Cluster, tenure: Tenure, hub: HubSide, keep_alive: Callable[[], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, tenure: Tenure, hub: HubSide, outcomes: Outcomes, keep_alive: Callable[[], None]
+    ) -> None:
         self._cluster = cluster
         self._tenure = tenure
         self._hub = hub
+        self._outcomes = outcomes
         self._keep_alive = keep_alive
         self._waiting: deque[Rescue] = deque()
         self._taken: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
@@ -131,6 +139,7 @@ class Rescues:
         has read it, which reads nothing more when it has stopped."""
         while self._waiting:
             self._settle_some()
+            self._wait_for_room()
         if self._over and not self._hub.unread():
             self._cluster.lose_runs(self._over)
             self._taken.difference_update(self._over)
@@ -149,6 +158,14 @@ class Rescues:
         self._keep_alive()  # if others took us for dead meanwhile, it is for them to say what becomes of these
         for again, ended in decided:
             self._tell_hub(self._waiting.popleft(), again, ended)
+
+    def _wait_for_room(self) -> None:
+        """Of 10^5 jobs, what is lost comes faster than it can be written down."""
+        for _ in range(MOST_PAUSES):
+            if not self._outcomes.is_busy():
+                return
+            gevent.sleep(PAUSE_SECONDS)
+            self._keep_alive()
 
     def _tell_hub(self, rescue: Rescue, again: list[RunRecord], ended: list[Span]) -> None:
         job = rescue.record.job

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from gsched.batches import batches
 from gsched.slices import paced
 from gsched.stores.base import Admitted, Dropped, HubSide, RunsElsewhere
-from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, Outcomes, RunRecord, SlotRecord
 from gsched.stores.mongodb.rescue import Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.triggers.base import TRIGGER_ERRORS
@@ -19,6 +19,7 @@ AT_ONCE = 32  # slots taken together: few round trips, and the heartbeat in betw
 class Slots:
     """Takes and releases slots for one tenure.
 
+    :param outcomes: what is not written yet of what became of instants
     :param keep_alive: called between steps, so that the watermark advances meanwhile
     :param look_at: told the ids of jobs that are still to be admitted, have requests, or have ended
     :ivar neighbours: nodes that lived when we looked last, and may have runs in our slots that they wrote down
@@ -29,6 +30,7 @@ class Slots:
         cluster: Cluster,
         tenure: Tenure,
         hub: HubSide,
+        outcomes: Outcomes,
         keep_alive: Callable[[], None],
         look_at: Callable[[Iterable[str]], None],
     ) -> None:
@@ -41,7 +43,7 @@ class Slots:
         self._releasing: dict[int, int] = {}  # the same of releasing; with their fences
         self._released: dict[int, int] = {}  # until when the hub runs what is due in slots that were ours
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
-        self._rescues = Rescues(cluster, tenure, hub, keep_alive)
+        self._rescues = Rescues(cluster, tenure, hub, outcomes, keep_alive)
         self._arrivals: list[tuple[JobRecord, SlotRecord]] = []  # jobs of attached slots that the hub does not know yet
         self._elsewhere: set[RunRecord] = set()  # in progress where our jobs were before they were ours
         self.neighbours: set[str] = set()

@@ -304,20 +304,21 @@ def test_what_so_many_nodes_died_of_does_not_end_one_more(attempt: int) -> None:
     assert [each.attempt for each in cluster.lose_runs.call_args.args[0]] == [attempt - 1, attempt]
 
 
-@pytest.mark.parametrize(("busy", "waits"), [([True, True, False, False], 2), ([True] * 9, 6)], ids=["freed", "stuck"])
-def test_what_is_lost_waits_until_it_can_be_written_down_but_not_for_ever(
-    monkeypatch: pytest.MonkeyPatch, busy: list[bool], waits: int
+def test_what_a_mass_of_jobs_has_lost_is_told_no_faster_than_it_can_be_written_down(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in {"RESCUES_AT_ONCE": 1, "PAUSE_SECONDS": 0.0, "MOST_PAUSES": 3}.items():
-        monkeypatch.setattr(f"gsched.stores.mongodb.rescue.{name}", value)
-    hub, keep_alive, room = Mock(), Mock(), Mock(side_effect=busy)
-    rescues = Rescues(Mock(), Tenure("node", NOW, NOW), hub, Mock(is_busy=room), keep_alive)
-    record = JobRecord(JOB, SLOT, admitted=True)
-    spans = [Span(Outcome.LOST, NOW + number, NOW + number + 1) for number in range(2)]
-    rescues.take(Rescue(record, span) for span in spans)
+    monkeypatch.setattr("gsched.stores.mongodb.rescue.RESCUES_AT_ONCE", 2)
+    hub, outcomes = Mock(), Mock(**{"is_busy.return_value": True})
+    rescues = Rescues(Mock(), Tenure("node", NOW, NOW), hub, outcomes, keep_alive=Mock())
+    spans = [Span(Outcome.LOST, NOW + number, NOW + number + 1) for number in range(9)]
+    rescues.take(Rescue(JobRecord(JOB, SLOT, admitted=True), span) for span in spans)
+    for told in (2, 4):
+        rescues.settle()
+        assert [call.args[0] for call in hub.post.call_args_list] == [Lost(JOB, span) for span in spans[:told]]
+        assert rescues
+    outcomes.is_busy.return_value = False
     rescues.settle()
-    assert [call.args[0] for call in hub.post.call_args_list] == [Lost(JOB, span) for span in spans]
-    assert keep_alive.call_count == len(spans) + waits
+    assert hub.post.call_count == 9 and not rescues
 
 
 def test_a_job_that_was_parked_before_the_hub_has_it_is_noted_as_healed(rig: Rig) -> None:

@@ -151,6 +151,21 @@ def test_a_slot_is_kept_while_the_hub_lacks_a_job_of_which_instants_are_claimed(
     assert cluster.release_slots.called
 
 
+def test_what_may_be_noted_as_late_is_closed_before_a_slot_is_given_away_by_a_node_that_leaves(cluster: Mock) -> None:
+    node = leaving(cluster, Mock(first_unwritten=lambda: ALWAYS, unwritten=list))
+    node.tenure.know(JobRecord(JOB, slot_of(JOB.id), admitted=True))
+    hub = node._hub
+    hub.configure_mock(**{"waiting_since": lambda before: [JOB.id], "due": lambda job_id: NOW - 5000})
+    cluster.note_backlogs.side_effect = StoreUnreachableError("the connection broke")
+    with pytest.raises(StoreUnreachableError, match="broke"):
+        node.close_what_was_late()
+    cluster.note_backlogs.side_effect, cluster.note_backlogs.return_value = None, [JOB.id]
+    node.leave()
+    writes = [call[0] for call in cluster.method_calls]
+    assert writes.index("close_late") < writes.index("release_slots")
+    cluster.close_late.assert_called_once_with([JOB.id], NOW - 1000)
+
+
 def test_a_slot_is_kept_until_it_is_written_what_became_of_what_was_claimed_but_not_for_long(cluster: Mock) -> None:
     outcomes = Mock(first_unwritten=Mock(return_value=NOW - 1500))
     node = leaving(cluster, outcomes)

@@ -72,6 +72,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "written_runs_are_forgotten": ("kills", 1),
     "what_has_ended_runs_again": ("kills", 23),
     "rescues_are_not_written_down": ("moves", 26),
+    "what_dead_nodes_left_is_not_waited_for": ("kills", 21),
     "rescues_do_not_wait_for_a_free_instance": ("kills", 7),
     "late_instants_after_a_takeover_are_skipped": ("kills", 0),
     "stopping_does_not_wait_for_the_last_claim": ("moves", 35),

@@ -103,6 +103,12 @@ class Incarnation:
         """Whether there are such jobs."""
         return self._admission.pending
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether the hub does not know yet all that was in progress on dead nodes in slots of ours. If this node died
+        now, its successor would find it by what the jobs and slots say: that has to stay as it is."""
+        return self._slots.unsettled
+
     def settle(self) -> None:
         """Bring to an end what an error left open."""
         self._slots.settle()
@@ -165,7 +171,7 @@ class Incarnation:
 
     def close_what_was_late(self) -> None:
         """Note in the database that instants which were late when they were claimed have ended."""
-        if self._hub.unread():
+        if self._hub.unread() or self.unsettled:
             return
         self._slots.close(self._progress.first_open(-1) - 1)
         if self.tenure.late:
@@ -261,7 +267,7 @@ class Incarnation:
         """Whether nothing that is known here alone would be unsaid if this node died after giving slots away."""
         waits_too_long = self._time.now() > self.tenure.watermark + LONGEST_WRITING_MS
         is_settled = self._progress.is_written() or waits_too_long
-        knows_all = not self._admission.unsettled and not self.tenure.awaits_claimed
+        knows_all = not (self.unsettled or self._admission.unsettled or self.tenure.awaits_claimed)
         return is_settled and knows_all and not self._hub.unread()
 
     def _release(self, numbers: Collection[int]) -> None:
@@ -276,7 +282,7 @@ class Incarnation:
         """Give everything away, once the hub has begun all that it has to run."""
         tenure = self.tenure
         self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
-        if self._admission.unsettled or tenure.awaits_claimed:
+        if (self._admission.unsettled or tenure.awaits_claimed) and not self.unsettled:
             self._admission.work()
         if tenure.slots and self._progress.has_begun_all(self._time.now()) and self._may_release():
             self._release(list(tenure.slots))
@@ -284,6 +290,7 @@ class Incarnation:
     def leave(self) -> None:
         """Say how far everything has ended, and that there is no more to come."""
         self._slots.settle()
+        self._backlogs.settle()  # what may be noted as late would not be closed
         ended_until = self._ended_until()
         if ended_until >= self.tenure.watermark:
             self.hand_over()

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-import gevent
-
 from gsched.batches import batches
 from gsched.instants import from_ms
 from gsched.job import Job
@@ -23,10 +21,8 @@ from gsched.triggers import DateTrigger
 from gsched.triggers.base import TRIGGER_ERRORS
 
 RUNS_AT_ONCE = 500  # written down together before they are run again
-RESCUES_AT_ONCE = 1000  # between two heartbeats
+RESCUES_AT_ONCE = 500  # between two heartbeats, and per turn where more than enough waits to be written
 MOST_RECOVERED = 1000  # instants of one job that are run again
-PAUSE_SECONDS = 0.05  # between two looks at whether there is room for more outcomes
-MOST_PAUSES = 100  # then it goes on: of what is not written, the history says how much that is
 MOST_ATTEMPTS = 5  # at one run: what was in progress on so many nodes that died may be what they died of
 
 
@@ -136,10 +132,12 @@ class Rescues:
 
     def settle(self) -> None:
         """Run again what is to be run again, say of the rest that it is lost; note that in the database, once the hub
-        has read it, which reads nothing more when it has stopped."""
+        has read it, which reads nothing more when it has stopped. Of a mass of jobs that is more than can be written
+        down so fast: most waits for the next time."""
         while self._waiting:
             self._settle_some()
-            self._wait_for_room()
+            if self._outcomes.is_busy():
+                break
         if self._over and not self._hub.unread():
             self._cluster.lose_runs(self._over)
             self._taken.difference_update(self._over)
@@ -158,14 +156,6 @@ class Rescues:
         self._keep_alive()  # if others took us for dead meanwhile, it is for them to say what becomes of these
         for again, ended in decided:
             self._tell_hub(self._waiting.popleft(), again, ended)
-
-    def _wait_for_room(self) -> None:
-        """Of 10^5 jobs, what is lost comes faster than it can be written down."""
-        for _ in range(MOST_PAUSES):
-            if not self._outcomes.is_busy():
-                return
-            gevent.sleep(PAUSE_SECONDS)
-            self._keep_alive()
 
     def _tell_hub(self, rescue: Rescue, again: list[RunRecord], ended: list[Span]) -> None:
         job = rescue.record.job

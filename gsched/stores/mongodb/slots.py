@@ -58,7 +58,7 @@ class Slots:
 
     @property
     def unsettled(self) -> bool:
-        """Whether the hub does not know yet all that is due, or in progress, in the slots that are attached."""
+        """Whether the hub does not know yet all that is due, or was in progress, in the slots that are attached."""
         return bool(self._rescues or self._arrivals)
 
     def may_be_taken(self, number: int, now: int) -> bool:
@@ -127,16 +127,15 @@ class Slots:
     def _tell_hub(self) -> None:
         """Of a job that runs again, what was in progress before what is due: else that would take its place among the
         job's instances. Others do not wait until it is written down what runs again."""
+        self._announce()
+        self._rescues.settle()
+        self._announce()
+
+    def _announce(self) -> None:
         again = self._rescues.recovering()
         arrivals, self._arrivals = self._arrivals, [each for each in self._arrivals if each[0].job.id in again]
-        self._announce(each for each in arrivals if each[0].job.id not in again)
-        self._rescues.settle()
-        arrivals, self._arrivals = self._arrivals, []
-        self._announce(arrivals)
-
-    def _announce(self, arrivals: Iterable[tuple[JobRecord, SlotRecord]]) -> None:
         for record, slot in paced(arrivals):
-            if record.slot in self._tenure.slots:
+            if record.job.id not in again and record.slot in self._tenure.slots:
                 try:
                     self._run(record, slot)
                 except TRIGGER_ERRORS:  # of a user's trigger: the job will be parked

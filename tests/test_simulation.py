@@ -35,10 +35,10 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "slots_forget_from_when_they_are_open": ("kills", 58),
     "admission_of_other_revisions": ("users", 10),
     "late_admissions_leave_no_trace": ("kills", 6),
-    "older_times_are_written_back": ("pauses", 76),
+    "older_times_are_written_back": ("slow moves", 76),
     "runs_that_ended_are_written_down_again": ("moves", 17),
     "ended_jobs_are_removed_with_their_requests": ("pauses", 16),
-    "ids_that_are_used_again_meet_their_past": ("late writes", 213),
+    "ids_that_are_used_again_meet_their_past": ("users", 3),
     "hub_runs_what_is_not_claimed": ("pauses", 0),
     "hub_does_not_look_when_claims_expire": ("pauses", 29),
     "hub_runs_released_jobs_on": ("pauses", 1),
@@ -75,7 +75,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "what_dead_nodes_left_is_not_waited_for": ("kills", 21),
     "rescues_do_not_wait_for_a_free_instance": ("kills", 7),
     "late_instants_after_a_takeover_are_skipped": ("kills", 0),
-    "stopping_does_not_wait_for_the_last_claim": ("moves", 35),
+    "stopping_does_not_wait_for_the_last_claim": ("stops", 41),
     "leaving_says_that_all_has_ended": ("stops", 193),
 }
 # Without these nothing went wrong in hundreds of seeds, of more than one storm. What something that a dead node does

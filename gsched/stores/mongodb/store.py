@@ -183,7 +183,8 @@ class MongoDBJobStore(
             gevent.joinall(self._greenlets[1:], timeout=seconds)
             self._ownership.end()  # last: it says that all has ended, and is written
             if len(gevent.joinall(self._greenlets, timeout=seconds)) < len(self._greenlets):
-                self._complain("the database did not take all in time: what was to be written is lost, as in a crash")
+                why = "does not answer" if self._ownership.away else "did not take all in time"
+                self._complain(f"the database {why}: what was still to be written is lost, as in a crash")
             self._greenlets = []
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from simulation.simulation import STORMS, Scenario, Simulation
 
 from gsched.stores.mongodb.cluster import JobRecord, RefusedError
 
-SEEDS = 2000  # of any trouble
+SEEDS = 1600  # of any trouble
 PROCESSES = 2  # that share them
 STORMY = 50  # seeds of each storm
 ENOUGH = 100  # seeds within which a missing guard shows

@@ -11,11 +11,11 @@ from gsched.errors import StoreUnreachableError
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome, Reason
-from gsched.stores.base import Admitted, Dropped, Lost, Recovered, RunRequested
+from gsched.stores.base import Admitted, Dropped, Lost, RunRequested
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import JobRecord, RefusedError, RunRecord, SlotRecord
 from gsched.stores.mongodb.partition import slot_of
-from gsched.stores.mongodb.rescue import MOST_ATTEMPTS, Rescue, Rescues
+from gsched.stores.mongodb.rescue import Rescue, Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.triggers import IntervalTrigger
 
@@ -280,45 +280,12 @@ def test_it_keeps_no_slot_from_being_taken() -> None:
     record = JobRecord(JOB.evolve(trigger=Exiting(days=1), recover=True), SLOT, admitted=True)
     slot = SlotRecord(SLOT, fence=1, watermark=NOW + 2000, acked=NOW + 1000)
     node, hub = Tenure("node", NOW, NOW), Mock()
-    rescues = Rescues(Mock(ended_runs=lambda *asked: []), node, hub, Mock(is_busy=lambda: False), keep_alive=Mock())
+    rescues = Rescues(Mock(ended_runs=lambda *asked: []), node, hub, keep_alive=Mock())
     assert rescues.uncertain([record], {SLOT: slot}, ()) == []
     span = Span(Outcome.LOST, NOW + 1000, NOW + 2000)
     rescues.take([Rescue(record, span)])
     rescues.settle()
     assert [call.args[0] for call in hub.post.call_args_list] == [Lost(record.job, span)]
-
-
-@pytest.mark.parametrize("attempt", [MOST_ATTEMPTS - 1, MOST_ATTEMPTS])
-def test_what_so_many_nodes_died_of_does_not_end_one_more(attempt: int) -> None:
-    record, run = JobRecord(JOB.evolve(recover=True), SLOT, admitted=True), RunRecord(JOB.id, SLOT, NOW, attempt)
-    cluster, node, hub = Mock(), Tenure("node", NOW, NOW), Mock(**{"unread.return_value": False})
-    node.hold(SLOT, Held(7, NOW))
-    rescues = Rescues(cluster, node, hub, Mock(is_busy=lambda: False), keep_alive=Mock())
-    span = Span(Outcome.LOST, NOW, NOW + 1)
-    rescues.take([Rescue(record, span, run), Rescue(record, span, run._replace(attempt=attempt - 1))])
-    rescues.settle()
-    begun = Recovered(record.job, NOW, MOST_ATTEMPTS, 7, None)
-    assert [call.args[0] for call in hub.post.call_args_list] == [
-        begun if attempt < MOST_ATTEMPTS else Lost(record.job, span)
-    ]
-    assert [each.attempt for each in cluster.lose_runs.call_args.args[0]] == [attempt - 1, attempt]
-
-
-def test_what_a_mass_of_jobs_has_lost_is_told_no_faster_than_it_can_be_written_down(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("gsched.stores.mongodb.rescue.RESCUES_AT_ONCE", 2)
-    hub, outcomes = Mock(), Mock(**{"is_busy.return_value": True})
-    rescues = Rescues(Mock(), Tenure("node", NOW, NOW), hub, outcomes, keep_alive=Mock())
-    spans = [Span(Outcome.LOST, NOW + number, NOW + number + 1) for number in range(9)]
-    rescues.take(Rescue(JobRecord(JOB, SLOT, admitted=True), span) for span in spans)
-    for told in (2, 4):
-        rescues.settle()
-        assert [call.args[0] for call in hub.post.call_args_list] == [Lost(JOB, span) for span in spans[:told]]
-        assert rescues
-    outcomes.is_busy.return_value = False
-    rescues.settle()
-    assert hub.post.call_count == 9 and not rescues
 
 
 def test_a_job_that_was_parked_before_the_hub_has_it_is_noted_as_healed(rig: Rig) -> None:

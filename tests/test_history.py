@@ -761,16 +761,6 @@ def test_the_buffer_is_bounded_and_what_it_loses_is_reported(desk, monkeypatch):
     assert event.code == EVENT_STORE_FAILED and "lacks 15 records" in event.error_message
 
 
-def test_it_says_long_before_that_who_has_much_more_should_wait(desk, monkeypatch):
-    monkeypatch.setattr("gsched.stores.mongodb.history_writer.MANY_BUFFERED", 2)
-    for second in range(3):
-        assert not desk.aftermath.history.is_busy()
-        desk.aftermath.settle(a_run(desk.job, at=second * 1000), FAILED, "n1")
-    assert desk.aftermath.history.is_busy()
-    desk.aftermath.flush()
-    assert not desk.aftermath.history.is_busy()
-
-
 def test_a_full_buffer_loses_first_what_leaves_no_run_in_progress_for_ever(desk, monkeypatch):
     monkeypatch.setattr("gsched.stores.mongodb.history_writer.MOST_BUFFERED", 10)
     for second in range(20):

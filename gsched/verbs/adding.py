@@ -68,8 +68,7 @@ class Adding(Places):
         :param timeout: how long a run may take (seconds, timedelta or "60s"); None (default): for ever
         :param tags: texts to find and group jobs by
         :param metadata: a mapping of your own
-        :param recover: after a crash, run again what was in progress (at least once, at most five times), instead of
-            reporting it as lost
+        :param recover: after a crash, run again what was in progress (at least once), instead of reporting it as lost
         :return: a handle with the same verbs
         :raises InvalidJobError: if an option is wrong or `func` does not accept the arguments
         :raises InvalidTriggerError: if the trigger is wrong

@@ -484,11 +484,6 @@ def rescues_are_not_written_down() -> Any:
 
 
 @mutation
-def what_dead_nodes_left_is_not_waited_for() -> Any:
-    return patch.object(Incarnation, "unsettled", False)
-
-
-@mutation
 def late_instants_after_a_takeover_are_skipped() -> Any:
     real = JobRecord.first_after
 

@@ -286,10 +286,6 @@ class SimStore:
     def unwritten(self) -> Iterator[tuple[str, int]]:
         return ((each.job_id, each.first) for each in self._unwritten())
 
-    def is_busy(self) -> bool:
-        """There is room for none."""
-        return True
-
     def _unwritten(self) -> list[_Outcome]:
         return [*self._outcomes_in_writing, *self._outcomes]
 

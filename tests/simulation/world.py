@@ -207,7 +207,6 @@ def real_code_in(world: World, slots: int) -> Iterator[None]:
         "gsched.stores.mongodb.slots.AT_ONCE": 2,
         "gsched.stores.mongodb.admission.BATCH": 3,
         "gsched.stores.mongodb.parking.AT_ONCE": 2,
-        "gsched.stores.mongodb.rescue.RESCUES_AT_ONCE": 1,
         "gsched.stores.mongodb.requests.AT_ONCE": 3,
     }
     with ExitStack() as stack:

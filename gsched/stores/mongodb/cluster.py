@@ -103,9 +103,6 @@ class Outcomes(Protocol):
     def unwritten(self) -> Iterator[tuple[str, int]]:
         """What is still to be written: ids of jobs, and the first of their instants (ms) that each outcome is about."""
 
-    def is_busy(self) -> bool:
-        """Whether so much is still to be written that who has much more should wait: not all of it is kept."""
-
 
 class Cluster(Protocol):
     """The database as the protocol sees it.

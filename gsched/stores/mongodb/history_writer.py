@@ -21,8 +21,7 @@ from gsched.stores.mongodb.connection import Document, Jobs
 from gsched.stores.mongodb.history import expiring_document, record_key
 
 BATCH: Final = 250  # what the driver encodes at one go holds up everybody else
-MOST_BUFFERED: Final = 100_000  # records, while the database does not take them; beyond that some are dropped
-MANY_BUFFERED: Final = 10_000  # records
+MOST_BUFFERED: Final = 250_000  # records, while the database does not take them; beyond that some are dropped
 _RECORDS: Final = "records of the history"
 
 
@@ -57,10 +56,6 @@ class HistoryWriter:
             self._dropped += 1
         (self._closing if closes else self._records).append(record)
         self._first = min(self._first, record.scheduled_ms)
-
-    def is_busy(self) -> bool:
-        """Whether so many wait that who has many more should wait."""
-        return len(self) > MANY_BUFFERED
 
     def take_dropped(self) -> int:
         """How many records were dropped since this was last asked for."""

@@ -81,7 +81,7 @@ class Incarnation:
         self._backlogs = Backlogs(around.cluster, tenure, self._progress, self.advance_if_due)
         self._admission = Admission(around.cluster, tenure, around.hub, around.written, self.advance_if_due)
         look_at = self._admission.look_at
-        self._slots = Slots(around.cluster, tenure, around.hub, around.outcomes, self.advance_if_due, look_at)
+        self._slots = Slots(around.cluster, tenure, around.hub, self.advance_if_due, look_at)
         self._lookout = Lookout(around.cluster, tenure, around.written, self.advance_if_due, self._admission)
 
     # -- jobs that changed --------------------------------------------------------------------------------------------
@@ -102,12 +102,6 @@ class Incarnation:
     def pending(self) -> bool:
         """Whether there are such jobs."""
         return self._admission.pending
-
-    @property
-    def unsettled(self) -> bool:
-        """Whether the hub does not know yet all that was in progress on dead nodes in slots of ours. If this node died
-        now, its successor would find it by what the jobs and slots say: that has to stay as it is."""
-        return self._slots.unsettled
 
     def settle(self) -> None:
         """Bring to an end what an error left open."""
@@ -171,7 +165,7 @@ class Incarnation:
 
     def close_what_was_late(self) -> None:
         """Note in the database that instants which were late when they were claimed have ended."""
-        if self._hub.unread() or self.unsettled:
+        if self._hub.unread():
             return
         self._slots.close(self._progress.first_open(-1) - 1)
         if self.tenure.late:
@@ -267,7 +261,7 @@ class Incarnation:
         """Whether nothing that is known here alone would be unsaid if this node died after giving slots away."""
         waits_too_long = self._time.now() > self.tenure.watermark + LONGEST_WRITING_MS
         is_settled = self._progress.is_written() or waits_too_long
-        knows_all = not (self.unsettled or self._admission.unsettled or self.tenure.awaits_claimed)
+        knows_all = not self._admission.unsettled and not self.tenure.awaits_claimed
         return is_settled and knows_all and not self._hub.unread()
 
     def _release(self, numbers: Collection[int]) -> None:
@@ -282,7 +276,7 @@ class Incarnation:
         """Give everything away, once the hub has begun all that it has to run."""
         tenure = self.tenure
         self._cluster.give_back_slots(tenure.node, self._cluster.free_slots(tenure.node))
-        if (self._admission.unsettled or tenure.awaits_claimed) and not self.unsettled:
+        if self._admission.unsettled or tenure.awaits_claimed:
             self._admission.work()
         if tenure.slots and self._progress.has_begun_all(self._time.now()) and self._may_release():
             self._release(list(tenure.slots))

@@ -196,18 +196,16 @@ class Ownership:
             self._told_all.set()
             node.hand_over()
             return
-        if node.unsettled:
-            return
         node.admit()
+        if is_time("membership", pace.membership):
+            node.tend_membership()
+        if node.leaving:
+            node.release_what_leaves()
         if is_time("horizon", pace.horizon / 3):
             node.move_horizon()
         if self._rescan_wanted or is_time("rescan", pace.rescan):
             self._rescan_wanted = False
             node.look_for_changes()
-        if is_time("membership", pace.membership):
-            node.tend_membership()
-        if node.leaving:
-            node.release_what_leaves()
 
     def _fail(self, error: BaseException) -> None:
         if self._wishes.stopping and self._clock.monotonic() >= self._give_up_at:
@@ -216,7 +214,7 @@ class Ownership:
 
     def _wait(self) -> None:
         node, failures = self._incarnation, self._standing.failures
-        more = node is not None and node.pending and not node.unsettled and not self._wishes.stopping
+        more = node is not None and node.pending and not self._wishes.stopping
         if self._ended or (more and not failures):
             return
         seconds = self._rhythm.until("tick")

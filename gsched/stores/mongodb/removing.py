@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-from pymongo import InsertOne
+from pymongo import DeleteOne, InsertOne
 
 from gsched.batches import BATCH, batches
 from gsched.errors import JobNotFoundError
+from gsched.history import RUNNING
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
@@ -18,7 +19,7 @@ from gsched.stores.mongodb.bulk import write_all
 from gsched.stores.mongodb.cluster_documents import requests_in
 from gsched.stores.mongodb.connection import Document, Jobs
 from gsched.stores.mongodb.documents import NOT_ASKED_FOR, JobReader
-from gsched.stores.mongodb.history import expiring_document
+from gsched.stores.mongodb.history import expiring_document, run_key
 from gsched.stores.mongodb.lookup import find_document
 
 
@@ -65,8 +66,11 @@ class Removing:
         return job
 
     def _note_requests(self, job: Job, document: Document) -> None:
-        """What the owner has not taken yet, it will not take any more."""
-        skipped = (Span(Outcome.SKIPPED, at, at + 1, Reason.REMOVED_OR_PAUSED, it) for it, at in requests_in(document))
-        records = [InsertOne(expiring_document(Record.of_span(job, each), self._expires_at)) for each in skipped]
-        if records:
-            write_all(self._jobs.runs, records)
+        """What the owner has not taken yet, it will not take any more; it may have noted that as in progress."""
+        writes: list[InsertOne[Document] | DeleteOne] = []
+        for request, at in requests_in(document):
+            skipped = Record.of_span(job, Span(Outcome.SKIPPED, at, at + 1, Reason.REMOVED_OR_PAUSED, request))
+            writes.append(InsertOne(expiring_document(skipped, self._expires_at)))
+            writes.append(DeleteOne({"_id": run_key(skipped.run_id, 1), "state": RUNNING}))
+        if writes:
+            write_all(self._jobs.runs, writes)

@@ -14,16 +14,15 @@ from gsched.planning import Span
 from gsched.run import Outcome
 from gsched.slices import paced
 from gsched.stores.base import HubSide, Lost, Recovered
-from gsched.stores.mongodb.cluster import Cluster, JobRecord, Outcomes, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.uncertain import parts_without, uncertain_spans
 from gsched.triggers import DateTrigger
 from gsched.triggers.base import TRIGGER_ERRORS
 
 RUNS_AT_ONCE = 500  # written down together before they are run again
-RESCUES_AT_ONCE = 500  # between two heartbeats, and per turn where more than enough waits to be written
+RESCUES_AT_ONCE = 1000  # between two heartbeats
 MOST_RECOVERED = 1000  # instants of one job that are run again
-MOST_ATTEMPTS = 5  # at one run: what was in progress on so many nodes that died may be what they died of
 
 
 class Rescue(NamedTuple):
@@ -47,17 +46,13 @@ class Decided(NamedTuple):
 class Rescues:
     """What the hub does not know yet of what was in progress on dead nodes, for one tenure.
 
-    :param outcomes: what is not written yet of what became of instants
     :param keep_alive: called between steps, so that the watermark advances meanwhile
     """
 
-    def __init__(
-        self, cluster: Cluster, tenure: Tenure, hub: HubSide, outcomes: Outcomes, keep_alive: Callable[[], None]
-    ) -> None:
+    def __init__(self, cluster: Cluster, tenure: Tenure, hub: HubSide, keep_alive: Callable[[], None]) -> None:
         self._cluster = cluster
         self._tenure = tenure
         self._hub = hub
-        self._outcomes = outcomes
         self._keep_alive = keep_alive
         self._waiting: deque[Rescue] = deque()
         self._taken: set[RunRecord] = set()  # runs that were taken over, which is not noted in the database yet
@@ -132,12 +127,9 @@ class Rescues:
 
     def settle(self) -> None:
         """Run again what is to be run again, say of the rest that it is lost; note that in the database, once the hub
-        has read it, which reads nothing more when it has stopped. Of a mass of jobs that is more than can be written
-        down so fast: most waits for the next time."""
+        has read it, which reads nothing more when it has stopped."""
         while self._waiting:
             self._settle_some()
-            if self._outcomes.is_busy():
-                break
         if self._over and not self._hub.unread():
             self._cluster.lose_runs(self._over)
             self._taken.difference_update(self._over)
@@ -170,13 +162,14 @@ class Rescues:
 
 def _decide(rescue: Rescue) -> Decided:
     record, span, run = rescue
-    job, attempt = record.job, max(1, _attempt(run)) + 1
-    if not _runs_again(job) or span.outcome is Outcome.COALESCED or attempt > MOST_ATTEMPTS:
+    job = record.job
+    if not _runs_again(job) or span.outcome is Outcome.COALESCED:
         return Decided([], [span])
     try:
         instants, ended = _instants_again(job, span)
     except TRIGGER_ERRORS:  # of a user's trigger: when it was due, nobody can tell
         return Decided([], [span])
+    attempt = max(1, _attempt(run)) + 1
     return Decided([RunRecord(job.id, record.slot, each, attempt, span.request) for each in instants], ended)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from gsched.batches import batches
 from gsched.slices import paced
 from gsched.stores.base import Admitted, Dropped, HubSide, RunsElsewhere
-from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, Outcomes, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.rescue import Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.triggers.base import TRIGGER_ERRORS
@@ -19,7 +19,6 @@ AT_ONCE = 32  # slots taken together: few round trips, and the heartbeat in betw
 class Slots:
     """Takes and releases slots for one tenure.
 
-    :param outcomes: what is not written yet of what became of instants
     :param keep_alive: called between steps, so that the watermark advances meanwhile
     :param look_at: told the ids of jobs that are still to be admitted, have requests, or have ended
     :ivar neighbours: nodes that lived when we looked last, and may have runs in our slots that they wrote down
@@ -30,7 +29,6 @@ class Slots:
         cluster: Cluster,
         tenure: Tenure,
         hub: HubSide,
-        outcomes: Outcomes,
         keep_alive: Callable[[], None],
         look_at: Callable[[Iterable[str]], None],
     ) -> None:
@@ -43,7 +41,7 @@ class Slots:
         self._releasing: dict[int, int] = {}  # the same of releasing; with their fences
         self._released: dict[int, int] = {}  # until when the hub runs what is due in slots that were ours
         self._open: dict[int, int] = {}  # slots where instants up to then were late when we attached them
-        self._rescues = Rescues(cluster, tenure, hub, outcomes, keep_alive)
+        self._rescues = Rescues(cluster, tenure, hub, keep_alive)
         self._arrivals: list[tuple[JobRecord, SlotRecord]] = []  # jobs of attached slots that the hub does not know yet
         self._elsewhere: set[RunRecord] = set()  # in progress where our jobs were before they were ours
         self.neighbours: set[str] = set()
@@ -58,7 +56,7 @@ class Slots:
 
     @property
     def unsettled(self) -> bool:
-        """Whether the hub does not know yet all that is due, or was in progress, in the slots that are attached."""
+        """Whether the hub does not know yet all that is due, or in progress, in the slots that are attached."""
         return bool(self._rescues or self._arrivals)
 
     def may_be_taken(self, number: int, now: int) -> bool:
@@ -127,15 +125,16 @@ class Slots:
     def _tell_hub(self) -> None:
         """Of a job that runs again, what was in progress before what is due: else that would take its place among the
         job's instances. Others do not wait until it is written down what runs again."""
-        self._announce()
-        self._rescues.settle()
-        self._announce()
-
-    def _announce(self) -> None:
         again = self._rescues.recovering()
         arrivals, self._arrivals = self._arrivals, [each for each in self._arrivals if each[0].job.id in again]
+        self._announce(each for each in arrivals if each[0].job.id not in again)
+        self._rescues.settle()
+        arrivals, self._arrivals = self._arrivals, []
+        self._announce(arrivals)
+
+    def _announce(self, arrivals: Iterable[tuple[JobRecord, SlotRecord]]) -> None:
         for record, slot in paced(arrivals):
-            if record.job.id not in again and record.slot in self._tenure.slots:
+            if record.slot in self._tenure.slots:
                 try:
                     self._run(record, slot)
                 except TRIGGER_ERRORS:  # of a user's trigger: the job will be parked

@@ -299,7 +299,7 @@ def test_clocks_that_are_an_hour_wrong_make_nobody_late(cluster: Cluster) -> Non
     cluster.start("fast", skew_seconds=3600)
     cluster.start("slow", skew_seconds=-3600)
     cluster.wait_until_balanced()
-    jobs = cluster.add_ticks(20)
+    jobs = cluster.add_ticks(20, coalesce=False, max_instances=100)
     cluster.wait_until_all_run(jobs, time.time() + 1)
     for name, skew in (("fast", 3600), ("slow", -3600)):
         said = cluster.wait_for_event("clock.skewed", node_name=name)
@@ -596,7 +596,7 @@ def test_jobs_run_over_tls(
     began = time.time()
     cluster.scheduler.add_job("cluster.jobs:tick", id="now")
     cluster.wait_for_start("now", began, 5)
-    cluster.wait_until_all_run(cluster.add_ticks(10), time.time() + 1)
+    cluster.wait_until_all_run(cluster.add_ticks(10, coalesce=False, max_instances=100), time.time() + 1)
     verdict = cluster.stop_and_check()
     assert verdict.counts["run"] == verdict.counts["instants"]
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         CommandFailedError as CommandFailedError,
         ConfigurationError as ConfigurationError,
         EmbeddedMongoError as EmbeddedMongoError,
+        EventLoopStalledError as EventLoopStalledError,
         ForkedError as ForkedError,
         FuncRefError as FuncRefError,
         GschedError as GschedError,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         JobIdConflictError as JobIdConflictError,
         JobNotFoundError as JobNotFoundError,
         NodeNotFoundError as NodeNotFoundError,
+        NothingRanError as NothingRanError,
         NotInRunError as NotInRunError,
         RunCancelled as RunCancelled,
         RunInterrupted as RunInterrupted,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         EVENT_EVENTS_DROPPED as EVENT_EVENTS_DROPPED,
         EVENT_EXECUTOR_ADDED as EVENT_EXECUTOR_ADDED,
         EVENT_EXECUTOR_FAILED as EVENT_EXECUTOR_FAILED,
+        EVENT_EXECUTOR_LIMITED as EVENT_EXECUTOR_LIMITED,
         EVENT_EXECUTOR_REMOVED as EVENT_EXECUTOR_REMOVED,
         EVENT_FEED_LOST as EVENT_FEED_LOST,
         EVENT_FEED_OPENED as EVENT_FEED_OPENED,
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
         EVENT_JOB_PAUSED as EVENT_JOB_PAUSED,
         EVENT_JOB_REMOVED as EVENT_JOB_REMOVED,
         EVENT_JOB_RESUMED as EVENT_JOB_RESUMED,
+        EVENT_JOB_RETURNED_GENERATOR as EVENT_JOB_RETURNED_GENERATOR,
         EVENT_JOB_SKIPPED as EVENT_JOB_SKIPPED,
         EVENT_JOB_STARTED as EVENT_JOB_STARTED,
         EVENT_JOB_SUBMITTED as EVENT_JOB_SUBMITTED,
@@ -108,6 +112,7 @@ if TYPE_CHECKING:
     )
     from gsched.job import Job as Job
     from gsched.nodes import NodeInfo as NodeInfo
+    from gsched.patching import patch_all as patch_all
     from gsched.run import (
         Outcome as Outcome,
         Result as Result,
@@ -139,24 +144,24 @@ __version__ = "0.1.0"
 
 _HOMES: Final = {
     "gsched.errors": (
-        "CommandFailedError ConfigurationError EmbeddedMongoError ForkedError FuncRefError GschedError "
-        "InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError NodeNotFoundError NotInRunError "
-        "RunCancelled RunInterrupted RunTimedOut SchedulerAlreadyRunningError SchedulerNotRunningError "
-        "StoreAccessError StoreConflictError StoreError StoreUnreachableError WorkerDiedError"
+        "CommandFailedError ConfigurationError EmbeddedMongoError EventLoopStalledError ForkedError FuncRefError "
+        "GschedError InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError NodeNotFoundError "
+        "NotInRunError NothingRanError RunCancelled RunInterrupted RunTimedOut SchedulerAlreadyRunningError "
+        "SchedulerNotRunningError StoreAccessError StoreConflictError StoreError StoreUnreachableError WorkerDiedError"
     ),
     "gsched.events": (
         "EVENT_ALL EVENT_ALL_JOBS_REMOVED EVENT_CLOCK_SKEWED EVENT_EVENTS_DROPPED EVENT_EXECUTOR_ADDED "
-        "EVENT_EXECUTOR_FAILED EVENT_EXECUTOR_REMOVED EVENT_FEED_LOST EVENT_FEED_OPENED EVENT_FEED_UNSUPPORTED "
-        "EVENT_FORK_DETECTED EVENT_HUB_BLOCKED EVENT_HUB_DIED EVENT_HUB_FAILED EVENT_JOBSTORE_ADDED "
-        "EVENT_JOBSTORE_REMOVED EVENT_JOB_ADDED EVENT_JOB_CANCELLED EVENT_JOB_COALESCED EVENT_JOB_ERROR "
-        "EVENT_JOB_EXECUTED EVENT_JOB_HEALED EVENT_JOB_INTERRUPTED EVENT_JOB_LOST EVENT_JOB_MAX_INSTANCES "
-        "EVENT_JOB_MISSED EVENT_JOB_MODIFIED EVENT_JOB_PARKED EVENT_JOB_PAUSED EVENT_JOB_REMOVED EVENT_JOB_RESUMED "
-        "EVENT_JOB_SKIPPED EVENT_JOB_STARTED EVENT_JOB_SUBMITTED EVENT_JOB_TIMED_OUT EVENT_LISTENER_FAILED "
-        "EVENT_LISTENER_STALLED EVENT_NODE_DIED EVENT_NODE_DRAIN_REQUESTED EVENT_NODE_FENCED EVENT_NODE_JOINED "
-        "EVENT_NODE_LEFT EVENT_NOT_PATCHED EVENT_SCHEDULER_DRAINING EVENT_SCHEDULER_PAUSED EVENT_SCHEDULER_RESUMED "
-        "EVENT_SCHEDULER_SHUTDOWN EVENT_SCHEDULER_START EVENT_SCHEDULER_STARTED EVENT_STORE_CONNECTED "
-        "EVENT_STORE_DISCONNECTED EVENT_STORE_FAILED EVENT_SUMMARY JobEvent JobExecutionEvent JobSubmissionEvent "
-        "SchedulerEvent"
+        "EVENT_EXECUTOR_FAILED EVENT_EXECUTOR_LIMITED EVENT_EXECUTOR_REMOVED EVENT_FEED_LOST EVENT_FEED_OPENED "
+        "EVENT_FEED_UNSUPPORTED EVENT_FORK_DETECTED EVENT_HUB_BLOCKED EVENT_HUB_DIED EVENT_HUB_FAILED "
+        "EVENT_JOBSTORE_ADDED EVENT_JOBSTORE_REMOVED EVENT_JOB_ADDED EVENT_JOB_CANCELLED EVENT_JOB_COALESCED "
+        "EVENT_JOB_ERROR EVENT_JOB_EXECUTED EVENT_JOB_HEALED EVENT_JOB_INTERRUPTED EVENT_JOB_LOST "
+        "EVENT_JOB_MAX_INSTANCES EVENT_JOB_MISSED EVENT_JOB_MODIFIED EVENT_JOB_PARKED EVENT_JOB_PAUSED "
+        "EVENT_JOB_REMOVED EVENT_JOB_RESUMED EVENT_JOB_RETURNED_GENERATOR EVENT_JOB_SKIPPED EVENT_JOB_STARTED "
+        "EVENT_JOB_SUBMITTED EVENT_JOB_TIMED_OUT EVENT_LISTENER_FAILED EVENT_LISTENER_STALLED EVENT_NODE_DIED "
+        "EVENT_NODE_DRAIN_REQUESTED EVENT_NODE_FENCED EVENT_NODE_JOINED EVENT_NODE_LEFT EVENT_NOT_PATCHED "
+        "EVENT_SCHEDULER_DRAINING EVENT_SCHEDULER_PAUSED EVENT_SCHEDULER_RESUMED EVENT_SCHEDULER_SHUTDOWN "
+        "EVENT_SCHEDULER_START EVENT_SCHEDULER_STARTED EVENT_STORE_CONNECTED EVENT_STORE_DISCONNECTED "
+        "EVENT_STORE_FAILED EVENT_SUMMARY JobEvent JobExecutionEvent JobSubmissionEvent SchedulerEvent"
     ),
     "gsched.executors": "BaseExecutor GreenletPoolExecutor ProcessPoolExecutor ThreadPoolExecutor",
     "gsched.explanation": "Explanation",
@@ -165,6 +170,7 @@ _HOMES: Final = {
     "gsched.history": "JobFigures RunInfo",
     "gsched.job": "Job",
     "gsched.nodes": "NodeInfo",
+    "gsched.patching": "patch_all",
     "gsched.run": "Outcome Result Run current_run",
     "gsched.scheduler": "GeventScheduler STATE_PAUSED STATE_RUNNING STATE_STOPPED",
     "gsched.stores": "BaseJobStore MemoryJobStore MongoDBJobStore",
@@ -177,7 +183,26 @@ _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in name
 __all__ = sorted(_HOME_OF)
 
 
+# APScheduler's other schedulers, and what there is instead.
+_NO_SCHEDULER: Final = {
+    **dict.fromkeys(
+        ["BackgroundScheduler", "QtScheduler", "TwistedScheduler"],
+        "make a GeventScheduler and run it in a thread of its own:"
+        " threading.Thread(target=scheduler.run_forever, daemon=True).start()",
+    ),
+    "BlockingScheduler": "make a GeventScheduler and call scheduler.run_forever() instead of start()",
+    **dict.fromkeys(
+        ["AsyncIOScheduler", "TornadoScheduler"],
+        "make a GeventScheduler, run it in a thread of its own:"
+        " threading.Thread(target=scheduler.run_forever, daemon=True).start(),"
+        " and give it functions that call asyncio.run(), with a ThreadPoolExecutor",
+    ),
+}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _NO_SCHEDULER:
+        raise ImportError(f"gsched has no {name}: {_NO_SCHEDULER[name]}", name=__name__)
     try:
         home = _HOME_OF[name]
     except KeyError:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import Any, Final
 
+from gsched.callables import name_of
 from gsched.errors import ConfigurationError, InvalidJobError, InvalidTriggerError
 from gsched.funcref import AllowedFunctions
 from gsched.instants import as_instant, timezone_name, to_ms
@@ -20,7 +21,6 @@ from gsched.job import (
     checked_kwargs,
     checked_options,
     checked_text,
-    name_of,
     named_function,
 )
 from gsched.triggers import AndTrigger, BaseTrigger, CronTrigger, DateTrigger, IntervalTrigger, OrTrigger

@@ -9,6 +9,7 @@ from typing import Any, Final
 import gevent
 from gevent import get_hub
 
+from gsched.callables import refuse_awaitable
 from gsched.clock import Clock
 from gsched.events import (
     EVENT_ALL,
@@ -121,6 +122,11 @@ class EventBus:
     def _deliveries(self) -> list[gevent.Greenlet]:
         return [mailbox.delivery for mailbox in self._mailboxes if mailbox.delivery is not None]
 
+    def forked(self) -> None:
+        """This is a forked copy of the process: what waits is delivered in the parent."""
+        for mailbox in self._mailboxes:
+            mailbox.clear()
+
     def at_rest(self) -> bool:
         """Whether everything emitted so far is delivered, or waits for `attach`."""
         return not self._deliveries() and all(mailbox.is_empty() for mailbox in self._mailboxes)
@@ -171,6 +177,11 @@ class _Mailbox:
         """Whether nothing waits."""
         return not self._waiting and not self._unreported_drops
 
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()
+        self._unreported_drops = 0
+
     def close(self) -> None:
         """Deliver nothing more."""
         self._is_closed = True
@@ -191,7 +202,7 @@ class _Mailbox:
     def _call(self, event: SchedulerEvent) -> None:
         self._busy_since = self._clock.monotonic()
         try:
-            self.callback(event)
+            refuse_awaitable(self.callback(event))
         except BaseException as error:  # SystemExit in a listener must not end the program either
             self.failures += 1
             if event.code != EVENT_LISTENER_FAILED:  # else a failing listener would hear of itself for ever

@@ -14,6 +14,7 @@ from gevent.event import Event
 
 from gsched import events
 from gsched.bus import EventBus
+from gsched.callables import is_generator
 from gsched.clock import Clock
 from gsched.events import JobExecutionEvent, JobSubmissionEvent
 from gsched.executors.collection import Executors
@@ -272,6 +273,8 @@ class Dispatch:
             self._store_failed(entry.lane, error)
         self._figures.count(run, result)
         succeeded = result.outcome is Outcome.SUCCEEDED
+        if result.value is not None and is_generator(result.value):
+            self._report.returned_generator(run.job)
         code = events.EVENT_JOB_EXECUTED if succeeded else events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))

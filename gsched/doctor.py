@@ -15,7 +15,7 @@ from gevent import get_hub
 
 from gsched.embedded import find_mongod
 from gsched.errors import EmbeddedMongoError
-from gsched.runtime import PATCH_REMEDY, unpatched_modules
+from gsched.patching import PATCH_REMEDY, unpatched_modules
 
 OK: Final = "ok"
 WARNING: Final = "warning"

@@ -12,10 +12,11 @@ from operator import attrgetter, itemgetter
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from gsched.callables import name_of
 from gsched.errors import FuncRefError, GschedError, InvalidJobError
 from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms, to_ms
-from gsched.job import NOTHING, OPTIONS, CallChecker, Job, checked_flag, checked_text, name_of
+from gsched.job import NOTHING, OPTIONS, CallChecker, Job, can_change, checked_flag, checked_text
 from gsched.triggers import BaseTrigger
 from gsched.triggers.registry import trigger_fields, trigger_from_fields
 
@@ -122,12 +123,16 @@ class DocumentReader:
     :param allowed: which function references may be resolved
     :param jobstore: the alias of the store that the jobs are in
     :param id_key: the key under which documents have the job's id
+    :param durable: the documents are a store's, so that each run gets arguments of its own
     """
 
-    def __init__(self, allowed: AllowedFunctions, jobstore: str, id_key: str = "id") -> None:
+    def __init__(
+        self, allowed: AllowedFunctions, jobstore: str, id_key: str = "id", *, durable: bool = False
+    ) -> None:
         self._allowed = allowed
         self._jobstore = jobstore
         self._id_key = id_key
+        self._durable = durable
         self._calls = CallChecker()
         self._functions: dict[str, Callable[..., Any]] = {}
         self._missing: dict[str, str] = {}
@@ -143,6 +148,8 @@ class DocumentReader:
         fields["func_ref"], fields["func"] = self._function(document.get("func"), problems)
         fields["trigger"] = _trigger(document.get("trigger"), problems)
         fields.setdefault("name", fields["id"])
+        if self._durable:
+            fields["copies_arguments"] = can_change((*fields.get("args", ()), *fields.get("kwargs", NOTHING).values()))
         return self._checked(Job(jobstore=self._jobstore, **fields), problems)
 
     def _options(self, document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:

@@ -40,6 +40,14 @@ class NotInRunError(GschedError):
     """current_run() was called outside a run."""
 
 
+class NothingRanError(GschedError):
+    """A function returned a coroutine or another awaitable, so that nothing of it ran."""
+
+
+class EventLoopStalledError(GschedError):
+    """A call from another thread was withdrawn and not made, because the scheduler's event loop does not turn."""
+
+
 class JobError(GschedError):
     """Something is wrong with one job."""
 

@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from gsched.callables import why_nothing_runs
 from gsched.durations import as_ms, as_seconds
 from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.funcref import ref_of, resolve
@@ -61,10 +61,21 @@ class Job:
     paused: bool = False
     parked: str | None = None
     rev: int = 1
+    copies_arguments: bool = field(default=False, compare=False)  # each run gets lists and dicts of its own
 
     def evolve(self, **changes: Any) -> Job:
         """This job with some fields changed."""
         return replace(self, **changes)
+
+    def arguments(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+        """The positional and keyword arguments for one run.
+
+        Those of a stored job are as its document has them, whatever earlier runs did to theirs. Those of a job in
+        memory are the caller's own objects.
+        """
+        if not self.copies_arguments:
+            return self.args, self.kwargs
+        return tuple(map(_copied, self.args)), {name: _copied(value) for name, value in self.kwargs.items()}
 
     def next_ms(self, after: int) -> int | None:
         """The first due instant strictly after `after` (ms since the epoch), jitter included, or None.
@@ -126,6 +137,20 @@ class Job:
         return None if self.misfire_grace_ms is None else self.misfire_grace_ms / 1000
 
 
+def can_change(values: Iterable[Any]) -> bool:
+    """Whether a run that gets these values, which were read from a document, could change one of them."""
+    return any(type(value) is list or type(value) is dict for value in values)
+
+
+def _copied(value: Any) -> Any:
+    """The value with lists and dicts of its own. Nothing else that documents hold can be changed."""
+    if type(value) is list:
+        return [_copied(item) for item in value]
+    if type(value) is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    return value
+
+
 class CallChecker:
     """Tells whether functions accept their jobs' arguments; looks at each function and shape of call once."""
 
@@ -148,7 +173,8 @@ class CallChecker:
 
 def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Raises InvalidJobError if `func(*args, **kwargs)` does not fit the function's signature, or would not run it."""
-    _check_runs(func)
+    if (why := why_nothing_runs(func)) is not None:
+        raise InvalidJobError(f"func: {why}")
     try:
         signature = inspect.signature(func)
     except (TypeError, ValueError):  # some built-in functions have none
@@ -158,19 +184,6 @@ def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
     except TypeError as error:
         name = getattr(func, "__qualname__", repr(func))
         raise InvalidJobError(f"{name}{signature} does not accept these arguments: {error}") from None
-
-
-def _check_runs(func: Callable[..., Any]) -> None:
-    while isinstance(func, partial):
-        func = func.func
-    for called in (func, type(func).__call__):
-        if inspect.iscoroutinefunction(called):
-            remedy = "wrap it in a function that calls asyncio.run(), in a thread executor"
-        elif inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
-            remedy = "wrap it in a function that goes through what it yields"
-        else:
-            continue
-        raise InvalidJobError(f"func: a call of {name_of(func)} only makes an object and runs nothing of it; {remedy}")
 
 
 def named_function(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], str | None]:
@@ -183,13 +196,6 @@ def named_function(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], 
     if not callable(func):
         raise InvalidJobError(f"func: expected a callable or 'package.module:function', got {func!r}")
     return func, ref_of(func)
-
-
-def name_of(func: Callable[..., Any]) -> str:
-    """What people call a function."""
-    func = getattr(func, "func", func)  # functools.partial
-    name = getattr(func, "__qualname__", None) or type(func).__qualname__
-    return str(name).rpartition("<locals>.")[2]
 
 
 def checked_text(what: str, value: object) -> str:

@@ -56,6 +56,13 @@ class LogSink:
             fields["suppressed"] = suppressed
         getattr(logger, kind.level)(kind.name, scheduler=self._scheduler, **fields)
 
+    def warn_now(self, name: str, reason: str) -> None:
+        """Write a warning at once, without an event, if the application has set up logging."""
+        if structlog.is_configured() or logging.getLogger("gsched").hasHandlers():
+            logger = self._logger("warning")
+            if logger is not None:
+                logger.warning(name, scheduler=self._scheduler, reason=reason)
+
     def _logger(self, level: str) -> Any:
         """The logger that would write this level, or None if none would: a line not made costs nothing."""
         if structlog.is_configured():

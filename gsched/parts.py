@@ -11,6 +11,7 @@ from gevent.pool import Group
 
 from gsched import events
 from gsched.bus import EventBus, Listener
+from gsched.callables import check_callable
 from gsched.clock import Clock
 from gsched.errors import ConfigurationError, SchedulerAlreadyRunningError
 from gsched.events import EVENT_ALL, SchedulerEvent, error_fields
@@ -98,13 +99,20 @@ class Parts:
     def _add_executor(self, made: BaseExecutor, alias: str) -> None:
         if alias in self._executors:
             raise ConfigurationError(f"executor: the alias {alias!r} is taken")
+        made.alias = alias
         if self._hub is not None:
             made.start(self._clock)
-        made.alias = alias
         self._executors[alias] = made
         if self._hub is not None:
+            self._warn_of_limits(made)
             self._hub.executor_added(alias)
         self._bus.emit(SchedulerEvent(events.EVENT_EXECUTOR_ADDED, alias))
+
+    def _warn_of_limits(self, executor: BaseExecutor) -> None:
+        """Report what the jobs of an executor that was just started must not do."""
+        if executor.warning is not None:
+            event = SchedulerEvent(events.EVENT_EXECUTOR_LIMITED, executor.alias, reason=executor.warning)
+            self._bus.emit(event)
 
     def remove_executor(self, alias: str, shutdown: bool = True) -> None:
         """Remove an executor. Jobs that name it are parked when they are due.
@@ -232,10 +240,10 @@ class Parts:
     def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
         """Call `callback(event)` for each event whose code is in `mask`, in order, in a greenlet of their own.
 
-        :raises ConfigurationError: if `callback` cannot be called or `mask` is no mask of event codes
+        :raises ConfigurationError: if `callback` cannot be called, or a call of it runs nothing (`async def`), or
+            `mask` is no mask of event codes
         """
-        if not callable(callback):
-            raise ConfigurationError(f"listener: {callback!r} is not callable")
+        check_callable("listener", callback)
         if isinstance(mask, bool) or not isinstance(mask, int) or not mask & EVENT_ALL or mask & ~EVENT_ALL:
             raise ConfigurationError(f"listener: {mask!r} is not a mask of EVENT_ codes")
         self._bus.add_listener(callback, mask)

@@ -6,11 +6,14 @@ import traceback
 
 from gsched import events
 from gsched.bus import EventBus
+from gsched.callables import GENERATOR_REMEDY
 from gsched.clock import Clock, JumpWatch
 from gsched.events import JobEvent, JobSubmissionEvent, SchedulerEvent
 from gsched.figures import Figures
 from gsched.job import Job
 from gsched.planning import Span
+
+_MOST_REMEMBERED = 10_000
 
 
 class Reporter:
@@ -26,10 +29,19 @@ class Reporter:
         self._summary_every = float("inf") if summary_every is None else summary_every
         self._next_summary = clock.monotonic() + self._summary_every
         self._jumps = JumpWatch(clock)
+        self._reported_generators: set[str] = set()  # ids of jobs that this was reported of
 
     def job(self, code: int, job: Job, reason: str | None = None) -> None:
         """Something happened to a job."""
         self._bus.emit(JobEvent(code, job, **({"reason": reason} if reason else {})))
+
+    def returned_generator(self, job: Job) -> None:
+        """The function of a job returned a generator. That is reported once for each job."""
+        if job.id not in self._reported_generators:
+            if len(self._reported_generators) >= _MOST_REMEMBERED:
+                self._reported_generators.clear()
+            self._reported_generators.add(job.id)
+            self.job(events.EVENT_JOB_RETURNED_GENERATOR, job, "the function returned a generator; " + GENERATOR_REMEDY)
 
     def span(self, job: Job, span: Span) -> None:
         """Instants of a job ended without a run."""

@@ -1,22 +1,19 @@
-"""The process we run in: its interpreter, what gevent has patched, and whether it was forked."""
+"""The process we run in: its interpreter, its Ctrl-C, and whether it was forked."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGINT, default_int_handler, getsignal, signal
-from typing import Final, Protocol
+from typing import Any, NoReturn, Protocol
 from weakref import WeakSet
 
 import gevent
-from gevent import monkey
-
-PATCH_REMEDY: Final = "call gevent.monkey.patch_all() on the first line of the program, before other imports"
-_NEEDED: Final = ("socket", "ssl", "time", "select", "threading", "subprocess")
 
 
 def interpreter() -> str:
@@ -24,11 +21,6 @@ def interpreter() -> str:
     if "py" in Path(sys.executable or "").name:
         return sys.executable
     return os.path.join(sys.exec_prefix, "bin", "python3")
-
-
-def unpatched_modules() -> list[str]:
-    """Modules whose blocking calls would stop every greenlet, because gevent has not patched them."""
-    return [module for module in _NEEDED if not monkey.is_module_patched(module)]
 
 
 @contextmanager
@@ -42,8 +34,12 @@ def on_interrupt(call: Callable[[], object]) -> Iterator[None]:
         yield
         return
 
-    def interrupted(*_: object) -> None:
+    process = os.getpid()
+
+    def interrupted(number: int, frame: Any) -> None:
         signal(SIGINT, default_int_handler)
+        if os.getpid() != process:  # a forked copy has nothing to call
+            default_int_handler(number, frame)
         gevent.spawn(call)
 
     signal(SIGINT, interrupted)
@@ -79,3 +75,23 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def end_process(error: BaseException | None) -> NoReturn:
+    """End a forked copy of the process, as Python would at the end of a program that raised `error`.
+
+    Nothing else is done: exit handlers are the parent's.
+    """
+    status: object = 0
+    if isinstance(error, SystemExit):
+        status = error.code
+        if status is not None and not isinstance(status, int):
+            print(status, file=sys.stderr)
+            status = 1
+    elif error is not None:
+        traceback.print_exception(error)
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # it may be closed, or None
+            stream.flush()
+    os._exit(status if isinstance(status, int) else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import gevent
 from gevent.event import Event
 
-from gsched import events, runtime
+from gsched import events, patching, runtime
 from gsched.errors import ConfigurationError, ForkedError, SchedulerAlreadyRunningError, SchedulerNotRunningError
 from gsched.events import SchedulerEvent
 from gsched.executors import GreenletPoolExecutor
@@ -20,7 +21,7 @@ from gsched.hub import Hub
 from gsched.parts import refuse_if_started
 from gsched.run import Run, inside_run_of
 from gsched.stores import MemoryJobStore
-from gsched.threads import HomeThread
+from gsched.threads import HomeThread, is_main_thread
 from gsched.verbs.insight import Insight
 from gsched.vitals import Pool, Vitals
 from gsched.watchdog import Watchdog
@@ -30,6 +31,11 @@ T = TypeVar("T")
 STATE_STOPPED = 0
 STATE_RUNNING = 1
 STATE_PAUSED = 2
+
+HUB_AT_REST = (
+    "the scheduler was started in the main thread of a program that gevent has not patched. Nothing runs unless this"
+    f" thread gives control to gevent. {patching.HUB_REMEDIES}"
+)
 
 FLUSH_SECONDS = 5.0  # how long shutdown waits for listeners
 
@@ -84,11 +90,20 @@ class GeventScheduler(Insight):
     def start(self, paused: bool = False) -> gevent.Greenlet:
         """Start scheduling, in the calling thread's gevent hub.
 
+        In the main thread of a program that gevent has not patched, the hub may never turn, and then nothing runs. A
+        warning on standard error and in the log says so, with the remedies.
+
         :param paused: start nothing until `resume`
         :return: the hub greenlet; joining it waits for `shutdown`
         :raises SchedulerAlreadyRunningError: if it runs already
         :raises ConfigurationError: if jobs were added to a store that was not, or one is in use elsewhere
         """
+        greenlet = self._start(paused)
+        if is_main_thread() and not patching.is_patched():
+            self._warn_of_a_hub_at_rest()
+        return greenlet
+
+    def _start(self, paused: bool) -> gevent.Greenlet:
         if self._is_copy:
             raise ForkedError
         if self._hub is not None:
@@ -116,6 +131,7 @@ class GeventScheduler(Insight):
         try:
             for executor in self._executors.values():
                 executor.start(self._clock)
+                self._warn_of_limits(executor)
             for alias, store in self._stores.items():
                 hub.add_store(alias, store)
         except BaseException:
@@ -124,13 +140,19 @@ class GeventScheduler(Insight):
         runtime.watch_forks(self)
         self._watchdog.start()
         self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_STARTED))
-        if missing := runtime.unpatched_modules():
-            self._bus.emit(SchedulerEvent(events.EVENT_NOT_PATCHED, modules=missing, remedy=runtime.PATCH_REMEDY))
+        if missing := patching.unpatched_modules():
+            self._bus.emit(SchedulerEvent(events.EVENT_NOT_PATCHED, modules=missing, remedy=patching.PATCH_REMEDY))
         return self._greenlet
+
+    def _warn_of_a_hub_at_rest(self) -> None:
+        """Not by an event: if the hub does not turn, no event is delivered."""
+        print(f"gsched: {HUB_AT_REST}", file=sys.stderr, flush=True)
+        if self._log_sink is not None:
+            self._log_sink.warn_now("hub.at_rest", HUB_AT_REST)
 
     def run_forever(self) -> None:
         """Start, and wait until the scheduler is shut down; Ctrl-C shuts it down."""
-        self.start()
+        self._start(paused=False)
         try:
             with runtime.on_interrupt(self._interrupted):
                 self._finished.wait()
@@ -303,6 +325,10 @@ class GeventScheduler(Insight):
     def forked(self) -> None:
         """Called in a forked child: the scheduler goes on in the parent only."""
         self._is_copy, self._stopping = True, True
+        in_run = self._hub is not None and inside_run_of(self._hub.dispatch)
+        self._bus.forked()
         if self._hub is not None:
             self._hub.forked()
+        if in_run:  # the job knows that it forks, and its child ends with the function
+            return
         self._bus.emit(SchedulerEvent(events.EVENT_FORK_DETECTED, remedy=str(ForkedError())))

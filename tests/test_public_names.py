@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,8 +59,25 @@ def test_every_error_that_users_may_meet_is_public():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="BackgroundScheduler"):
-        gsched.BackgroundScheduler  # noqa: B018
+    with pytest.raises(AttributeError, match="FrontgroundScheduler"):
+        gsched.FrontgroundScheduler  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("BackgroundScheduler", "threading.Thread(target=scheduler.run_forever, daemon=True).start()"),
+        ("BlockingScheduler", "scheduler.run_forever() instead of start()"),
+        ("AsyncIOScheduler", "functions that call asyncio.run()"),
+        ("TornadoScheduler", "functions that call asyncio.run()"),
+        ("TwistedScheduler", "threading.Thread(target=scheduler.run_forever, daemon=True).start()"),
+        ("QtScheduler", "threading.Thread(target=scheduler.run_forever, daemon=True).start()"),
+    ],
+)
+def test_importing_another_scheduler_of_apscheduler_says_what_to_use_instead(name, remedy):
+    with pytest.raises(ImportError, match=re.escape(remedy)) as caught:
+        exec(f"from gsched import {name}")
+    assert f"gsched has no {name}" in str(caught.value)
 
 
 def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:

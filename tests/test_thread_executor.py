@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -10,10 +11,21 @@ from typing import Any
 import gevent
 import pytest
 from executor_rig import WAIT_SECONDS, Rig, rig_of
+from waiting import wait_until
 
 from gsched.errors import ConfigurationError, RunCancelled, RunTimedOut
 from gsched.executors import ThreadPoolExecutor
 from gsched.run import Outcome, current_run
+
+
+def native_thread() -> int:
+    return threading.get_native_id()
+
+
+def native_threads() -> set[int]:
+    """The threads of this process, as the kernel names them."""
+    return {int(task) for task in os.listdir("/proc/self/task")}
+
 
 seen: ContextVar[str] = ContextVar("seen", default="nothing")
 
@@ -134,7 +146,7 @@ def test_a_system_without_threads_fails_the_run(narrow: Rig, monkeypatch: pytest
     def refuse(*args: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("gevent.threadpool.start_new_thread", refuse)
+    monkeypatch.setattr("gsched.executors.thread_worker._start_thread", refuse)
     result = narrow.finish(lambda: None)
     assert (result.outcome, str(result.error)) == (Outcome.FAILED, "can't start new thread")
     monkeypatch.undo()
@@ -143,13 +155,9 @@ def test_a_system_without_threads_fails_the_run(narrow: Rig, monkeypatch: pytest
 
 def test_shutdown_ends_the_threads() -> None:
     with rig_of(ThreadPoolExecutor(2)) as rig:
-        rig.finish(lambda: None)
-        pool = rig.executor._pool  # type: ignore[attr-defined]
-        assert pool.size == 1
-    with gevent.Timeout(WAIT_SECONDS):
-        pool.join()
-        while pool.size:
-            gevent.sleep(0.001)
+        thread = rig.finish(native_thread).value
+        assert thread in native_threads()
+    wait_until(lambda: thread not in native_threads())
 
 
 def test_it_can_be_shut_down_before_and_started_after() -> None:
@@ -187,23 +195,20 @@ def test_an_executing_run_can_be_cancelled(narrow: Rig) -> None:
 
 def test_a_run_that_does_not_stop_is_abandoned_and_its_thread_replaced(narrow: Rig) -> None:
     go = threading.Event()
-    run = narrow.begin(go.wait, WAIT_SECONDS, timeout_seconds=5.0)
-    pool = run.worker
+    threads: list[int] = []
+    run = narrow.begin(lambda: (threads.append(native_thread()), go.wait(WAIT_SECONDS)), timeout_seconds=5.0)
     narrow.step("raise", after=5)
     narrow.step("kill", after=1)
     assert not narrow.results
     narrow.step("abandon", after=1)
     assert (narrow.outcome(run), narrow.result(run).reason) == (Outcome.TIMED_OUT, "abandoned")
     assert run.duration == 7.0
-    assert narrow.finish(lambda: "next").value == "next"
-    assert (pool.maxsize, narrow.executor.abandoned) == (2, 1)
+    assert narrow.finish(native_thread).value not in threads
+    assert narrow.executor.abandoned == 1
 
     narrow.clock.advance(1)
     go.set()
-    with gevent.Timeout(WAIT_SECONDS):
-        while pool.size > 1:
-            gevent.sleep(0.001)
-    assert pool.maxsize == 1
+    wait_until(lambda: threads[0] not in native_threads(), sleep=gevent.sleep)
     assert len(narrow.finished) == 2
     assert run.duration == 7.0
     assert narrow.finish(lambda: "next").value == "next"
@@ -211,14 +216,13 @@ def test_a_run_that_does_not_stop_is_abandoned_and_its_thread_replaced(narrow: R
 
 def test_shutdown_does_not_wait_for_abandoned_threads() -> None:
     go = threading.Event()
+    threads: list[int] = []
     with rig_of(ThreadPoolExecutor(1)) as rig:
-        run = rig.begin(go.wait, WAIT_SECONDS)
+        run = rig.begin(lambda: (threads.append(native_thread()), go.wait(WAIT_SECONDS)))
         rig.executor.abandon_all()
         assert rig.results[run].reason == "abandoned"
     go.set()
-    with gevent.Timeout(WAIT_SECONDS):
-        while run.worker.size:
-            gevent.sleep(0.001)
+    wait_until(lambda: threads[0] not in native_threads(), sleep=gevent.sleep)
 
 
 # -- settings -------------------------------------------------------------------------------------------------

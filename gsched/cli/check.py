@@ -52,11 +52,11 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
     Nothing is started, and nothing is changed: jobs that the application adds, and declared ones, are shown and not
     stored. (An application that has a job store of its own and adds jobs while it is imported, adds them itself.)
     """
+    from gsched.patching import patch_all
     from gsched.runner.application import load_application
     from gsched.runner.building import place_of
-    from gsched.runner.patching import patch
 
-    patch()
+    patch_all()
     place = place_of(configuration, None if configuration.app is None else load_application(configuration.app))
     own = list(_own_jobs(configuration, place))
     _say(f"application {configuration.app or '(none)'}: valid")

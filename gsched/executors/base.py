@@ -9,10 +9,12 @@ from typing import Any
 
 from gevent import get_hub
 
+from gsched.callables import refuse_awaitable
 from gsched.clock import Clock
 from gsched.errors import ConfigurationError, RunCancelled
 from gsched.executors.interruption import Interruption
 from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Reason, Result, Run, log_reads_context
+from gsched.runtime import end_process
 from gsched.slices import Slice
 
 _SOON = 1e-6  # seconds: a timer, so that the event loop serves I/O before the next slice
@@ -34,6 +36,7 @@ class BaseExecutor(ABC):
     """
 
     alias: str  # under which its scheduler has it
+    warning: str | None = None  # what its jobs must not do in this program, and the remedy; known after `start`
     _size_setting = "size"  # what users of the subclass call it
 
     def __init__(self, size: int, max_waiting: int = 100_000) -> None:
@@ -46,6 +49,7 @@ class BaseExecutor(ABC):
         self._saturated: float | None = None  # since when runs wait because all workers are busy; monotonic
         self._retiring = False
         self._binds_log = False
+        self._forking: Run | None = None  # in a forked child: the run that has forked it
         self._clock: Clock
 
     def start(self, clock: Clock) -> None:
@@ -115,8 +119,15 @@ class BaseExecutor(ABC):
             self.shutdown()
 
     def forked(self) -> None:
-        """This is a forked copy of the process: do nothing more in it."""
+        """This is a forked copy of the process: begin no run in it, and report none.
+
+        A run that has forked goes on in the copy. The copy ends when the function of that run ends.
+        """
         self._queue.clear()
+        for run in self._executing:
+            if run is not self._forking:
+                run.cancelled = True  # one whose worker is just starting does not begin
+        self._executing.clear()
 
     def shutdown(self) -> None:
         """Give up the workers. Runs that still execute were cancelled or waited for by the caller before."""
@@ -143,6 +154,8 @@ class BaseExecutor(ABC):
         Of a run that was given up before, the owner has heard already.
         """
         if run not in self._executing:
+            if run is self._forking:
+                self._end_copy(result)
             return
         self._executing.remove(run)
         if run.finished_ms is None:  # else its thread noted it
@@ -154,6 +167,13 @@ class BaseExecutor(ABC):
             self._wake()
         if self._retiring:
             self._shut_down_if_retired()
+
+    def _end_copy(self, result: Result) -> None:
+        """The function that has forked this copy of the process has ended in it: so does the copy.
+
+        Else a second copy of the whole program would go on, its main function included.
+        """
+        end_process(result.error)
 
     # -- the queue --------------------------------------------------------------------------------------------
 
@@ -226,9 +246,12 @@ def refuse_pool_kwargs(pool_kwargs: Mapping[str, Any] | None) -> None:
         raise ConfigurationError(f"pool_kwargs: the pools of concurrent.futures are not used here, remove {names}")
 
 
-def succeeded(value: Any) -> Result:
-    """The result of a function that returned `value`."""
-    return SUCCEEDED_WITH_NONE if value is None else Result(Outcome.SUCCEEDED, value)
+def result_of(value: Any) -> Result:
+    """The result of a function that returned `value`. Raises NothingRanError for a coroutine or another awaitable."""
+    if value is None:
+        return SUCCEEDED_WITH_NONE
+    refuse_awaitable(value)
+    return Result(Outcome.SUCCEEDED, value)
 
 
 def _whole_number(value: object, setting: str, least: int) -> int:

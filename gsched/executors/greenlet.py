@@ -7,23 +7,32 @@ from contextvars import Context
 import gevent
 from gevent import GreenletExit, get_hub
 
-from gsched.executors.base import BaseExecutor
+from gsched.errors import ConfigurationError
+from gsched.executors.base import BaseExecutor, result_of
 from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Reason, Result, Run, bind_log, make_current
 
 
 class GreenletPoolExecutor(BaseExecutor):
     """Executes runs in a bounded pool of greenlets that are kept and used again.
 
-    A parked worker is switched to, which costs a twentieth of spawning one. Each run gets a fresh contextvars context;
-    greenlet-local values stay with the worker, as thread-local ones do in a thread pool. So does a gevent.Timeout
-    that a job starts and leaves behind, and hits a later run: use it in a `with` block.
+    A parked worker is switched to, which costs a twentieth of spawning one. Each run gets a fresh contextvars context.
+    A gevent.Timeout that a job starts and leaves behind stays with the worker and hits a later run: use it in a `with`
+    block.
+
+    In a patched program, thread-local values are greenlet-local ones. No run sees those of an earlier run, because a
+    worker that has any is replaced.
 
     :param size: runs at once
     :param max_waiting: runs that may wait for a worker on top of these
+    :param fresh_locals: False keeps greenlet-local values in the worker from run to run, as a thread pool does. Then
+        database connections that SQLAlchemy or Django keep there stay open, and a run sees what another job has left
     """
 
-    def __init__(self, size: int = 10_000, max_waiting: int = 100_000) -> None:
+    def __init__(self, size: int = 10_000, max_waiting: int = 100_000, fresh_locals: bool = True) -> None:
         super().__init__(size, max_waiting)
+        if not isinstance(fresh_locals, bool):
+            raise ConfigurationError(f"fresh_locals: expected True or False, got {fresh_locals!r}")
+        self._fresh_locals = fresh_locals
         self._idle: list[_Worker] = []
 
     def shutdown(self) -> None:
@@ -31,8 +40,10 @@ class GreenletPoolExecutor(BaseExecutor):
         gevent.killall(idle, block=False)
 
     def forked(self) -> None:
+        workers = {run.worker: run for run in self._executing if run.worker is not None}
+        self._forking = workers.pop(gevent.getcurrent(), self._forking)
+        gevent.killall(list(workers), block=False)
         super().forked()
-        gevent.killall([run.worker for run in self._executing if run.worker is not None], block=False)
 
     def _begin(self, run: Run) -> None:
         if self._idle:
@@ -66,14 +77,17 @@ class GreenletPoolExecutor(BaseExecutor):
                 bind_log(run)
             self._started(run)
             job = run.job
+            args, kwargs = job.arguments() if job.copies_arguments else (job.args, job.kwargs)
             try:
-                value = job.func(*job.args, **job.kwargs) if job.kwargs else job.func(*job.args)  # type: ignore[misc]
-                result = SUCCEEDED_WITH_NONE if value is None else Result(Outcome.SUCCEEDED, value)
+                value = job.func(*args, **kwargs) if kwargs else job.func(*args)  # type: ignore[misc]
+                result = SUCCEEDED_WITH_NONE if value is None else result_of(value)
             except GreenletExit as error:
                 worker.retired = True  # whoever killed it may wait for its end
                 result = Result(Outcome.CANCELLED, error=error, reason=Reason.KILLED)
             except BaseException as error:  # SystemExit and the like end the run, never the program
                 result = Result(Outcome.FAILED, error=error)
+        if self._fresh_locals and len(worker.__dict__) != worker.attributes:
+            worker.retired = True  # with it go the greenlet-local values that the run has left
         if not worker.retired:
             self._idle.append(worker)
         self._finish(run, result)
@@ -87,6 +101,8 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
         self.assigned: Run | None = run
         self.retired = False  # it ends after its run
         self._pool = pool
+        self.attributes = 0  # how many it has by itself; gevent.local adds one for each object that was used
+        self.attributes = len(self.__dict__)
 
     def _run(self) -> None:
         while not self.retired:

@@ -17,7 +17,7 @@ from gevent.lock import BoundedSemaphore
 from gsched.clock import Clock
 from gsched.errors import ConfigurationError, GschedError, RunTimedOut, WorkerDiedError
 from gsched.executors import process_worker
-from gsched.executors.base import BaseExecutor, refuse_pool_kwargs, succeeded
+from gsched.executors.base import BaseExecutor, refuse_pool_kwargs, result_of
 from gsched.executors.process_worker import PREPARE, RAISED, RUN, STOP, Failure, Order, frame, read_frame
 from gsched.run import Outcome, Result, Run
 
@@ -283,7 +283,7 @@ def _pickled_order(run: Run) -> bytes:
 
 def _value_of(payload: bytes) -> Result:
     try:
-        return succeeded(pickle.loads(payload))
+        return result_of(pickle.loads(payload))
     except Exception as error:
         unloadable = pickle.UnpicklingError(f"the result cannot be loaded from its pickle: {error!r}")
         unloadable.__cause__ = error

@@ -25,9 +25,11 @@ from time import sleep
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from gsched.callables import refuse_awaitable
 from gsched.errors import RunCancelled, RunInterrupted, RunTimedOut
 from gsched.funcref import resolve
 from gsched.run import Run, bind_log, log_reads_context, make_current
+from gsched.runtime import end_process
 
 PREPARE, RUN, STOP = "prepare", "run", "stop"
 RETURNED, RAISED = "returned", "raised"
@@ -95,6 +97,7 @@ def _read(receive: Callable[[int], bytes], size: int) -> bytearray:
 def main(fd: int) -> None:
     """Serve the parent at the other end of the socket `fd` until it has gone."""
     os.set_blocking(fd, True)
+    os.set_inheritable(fd, False)  # programs that a run starts would keep the parent from seeing this worker's end
     _Worker(fd).serve()
 
 
@@ -106,6 +109,7 @@ class _Worker:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._pid = os.getpid()
         self._inbox: SimpleQueue[tuple[str, int, bytes] | None] = SimpleQueue()
         self._main_thread = get_ident()
         self._number = 0  # of the latest run
@@ -116,11 +120,18 @@ class _Worker:
         signal.signal(signal.SIGINT, _ignore)  # Ctrl-C goes to all processes of a terminal: the parent decides
         signal.signal(signal.SIGTERM, self._interrupt)
         start_new_thread(self._listen, ())
+        os.register_at_fork(after_in_child=self._let_go)
         try:
             while (message := self._inbox.get()) is not None:
                 self._send(self._answer(*message))
         except OSError:
             return  # the parent has gone
+
+    def _let_go(self) -> None:
+        """In a process that a run has forked: it has no part in the conversation, and signals end it as any other."""
+        os.close(self._fd)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -134,9 +145,16 @@ class _Worker:
                 value = None
             else:
                 value = Context().run(self._execute, number, payload)
+            self._end_copy(None)
             return frame(RETURNED, number, _pickled_result(value))
         except BaseException as error:  # SystemExit and the like end the run, never the worker
+            self._end_copy(error)
             return frame(RAISED, number, pickle.dumps(_failure(error)))
+
+    def _end_copy(self, error: BaseException | None) -> None:
+        """The function has ended. If that is in a process that it has forked, this process ends."""
+        if os.getpid() != self._pid:
+            end_process(error)
 
     def _execute(self, number: int, payload: bytes) -> Any:
         order = _loaded_order(payload)
@@ -149,7 +167,9 @@ class _Worker:
         try:
             self._number, self._run = number, run
             self._interrupt()  # the order to stop may have come before
-            return func(*order.args, **order.kwargs)
+            value = func(*order.args, **order.kwargs)
+            refuse_awaitable(value)
+            return value
         finally:
             self._run = None
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import gsched.errors
 from gsched.errors import ConfigurationError, GschedError, StoreError
-from gsched.runner.patching import patch
+from gsched.patching import patch_all
 from gsched.scheduler import GeventScheduler
 from gsched.spelling import did_you_mean
 
@@ -30,7 +30,7 @@ def load_application(name: str) -> GeventScheduler | None:
     Raises ConfigurationError, which says what went wrong where, without a traceback of ours; StoreError if the
     application adds jobs to a store that fails.
     """
-    patch()
+    patch_all()
     look_here()
     module_name, colon, attribute = name.partition(":")
     if not module_name or (colon and not attribute) or module_name.endswith(".py"):

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gsched.config import Configuration
+from gsched.patching import patch_all
 from gsched.runner.logs import configure_logging
-from gsched.runner.patching import patch
 from gsched.runner.pid_file import pid_file
 from gsched.runner.signals import SUPERVISED, Requests
 from gsched.runner.systemd import Notifier
@@ -22,7 +22,7 @@ def launch(configuration: Configuration) -> int:
     Raises GschedError or CommandRefused if it cannot begin.
     """
     if configuration.processes == 1:
-        patch()
+        patch_all()
     configure_logging(configuration)
     with pid_file(configuration.pid_file):
         if configuration.processes > 1:
@@ -42,7 +42,7 @@ def _supervise(configuration: Configuration) -> int:
 
 def _run_part(part: Part) -> int:
     """In a forked process: what one without a supervisor does."""
-    patch()
+    patch_all()
     from gsched.runner.lifeline import Lifeline
     from gsched.runner.runner import run_jobs
 

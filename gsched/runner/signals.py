@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from gevent.event import Event
 
+from gsched.runtime import forget_forks, watch_forks
+
 
 class Request(Enum):
     """What a runner can be asked for."""
@@ -49,16 +51,26 @@ class Requests:
         self._meanings = meanings
         self._noted: deque[Request] = deque()
         self._wakeup = Event()
+        self._before: dict[signal.Signals, Any] = {}  # the handlers that ours replace
 
     @contextmanager
     def from_signals(self) -> Iterator[None]:
-        """Inside the block, signals are noted and do nothing else."""
-        before = {number: signal.signal(number, self._handle) for number in self._meanings}
+        """Inside the block, signals are noted and do nothing else. In a forked child they do what they did before."""
+        self._before = {number: signal.signal(number, self._handle) for number in self._meanings}
+        watch_forks(self)
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            forget_forks(self)
+            self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def forked(self) -> None:
+        """Called in a process that a job has forked: a signal is meant for the job's process there."""
+        self._restore()
 
     def note(self, request: Request) -> None:
         """Ask for something; never waits, and may be called from a signal's handler."""

@@ -244,6 +244,9 @@ class BaseJobStore(ABC):
     def abandon(self) -> None:
         """The hub greenlet was killed, and nothing is run here any more: others, if there are any, shall take over."""
 
+    def forked(self) -> None:
+        """This is a forked copy of a process in which the store runs jobs: do nothing more in it. It must not wait."""
+
     def leave(self) -> None:
         """Everything has come back: write what is left. From here on nothing is run here, until the next `start`."""
 

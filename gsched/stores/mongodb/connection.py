@@ -119,6 +119,7 @@ class Connection:
         self._made: dict[str, MongoClient[Document]] = {}
         self.operations = Operations()
         self._is_prepared = False
+        self._is_forbidden = False
 
     def jobs(self) -> Jobs:
         """The collection of the jobs, for bulk work."""
@@ -166,6 +167,13 @@ class Connection:
             return _addresses_known_to(self._given)
         with MongoClient(**{**self._arguments, "connect": False}) as client:
             return _addresses_known_to(client)
+
+    def forbid(self) -> None:
+        """Let nothing more be done in this process, a forked copy of the one in which the jobs are run.
+
+        Every attempt raises StoreError.
+        """
+        self._is_forbidden = True
 
     def close(self) -> None:
         """Close the clients that were made here, never one that was given. They are made again if needed."""
@@ -219,6 +227,8 @@ class Connection:
         return MongoClient(**{**arguments, "event_listeners": listeners})
 
     def _in_database(self, client: MongoClient[Document]) -> Database[Document]:
+        if self._is_forbidden:
+            raise errors.StoreError("the jobs of this store are run in the parent of this process")
         return client.get_database(
             self._database,
             codec_options=CODEC,

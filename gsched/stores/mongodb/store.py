@@ -23,10 +23,10 @@ from gsched.errors import ConfigurationError, FuncRefError
 from gsched.events import EVENT_STORE_FAILED, SchedulerEvent
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
+from gsched.patching import PATCH_REMEDY
 from gsched.planning import Span
 from gsched.records import Keeping
 from gsched.run import Result, Run
-from gsched.runtime import PATCH_REMEDY
 from gsched.stores.base import BaseJobStore, HubSide
 from gsched.stores.mongodb.activity import MongoActivity, Publisher
 from gsched.stores.mongodb.aftermath import Aftermath
@@ -151,7 +151,7 @@ class MongoDBJobStore(
     def _cluster(self, complain: Callable[[str], object] = lambda said: None) -> MongoCluster:
         return MongoCluster(
             self._connection,
-            lambda: DocumentReader(self.allowed, self.alias, id_key="_id"),
+            lambda: DocumentReader(self.allowed, self.alias, id_key="_id", durable=True),
             self._keep_history,
             complain,
         )
@@ -172,6 +172,13 @@ class MongoDBJobStore(
 
     def abandon(self) -> None:
         self._ownership.abandon()
+
+    def forked(self) -> None:
+        self._connection.forbid()  # else this copy would go on beating for the parent's node
+        self._ownership.abandon()
+        for part in (self._feed, self._aftermath, self._publisher):
+            part.stop()
+        gevent.killall(self._greenlets, block=False)  # the sockets that they wait for are the parent's
 
     def leave(self) -> None:
         if self._greenlets:

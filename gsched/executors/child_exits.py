@@ -1,0 +1,105 @@
+"""Exits of child processes, for native threads: gevent watches children in the main thread's event loop only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import gevent
+from gevent.monkey import get_original
+
+from gsched.clock import Clock
+
+_allocate_lock = get_original("_thread", "allocate_lock")
+_KEPT_SECONDS: Final = 5.0  # how long an exit is kept for a watcher that starts after it
+
+
+class ChildExits:
+    """Hears of every child process that the main event loop reaps, and passes its exit on to other threads.
+
+    gevent's event loop reaps each child, whichever thread has started it. The watcher for process 0 hears of all.
+
+    Made in the thread of the main event loop.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = _allocate_lock()
+        self._waiting: dict[int, list[Callable[[int], object]]] = {}
+        self._recent: dict[int, tuple[int, float]] = {}  # wait status and time, in order of time
+        self._watcher = gevent.get_hub().loop.child(0, ref=False)
+        self._watcher.start(self._reaped)
+
+    def close(self) -> None:
+        """Hear of no more exits."""
+        self._watcher.stop()
+        self._watcher.close()
+
+    def _reaped(self) -> None:
+        pid, status, now = self._watcher.rpid, self._watcher.rstatus, self._clock.monotonic()
+        with self._lock:
+            self._forget_until(now - _KEPT_SECONDS)
+            self._recent[pid] = status, now
+            waiting = self._waiting.pop(pid, ())
+        for tell in waiting:
+            tell(status)
+
+    def _forget_until(self, then: float) -> None:
+        while self._recent:
+            pid = next(iter(self._recent))
+            if self._recent[pid][1] > then:
+                return
+            del self._recent[pid]
+
+    def tell(self, pid: int, tell: Callable[[int], object]) -> None:
+        """Call `tell(status)` once, with the wait status of the child `pid`: now if it has ended, or when it ends.
+
+        The call may come in any thread.
+        """
+        with self._lock:
+            ended = self._recent.get(pid)
+            if ended is None:
+                self._waiting.setdefault(pid, []).append(tell)
+        if ended is not None:
+            tell(ended[0])
+
+
+class ChildWatcher:
+    """What gevent expects of a watcher of a child process, for a loop that is not the main one.
+
+    :ivar rpid: the process, once it has ended
+    :ivar rstatus: its wait status then
+    """
+
+    def __init__(self, loop: Any, exits: ChildExits, pid: int, ref: bool) -> None:
+        self.loop = loop
+        self.pid = pid
+        self.rpid = self.rstatus = 0
+        self._exits = exits
+        self._wakeup = loop.async_(ref=ref)
+
+    def start(self, callback: Callable[..., object], *args: Any) -> None:
+        """Call `callback(*args)` in the loop when the process has ended."""
+        self._wakeup.start(callback, *args)
+        self._exits.tell(self.pid, self._ended)
+
+    def _ended(self, status: int) -> None:
+        self.rpid, self.rstatus = self.pid, status
+        if self._wakeup.active:
+            self._wakeup.send()
+
+    @property
+    def active(self) -> bool:
+        return bool(self._wakeup.active)
+
+    def stop(self) -> None:
+        self._wakeup.stop()
+
+    def close(self) -> None:
+        self._wakeup.close()
+
+    def __enter__(self) -> ChildWatcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -84,7 +84,7 @@ EVENT_LISTENER_STALLED = _kind(48, "listener.stalled", "warning", "A listener is
 EVENT_HUB_FAILED = _kind(49, "hub.failed", "error", "A turn of the hub greenlet failed; it goes on.")
 EVENT_HUB_DIED = _kind(50, "hub.died", "error", "Somebody killed the hub greenlet: nothing runs here; restart.")
 EVENT_EXECUTOR_LIMITED = _kind(51, "executor.limited", "warning", "Jobs of `alias` cannot do all; `reason` has why.")
-EVENT_JOB_RETURNED_GENERATOR = _kind(52, "run.returned_generator", "warning", "The function returned a generator; nothing ran it.")
+EVENT_JOB_RETURNED_GENERATOR = _kind(52, "run.returned_generator", "warning", "It returned a generator; nothing ran.")
 
 EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
 EVENT_ALL: Final = sum(CATALOGUE)

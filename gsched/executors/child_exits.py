@@ -17,23 +17,34 @@ _KEPT_SECONDS: Final = 5.0  # how long an exit is kept for a watcher that starts
 class ChildExits:
     """Hears of every child process that the main event loop reaps, and passes its exit on to other threads.
 
-    gevent's event loop reaps each child, whichever thread has started it. The watcher for process 0 hears of all.
+    gevent's event loop reaps each child, whichever thread has started it. The watcher for process 0 hears of all. It is
+    made when a thread is about to start its first child: from then on nothing else in the process can wait for a child
+    natively, as `os.system` does.
 
     Made in the thread of the main event loop.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._loop = gevent.get_hub().loop
         self._lock = _allocate_lock()
         self._waiting: dict[int, list[Callable[[int], object]]] = {}
         self._recent: dict[int, tuple[int, float]] = {}  # wait status and time, in order of time
-        self._watcher = gevent.get_hub().loop.child(0, ref=False)
-        self._watcher.start(self._reaped)
+        self._watcher: Any = None
 
-    def close(self) -> None:
-        """Hear of no more exits."""
-        self._watcher.stop()
-        self._watcher.close()
+    def watch(self) -> None:
+        """Hear of every child that is started from now on. Called in another thread; waits for the main event loop."""
+        if self._watcher is None:
+            done = _allocate_lock()
+            done.acquire()
+            self._loop.run_callback_threadsafe(self._begin, done)
+            done.acquire()
+
+    def _begin(self, done: Any) -> None:
+        if self._watcher is None:
+            self._watcher = self._loop.child(0, ref=False)
+            self._watcher.start(self._reaped)
+        done.release()
 
     def _reaped(self) -> None:
         pid, status, now = self._watcher.rpid, self._watcher.rstatus, self._clock.monotonic()

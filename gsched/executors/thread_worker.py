@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -110,7 +111,7 @@ class HubThreadWorker(ThreadWorker):
     # -- in the thread ----------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        self._loop = _thread_loop(self._exits)
+        self._loop = _loops[thread_ident()] = _thread_loop(self._exits)
         hub = Hub(loop=self._loop)
         hub.resolver = Resolver(hub)  # gevent's own would start further threads
         set_hub(hub)
@@ -120,6 +121,7 @@ class HubThreadWorker(ThreadWorker):
         self._wakeup = wakeup
 
     def _clean_up(self) -> None:
+        del _loops[thread_ident()]
         self._wakeup.close()
         get_hub().destroy(destroy_loop=True)
 
@@ -145,9 +147,23 @@ def _thread_loop(exits: ChildExits | None) -> Any:
 
     class ThreadLoop(gevent.config.loop):  # type: ignore[misc]
         def install_sigchld(self) -> None:
-            """The main event loop has done it."""
+            """Called before a child process is started."""
+            if exits is not None:
+                exits.watch()
 
         def child(self, pid: int, trace: int = 0, ref: bool = True) -> Any:
             return super().child(pid, trace, ref) if exits is None else ChildWatcher(self, exits, pid, ref)
 
     return ThreadLoop(default=False)
+
+
+_loops: dict[int, Any] = {}  # of the threads that have one of their own, by their idents
+
+
+def _before_fork() -> None:
+    loop = _loops.get(thread_ident())
+    if loop is not None:
+        loop.install_sigchld()
+
+
+os.register_at_fork(before=_before_fork)

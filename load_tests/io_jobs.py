@@ -14,7 +14,8 @@ from typing import Any
 
 import gevent
 from harness import Results, Stopwatch, fresh, promise, run, shares, spread
-from workload import every_second, outcomes
+from readings import outcomes
+from workload import every_second
 
 from gsched import GeventScheduler, current_run
 from gsched.events import (

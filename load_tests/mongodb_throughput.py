@@ -29,8 +29,9 @@ from apscheduler.schedulers.gevent import GeventScheduler as TheirScheduler
 from harness import Results, Stopwatch, bars, promise, run
 from mongodb_cluster import RoundTrips, Server, mongodb, wait_until
 from pymongo import MongoClient
+from readings import lateness_percentile, outcomes
 from throughput import JOBS, LADDER, OPTIONS, OVERLOAD, QUICK_LADDER, calibrate, interval, window
-from workload import counted, every_second, lateness_percentile, outcomes, runs_so_far
+from workload import counted, every_second, runs_so_far
 
 from gsched import GeventScheduler
 from gsched.stores import MemoryJobStore, MongoDBJobStore

@@ -23,7 +23,8 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.gevent import GeventScheduler as TheirScheduler
 from gevent.pool import Pool
 from harness import Results, Stopwatch, bars, medians, promise, run
-from workload import counted, every_second, lateness_percentile, outcomes, runs_so_far
+from readings import lateness_percentile, outcomes
+from workload import counted, every_second, freeze, runs_so_far
 
 from gsched import GeventScheduler
 
@@ -177,13 +178,6 @@ def their_hold(jobs: int, seconds: float) -> dict[str, Any]:
     scheduler.remove_all_jobs()
     scheduler.shutdown()
     return {"jobs": jobs, **done, "held": keeps_pace(done, jobs)}
-
-
-def freeze() -> None:
-    """Spare the garbage collector looking at the jobs again and again; those of the case before are gone."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
 
 
 def keeps_pace(done: dict[str, float], jobs: int) -> bool:

@@ -1,13 +1,14 @@
-"""Jobs that several load tests use, and how to read what became of them."""
+"""Jobs that several load tests use.
+
+This file imports nothing from gsched, because compare_workloads.py uses it with other versions of the package.
+"""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from gsched import GeventScheduler
-from gsched.figures import Histogram
 
 _runs = 0
 
@@ -31,13 +32,8 @@ def every_second(func: Callable[..., Any], count: int, delay_seconds: float) -> 
         yield {"func": func, "trigger": "interval", "seconds": 1, "start_date": phase, "id": f"job-{number}"}
 
 
-def outcomes(scheduler: GeventScheduler) -> dict[str, int]:
-    """How many instants ended how so far."""
-    return {str(outcome): count for outcome, count in scheduler._hub.figures.outcomes.items()}
-
-
-def lateness_percentile(scheduler: GeventScheduler, earlier: list[int], share: float) -> float:
-    """The upper bound, in seconds, of a percentile of lateness since the counts were `earlier`."""
-    since = Histogram()
-    since.counts = [now - then for now, then in zip(scheduler._hub.figures.lateness.counts, earlier)]
-    return since.percentile(share) or 0.0
+def freeze() -> None:
+    """Spare the garbage collector looking at the jobs again and again; those of the case before are gone."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

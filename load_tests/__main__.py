@@ -1,6 +1,7 @@
 """Run all load tests in order and print what was promised, what was measured, and whether it holds.
 
 Run: python load_tests [--quick] [NAME ...]; ends with 1 if a promise does not hold
+Run: python load_tests compare CHECKOUT [--tests ...] [--rounds ...]; CPU time beside another checkout's, see compare.py
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ VERDICTS = {True: "ok", False: "FAILS", None: ""}
 
 def main() -> int:
     """One after the other: they would disturb each other."""
+    if sys.argv[1:2] == ["compare"]:
+        return subprocess.call([sys.executable, str(Path(__file__).parent / "compare.py"), *sys.argv[2:]])
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all if none is given")

@@ -78,7 +78,7 @@ def run(name: str, measure: Callable[[bool], Results], cases: Mapping[str, Case]
         "promises": results.promises,
         "figures": rounded(results.figures),
     }
-    _keep(RESULTS / "quick" if chosen.quick else RESULTS, name, said, results.chart)
+    keep(RESULTS / "quick" if chosen.quick else RESULTS, name, said, results.chart)
     print(json.dumps(said, indent=2))
 
 
@@ -164,7 +164,8 @@ def shares(title: str, unit: str, series: Mapping[str, Sequence[float]], bound: 
     return draw
 
 
-def _keep(folder: Path, name: str, said: Mapping[str, Any], chart: Callable[[Any], None] | None) -> None:
+def keep(folder: Path, name: str, said: Mapping[str, Any], chart: Callable[[Any], None] | None = None) -> None:
+    """Write the results, and the chart beside them if there is one."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(said, indent=2) + "\n")
     if chart is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -73,6 +74,30 @@ class ChildExits:
                 self._waiting.setdefault(pid, []).append(tell)
         if ended is not None:
             tell(ended[0])
+
+
+_exits: ChildExits | None = None
+
+
+def watch_from_here(clock: Clock) -> None:
+    """Let other threads hear of the exits of child processes, if the calling thread has the main event loop."""
+    global _exits
+    if _exits is None and gevent.get_hub().loop.default:
+        _exits = ChildExits(clock)
+
+
+def child_exits() -> ChildExits | None:
+    """Where other threads hear of the exits of child processes; None if no thread with the main event loop tells."""
+    return _exits
+
+
+def _after_fork() -> None:
+    """The main event loop may not turn in a child that another thread has forked."""
+    global _exits
+    _exits = None
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class ChildWatcher:

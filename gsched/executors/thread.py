@@ -9,8 +9,8 @@ from gevent.exceptions import InvalidThreadUseError
 
 from gsched.clock import Clock
 from gsched.executors.base import BaseExecutor, refuse_pool_kwargs, result_of
-from gsched.executors.child_exits import ChildExits
-from gsched.executors.thread_worker import HubThreadWorker, ThreadWorker
+from gsched.executors.child_exits import watch_from_here
+from gsched.executors.thread_worker import ThreadWorker, started_worker
 from gsched.patching import THREADS_REMEDY, complete_patching, threads_are_patched, threads_warning
 from gsched.run import Outcome, Result, Run, bind_log, log_reads_context, make_current
 from gsched.threads import thread_ident
@@ -47,22 +47,21 @@ class ThreadPoolExecutor(BaseExecutor):
         super().__init__(max_workers, max_waiting)
         self._open = False
         self._idle: list[ThreadWorker] = []
-        self._exits: ChildExits | None = None
 
     def start(self, clock: Clock) -> None:
         super().start(clock)
         complete_patching()
         self._with_hubs = threads_are_patched()
         self.warning = threads_warning()
-        if self._with_hubs and self._loop.default and self._exits is None:
-            self._exits = ChildExits(clock)
+        if self._with_hubs:
+            watch_from_here(clock)
         self._open = True
 
     def shutdown(self) -> None:
         self._open = False
         idle, self._idle = self._idle, []
         for worker in idle:
-            worker.end()
+            worker.release()
 
     def forked(self) -> None:
         for run in self._executing:
@@ -73,29 +72,23 @@ class ThreadPoolExecutor(BaseExecutor):
 
     def _begin(self, run: Run) -> None:
         try:
-            worker = self._idle.pop() if self._idle else self._started_worker()
+            worker = self._idle.pop() if self._idle else started_worker(self._with_hubs)
         except Exception as error:  # the system gives no more threads
             self._finish(run, Result(Outcome.FAILED, error=error))
             return
         run.worker = worker
-        worker.assign(run)
-
-    def _started_worker(self) -> ThreadWorker:
-        worker = (
-            HubThreadWorker(self._execute, self._report, self._exits)
-            if self._with_hubs
-            else ThreadWorker(self._execute, self._report)
-        )
-        worker.start()
-        return worker
+        worker.assign(run, self._perform)
 
     def _throw(self, run: Run, error: BaseException) -> None:
         run.worker.throw(run, error)
 
     # -- in the thread ----------------------------------------------------------------------------------------
 
-    def _execute(self, run: Run) -> Result:
-        return Context().run(self._call, run)
+    def _perform(self, worker: ThreadWorker, run: Run) -> None:
+        result = Context().run(self._call, run)
+        if run is self._forking:
+            self._end_copy(result)
+        self._loop.run_callback_threadsafe(self._ended, worker, run, result)
 
     def _call(self, run: Run) -> Result:
         """Execute `run` in its own context."""
@@ -118,16 +111,11 @@ class ThreadPoolExecutor(BaseExecutor):
             run.finished_ms = self._time_of(run)
         return result
 
-    def _report(self, worker: ThreadWorker, run: Run, result: Result) -> None:
-        if run is self._forking:
-            self._end_copy(result)
-        self._loop.run_callback_threadsafe(self._ended, worker, run, result)
-
     # -- back in the scheduler's thread -----------------------------------------------------------------------
 
     def _ended(self, worker: ThreadWorker, run: Run, result: Result) -> None:
         if run in self._executing and self._open:
             self._idle.append(worker)
         else:  # the run was abandoned, and its thread replaced, or the executor was shut down
-            worker.end()
+            worker.release()
         self._finish(run, result)

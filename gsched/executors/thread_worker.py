@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import gevent
 from gevent import get_hub
@@ -13,94 +14,79 @@ from gevent.hub import Hub, set_hub
 from gevent.monkey import get_original
 from gevent.resolver.blocking import Resolver
 
-from gsched.executors.child_exits import ChildExits, ChildWatcher
-from gsched.run import Result, Run
+from gsched.executors.child_exits import ChildWatcher, child_exits
+from gsched.run import Run
 from gsched.threads import thread_ident
 
 _start_thread = get_original("_thread", "start_new_thread")
+_allocate_lock = get_original("_thread", "allocate_lock")
 _SimpleQueue = get_original("queue", "SimpleQueue")
+_STOP_SECONDS: Final = 0.2  # how long the end of the program waits for threads to stand still
+
+Perform = Callable[["ThreadWorker", Run], object]
+"""Executes a run and reports its result, in the worker's thread. It must not raise."""
 
 
 class ThreadWorker:
     """A native thread that executes one run after the other.
 
-    :param execute: executes a run, in the thread; it must not raise
-    :param report: takes the worker, the run and its result, in the thread
+    :ivar ident: the thread's, once it runs
     """
 
-    def __init__(
-        self, execute: Callable[[Run], Result], report: Callable[[ThreadWorker, Run, Result], object]
-    ) -> None:
-        self._execute = execute
-        self._report = report
+    def __init__(self) -> None:
+        self.ident: int | None = None
         self._inbox: Any = _SimpleQueue()
-        self.ident: int | None = None  # the thread's, once it runs
 
     def start(self) -> None:
         """Start the thread. Raises RuntimeError if the system gives no more of them."""
         _start_thread(self._serve, ())
 
-    def assign(self, run: Run) -> None:
-        """Have the run executed. The worker must be free."""
-        self._inbox.put(run)
-
-    def end(self) -> None:
-        """Let the thread end after its run."""
-        self._inbox.put(None)
+    def assign(self, run: Run, perform: Perform) -> None:
+        """Have the run performed. The worker must be free."""
+        self._put((run, perform))
 
     def throw(self, run: Run, error: BaseException) -> None:
         """Raise `error` inside the run, if that is possible: in a plain thread it is not."""
+
+    def release(self) -> None:
+        """Let the thread end: its executor needs it no more."""
+        self._put(None)
+
+    def _put(self, order: tuple[Run, Perform] | None) -> None:
+        self._inbox.put(order)
 
     # -- in the thread ----------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
         self.ident = thread_ident()
-        self._prepare()
-        while (run := self._next()) is not None:
-            self._report(self, run, self._execute(run))
-        self._clean_up()
+        while (order := self._next()) is not None:
+            run, perform = order
+            perform(self, run)
 
-    def _prepare(self) -> None:
-        """Get ready, before the first run."""
-
-    def _clean_up(self) -> None:
-        """Give back what `_prepare` took, after the last run."""
-
-    def _next(self) -> Run | None:
-        run: Run | None = self._inbox.get()
-        return run
+    def _next(self) -> tuple[Run, Perform] | None:
+        order: tuple[Run, Perform] | None = self._inbox.get()
+        return order
 
 
 class HubThreadWorker(ThreadWorker):
-    """A worker for programs that gevent has patched. Its event loop turns whenever its run waits.
+    """A worker for programs that gevent has patched. Its event loop turns whenever its run waits, and between runs.
 
     What gevent has patched, such as locks and sleep, needs a turning event loop in the thread that waits. A run that
     waits in this way can be interrupted, too. Runs execute in the main greenlet of the thread, so that thread-local
     values are kept from run to run.
 
-    :param exits: where to hear of the exits of child processes; None if the main event loop is not ours to watch
+    The thread lives as long as the process. "Threads" that a library starts in a run are greenlets of this thread, and
+    the library may use and join them long after the run. A released worker is there for the next executor.
     """
 
-    def __init__(
-        self,
-        execute: Callable[[Run], Result],
-        report: Callable[[ThreadWorker, Run, Result], object],
-        exits: ChildExits | None,
-    ) -> None:
-        super().__init__(execute, report)
+    def __init__(self) -> None:
+        super().__init__()
         self._inbox = deque()
-        self._exits = exits
         self._wakeup: Any = None  # once the event loop is there
         self._executing: Run | None = None
 
-    def assign(self, run: Run) -> None:
-        self._put(run)
-
-    def end(self) -> None:
-        self._put(None)
-
-    def _put(self, message: Run | None) -> None:
-        self._inbox.append(message)
+    def _put(self, order: tuple[Run, Perform] | None) -> None:
+        self._inbox.append(order)
         if self._wakeup is not None:  # else the thread looks at its inbox when it is ready
             self._wakeup.send()
 
@@ -108,33 +94,32 @@ class HubThreadWorker(ThreadWorker):
         if self._wakeup is not None:  # else the run has not begun, and finds that it was cancelled
             self._loop.run_callback_threadsafe(self._throw, run, error)
 
+    def release(self) -> None:
+        _released.append(self)
+
     # -- in the thread ----------------------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
-        self._loop = _loops[thread_ident()] = _thread_loop(self._exits)
+    def _serve(self) -> None:
+        self._loop = _loops[thread_ident()] = _thread_loop()
         hub = Hub(loop=self._loop)
         hub.resolver = Resolver(hub)  # gevent's own would start further threads
         set_hub(hub)
         self._greenlet = gevent.getcurrent()
-        wakeup = self._loop.async_()  # it keeps the event loop going between runs: the threads of libraries live there
+        wakeup = self._loop.async_()  # it also keeps the event loop going
         wakeup.start(self._greenlet.switch)
         self._wakeup = wakeup
+        super()._serve()
 
-    def _clean_up(self) -> None:
-        del _loops[thread_ident()]
-        self._wakeup.close()
-        get_hub().destroy(destroy_loop=True)
-
-    def _next(self) -> Run | None:
+    def _next(self) -> tuple[Run, Perform] | None:
         self._executing = None
         while not self._inbox:
             try:
                 get_hub().switch()
             except BaseException:  # a gevent.Timeout that an earlier run left behind
                 pass
-        run: Run | None = self._inbox.popleft()
-        self._executing = run
-        return run
+        order: tuple[Run, Perform] = self._inbox.popleft()
+        self._executing = order[0]
+        return order
 
     def _throw(self, run: Run, error: BaseException) -> None:
         """In the event loop: so the run waits for something."""
@@ -142,22 +127,36 @@ class HubThreadWorker(ThreadWorker):
             self._greenlet.throw(error)
 
 
-def _thread_loop(exits: ChildExits | None) -> Any:
+_released: list[HubThreadWorker] = []
+_loops: dict[int, Any] = {}  # the event loops of threads, by their idents
+
+
+def started_worker(with_hub: bool) -> ThreadWorker:
+    """A free worker, in a program that gevent has patched one with a hub. Raises RuntimeError if there is no thread."""
+    if with_hub and _released:
+        return _released.pop()
+    worker = HubThreadWorker() if with_hub else ThreadWorker()
+    worker.start()
+    return worker
+
+
+def _thread_loop() -> Any:
     """An event loop for another thread than the main one, in which child processes can be watched, too."""
 
     class ThreadLoop(gevent.config.loop):  # type: ignore[misc]
         def install_sigchld(self) -> None:
             """Called before a child process is started."""
-            if exits is not None:
+            if (exits := child_exits()) is not None:
                 exits.watch()
 
         def child(self, pid: int, trace: int = 0, ref: bool = True) -> Any:
+            exits = child_exits()
             return super().child(pid, trace, ref) if exits is None else ChildWatcher(self, exits, pid, ref)
 
     return ThreadLoop(default=False)
 
 
-_loops: dict[int, Any] = {}  # of the threads that have one of their own, by their idents
+# -- forks and the end of the program ---------------------------------------------------------------------------
 
 
 def _before_fork() -> None:
@@ -166,4 +165,32 @@ def _before_fork() -> None:
         loop.install_sigchld()
 
 
-os.register_at_fork(before=_before_fork)
+def _after_fork() -> None:
+    """A child has no other threads."""
+    _released.clear()
+    for ident in _loops.keys() - {thread_ident()}:
+        del _loops[ident]
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+
+
+@atexit.register
+def _stand_still() -> None:
+    """Stop the threads. One that wakes up while the interpreter ends would abort the process, for greenlets' sake."""
+    waiting = []
+    for ident, loop in list(_loops.items()):
+        if ident != thread_ident():
+            still = _allocate_lock()
+            still.acquire()
+            loop.run_callback_threadsafe(_stop_for_ever, still)
+            waiting.append(still)
+    for still in waiting:
+        still.acquire(timeout=_STOP_SECONDS / len(waiting))
+
+
+def _stop_for_ever(still: Any) -> None:
+    still.release()
+    never = _allocate_lock()
+    never.acquire()
+    never.acquire()

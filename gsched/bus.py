@@ -116,10 +116,11 @@ class EventBus:
     def flush(self, timeout_seconds: float) -> None:
         """Wait until all that was emitted is delivered, at most so long. A listener does not wait for itself."""
         with gevent.Timeout(timeout_seconds, False):
-            while busy := [each for each in self._deliveries() if each is not gevent.getcurrent()]:
+            while busy := [each for each in self.greenlets() if each is not gevent.getcurrent()]:
                 gevent.joinall(busy)
 
-    def _deliveries(self) -> list[gevent.Greenlet]:
+    def greenlets(self) -> list[gevent.Greenlet]:
+        """Those that deliver now."""
         return [mailbox.delivery for mailbox in self._mailboxes if mailbox.delivery is not None]
 
     def forked(self) -> None:
@@ -129,7 +130,7 @@ class EventBus:
 
     def at_rest(self) -> bool:
         """Whether everything emitted so far is delivered, or waits for `attach`."""
-        return not self._deliveries() and all(mailbox.is_empty() for mailbox in self._mailboxes)
+        return not self.greenlets() and all(mailbox.is_empty() for mailbox in self._mailboxes)
 
 
 class _Mailbox:
@@ -178,9 +179,10 @@ class _Mailbox:
         return not self._waiting and not self._unreported_drops
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Forget what waits, and the greenlet that delivers it."""
         self._waiting.clear()
         self._unreported_drops = 0
+        self.delivery = None
 
     def close(self) -> None:
         """Deliver nothing more."""

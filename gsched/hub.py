@@ -184,8 +184,6 @@ class Hub:
     def forked(self) -> None:
         """This is a forked copy of the process: end here, touching nothing."""
         self._stopping = True
-        for lane in self._served():
-            lane.store.forked()
         for lane in self._lanes.values():  # not of stores that leave: what else is done with them, the parent does
             lane.finished.set()
         for executor in self._executors.working():

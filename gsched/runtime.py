@@ -1,17 +1,15 @@
-"""The process we run in: its interpreter, its Ctrl-C, and whether it was forked."""
+"""The process we run in: its interpreter and its Ctrl-C."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT, default_int_handler, getsignal, signal
-from typing import Any, NoReturn, Protocol
-from weakref import WeakSet
+from typing import Any
 
 import gevent
 
@@ -47,51 +45,3 @@ def on_interrupt(call: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         signal(SIGINT, default_int_handler)
-
-
-class Forkable(Protocol):
-    """Something that must stop in a forked copy of its process."""
-
-    def forked(self) -> None:
-        """Called in the child, right after the fork; must not block."""
-
-
-_watched: WeakSet[Forkable] = WeakSet()
-
-
-def watch_forks(what: Forkable) -> None:
-    """Have `what.forked()` called in every child process that is forked from now on."""
-    _watched.add(what)
-
-
-def forget_forks(what: Forkable) -> None:
-    """Undo `watch_forks`."""
-    _watched.discard(what)
-
-
-def _after_fork() -> None:
-    for each in list(_watched):
-        each.forked()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-def end_process(error: BaseException | None) -> NoReturn:
-    """End a forked copy of the process, as Python would at the end of a program that raised `error`.
-
-    Nothing else is done: exit handlers are the parent's.
-    """
-    status: object = 0
-    if isinstance(error, SystemExit):
-        status = error.code
-        if status is not None and not isinstance(status, int):
-            print(status, file=sys.stderr)
-            status = 1
-    elif error is not None:
-        traceback.print_exception(error)
-        status = 1
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # it may be closed, or None
-            stream.flush()
-    os._exit(status if isinstance(status, int) else 0)

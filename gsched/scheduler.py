@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 import gevent
 from gevent.event import Event
+from greenlet import greenlet
 
 from gsched import events, patching, runtime
 from gsched.errors import ConfigurationError, ForkedError, SchedulerAlreadyRunningError, SchedulerNotRunningError
 from gsched.events import SchedulerEvent
 from gsched.executors import GreenletPoolExecutor
 from gsched.executors.interruption import GRACE_SECONDS
+from gsched.forks import forget_forks, watch_forks
 from gsched.health import Health, health_of
 from gsched.hub import Hub
 from gsched.parts import refuse_if_started
@@ -137,7 +139,7 @@ class GeventScheduler(Insight):
         except BaseException:
             self._stop_parts(hub)
             raise
-        runtime.watch_forks(self)
+        watch_forks(self)
         self._watchdog.start()
         self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_STARTED))
         if missing := patching.unpatched_modules():
@@ -197,7 +199,7 @@ class GeventScheduler(Insight):
             self._cut_all(hub)
         cut, self._cut = list(self._cut.values()), {}
         self._watchdog.stop()
-        runtime.forget_forks(self)
+        forget_forks(self)
         self._stop_parts(hub)
         self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_SHUTDOWN, cut=len(cut)))
         self._bus.flush(FLUSH_SECONDS)
@@ -322,13 +324,23 @@ class GeventScheduler(Insight):
             raise ForkedError if self._is_copy else SchedulerNotRunningError
         return self._hub
 
+    def greenlets(self) -> list[greenlet] | None:
+        """Those that must not go on in a forked child: all but the calling one, if that is a job's."""
+        if self._hub is not None and inside_run_of(self._hub.dispatch):
+            return None
+        own = [self._greenlet, *self._farewells, *self._bus.greenlets()]
+        for store in self._stores.values():
+            own.extend(store.greenlets())
+        for executor in self._executors.working():
+            own.extend(executor.greenlets())
+        return own
+
     def forked(self) -> None:
         """Called in a forked child: the scheduler goes on in the parent only."""
         self._is_copy, self._stopping = True, True
-        in_run = self._hub is not None and inside_run_of(self._hub.dispatch)
         self._bus.forked()
         if self._hub is not None:
             self._hub.forked()
-        if in_run:  # the job knows that it forks, and its child ends with the function
-            return
+            if inside_run_of(self._hub.dispatch):
+                return
         self._bus.emit(SchedulerEvent(events.EVENT_FORK_DETECTED, remedy=str(ForkedError())))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import gevent
 from gevent import get_hub
 
 from gsched.callables import refuse_awaitable
 from gsched.clock import Clock
 from gsched.errors import ConfigurationError, RunCancelled
 from gsched.executors.interruption import Interruption
+from gsched.forks import end_process
 from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Reason, Result, Run, log_reads_context
-from gsched.runtime import end_process
 from gsched.slices import Slice
 
 _SOON = 1e-6  # seconds: a timer, so that the event loop serves I/O before the next slice
@@ -117,6 +118,10 @@ class BaseExecutor(ABC):
     def _shut_down_if_retired(self) -> None:
         if not self._executing and not self._queue:
             self.shutdown()
+
+    def greenlets(self) -> Collection[gevent.Greenlet]:
+        """Those that execute runs. In a forked copy of the process only the one that has forked goes on."""
+        return ()
 
     def forked(self) -> None:
         """This is a forked copy of the process: begin no run in it, and report none.

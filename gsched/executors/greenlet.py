@@ -39,10 +39,13 @@ class GreenletPoolExecutor(BaseExecutor):
         idle, self._idle = self._idle, []
         gevent.killall(idle, block=False)
 
+    def greenlets(self) -> list[gevent.Greenlet]:
+        return [run.worker for run in self._executing if run.worker is not None]
+
     def forked(self) -> None:
-        workers = {run.worker: run for run in self._executing if run.worker is not None}
-        self._forking = workers.pop(gevent.getcurrent(), self._forking)
-        gevent.killall(list(workers), block=False)
+        for run in self._executing:
+            if run.worker is gevent.getcurrent():
+                self._forking = run
         super().forked()
 
     def _begin(self, run: Run) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import signal
 import struct
 import sys
@@ -20,16 +21,15 @@ from _thread import get_ident, start_new_thread
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
-from queue import SimpleQueue
 from time import sleep
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from gsched.callables import refuse_awaitable
 from gsched.errors import RunCancelled, RunInterrupted, RunTimedOut
+from gsched.forks import end_process
 from gsched.funcref import resolve
 from gsched.run import Run, bind_log, log_reads_context, make_current
-from gsched.runtime import end_process
 
 PREPARE, RUN, STOP = "prepare", "run", "stop"
 RETURNED, RAISED = "returned", "raised"
@@ -110,7 +110,7 @@ class _Worker:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._pid = os.getpid()
-        self._inbox: SimpleQueue[tuple[str, int, bytes] | None] = SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[str, int, bytes] | None] = queue.SimpleQueue()
         self._main_thread = get_ident()
         self._number = 0  # of the latest run
         self._run: Run | None = None  # while its function is being called
@@ -128,10 +128,9 @@ class _Worker:
             return  # the parent has gone
 
     def _let_go(self) -> None:
-        """In a process that a run has forked: it has no part in the conversation, and signals end it as any other."""
+        """In a process that a run has forked: it has no part in the conversation, and Ctrl-C ends it as any other."""
         os.close(self._fd)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -199,6 +198,10 @@ class _Worker:
 
     def _interrupt(self, *_: Any) -> None:
         """The signal's handler. One that was sent by others, or comes too late for its run, means nothing."""
+        if os.getpid() != self._pid:  # a run has forked it, and the signal is meant to end it
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         to_stop = self._to_stop
         if to_stop is None or self._run is None or to_stop[0] != self._number:
             return

@@ -106,7 +106,7 @@ class HubThreadWorker(ThreadWorker):
         set_hub(hub)
         self._greenlet = gevent.getcurrent()
         wakeup = self._loop.async_()  # it also keeps the event loop going
-        wakeup.start(self._greenlet.switch)
+        wakeup.start(self._wake)
         self._wakeup = wakeup
         super()._serve()
 
@@ -120,6 +120,10 @@ class HubThreadWorker(ThreadWorker):
         order: tuple[Run, Perform] = self._inbox.popleft()
         self._executing = order[0]
         return order
+
+    def _wake(self) -> None:
+        if self._executing is None:  # else it took the order before this call came, and may wait for something else
+            self._greenlet.switch()
 
     def _throw(self, run: Run, error: BaseException) -> None:
         """In the event loop: so the run waits for something."""

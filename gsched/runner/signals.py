@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -10,8 +11,6 @@ from enum import Enum
 from typing import Any, Final
 
 from gevent.event import Event
-
-from gsched.runtime import forget_forks, watch_forks
 
 
 class Request(Enum):
@@ -56,21 +55,13 @@ class Requests:
     @contextmanager
     def from_signals(self) -> Iterator[None]:
         """Inside the block, signals are noted and do nothing else. In a forked child they do what they did before."""
+        self._process = os.getpid()
         self._before = {number: signal.signal(number, self._handle) for number in self._meanings}
-        watch_forks(self)
         try:
             yield
         finally:
-            forget_forks(self)
-            self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def forked(self) -> None:
-        """Called in a process that a job has forked: a signal is meant for the job's process there."""
-        self._restore()
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def note(self, request: Request) -> None:
         """Ask for something; never waits, and may be called from a signal's handler."""
@@ -89,6 +80,10 @@ class Requests:
                 self._wakeup.wait()
 
     def _handle(self, number: int, _: Any) -> None:
+        if os.getpid() != self._process:  # a job has forked it, and the signal is meant for what it does there
+            signal.signal(number, self._before[signal.Signals(number)])
+            os.kill(os.getpid(), number)
+            return
         request = self._meanings[signal.Signals(number)]
         if request is not None:
             self.note(request)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+import gevent
+
 from gsched.activity import Overview
 from gsched.clock import Clock
 from gsched.doctor import Finding
@@ -244,8 +246,9 @@ class BaseJobStore(ABC):
     def abandon(self) -> None:
         """The hub greenlet was killed, and nothing is run here any more: others, if there are any, shall take over."""
 
-    def forked(self) -> None:
-        """This is a forked copy of a process in which the store runs jobs: do nothing more in it. It must not wait."""
+    def greenlets(self) -> Collection[gevent.Greenlet]:
+        """Those that work for the store while it runs jobs. In a forked copy of the process none of them goes on."""
+        return ()
 
     def leave(self) -> None:
         """Everything has come back: write what is left. From here on nothing is run here, until the next `start`."""

@@ -119,7 +119,6 @@ class Connection:
         self._made: dict[str, MongoClient[Document]] = {}
         self.operations = Operations()
         self._is_prepared = False
-        self._is_forbidden = False
 
     def jobs(self) -> Jobs:
         """The collection of the jobs, for bulk work."""
@@ -167,13 +166,6 @@ class Connection:
             return _addresses_known_to(self._given)
         with MongoClient(**{**self._arguments, "connect": False}) as client:
             return _addresses_known_to(client)
-
-    def forbid(self) -> None:
-        """Let nothing more be done in this process, a forked copy of the one in which the jobs are run.
-
-        Every attempt raises StoreError.
-        """
-        self._is_forbidden = True
 
     def close(self) -> None:
         """Close the clients that were made here, never one that was given. They are made again if needed."""
@@ -227,8 +219,6 @@ class Connection:
         return MongoClient(**{**arguments, "event_listeners": listeners})
 
     def _in_database(self, client: MongoClient[Document]) -> Database[Document]:
-        if self._is_forbidden:
-            raise errors.StoreError("the jobs of this store are run in the parent of this process")
         return client.get_database(
             self._database,
             codec_options=CODEC,

@@ -173,12 +173,8 @@ class MongoDBJobStore(
     def abandon(self) -> None:
         self._ownership.abandon()
 
-    def forked(self) -> None:
-        self._connection.forbid()  # else this copy would go on beating for the parent's node
-        self._ownership.abandon()
-        for part in (self._feed, self._aftermath, self._publisher):
-            part.stop()
-        gevent.killall(self._greenlets, block=False)  # the sockets that they wait for are the parent's
+    def greenlets(self) -> list[gevent.Greenlet]:
+        return self._greenlets
 
     def leave(self) -> None:
         if self._greenlets:

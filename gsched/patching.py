@@ -1,7 +1,10 @@
-"""Patching by gevent, completed for programs that also have native threads.
+"""Patching by gevent, completed for programs in which native threads share what gevent has patched.
 
 gevent's queues and its Event belong to one native thread: a waiter in another one is never woken, or gets an error. The
 standard library's own classes, written in Python, stand on locks, and gevent's locks work between native threads.
+
+A socket of gevent's waits in the event loop of the thread that has made it. Connection pools hand sockets from thread to
+thread. So a socket that another thread has made waits in the event loop of the thread that uses it.
 """
 
 from __future__ import annotations
@@ -59,9 +62,10 @@ def threads_are_patched() -> bool:
 
 
 def complete_patching() -> None:
-    """Put the standard library's queues and Event back, where gevent has put its own.
+    """Let native threads share queues, events and sockets, in a program that gevent has patched.
 
-    They stay cooperative, for they use the locks that gevent has patched.
+    The standard library's queues and Event come back. They stay cooperative, for they use the locks that gevent has
+    patched.
     """
     if not threads_are_patched():
         return
@@ -70,6 +74,10 @@ def complete_patching() -> None:
             setattr(queue, name, _own(name))
     if monkey.is_object_patched("threading", "Event"):
         threading.Event = monkey.get_original("threading", "Event")  # type: ignore[misc]
+    if monkey.is_module_patched("socket"):
+        from gsched.shared_sockets import share_sockets  # it needs gevent's sockets, and they must not be made before
+
+        share_sockets()
 
 
 def _own(name: str) -> Any:

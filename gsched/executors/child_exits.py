@@ -7,12 +7,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import gevent
+from gevent import monkey
 from gevent.monkey import get_original
+from gevent.os import waitpid as _gevents_waitpid
 
 from gsched.clock import Clock
+from gsched.threads import is_main_thread
 
 _allocate_lock = get_original("_thread", "allocate_lock")
-_KEPT_SECONDS: Final = 5.0  # how long an exit is kept for a watcher that starts after it
+_KEPT_SECONDS: Final = 60.0  # how long an exit is kept for those who ask after it; gevent keeps its own as long
+_LAG_SECONDS: Final = 0.2  # the main event loop reaps a child a little before it tells
 
 
 class ChildExits:
@@ -20,7 +24,7 @@ class ChildExits:
 
     gevent's event loop reaps each child, whichever thread has started it. The watcher for process 0 hears of all. It is
     made when a thread is about to start its first child: from then on nothing else in the process can wait for a child
-    natively, as `os.system` does.
+    natively, as `os.system` does in a thread.
 
     Made in the thread of the main event loop.
     """
@@ -76,6 +80,23 @@ class ChildExits:
             tell(ended[0])
 
 
+    def status_of(self, pid: int) -> int | None:
+        """The wait status of a child that the main event loop may have reaped; None if it has not. Takes a moment."""
+        if self._watcher is None:
+            return None
+        found: list[int] = []
+        told = _allocate_lock()
+        told.acquire()
+
+        def note(status: int) -> None:
+            found.append(status)
+            told.release()
+
+        self.tell(pid, note)
+        told.acquire(timeout=_LAG_SECONDS)
+        return found[0] if found else None
+
+
 _exits: ChildExits | None = None
 
 
@@ -84,6 +105,22 @@ def watch_from_here(clock: Clock) -> None:
     global _exits
     if _exits is None and gevent.get_hub().loop.default:
         _exits = ChildExits(clock)
+        if monkey.is_object_patched("os", "waitpid"):
+            os.waitpid = _waitpid
+
+
+def _waitpid(pid: int, options: int) -> tuple[int, int]:
+    """gevent's os.waitpid, which knows only of children that gevent has started.
+
+    For others, such as those of multiprocessing's "spawn", the main event loop may be faster than a thread that waits.
+    """
+    try:
+        return _gevents_waitpid(pid, options)  # type: ignore[no-any-return]
+    except ChildProcessError:
+        status = None if _exits is None or is_main_thread() else _exits.status_of(pid)
+        if status is None:
+            raise
+        return pid, status
 
 
 def child_exits() -> ChildExits | None:

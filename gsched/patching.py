@@ -3,8 +3,8 @@
 gevent's queues and its Event belong to one native thread: a waiter in another one is never woken, or gets an error. The
 standard library's own classes, written in Python, stand on locks, and gevent's locks work between native threads.
 
-A socket of gevent's waits in the event loop of the thread that has made it. Connection pools hand sockets from thread to
-thread. So a socket that another thread has made waits in the event loop of the thread that uses it.
+A socket of gevent's waits in the event loop of the thread that has made it, and connection pools hand sockets from one
+thread to another. So a socket that another thread has made waits in the event loop of the thread that uses it.
 """
 
 from __future__ import annotations

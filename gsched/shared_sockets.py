@@ -21,7 +21,7 @@ def share_sockets() -> None:
     """Let a thread wait for a socket, or with a poll object, that another thread has made."""
     _Sockets._wait = _wait
     if select.poll is gevent.select.poll:
-        select.poll = _Poll
+        select.poll = _Poll  # type: ignore[misc]
 
 
 def _wait(self: Any, watcher: Any, *timeout_error: Any, **named: Any) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from signal import SIG_BLOCK, SIG_SETMASK, Signals, pthread_sigmask, signal
 from typing import Any, NoReturn, Protocol
 from weakref import WeakSet
 
@@ -100,12 +101,33 @@ def _root_of(each: greenlet) -> greenlet:
     return each
 
 
+# -- signals ----------------------------------------------------------------------------------------------------
+
+_handlers: dict[int, Any] = {}  # of signals that mean something else in children
+
+
+def hand_on_handlers(handlers: Mapping[Signals, Any]) -> None:
+    """Let these signals do in forked children what `handlers` say: those of this process are for itself."""
+    _handlers.update(handlers)
+
+
+def keep_handlers(signals: Iterable[Signals]) -> None:
+    """Undo `hand_on_handlers`."""
+    for number in signals:
+        _handlers.pop(number, None)
+
+
+# -- the fork ---------------------------------------------------------------------------------------------------
+
 _freezer: _Freezer | None = None  # while a fork is under way
+_mask: set[int] | None = None  # the same; the signals that were blocked before it
 
 
 def _before_fork() -> None:
-    global _freezer
+    global _freezer, _mask
     _freezer = _Freezer() if _watched else None
+    # Python forgets in the child what came before its own fork hook there.
+    _mask = pthread_sigmask(SIG_BLOCK, _handlers) if _handlers else None
 
 
 def _after_in_parent() -> None:
@@ -113,13 +135,22 @@ def _after_in_parent() -> None:
     if _freezer is not None:
         _freezer.stop()
         _freezer = None
+    _unblock()
 
 
 def _after_in_child() -> None:
     if _freezer is not None:
         _freezer.go_on()
+    for number, handler in _handlers.items():
+        signal(number, handler)
+    _unblock()
     for each in list(_watched):
         each.forked()
+
+
+def _unblock() -> None:
+    if _mask is not None:
+        pthread_sigmask(SIG_SETMASK, _mask)
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT, default_int_handler, getsignal, signal
-from typing import Any
 
 import gevent
+
+from gsched.forks import hand_on_handlers, keep_handlers
 
 
 def interpreter() -> str:
@@ -32,16 +33,14 @@ def on_interrupt(call: Callable[[], object]) -> Iterator[None]:
         yield
         return
 
-    process = os.getpid()
-
-    def interrupted(number: int, frame: Any) -> None:
+    def interrupted(*_: object) -> None:
         signal(SIGINT, default_int_handler)
-        if os.getpid() != process:  # a forked copy has nothing to call
-            default_int_handler(number, frame)
         gevent.spawn(call)
 
     signal(SIGINT, interrupted)
+    hand_on_handlers({SIGINT: default_int_handler})
     try:
         yield
     finally:
+        keep_handlers([SIGINT])
         signal(SIGINT, default_int_handler)

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from gsched.callables import refuse_awaitable
 from gsched.errors import RunCancelled, RunInterrupted, RunTimedOut
-from gsched.forks import end_process
+from gsched.forks import end_process, hand_on_handlers
 from gsched.funcref import resolve
 from gsched.run import Run, bind_log, log_reads_context, make_current
 
@@ -120,17 +120,13 @@ class _Worker:
         signal.signal(signal.SIGINT, _ignore)  # Ctrl-C goes to all processes of a terminal: the parent decides
         signal.signal(signal.SIGTERM, self._interrupt)
         start_new_thread(self._listen, ())
-        os.register_at_fork(after_in_child=self._let_go)
+        os.register_at_fork(after_in_child=partial(os.close, self._fd))
+        hand_on_handlers({signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL})
         try:
             while (message := self._inbox.get()) is not None:
                 self._send(self._answer(*message))
         except OSError:
             return  # the parent has gone
-
-    def _let_go(self) -> None:
-        """In a process that a run has forked: it has no part in the conversation, and Ctrl-C ends it as any other."""
-        os.close(self._fd)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -198,10 +194,6 @@ class _Worker:
 
     def _interrupt(self, *_: Any) -> None:
         """The signal's handler. One that was sent by others, or comes too late for its run, means nothing."""
-        if os.getpid() != self._pid:  # a run has forked it, and the signal is meant to end it
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
         to_stop = self._to_stop
         if to_stop is None or self._run is None or to_stop[0] != self._number:
             return

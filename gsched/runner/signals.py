@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,8 @@ from enum import Enum
 from typing import Any, Final
 
 from gevent.event import Event
+
+from gsched.forks import hand_on_handlers, keep_handlers
 
 
 class Request(Enum):
@@ -50,17 +51,17 @@ class Requests:
         self._meanings = meanings
         self._noted: deque[Request] = deque()
         self._wakeup = Event()
-        self._before: dict[signal.Signals, Any] = {}  # the handlers that ours replace
 
     @contextmanager
     def from_signals(self) -> Iterator[None]:
         """Inside the block, signals are noted and do nothing else. In a forked child they do what they did before."""
-        self._process = os.getpid()
-        self._before = {number: signal.signal(number, self._handle) for number in self._meanings}
+        before = {number: signal.signal(number, self._handle) for number in self._meanings}
+        hand_on_handlers(before)
         try:
             yield
         finally:
-            for number, handler in self._before.items():
+            keep_handlers(before)
+            for number, handler in before.items():
                 signal.signal(number, handler)
 
     def note(self, request: Request) -> None:
@@ -80,10 +81,6 @@ class Requests:
                 self._wakeup.wait()
 
     def _handle(self, number: int, _: Any) -> None:
-        if os.getpid() != self._process:  # a job has forked it, and the signal is meant for what it does there
-            signal.signal(number, self._before[signal.Signals(number)])
-            os.kill(os.getpid(), number)
-            return
         request = self._meanings[signal.Signals(number)]
         if request is not None:
             self.note(request)

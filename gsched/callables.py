@@ -45,6 +45,12 @@ def check_callable(what: str, value: object) -> None:
         raise ConfigurationError(f"{what}: {why}")
 
 
+def check_progress(progress: Callable[[int], object] | None) -> None:
+    """Raises ConfigurationError for a progress callback whose call runs nothing."""
+    if progress is not None:
+        check_callable("progress", progress)
+
+
 def refuse_awaitable(value: Any) -> None:
     """Raises NothingRanError if `value`, which a function returned, is a coroutine or another awaitable."""
     if not hasattr(type(value), "__await__"):

@@ -106,7 +106,7 @@ def _root_of(each: greenlet) -> greenlet:
 _handlers: dict[int, Any] = {}  # of signals that mean something else in children
 
 
-def hand_on_handlers(handlers: Mapping[Signals, Any]) -> None:
+def hand_on_handlers(handlers: Mapping[Any, Any]) -> None:
     """Let these signals do in forked children what `handlers` say: those of this process are for itself."""
     _handlers.update(handlers)
 

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import gevent
+import gevent.local
 import pytest
 from executor_rig import NEVER, WAIT_SECONDS, Rig, rig_of
 from gevent.event import Event
@@ -404,3 +405,45 @@ def test_importing_executors_is_light_and_leaves_monkey_patching_possible() -> N
         "from gevent import monkey; monkey.patch_all()"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=WAIT_SECONDS)
+
+
+# -- greenlet-local values ------------------------------------------------------------------------------------
+
+
+class Tenant(gevent.local.local):  # type: ignore[misc]
+    """As Django and SQLAlchemy have them: made anew wherever it is first used."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+
+@pytest.fixture(params=[gevent.local.local, Tenant], ids=["plain", "with an initialiser"])
+def count(request: pytest.FixtureRequest) -> Callable[[], int]:
+    """Counts the runs that have used one greenlet-local object, as a run sees it."""
+    local = request.param()
+
+    def count() -> int:
+        if not hasattr(local, "seen"):
+            local.seen = []
+        local.seen.append(1)
+        return len(local.seen)
+
+    return count
+
+
+def test_a_run_does_not_see_the_greenlet_local_values_of_an_earlier_one(narrow: Rig, count: Callable[[], int]) -> None:
+    assert [narrow.finish(count).value for _ in range(3)] == [1, 1, 1]
+
+
+def test_greenlet_local_values_are_kept_from_run_to_run_if_that_is_asked_for(count: Callable[[], int]) -> None:
+    with rig_of(GreenletPoolExecutor(size=1, fresh_locals=False)) as rig:
+        assert [rig.finish(count).value for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_worker_whose_runs_leave_no_greenlet_local_values_is_used_again(narrow: Rig) -> None:
+    assert len({narrow.finish(gevent.getcurrent).value for _ in range(5)}) == 1
+
+
+def test_fresh_locals_has_to_be_true_or_false() -> None:
+    with pytest.raises(ConfigurationError, match="fresh_locals: expected True or False, got 'no'"):
+        GreenletPoolExecutor(fresh_locals="no")  # type: ignore[arg-type]

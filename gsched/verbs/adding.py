@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from gsched import events
 from gsched.batches import batches
 from gsched.building import JobBuilder, check_executor
+from gsched.callables import check_progress
 from gsched.errors import GschedError, InvalidJobError
 from gsched.events import JobEvent
 from gsched.handle import JobHandle
@@ -102,6 +103,7 @@ class Adding(Places):
         :raises InvalidJobError, InvalidTriggerError: for a wrong definition, with its position in the message
         :raises JobIdConflictError: if an id is taken
         """
+        check_progress(progress)
         builder, added = self._builder(), 0
         for batch in batches(definitions):
             jobs = self._build_many(builder, added, batch, jobstore)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from gsched.batches import batches
+from gsched.callables import check_progress
 from gsched.errors import JobIdConflictError
 from gsched.exchange import Target, read_jobs, rereadable, write_jobs
 from gsched.job import Job
@@ -27,6 +28,7 @@ class Exchanging(Adding):
         :raises InvalidJobError: for a job that JSON cannot express: its function is a lambda or a closure, or an
             argument has a type that neither JSON nor `gsched.exchange` knows
         """
+        check_progress(progress)
         return self._at_home(self._export, outfile, jobstore, progress)
 
     def _export(self, outfile: Target, jobstore: str | None, progress: Callable[[int], object] | None) -> int:
@@ -52,6 +54,7 @@ class Exchanging(Adding):
         :raises InvalidJobError: naming a job that cannot be understood, and the reason
         :raises JobIdConflictError: if an id is taken
         """
+        check_progress(progress)
         return self._at_home(self._import, infile, jobstore, replace_existing, progress)
 
     def _import(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
+from gsched.callables import check_progress
 from gsched.errors import ConfigurationError
 from gsched.history import as_past
 from gsched.stores.statistics import StoreStatistics
@@ -43,6 +44,7 @@ class Housekeeping(JobVerbs):
         :return: how many were removed
         :raises ConfigurationError: if `before` cannot be meant
         """
+        check_progress(progress)
         return self._at_home(self._store(jobstore).purge, self._past(before), progress)
 
     def _past(self, before: datetime | date | timedelta | str) -> int:

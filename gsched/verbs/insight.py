@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gsched.activity import Overview
+from gsched.callables import check_callable
 from gsched.doctor import Finding, environment_findings
 from gsched.errors import ConfigurationError, NodeNotFoundError
 from gsched.facts import Fact
@@ -52,6 +53,7 @@ class Insight(Housekeeping):
         :raises ConfigurationError: if the store is not shared, or there are several
         :raises StoreError: if the store cannot be followed from the start; what breaks later is opened anew
         """
+        check_callable("stop", stop)
         return self._one_store(jobstore).follow(stop)
 
     def get_overview(self, jobstore: str | None = None) -> Overview:

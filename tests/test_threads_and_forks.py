@@ -151,3 +151,113 @@ def test_a_partly_patched_process_is_warned_of_once():
     (warning,) = (line for line in error.splitlines() if line.startswith("WARNING"))
     assert "runtime.not_patched" in warning and "modules=['ssl']" in warning
     assert "patch_all() on the first line" in warning
+
+
+# -- an event loop that does not turn -------------------------------------------------------------------------------
+
+AT_REST = "the scheduler was started in the main thread of a program that gevent has not patched"
+REMEDIES = ("monkey.patch_all()", "threading.Thread(target=scheduler.run_forever, daemon=True).start()", "`gsched run`")
+
+
+def test_a_program_that_is_not_patched_is_warned_at_once_on_standard_error_with_three_remedies():
+    out, error, code = run_program("""
+        from gsched import GeventScheduler
+        GeventScheduler(timezone="UTC").start()
+        print("started")
+    """)
+    assert (out, code) == ("started\n", 0)
+    assert error.startswith(f"gsched: {AT_REST}")
+    assert all(remedy in error for remedy in REMEDIES)
+
+
+def test_the_warning_of_an_event_loop_at_rest_is_in_the_log_that_the_program_has_set_up():
+    _, error, code = run_program("""
+        import logging, sys
+        from gsched import GeventScheduler
+        logging.basicConfig(stream=sys.stderr, format="LOG %(levelname)s %(message)s")
+        GeventScheduler(timezone="UTC").start()
+    """)
+    assert code == 0
+    (logged,) = (line for line in error.splitlines() if line.startswith("LOG"))
+    assert logged.startswith("LOG WARNING hub.at_rest") and AT_REST in logged
+
+
+RUNS = """
+    import threading, time
+    from gsched import GeventScheduler
+    scheduler = GeventScheduler(timezone="UTC", run_events="none")
+    ran = threading.Event()
+    scheduler.add_job(ran.set)
+"""
+
+
+def test_a_scheduler_that_runs_for_ever_in_the_main_thread_is_not_warned_of():
+    _, error, code = run_program(RUNS + """
+    scheduler.add_job(scheduler.shutdown)
+    scheduler.run_forever()
+    """)
+    assert code == 0 and AT_REST not in error
+
+
+def test_a_program_that_is_not_patched_runs_jobs_in_a_thread_of_the_scheduler():
+    out, error, code = run_program(RUNS + """
+    thread = threading.Thread(target=scheduler.run_forever, daemon=True)
+    thread.start()
+    print(ran.wait(20))
+    while not scheduler.running:
+        time.sleep(0.01)
+    done = threading.Event()
+    scheduler.add_job(done.set, "interval", seconds=0.05, id="added from the main thread")
+    print(done.wait(20), [job.id for job in scheduler.get_jobs()])
+    scheduler.shutdown()
+    thread.join(20)
+    print(thread.is_alive())
+    """)
+    assert out.splitlines() == ["True", "True ['added from the main thread']", "False"], error
+    assert code == 0 and AT_REST not in error
+
+
+def test_a_call_from_another_thread_is_withdrawn_if_the_event_loop_does_not_turn():
+    out, error, code = run_program("""
+        import threading, time
+        from gsched import EventLoopStalledError, GeventScheduler
+        from gsched import threads
+        threads._STALLED_SECONDS = 1
+        scheduler = GeventScheduler(timezone="UTC", blocked_hub_after=None)
+        scheduler.start()
+        def add():
+            try:
+                scheduler.add_job(print, "interval", days=1, args=["ran"], id="withdrawn")
+            except EventLoopStalledError as error:
+                print(error)
+        thread = threading.Thread(target=add)
+        thread.start()
+        thread.join(20)
+        import gevent
+        gevent.sleep(0.1)                       # it turns now: what was withdrawn is not made up for
+        print(scheduler.get_jobs())
+        scheduler.shutdown()
+    """)
+    withdrawn, jobs = out.splitlines()
+    assert "has not turned for 1 s: the call was withdrawn, and nothing of it was done" in withdrawn, error
+    assert all(remedy in withdrawn for remedy in REMEDIES)
+    assert (jobs, code) == ("[]", 0)
+
+
+def test_a_call_that_has_begun_is_waited_for_however_long_it_takes():
+    out, error, code = run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import gevent
+        from gsched import GeventScheduler, threads
+        threads._STALLED_SECONDS = 1
+        scheduler = GeventScheduler(timezone="UTC", blocked_hub_after=None)
+        scheduler.start()
+        scheduler.add_job(gevent.sleep, args=[2.5], id="slow")
+        gevent.sleep(0.1)
+        results = []
+        monkey.get_original("_thread", "start_new_thread")(lambda: results.append(scheduler.shutdown()), ())
+        while not results:
+            gevent.sleep(0.05)
+        print(results)
+    """)
+    assert (out, code) == ("[[]]\n", 0), error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextvars import Context
 
 import gevent
@@ -32,7 +33,7 @@ class GreenletPoolExecutor(BaseExecutor):
         super().__init__(size, max_waiting)
         if not isinstance(fresh_locals, bool):
             raise ConfigurationError(f"fresh_locals: expected True or False, got {fresh_locals!r}")
-        self._fresh_locals = fresh_locals
+        self.fresh_locals = fresh_locals
         self._idle: list[_Worker] = []
 
     def shutdown(self) -> None:
@@ -80,7 +81,10 @@ class GreenletPoolExecutor(BaseExecutor):
                 bind_log(run)
             self._started(run)
             job = run.job
-            args, kwargs = job.arguments() if job.copies_arguments else (job.args, job.kwargs)
+            if job.copies_arguments:
+                args, kwargs = job.arguments()
+            else:  # the commonest case, without a call
+                args, kwargs = job.args, job.kwargs
             try:
                 value = job.func(*args, **kwargs) if kwargs else job.func(*args)  # type: ignore[misc]
                 result = SUCCEEDED_WITH_NONE if value is None else result_of(value)
@@ -89,7 +93,7 @@ class GreenletPoolExecutor(BaseExecutor):
                 result = Result(Outcome.CANCELLED, error=error, reason=Reason.KILLED)
             except BaseException as error:  # SystemExit and the like end the run, never the program
                 result = Result(Outcome.FAILED, error=error)
-        if self._fresh_locals and len(worker.__dict__) != worker.attributes:
+        if len(worker.__dict__) > worker.most_attributes:
             worker.retired = True  # with it go the greenlet-local values that the run has left
         if not worker.retired:
             self._idle.append(worker)
@@ -104,8 +108,9 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
         self.assigned: Run | None = run
         self.retired = False  # it ends after its run
         self._pool = pool
-        self.attributes = 0  # how many it has by itself; gevent.local adds one for each object that was used
-        self.attributes = len(self.__dict__)
+        self.most_attributes = sys.maxsize
+        if pool.fresh_locals:  # gevent.local adds an attribute for each object that a run uses
+            self.most_attributes = len(self.__dict__)
 
     def _run(self) -> None:
         while not self.retired:

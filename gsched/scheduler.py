@@ -142,7 +142,8 @@ class GeventScheduler(Insight):
         watch_forks(self)
         self._watchdog.start()
         self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_STARTED))
-        if missing := patching.unpatched_modules():
+        missing = patching.unpatched_modules()
+        if missing and (patching.is_patched() or is_main_thread()):  # in a thread of its own that may be meant
             self._bus.emit(SchedulerEvent(events.EVENT_NOT_PATCHED, modules=missing, remedy=patching.PATCH_REMEDY))
         return self._greenlet
 

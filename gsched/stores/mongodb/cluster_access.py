@@ -101,8 +101,12 @@ class ClusterAccess:
         return write(None)
 
     def _in_transaction(self, node: str, write: Callable[[ClientSession | None], bool]) -> bool:
-        """Not by the driver's with_transaction: it tries for two minutes, and nobody hears that the server is away."""
-        with self._session.start_transaction(write_concern=self._jobs.write_concern):
+        """Not by the driver's with_transaction: it tries for two minutes, and nobody hears that the server is away.
+
+        Collections' options do not count in a transaction, and the client's are the user's: all are named here.
+        """
+        jobs = self._jobs
+        with self._session.start_transaction(jobs.read_concern, jobs.write_concern, jobs.read_preference):
             if not write(self._session):
                 self._session.abort_transaction()
                 return False

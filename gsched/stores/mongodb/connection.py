@@ -30,7 +30,9 @@ Jobs: TypeAlias = Collection[Document]
 # Milliseconds. A server that is gone is noticed soon; one that hangs, too. What users give wins, for their client.
 _BULK_LIMITS: Final = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 5_000, "socketTimeoutMS": 30_000}
 _CONTROL_LIMITS: Final = {"serverSelectionTimeoutMS": 2_000, "connectTimeoutMS": 2_000, "socketTimeoutMS": 5_000}
-_CONTROL_POOL: Final = {"maxPoolSize": 4, "minPoolSize": 0}
+_CONTROL_POOL: Final = {"maxPoolSize": 4, "minPoolSize": 0, "waitQueueTimeoutMS": 5_000}
+# The claim protocol and the change feed count on these, whatever users set for the whole client.
+_CONTROL_PROTOCOL: Final = {"timeoutMS": None, "retryWrites": True, "retryReads": True}
 _CONFIRM_MS: Final = 20_000  # how long a majority may take to confirm a write
 _FAREWELL_SECONDS: Final = 1.0  # how long a server is looked for, to tell it that sessions have ended
 
@@ -189,7 +191,7 @@ class Connection:
         if client is None:
             try:
                 made = self._make(purpose)
-            except (driver.PyMongoError, TypeError, ValueError) as error:
+            except (driver.PyMongoError, TypeError, ValueError, KeyError) as error:
                 raise errors.ConfigurationError(f"mongodb: {error}") from error
             client = self._made.setdefault(purpose, made)
             if client is not made:  # another greenlet was faster
@@ -197,7 +199,7 @@ class Connection:
         return client
 
     def _make(self, purpose: str) -> MongoClient[Document]:
-        limits = _BULK_LIMITS if purpose == "bulk" else {**_CONTROL_LIMITS, **_CONTROL_POOL}
+        limits = _BULK_LIMITS if purpose == "bulk" else {**_CONTROL_LIMITS, **_CONTROL_POOL, **_CONTROL_PROTOCOL}
         if self._given is not None:
             return self._copy_of(self._given, {} if purpose == "bulk" else limits)
         given = self._arguments

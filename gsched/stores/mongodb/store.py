@@ -267,7 +267,7 @@ def _database_in(arguments: Mapping[str, Any]) -> str:
     try:
         with MongoClient(**{**arguments, "connect": False}) as client:
             return client.get_default_database(_DATABASE).name
-    except (PyMongoError, TypeError, ValueError, OSError) as error:  # OSError: of files for TLS
+    except (PyMongoError, TypeError, ValueError, KeyError, OSError) as error:  # OSError: of files for TLS
         raise ConfigurationError(f"mongodb: {error}") from error
 
 

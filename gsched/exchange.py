@@ -207,7 +207,7 @@ def _may_be_replaced(path: str | os.PathLike[str]) -> bool:
 def rereadable(infile: Target) -> Iterator[IO[str]]:
     """A file that can be read more than once, of a path or an open text file, which may be a pipe."""
     if isinstance(infile, (str, os.PathLike)):
-        with open(infile, encoding="utf-8") as file, rereadable(file) as same:
+        with open(infile, encoding="utf-8-sig") as file, rereadable(file) as same:
             yield same
     elif infile.seekable():
         yield infile

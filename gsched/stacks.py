@@ -32,8 +32,8 @@ def _thread_stacks() -> Iterator[str]:
 
 def _greenlet_stacks() -> Iterator[str]:
     alike: dict[str, list[str]] = defaultdict(list)
-    with _nothing_frozen():
-        found = [each for each in gc.get_objects() if isinstance(each, greenlet) and each.gr_frame is not None]
+    with _nothing_frozen():  # by their types: isinstance asks proxies, too, and raises for those of dead objects
+        found = [each for each in gc.get_objects() if issubclass(type(each), greenlet) and each.gr_frame is not None]
     for each in found:
         if each is not getcurrent() and (frame := each.gr_frame) is not None:
             alike[_stack(frame)].append(_name_of(each))

@@ -17,7 +17,10 @@ ROOT = Path(gsched.__file__).parent
 LAYERS = [
     ["errors", "spelling", "batches"],
     ["local_zone", "callables", "shared_sockets", "patching", "forks"],
-    ["durations", "histogram", "instants", "clock", "slices", "threads", "runtime", "stacks", "wording", "interrupts"],
+    [
+        *("durations", "histogram", "instants", "clock", "slices", "threads", "runtime", "stacks", "wording"),
+        *("interrupts", "text_files"),
+    ],
     ["embedded"],
     ["triggers"],
     ["funcref"],

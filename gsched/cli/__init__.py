@@ -11,7 +11,8 @@ def main() -> int:
     """Run the command in sys.argv; its exit code, see gsched.runner.exits."""
     try:
         from gsched.cli.app import run_command_line
+        from gsched.cli.ending import end
 
-        return run_command_line()
+        return end(run_command_line())
     except KeyboardInterrupt:  # while it is being imported
         return 130

@@ -14,6 +14,7 @@ from gsched.cli.lazy import LazyGroup
 from gsched.cli.messages import explained
 from gsched.errors import StoreError
 from gsched.runner.exits import Exit, code_of
+from gsched.runner.inherited import open_missing_streams
 
 # name: where the command is, and what `gsched --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -72,7 +73,7 @@ def root(verbose: bool) -> None:
 
 def run_command_line(arguments: list[str] | None = None) -> int:
     """Run a command: its exit code."""
-    _open_missing_streams()
+    open_missing_streams()
     try:
         result: Any = root.main(arguments, prog_name="gsched", standalone_mode=False)
         return result if isinstance(result, int) else Exit.OK
@@ -99,18 +100,6 @@ def _failed(error: Exception, verbose: bool) -> int:
     if remedy:
         click.echo(f"  {remedy}", err=True)
     return code_of(error)
-
-
-def _open_missing_streams() -> None:
-    """A process may be started with its streams closed: nothing else may get their descriptors, nor in its children."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free is this one
-    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _silence_stdout() -> None:

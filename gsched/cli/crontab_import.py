@@ -12,8 +12,9 @@ from gsched.cli.arguments import Duration
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
-from gsched.errors import ConfigurationError, JobIdConflictError
+from gsched.errors import JobIdConflictError
 from gsched.runner.exits import CommandRefused, Exit
+from gsched.text_files import read_text_with_bytes, text_with_bytes
 
 if TYPE_CHECKING:
     from gsched.runner.crontab import Change
@@ -89,14 +90,7 @@ def import_file(
 
 
 def _text(file: str) -> str:
-    from gsched.runner.crontab import read_file
-
-    if file != "-":
-        return read_file(file)
-    try:
-        return sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"-: not UTF-8 text: {error}") from error
+    return read_text_with_bytes(file) if file != "-" else text_with_bytes(sys.stdin.buffer.read(), "-")
 
 
 def _report(file: str, crontab: Crontab, skip_bad: bool) -> None:

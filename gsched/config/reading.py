@@ -14,6 +14,7 @@ from typing import Any, Final
 from gsched.config.settings import Configuration, Setting, settings
 from gsched.errors import ConfigurationError
 from gsched.spelling import did_you_mean
+from gsched.text_files import read_text
 
 _TAKEN_OVER: Final = frozenset({"jobs", "log_level", "log_format", "drain_timeout"})
 
@@ -103,10 +104,8 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, Any
 
 def _from_file(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from error
     known = {setting.key: setting for setting in settings()}
     for key, value in _leaves(content, known, ""):

@@ -36,7 +36,7 @@ class EmbeddedMongo:
     def __init__(self, path: str | os.PathLike[str], *, timeout_seconds: float = 60.0) -> None:
         if not os.fspath(path):  # an unset variable, perhaps: Path takes it for the current directory
             raise EmbeddedMongoError("the data directory has no name; write '.' for the current directory")
-        self.path = Path(path).expanduser().resolve()
+        self.path = _absolute(path)
         self._timeout = timeout_seconds
         self._share: int | None = None
         self.open()
@@ -88,8 +88,17 @@ class EmbeddedMongo:
 
 
 def has_data(path: str | os.PathLike[str]) -> bool:
-    """Whether there has ever been a MongoDB in the data directory `path`."""
-    return (Path(path).expanduser() / "db").is_dir()
+    """Whether there has ever been a MongoDB in the data directory `path`. Raises EmbeddedMongoError."""
+    return (_absolute(path) / "db").is_dir()
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path).expanduser().resolve()
+    except RuntimeError:  # "~", and the user has none
+        raise EmbeddedMongoError(f"the data directory {path}: the user has no home directory; write it out") from None
+    except OSError as error:  # relative, and the working directory was deleted
+        raise EmbeddedMongoError(f"the data directory {path} cannot be used: {error}") from error
 
 
 def open_embedded(path: str | os.PathLike[str], *, timeout_seconds: float = 60.0) -> EmbeddedMongo:

@@ -14,9 +14,13 @@ from typing import Any, Final
 
 import gsched.errors
 from gsched.errors import ConfigurationError, GschedError, StoreError
+from gsched.funcref import resolve
 from gsched.patching import patch_all
 from gsched.scheduler import GeventScheduler
 from gsched.spelling import did_you_mean
+
+imported: Final[set[str]] = set()
+"""What of users' code this process has imported: applications, and functions that files declare."""
 
 _OURS: Final = str(Path(gsched.errors.__file__).parent) + os.sep
 _OTHERS: Final = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -51,12 +55,28 @@ def load_application(name: str) -> GeventScheduler | None:
 
 
 def look_here() -> None:
-    """Find modules in the working directory, as `python -m` does."""
-    if (here := str(Path.cwd())) not in sys.path and "" not in sys.path:
+    """Find modules in the working directory, as `python -m` does. Raises ConfigurationError if it was deleted."""
+    if (here := str(working_directory())) not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
 
 
+def working_directory() -> Path:
+    """The working directory. Raises ConfigurationError if it was deleted, or may not be looked at."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        why = "it was deleted" if isinstance(error, FileNotFoundError) else error.strerror
+        raise ConfigurationError(f"the working directory: {why}; change to another one") from error
+
+
+def import_function(ref: str) -> Callable[..., Any]:
+    """The callable that a reference in a file names. Raises FuncRefError."""
+    imported.add(ref)
+    return resolve(ref)
+
+
 def _imported(name: str, module_name: str) -> ModuleType:
+    imported.add(name)
     try:
         return import_module(module_name)
     except ModuleNotFoundError as error:

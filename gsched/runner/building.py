@@ -238,9 +238,22 @@ def _has_mongod() -> bool:
 
 
 def data_directory(configuration: Configuration) -> Path:
-    """Where the private MongoDB has its data: the configured place, else the system's or the user's."""
+    """Where the private MongoDB has its data: the configured place, else the system's or the user's.
+
+    Raises ConfigurationError if the user has no home directory.
+    """
     if configuration.directory is not None:
         return Path(configuration.directory)
     if os.getuid() == 0:
         return Path("/var/lib/gsched")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "gsched"
+    return Path(os.environ.get("XDG_STATE_HOME") or _home() / ".local" / "state") / "gsched"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # Python's words name neither
+        raise ConfigurationError(
+            f"this process's user, {os.getuid()}, has no home directory: no entry in passwd, and HOME is not set; say "
+            "where the jobs are (--data DIRECTORY, --store URL), or --memory"
+        ) from None

@@ -45,6 +45,7 @@ class CommandProcess:
         if not loop.default:
             raise ConfigurationError("commands run in the program's main thread only: use a greenlet executor")
         loop.install_sigchld()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # our parent may have blocked it
         self._ended: AsyncResult[int] = AsyncResult()
         self._descriptors: set[int] = set()
         theirs: list[int] = []

@@ -13,12 +13,14 @@ from gsched.durations import as_seconds
 from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
 from gsched.handle import JobHandle
 from gsched.job import Job
+from gsched.runner.application import working_directory
 from gsched.runner.comparing import plain
 from gsched.runner.crontab_jobs import crontab_definitions
 from gsched.runner.crontab_lines import Crontab, read_crontab
 from gsched.runner.logs import runner_log
 from gsched.runner.reboot import END_OF_TIME, REBOOT_TAG
 from gsched.scheduler import GeventScheduler
+from gsched.text_files import read_text_with_bytes
 
 _SYSTEM_PLACES: Final = (Path("/etc/crontab"), Path("/etc/cron.d"))
 
@@ -63,25 +65,15 @@ def source_of(
 ) -> Source:
     """The source that a path, or "-" for standard input, names. The ids of a file's jobs begin with its name.
 
-    :raises ConfigurationError: for a user with a system crontab, which has its own
+    :raises ConfigurationError: for a user with a system crontab, which has its own; for a deleted working directory
     """
-    path = Path(file).absolute()
+    path = Path(file) if Path(file).is_absolute() else working_directory() / file
     is_system = system or (file != "-" and any(place in (path, path.parent) for place in _SYSTEM_PLACES))
     if is_system and user is not None:
         raise ConfigurationError(f"{file}: a system crontab names the users itself")
     if prefix is None:
         prefix = f"{path.name}/" if file != "-" else f"{user}/" if user else ""
     return Source("-" if file == "-" else str(path), prefix, is_system, user)
-
-
-def read_file(file: str) -> str:
-    """The text of a file. Raises ConfigurationError."""
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{file}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{file}: not UTF-8 text: {error}") from error
 
 
 def plan_import(
@@ -139,7 +131,7 @@ def load_crontab(file: str, timezone: str | tzinfo | None) -> CrontabFile:
     :raises ConfigurationError: if it cannot be read, or a line of it is wrong: naming all of those
     """
     source = source_of(file)
-    crontab = read_crontab(read_file(file), system=source.system, timezone=timezone)
+    crontab = read_crontab(read_text_with_bytes(file), system=source.system, timezone=timezone)
     if crontab.errors:
         raise ConfigurationError("\n".join(f"{file}: {error}" for error in crontab.errors))
     return CrontabFile(source, crontab)

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from gsched.errors import ConfigurationError, InvalidTriggerError
 from gsched.instants import as_timezone
+from gsched.text_files import check_encoding, shown
 from gsched.triggers import BaseTrigger, CronTrigger
 from gsched.triggers.reboot import RebootTrigger
 
@@ -98,6 +99,7 @@ class _Reader:
         if not line or line.startswith("#"):
             return
         try:
+            check_encoding(line)
             if "\0" in line:
                 raise ConfigurationError("it has a NUL character")
             if match := _SETTING.fullmatch(line):
@@ -105,7 +107,7 @@ class _Reader:
             else:
                 self._add(number, line)
         except (InvalidTriggerError, ConfigurationError) as error:
-            self.crontab.errors.append(Remark(number, line, str(error).removeprefix("crontab: ")))
+            self.crontab.errors.append(Remark(number, shown(line), str(error).removeprefix("crontab: ")))
 
     def _set(self, name: str, value: str, number: int, line: str) -> None:
         if not name or "=" in name:

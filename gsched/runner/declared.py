@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 from gsched.building import make_trigger
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, GschedError, JobIdConflictError, JobNotFoundError
-from gsched.funcref import resolve
 from gsched.instants import as_timezone, timezone_name
 from gsched.job import OPTIONS, Job, replacement
+from gsched.runner.application import import_function
 from gsched.runner.commands import RUN_COMMAND
 from gsched.runner.comparing import plain
 from gsched.runner.reboot import BOOTS, END_OF_TIME, REBOOT_TAG
@@ -159,7 +159,7 @@ def _call(entry: Mapping[str, Any]) -> dict[str, Any]:
         with _naming("func"):
             if not isinstance(entry["func"], str):
                 raise ConfigurationError(f"expected 'package.module:function', got {entry['func']!r}")
-            resolve(entry["func"])
+            import_function(entry["func"])
         return {}
     for key in ("args", "kwargs"):
         if key in entry:

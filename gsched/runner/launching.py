@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gsched.config import Configuration
 from gsched.patching import patch_all
+from gsched.runner.inherited import keep_to_ourselves, unblock_signals
 from gsched.runner.logs import configure_logging
 from gsched.runner.pid_file import pid_file
 from gsched.runner.signals import SUPERVISED, Requests
@@ -21,6 +22,8 @@ def launch(configuration: Configuration) -> int:
 
     Raises GschedError or CommandRefused if it cannot begin.
     """
+    keep_to_ourselves()
+    unblock_signals()
     if configuration.processes == 1:
         patch_all()
     configure_logging(configuration)

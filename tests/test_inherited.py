@@ -117,7 +117,8 @@ def test_a_daemon_that_a_command_leaves_does_not_hold_the_runners_lock_file(tmp_
         """,
     )
     start = f"exec 9>lock; flock -n 9 && exec {sys.executable} {EXECUTABLE} run -c gsched.toml --memory"
-    with subprocess.Popen(["/bin/sh", "-c", start], cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL) as runner:
+    shell = ["/bin/sh", "-c", start]
+    with subprocess.Popen(shell, cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL) as runner:
         daemon = tmp_path / "daemon"
         try:
             wait_until(lambda: daemon.exists() and daemon.read_text().strip())

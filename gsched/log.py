@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -14,6 +16,10 @@ from gsched.events import CATALOGUE, JobEvent, SchedulerEvent
 RUN_EVENTS: Final = ("all", "failures", "none")
 _SECONDS_PER_JOB = 60.0
 _MAX_JOBS_REMEMBERED = 10_000
+_REMEDY: Final = (
+    "gsched: the logger 'gsched' is disabled, so that warnings and errors come here: logging.config disables the "
+    "loggers that it finds; pass disable_existing_loggers=False to it, or configure the logger 'gsched' in it\n"
+)
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 _RUNS = sum(code for code, kind in CATALOGUE.items() if kind.name.startswith("run."))
@@ -30,7 +36,8 @@ class LogSink:
 
     Lines go to structlog if the application has configured it, else to the standard library's logger `gsched`; this is
     looked up at every line, for libraries start before logging is set up. Where nobody has configured logging either,
-    Python writes warnings and errors to standard error: a job that fails is never silent.
+    Python writes warnings and errors to standard error: a job that fails is never silent. If somebody disables that
+    logger, as `logging.config` does by default after the start, warnings and errors go to standard error, too.
     Of a job's warnings about runs the first is written, then one a minute with how many were `suppressed`.
 
     :param scheduler: the scheduler's name, a key of every line
@@ -65,9 +72,12 @@ class LogSink:
 
     def _logger(self, level: str) -> Any:
         """The logger that would write this level, or None if none would: a line not made costs nothing."""
+        standard = logging.getLogger("gsched")
+        if standard.disabled and _writes_to_standard_logging():
+            return _in_place_of_disabled if _LEVELS[level] >= logging.WARNING else None
         if structlog.is_configured():
             return structlog.get_logger("gsched")
-        return _StandardLogger() if logging.getLogger("gsched").isEnabledFor(_LEVELS[level]) else None
+        return _StandardLogger() if standard.isEnabledFor(_LEVELS[level]) else None
 
     def _suppressed(self, event: SchedulerEvent) -> int | None:
         """How many lines of this kind about this job were left out since the last; None to leave this one out, too."""
@@ -89,8 +99,35 @@ class _StandardLogger:
 
     def __getattr__(self, level: str) -> Any:
         def write(name: str, **fields: Any) -> None:
-            text = "".join(f" {key}={value!r}" for key, value in fields.items() if key != "traceback")
-            trace = f"\n{fields['traceback']}" if "traceback" in fields else ""
-            logging.getLogger("gsched").log(_LEVELS[level], "%s", name + text + trace, extra={"gsched": fields})
+            logging.getLogger("gsched").log(_LEVELS[level], "%s", _as_text(name, fields), extra={"gsched": fields})
 
         return write
+
+
+class _InPlaceOfDisabled:
+    """Writes to standard error what the logger `gsched` would have written if nobody had disabled it."""
+
+    def __init__(self) -> None:
+        self._remedy = _REMEDY
+
+    def __getattr__(self, level: str) -> Any:
+        def write(name: str, **fields: Any) -> None:
+            remedy, self._remedy = self._remedy, ""  # once
+            if sys.stderr is not None:
+                print(f"{remedy}{_as_text(name, fields)}", file=sys.stderr, flush=True)
+
+        return write
+
+
+_in_place_of_disabled: Final = _InPlaceOfDisabled()
+
+
+def _writes_to_standard_logging() -> bool:
+    factory = structlog.get_config()["logger_factory"] if structlog.is_configured() else None
+    return factory is None or isinstance(factory, structlog.stdlib.LoggerFactory)
+
+
+def _as_text(name: str, fields: Mapping[str, Any]) -> str:
+    text = "".join(f" {key}={value!r}" for key, value in fields.items() if key != "traceback")
+    trace = f"\n{fields['traceback']}" if "traceback" in fields else ""
+    return name + text + trace

@@ -178,6 +178,40 @@ def test_without_structlog_configured_lines_go_to_the_logger_gsched(bench, caplo
     assert failed.gsched["job_id"] == "bad"
 
 
+@pytest.mark.parametrize("configures_structlog", [False, True])
+def test_a_failure_is_seen_once_with_the_remedy_though_logging_config_has_disabled_the_logger(configures_structlog):
+    program = """
+        import gevent, logging.config
+        import structlog
+        from gsched import GeventScheduler
+        if CONFIGURES:
+            structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
+        scheduler = GeventScheduler()
+        scheduler.start()
+        scheduler.add_job(lambda: None)
+        gevent.sleep(0.1)
+        logging.config.dictConfig({"version": 1})
+        for name in ("divide", "again"):
+            scheduler.add_job(lambda: 1 / 0, id=name)
+        gevent.sleep(0.1)
+        scheduler.shutdown()
+    """
+    _, error, code = run_program(program.replace("CONFIGURES", str(configures_structlog)))
+    assert code == 0
+    seen = [error.count(f"run.failed scheduler='gsched' job_id='{name}'") for name in ("divide", "again")]
+    assert (seen, error.count("disable_existing_loggers=False")) == ([1, 1], 1)
+
+
+def test_a_logger_that_is_disabled_hides_nothing_that_structlog_writes_elsewhere(lines, bench):
+    logging.getLogger("gsched").disabled = True
+    try:
+        bench.add(fail, id="bad")
+        bench.settle()
+    finally:
+        logging.getLogger("gsched").disabled = False
+    assert any(line["event"] == "run.failed" for line in lines)
+
+
 def test_lines_below_the_loggers_level_are_not_made(bench, caplog):
     with caplog.at_level(logging.ERROR, "gsched"):
         bench.every(10, bench.wait)

@@ -118,7 +118,7 @@ def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -
         if arguments:
             names = ", ".join(sorted(arguments))
             raise InvalidTriggerError(f"{names}: not an option of a job, and the trigger is complete already")
-        return trigger
+        return trigger.placed(timezone)
     if not isinstance(trigger, str):
         names = ", ".join(sorted(arguments)) or repr(trigger)
         raise InvalidTriggerError(f"trigger: expected a trigger or the name of a type ({names})")
@@ -130,7 +130,7 @@ def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -
         raise InvalidTriggerError(
             "cron trigger: none of its fields is given, which would be every second; if that is meant, say second='*'"
         )
-    return made
+    return made.placed(timezone)
 
 
 def with_jitter(job: Job) -> Job:

@@ -110,6 +110,13 @@ def as_instant(value: datetime | date | str | float, tz: tzinfo, what: str = "da
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
+def is_wall_time(value: datetime | date | str | float | None) -> bool:
+    """True for what names no instant before a time zone does: naive datetimes, dates, text without an offset."""
+    if isinstance(value, str):
+        value = _parse(value, "date")
+    return isinstance(value, date) and getattr(value, "tzinfo", None) is None
+
+
 def _shown_by_a_clock(value: datetime) -> datetime:
     early, late = sorted(value.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
     there_and_back = value.astimezone(UTC).astimezone(value.tzinfo)

@@ -13,15 +13,18 @@ import pytest
 import pytz
 
 from gsched import (
+    AndTrigger,
     ConfigurationError,
     CronTrigger,
     DateTrigger,
     GeventScheduler,
     IntervalTrigger,
     InvalidTriggerError,
+    OrTrigger,
     local_zone,
 )
 from gsched.instants import as_timezone, local_timezone, timezone_name
+from gsched.testing import ManualClock
 from gsched.triggers import BaseTrigger, CalendarIntervalTrigger, trigger_fields, trigger_from_fields
 
 SHANGHAI = timezone(timedelta(hours=8))
@@ -49,6 +52,75 @@ class Changing(tzinfo):
 class Careless(tzinfo):
     def utcoffset(self, when: datetime | None) -> timedelta:
         return timedelta(hours=when.month % 2)  # type: ignore[union-attr]
+
+
+# -- triggers that name no zone --------------------------------------------------------------------------------------
+
+
+def first_due(trigger: BaseTrigger) -> str:
+    """When a job is due first, in UTC, that is added on 1 March 2026 to a scheduler in Tokyo."""
+    scheduler = GeventScheduler(timezone="Asia/Tokyo", clock=ManualClock(datetime(2026, 3, 1, tzinfo=UTC)))
+    due = scheduler.add_job(print, trigger).next_run_time
+    assert due is not None
+    return due.astimezone(UTC).strftime("%m-%d %H:%M")
+
+
+@pytest.mark.parametrize(
+    ("make", "due"),
+    [
+        (lambda: CronTrigger(hour=9), "03-02 00:00"),
+        (lambda: CronTrigger.from_crontab("0 9 * * *"), "03-02 00:00"),
+        (lambda: CronTrigger(hour=9, start_date="2026-03-05 09:00"), "03-05 00:00"),
+        (lambda: CronTrigger(hour=9, timezone="UTC"), "03-01 09:00"),
+        (lambda: CronTrigger(hour=9, start_date=datetime(2026, 3, 5, 9, tzinfo=UTC)), "03-05 09:00"),
+        (lambda: IntervalTrigger(hours=1, start_date="2026-03-05 09:00"), "03-05 00:00"),
+        (lambda: IntervalTrigger(hours=1, start_date="2026-03-05 09:00+00:00"), "03-05 09:00"),
+        (lambda: IntervalTrigger(hours=1, start_date=1772701200), "03-05 09:00"),  # seconds are an instant
+        (lambda: DateTrigger("2026-03-05 09:00"), "03-05 00:00"),
+        (lambda: DateTrigger(datetime(2026, 3, 5, 9, tzinfo=UTC)), "03-05 09:00"),
+        (lambda: CalendarIntervalTrigger(days=1, hour=9, start_date="2026-03-05"), "03-05 00:00"),
+        (lambda: OrTrigger([CronTrigger(hour=9), CronTrigger(hour=8, timezone="UTC")]), "03-01 08:00"),
+        (lambda: AndTrigger([CronTrigger(hour=9), CronTrigger(day=5, hour="*")]), "03-05 00:00"),
+    ],
+)
+def test_a_trigger_without_a_zone_takes_the_schedulers_when_it_is_added(monkeypatch, make, due):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    local_timezone.cache_clear()
+    try:
+        assert first_due(make()) == due
+    finally:
+        local_timezone.cache_clear()
+
+
+def test_a_trigger_keeps_the_zone_in_which_it_was_added_first():
+    first = GeventScheduler(timezone="Asia/Tokyo").add_job(print, CronTrigger(hour=9), id="a")
+    again = GeventScheduler(timezone="UTC").add_job(print, first.trigger, id="a")
+    assert timezone_name(again.trigger.timezone) == "Asia/Tokyo"
+
+
+def test_rescheduling_and_modifying_place_a_trigger_as_adding_does():
+    scheduler = GeventScheduler(timezone="Asia/Tokyo")
+    job = scheduler.add_job(print, "interval", hours=1, id="a")
+    for change in (scheduler.reschedule_job, scheduler.modify_job):
+        change("a", trigger=CronTrigger(hour=9))
+        assert timezone_name(scheduler.get_job("a").trigger.timezone) == "Asia/Tokyo"
+    job.remove()
+
+
+def test_a_subclass_of_a_trigger_stays_one_where_it_is_placed():
+    class Hourly(CronTrigger):
+        def __init__(self) -> None:
+            super().__init__(minute=0)
+
+    class Often(IntervalTrigger):
+        def __init__(self) -> None:
+            super().__init__(seconds=5)
+            self.note = "mine"
+
+    scheduler = GeventScheduler(timezone="Asia/Tokyo")
+    hourly, often = (scheduler.add_job(print, trigger()).trigger for trigger in (Hourly, Often))
+    assert [type(hourly), type(often), often.note] == [Hourly, Often, "mine"]
+    assert {timezone_name(each.timezone) for each in (hourly, often)} == {"Asia/Tokyo"}
 
 
 # -- what users pass --------------------------------------------------------------------------------------------------

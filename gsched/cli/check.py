@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from gsched.cli.options import PLACE, configured
-from gsched.cli.output import Column, Output, output_options
+from gsched.cli.output import Column, Output, as_text, output_options
 from gsched.config import Configuration
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Found(NamedTuple):
     job: Job
     source: str
     times: list[datetime]
+    final: datetime | None
 
 
 COLUMNS = (
@@ -36,6 +37,7 @@ COLUMNS = (
     Column("state", lambda found: found.job.state),
     Column("trigger", lambda found: str(found.job.trigger)),
     Column("next_run_times", lambda found: found.times),
+    Column("final_run_time", lambda found: found.final, wide=True),
     Column("parked", lambda found: found.job.parked, wide=True),
 )
 
@@ -61,6 +63,8 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
     own = list(_own_jobs(configuration, place))
     _say(f"application {configuration.app or '(none)'}: valid")
     _say(f"configuration {configuration.path or '(no file)'}: valid")
+    for job, final in ((found.job, found.final) for found in own if found.final is not None):
+        _say(f"job {job.id!r} is due for the last time at {as_text(final)}")
     out.rows(COLUMNS, _and_stored(configuration, place, own, limit))
 
 
@@ -118,9 +122,10 @@ def _and_stored(configuration: Configuration, place: Place, own: list[Found], li
 
 
 def _found(job: Job, source: str, now: int) -> Found:
-    from gsched.cli.job_reading import next_run_times
+    from gsched.cli.job_reading import final_run_time, next_run_times
 
-    return Found(job, source, [] if job.paused else list(next_run_times(job, now, _TIMES)))
+    times = [] if job.paused else list(next_run_times(job, now, _TIMES))
+    return Found(job, source, times, final_run_time(job, now))
 
 
 def _say(text: str) -> None:

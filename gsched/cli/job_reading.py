@@ -33,6 +33,7 @@ _OPTIONS = (
     "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "next_run_time", "executor", "jobstore",
     "misfire_grace_time", "coalesce", "max_instances", "timeout", "recover", "tags", "metadata", "parked",
 )  # fmt: skip
+_ENDLESS_MS = 221_845_392_000_000  # the year 9000: what is due then has no end but that of the calendar
 _FIGURES = ("runs", "failures", "last_run", "last_duration", "last_error")
 
 
@@ -70,7 +71,9 @@ def show(configuration: Configuration, out: Output, job_id: str, jobstore: str |
     with target(configuration) as scheduler:
         job = find_job(scheduler, job_id, jobstore)
         figures = scheduler.get_figures(job.id, job.jobstore)
-        values = {name: _shown(job, name) for name in _OPTIONS} | {name: getattr(figures, name) for name in _FIGURES}
+        values = {name: _shown(job, name) for name in _OPTIONS}
+        values["final_run_time"] = final_run_time(job.definition, scheduler.now_ms())
+        values |= {name: getattr(figures, name) for name in _FIGURES}
         out.one([Column(name, itemgetter(name)) for name in values], values)
 
 
@@ -108,6 +111,19 @@ def next_run_times(job: Job, now: int, count: int) -> Iterator[datetime]:
     """At most `count` times at which a job is due after `now` (ms), as if it were neither paused nor parked."""
     from gsched.instants import from_ms
 
-    due = job.evolve(paused=False, parked=None).next_due_ms(now)
+    due = _due(job, now)
     instants = () if due is None else islice(job.instants(due), count)
     return (from_ms(instant, job.trigger.timezone) for instant in instants)
+
+
+def final_run_time(job: Job, now: int) -> datetime | None:
+    """When a job whose trigger ends is due for the last time, as if it were neither paused nor parked; else None."""
+    from gsched.instants import MAX_MS, from_ms
+
+    due = _due(job, now)
+    final = None if due is None else job.last_ms(due, MAX_MS)
+    return None if final is None or final > _ENDLESS_MS else from_ms(final, job.trigger.timezone)
+
+
+def _due(job: Job, now: int) -> int | None:
+    return job.evolve(paused=False, parked=None).next_due_ms(now)

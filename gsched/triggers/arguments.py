@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 from gsched.errors import ConfigurationError, InvalidTriggerError
-from gsched.instants import as_instant, as_timezone, from_ms, to_ms
+from gsched.instants import as_instant, as_timezone, from_ms, is_wall_time, to_ms
 
 Zone: TypeAlias = str | tzinfo | None
 Date: TypeAlias = datetime | date | str | float | None
@@ -25,6 +25,13 @@ def zone(alias: str, timezone: Zone, dates: Iterable[Date] = ()) -> tzinfo:
         return as_timezone(timezone if timezone is not None else next(aware, None))
     except ConfigurationError as error:
         raise InvalidTriggerError(f"{alias} trigger: {error}") from None
+
+
+def wall_times(timezone: Zone, **dates: Date) -> tuple[str, ...] | None:
+    """Which of these dates are wall-clock times, by name; None if the time zone is named, by itself or by a date."""
+    if timezone is not None or any(isinstance(value, datetime) and value.tzinfo for value in dates.values()):
+        return None
+    return tuple(name for name, value in dates.items() if is_wall_time(value))
 
 
 def instant_ms(alias: str, what: str, value: Date, tz: tzinfo) -> int | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, ClassVar, Final
 
 from gsched.errors import InvalidTriggerError
-from gsched.instants import MAX_MS, from_ms, to_ms
+from gsched.instants import MAX_MS, as_instant, from_ms, to_ms
 from gsched.wording import refused_call
 
 # What a trigger of a user's own may raise. Whatever else comes out of one was thrown into it: Ctrl-C, a timeout.
@@ -91,6 +91,10 @@ class BaseTrigger(ABC):
         """
         return self, checked_next(self, at - 1)
 
+    def placed(self, zone: tzinfo) -> BaseTrigger:
+        """The trigger for a scheduler in this time zone: there, if it names no zone itself."""
+        return self
+
     def same_schedule(self, other: object) -> bool:
         """Whether both were written the same way: equal but for an anchor that the scheduler chose."""
         return self == other
@@ -106,6 +110,26 @@ class FrozenTrigger(BaseTrigger):
     """What the built-in triggers share: attributes that are written once, an optional anchor, a printed form."""
 
     __slots__ = ()
+
+    _wall: tuple[str, ...] | None
+    """The attributes (ms) that were wall-clock times; None if the time zone was named. Until then it is the machine's.
+    """
+
+    def placed(self, zone: tzinfo) -> BaseTrigger:
+        """The trigger for a scheduler in this time zone: there, if it names no zone itself."""
+        if self._wall is None:
+            return self
+        moved = {name: _same_wall_time(getattr(self, name), self.timezone, zone) for name in self._wall}
+        return self._evolved(timezone=zone, _wall=None, **moved)
+
+    def _evolved(self, **changes: Any) -> FrozenTrigger:
+        """A copy with these attributes changed; made without the constructor, which subclasses may have changed."""
+        slots = (name for kind in type(self).__mro__ for name in kind.__dict__.get("__slots__", ()))
+        attributes = {name: getattr(self, name) for name in slots if hasattr(self, name)}
+        made = object.__new__(type(self))
+        for name, value in {**attributes, **getattr(self, "__dict__", {}), **changes}.items():
+            object.__setattr__(made, name, value)
+        return made
 
     def same_schedule(self, other: object) -> bool:
         """Whether both were written the same way: equal but for an anchor that the scheduler chose."""
@@ -154,6 +178,11 @@ def checked_last(trigger: BaseTrigger, first: int, until: int) -> int:
     if not (type(found) is int and first <= found <= max(first, until)):
         raise InvalidTriggerError(f"last_ms({first}, {until}) of {trigger!r} is {found!r}: expected an int from there")
     return found
+
+
+def _same_wall_time(ms: int, zone: tzinfo, other: tzinfo) -> int:
+    """The instant at which a clock in the other zone shows what one in `zone` shows at `ms`."""
+    return to_ms(as_instant(from_ms(ms, zone).replace(tzinfo=None), other))
 
 
 def _ceil_ms(instant: datetime) -> int:

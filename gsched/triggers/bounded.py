@@ -7,14 +7,14 @@ from typing import Any
 
 from gsched.errors import InvalidTriggerError
 from gsched.instants import from_ms, timezone_name
-from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, shown, zone
+from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, shown, wall_times, zone
 from gsched.triggers.base import FrozenTrigger
 
 
 class BoundedTrigger(FrozenTrigger):
     """A trigger between two instants, both inclusive and both optional."""
 
-    __slots__ = ("_end", "_start", "jitter_ms", "timezone")
+    __slots__ = ("_end", "_start", "_wall", "jitter_ms", "timezone")
 
     _start: int | None
     _end: int | None
@@ -28,6 +28,7 @@ class BoundedTrigger(FrozenTrigger):
                 f"{self.alias} trigger: end_date {shown(end, tz)} is before start_date {shown(start, tz)}"
             )
         self.timezone, self._start, self._end = tz, start, end
+        self._wall = wall_times(timezone, _start=start_date, _end=end_date)
         self.jitter_ms = jitter_ms(self.alias, jitter)
 
     @property

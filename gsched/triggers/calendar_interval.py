@@ -7,7 +7,7 @@ from typing import Any
 
 from gsched.errors import InvalidTriggerError
 from gsched.instants import timezone_name
-from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, whole, zone
+from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, wall_times, whole, zone
 from gsched.triggers.base import FrozenTrigger
 from gsched.triggers.calendar_steps import Steps
 from gsched.triggers.zones import DAY, EPOCH_DAY, LAST_DAY, instant_of, stretch_at
@@ -28,13 +28,14 @@ class CalendarIntervalTrigger(FrozenTrigger):
     :param start_date: the first date (inclusive): date, datetime or ISO text; without one the phase is that of `anchor`
         or else of 1970-01-01
     :param end_date: the last date (inclusive)
-    :param timezone: IANA name or tzinfo; default: that of an aware date, else this machine's
+    :param timezone: IANA name or tzinfo; default: that of an aware date, else that of the scheduler which the job
+        is added to (until then, this machine's)
     :param jitter: longest delay of a run, seconds
     :param anchor: a date that sets the phase in place of `start_date`, which stays a bound; nothing is due before it
     :raises InvalidTriggerError: for a distance of nothing and arguments out of range
     """
 
-    __slots__ = ("_anchor", "_distance", "_end", "_start", "_steps", "_time", "jitter_ms", "timezone")
+    __slots__ = ("_anchor", "_distance", "_end", "_start", "_steps", "_time", "_wall", "jitter_ms", "timezone")
 
     alias = "calendarinterval"
     _distance: tuple[int, ...]
@@ -60,6 +61,7 @@ class CalendarIntervalTrigger(FrozenTrigger):
         anchor: Date = None,
     ) -> None:
         self.timezone = zone(self.alias, timezone, (start_date, end_date))
+        self._wall = None if wall_times(timezone, start=start_date, end=end_date) is None else ()  # days are days
         self.jitter_ms = jitter_ms(self.alias, jitter)
         parts = {"years": years, "months": months, "weeks": weeks, "days": days}
         self._distance = tuple(whole(self.alias, unit, value, _LONGEST) for unit, value in parts.items())

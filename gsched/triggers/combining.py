@@ -39,6 +39,10 @@ class CombiningTrigger(FrozenTrigger):
         self._jitter_ms = jitter_ms(self.alias, jitter)
         self.jitter_ms = self._jitter_ms or max(trigger.jitter_ms for trigger in self.triggers)
 
+    def placed(self, zone: tzinfo) -> CombiningTrigger:
+        """With those members in this time zone that name none."""
+        return type(self)([member.placed(zone) for member in self.triggers], self.jitter)
+
     @property
     def jitter(self) -> int | float | None:
         """The longest delay that was given, in seconds."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from gsched.instants import from_ms, timezone_name
-from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, shown, zone
+from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, shown, wall_times, zone
 from gsched.triggers.base import FrozenTrigger
 
 
@@ -17,13 +17,14 @@ class DateTrigger(FrozenTrigger):
 
     :param run_date: datetime (naive: wall-clock time in `timezone`), date (its midnight), ISO text or seconds since
         the epoch
-    :param timezone: IANA name or tzinfo; default: that of an aware run date, else this machine's
+    :param timezone: IANA name or tzinfo; default: that of an aware run date, else that of the scheduler which the
+        job is added to (until then, this machine's)
     :param anchor: an instant that counts in place of the run date: the scheduler's when there is none, or one that the
         user has moved it to
     :raises InvalidTriggerError: for anything else
     """
 
-    __slots__ = ("_anchor", "_run", "timezone")
+    __slots__ = ("_anchor", "_run", "_wall", "timezone")
 
     alias = "date"
     _run: int | None
@@ -32,6 +33,7 @@ class DateTrigger(FrozenTrigger):
     def __init__(self, run_date: Date = None, timezone: Zone = None, anchor: Date = None) -> None:
         self.timezone = zone(self.alias, timezone, (run_date,))
         self._run = instant_ms(self.alias, "run_date", run_date, self.timezone)
+        self._wall = wall_times(timezone, _run=run_date)
         self._anchor = instant_ms(self.alias, "anchor", anchor, self.timezone)
 
     @property

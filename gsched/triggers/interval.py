@@ -22,9 +22,10 @@ class IntervalTrigger(BoundedTrigger):
 
     :param weeks, days, hours, minutes, seconds: the distance, their sum; whole or fractional, from 1 ms
     :param start_date: no instant before this one (inclusive)
-    :param end_date: no instant after this one (inclusive)
-    :param timezone: IANA name or tzinfo for naive dates and for display; default: that of an aware date, else this
-        machine's
+    :param end_date: no instant after this one (inclusive); a date is its midnight: "2026-12-31" leaves out the 31st but
+        for 00:00, "2026-12-31 23:59:59" has all of it
+    :param timezone: IANA name or tzinfo for naive dates and for display; default: that of an aware date, else
+        that of the scheduler which the job is added to (until then, this machine's)
     :param jitter: longest delay of a run, seconds
     :param anchor: an instant that sets the phase without being a bound
     :raises InvalidTriggerError: for a distance below 1 ms, a negative or non-numeric part, a date that is none
@@ -55,13 +56,13 @@ class IntervalTrigger(BoundedTrigger):
         self._bound(start_date, end_date, timezone, jitter)
         self._period = _period_ms(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
         self._anchor = instant_ms(self.alias, "anchor", anchor, self.timezone)
-        self._set_phase()
+        self._phase, self._first, self._last = self._phase_and_bounds()
 
-    def _set_phase(self) -> None:
+    def _phase_and_bounds(self) -> tuple[int, int, int]:
         start, anchor = self._start, self._anchor
-        self._phase = anchor if anchor is not None else start or 0
-        self._first = -MAX_MS if start is None else start + (self._phase - start) % self._period
-        self._last = MAX_MS if self._end is None else self._end
+        phase = anchor if anchor is not None else start or 0
+        first = -MAX_MS if start is None else start + (phase - start) % self._period
+        return phase, first, MAX_MS if self._end is None else self._end
 
     @property
     def interval(self) -> timedelta:
@@ -89,11 +90,15 @@ class IntervalTrigger(BoundedTrigger):
 
     def anchored(self, at: int) -> IntervalTrigger:
         """With its phase set so that `at` (ms) is due; the bounds stay."""
-        trigger = object.__new__(type(self))  # a subclass stays one
-        trigger.timezone, trigger.jitter_ms = self.timezone, self.jitter_ms
-        trigger._start, trigger._end, trigger._period, trigger._anchor = self._start, self._end, self._period, at
-        trigger._set_phase()
-        return trigger
+        return self._evolved(_anchor=at)
+
+    def _evolved(self, **changes: Any) -> IntervalTrigger:
+        changed = super()._evolved(**changes)
+        assert isinstance(changed, IntervalTrigger)
+        phase, first, last = changed._phase_and_bounds()
+        for name, value in (("_phase", phase), ("_first", first), ("_last", last)):
+            object.__setattr__(changed, name, value)
+        return changed
 
     def begun(self, at: int) -> tuple[IntervalTrigger, int | None]:
         """Without a start date and an anchor the first instant comes one interval after `at`, as in APScheduler."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gsched.instants import from_ms, timezone_name
-from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, shown, zone
+from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, shown, wall_times, zone
 from gsched.triggers.base import FrozenTrigger
 
 
@@ -20,13 +20,14 @@ class RebootTrigger(FrozenTrigger):
     :raises InvalidTriggerError: for anything else
     """
 
-    __slots__ = ("_anchor", "jitter_ms", "timezone")
+    __slots__ = ("_anchor", "_wall", "jitter_ms", "timezone")
 
     alias = "reboot"
     _anchor: int | None
 
     def __init__(self, timezone: Zone = None, jitter: float | None = None, anchor: Date = None) -> None:
         self.timezone = zone(self.alias, timezone, (anchor,))
+        self._wall = wall_times(timezone)
         self.jitter_ms = jitter_ms(self.alias, jitter)
         self._anchor = instant_ms(self.alias, "anchor", anchor, self.timezone)
 

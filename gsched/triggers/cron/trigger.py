@@ -42,8 +42,10 @@ class CronTrigger(BoundedTrigger):
     :param minute: 0-59
     :param second: 0-59
     :param start_date: no instant before this one (inclusive); datetime, date, ISO text or seconds since the epoch
-    :param end_date: no instant after this one (inclusive)
-    :param timezone: IANA name or tzinfo; default: that of an aware date, else this machine's
+    :param end_date: no instant after this one (inclusive); a date is its midnight: "2026-12-31" leaves out the 31st but
+        for 00:00, "2026-12-31 23:59:59" has all of it
+    :param timezone: IANA name or tzinfo; default: that of an aware date, else that of the scheduler which the job
+        is added to (until then, this machine's)
     :param jitter: longest delay of a run, seconds
     :raises InvalidTriggerError: for an expression that is not wholly understood, naming the field and the reason
     """

@@ -59,8 +59,12 @@ class Dispatch:
     # -- due jobs -------------------------------------------------------------------------------------------------
 
     def decide(self, entry: Entry, due: int, until: int) -> None:
-        """Settle what becomes of the instants of a job from `due` until `until`, which is now or what is claimed."""
-        job, lane = entry.job, entry.lane
+        """Settle what becomes of the instants of a job from `due` until `until`, which is now or what is claimed.
+
+        :param due, until: in the lane's time, as the timetable has them
+        """
+        job, lane, ahead = entry.job, entry.lane, entry.ahead
+        due, until = due + ahead, until + ahead
         if (obstacle := self.obstacle(job)) is not None:
             self._park(entry, due, obstacle)
             return
@@ -68,7 +72,7 @@ class Dispatch:
             starts, spans, next_due, waits = plan(job, due, min(until, entry.until), entry.instances)
         except BaseException as error:  # a user's trigger may raise anything
             if was_interrupt(error):
-                lane.timetable.add(entry, due)
+                lane.put(entry, due)
             else:
                 self._park(entry, due, f"its trigger raised {error!r}")
             return
@@ -92,11 +96,11 @@ class Dispatch:
             self._tell_store(lane, lane.store.defer, entry.job, next_due)
             lane.let_go(entry)
         else:
-            lane.timetable.add(entry, next_due)
+            lane.timetable.add(entry, next_due - entry.ahead)
 
     def _submit(self, entry: Entry, run: Run) -> None:
         """Hand a run to its executor."""
-        run.clock_offset = entry.lane.clock_offset
+        run.clock_offset = entry.lane.clock_offset + entry.ahead
         entry.running += 1
         self.in_progress += 1
         if self.in_progress == 1:
@@ -206,7 +210,7 @@ class Dispatch:
         if entry is None or entry.parked:
             return
         lane, job = entry.lane, entry.job
-        first = entry.due if entry.held is None and entry.until < ALWAYS else entry.held
+        first = entry.next_instant if entry.held is None and entry.until < ALWAYS else entry.held
         until = min(lane.now(self._clock), lane.claimed, entry.until)
         if first is not None and first <= until:
             span = Span(Outcome.SKIPPED, first, until + 1, reason)

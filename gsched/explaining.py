@@ -55,7 +55,7 @@ def _unreadable(case: Case, job: Job) -> Explanation:
 
 def _explain_by_trigger(case: Case, job: Job, spans: Sequence[RunInfo]) -> Explanation:
     account, instant = case.account, case.instant
-    before, after = _neighbours(job, instant)
+    before, after = _neighbours(job, instant, account.begins)
     due = instant in (job.next_run_ms, account.begins) or job.next_ms(instant - 1) == instant
     changed_since = account.changed is not None and account.changed > instant
     if spans and (due or changed_since):
@@ -213,10 +213,10 @@ def _gone(case: Case) -> Explanation:
     )  # fmt: skip
 
 
-def _neighbours(job: Job, instant: int) -> tuple[int | None, int | None]:
-    """The due instants next before and next after, as the trigger is now."""
+def _neighbours(job: Job, instant: int, begins: int) -> tuple[int | None, int | None]:
+    """The due instants next before and next after, as the job is now: nothing of it is due before `begins`."""
     own = job.next_run_ms  # may be one that the trigger does not have
-    after = job.next_ms(instant)
+    after = job.next_ms(max(instant, begins - 1))
     if own is not None and own > instant and (after is None or own < after):
         after = own
     step, before = _FIRST_STEP_MS, None
@@ -225,6 +225,7 @@ def _neighbours(job: Job, instant: int) -> tuple[int | None, int | None]:
         if first is not None and first < instant:
             before = job.last_ms(first, instant - 1)
         step *= 4
+    before = None if before is not None and before < begins else before
     if own is not None and own < instant and (before is None or own > before):
         before = own
     return before, after

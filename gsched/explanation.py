@@ -55,7 +55,7 @@ class Explanation:
     :ivar recorded: whether the outcome comes from a record; else it is inferred, and `sentence` says from what
     :ivar sentence: outcome and reason, in words
     :ivar record: the record, where there is one
-    :ivar before: the due instant next before this one, as the trigger is now; None if there is none
+    :ivar before: the due instant next before this one, as the job is now; None if there is none
     :ivar after: the due instant next after this one
     """
 

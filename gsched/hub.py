@@ -243,7 +243,8 @@ class Hub:
         pace = Slice(self._tick)
         self._read_inbox(pace)
         self.dispatch.settle_ended(pace)
-        self._report.look_at_clock()
+        if jump := self._report.look_at_clock():
+            self._follow_clock(jump, pace)
         self._serve(pace)
         self._report.summarize(self.in_progress)
         pace.end()
@@ -277,6 +278,11 @@ class Hub:
             due = lane.claimed
         # Times are rounded down, so that one wakes in the millisecond of the due time and not before it.
         return self._clock.longest_sleep if due is None else (due - lane.now(self._clock)) / 1000
+
+    def _follow_clock(self, jump: int, pace: Slice) -> None:
+        for lane in self._served():
+            for _ in lane.clock_was_set(jump):
+                pace.breathe()
 
     def _read_inbox(self, pace: Slice) -> None:
         while self._inbox:

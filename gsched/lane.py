@@ -21,7 +21,8 @@ NOTHING_CLAIMED = -1
 class Entry:
     """One job as the hub sees it.
 
-    :ivar due: when it is due, None while it is not in the timetable (the timetable keeps this)
+    :ivar due: when it is due by the lane's time, None while it is not in the timetable (the timetable keeps this)
+    :ivar ahead: by how many ms its instants are ahead of that time: the clock was set back, and it goes by elapsed time
     :ivar until: it is due up to then only; later instants are another node's
     :ivar held: an instant that is due already and waits, for a run to end or for the job to be healed
     :ivar parked: whether it is held because it cannot be run
@@ -29,13 +30,14 @@ class Entry:
     :ivar running: its runs that are in progress or wait for a worker, here
     """
 
-    __slots__ = ("due", "fence", "held", "job", "lane", "live", "parked", "running", "until")
+    __slots__ = ("ahead", "due", "fence", "held", "job", "lane", "live", "parked", "running", "until")
 
     def __init__(self, job: Job, lane: Lane) -> None:
         self.job = job
         self.lane = lane
         self.fence = 0
         self.due: int | None = None
+        self.ahead = 0
         self.until = ALWAYS
         self.held: int | None = None
         self.parked = False
@@ -51,7 +53,12 @@ class Entry:
     @property
     def first(self) -> int | None:
         """Its first instant that is not decided."""
-        return self.due if self.held is None else self.held
+        return self.next_instant if self.held is None else self.held
+
+    @property
+    def next_instant(self) -> int | None:
+        """The instant for which it is in the timetable."""
+        return None if self.due is None else self.due + self.ahead
 
     def undecided(self, until: int) -> Iterator[int]:
         """Its instants up to `until` that are not decided."""
@@ -100,7 +107,7 @@ class Lane:
         self.timetable.remove(entry)
         self._release(entry)
         entry.job, entry.fence = job, fence
-        entry.live, entry.until = True, ALWAYS
+        entry.live, entry.until, entry.ahead = True, ALWAYS, 0
         if due is not None:
             self.timetable.add(entry, due)
         return entry
@@ -153,7 +160,31 @@ class Lane:
         due = entry.held
         self._release(entry)
         if due is not None:
-            self.timetable.add(entry, due)
+            self.put(entry, due)
+
+    def put(self, entry: Entry, instant: int) -> None:
+        """The entry, which is not in the timetable, is due at this instant of its job."""
+        self.timetable.add(entry, instant - entry.ahead)
+
+    def clock_was_set(self, by_ms: int) -> Iterator[None]:
+        """The machine's clock was set. Yields after each entry.
+
+        What goes by elapsed time does so on, ahead of a clock that was set back; else it would stand still until the
+        clock shows that time again. A store with a time of its own does not hear of the machine's clock.
+        """
+        if self.time_base is not None:
+            return
+        if self.claimed < ALWAYS:  # nothing is claimed any more: what comes again has not been claimed
+            self.claimed = min(self.claimed, self.claimed + by_ms)
+        for entry in list(self.entries.values()):
+            ahead = max(0, entry.ahead - by_ms)
+            if ahead != entry.ahead and entry.job.trigger.by_elapsed_time:
+                instant = entry.next_instant
+                self.timetable.remove(entry)
+                entry.ahead = ahead
+                if instant is not None:
+                    self.put(entry, instant)
+            yield
 
     def _release(self, entry: Entry) -> None:
         entry.held, entry.parked = None, False

@@ -59,10 +59,11 @@ class Reporter:
         trace = traceback.format_exc()
         self._bus.emit(SchedulerEvent(events.EVENT_HUB_FAILED, **events.error_fields(error), traceback=trace))
 
-    def look_at_clock(self) -> None:
-        """Report a wall clock that jumped; what that makes late is late like anything else."""
+    def look_at_clock(self) -> int:
+        """Report a wall clock that jumped, and by how many ms; what that makes late is late like anything else."""
         if jump := self._jumps.look():
             self._bus.emit(SchedulerEvent(events.EVENT_CLOCK_SKEWED, seconds=jump))
+        return round(jump * 1000)
 
     def summarize(self, in_progress: int) -> None:
         """Report what happened since the last summary, if it is time."""

@@ -19,10 +19,12 @@ from gsched import (
     EVENT_JOB_SKIPPED,
     EVENT_JOB_SUBMITTED,
     EVENT_LISTENER_FAILED,
+    CronTrigger,
     GeventScheduler,
     GreenletPoolExecutor,
     IntervalTrigger,
     MemoryJobStore,
+    OrTrigger,
     Outcome,
     Result,
     RunTimedOut,
@@ -511,13 +513,63 @@ def test_the_clock_is_watched(bench):
     assert_sound(bench)
 
 
-def test_a_clock_that_goes_back_repeats_nothing(bench):
+def test_an_interval_goes_on_by_elapsed_time_when_the_clock_is_set_back(bench):
     job = bench.every(10, id="job")
+    bench.advance(30)
+    bench.driver.jump(-3600)
+    bench.advance(40)
+    assert bench.ran == [10, 20, 30, *(second - 3600 for second in (40, 50, 60, 70))]  # as the clock shows
+    assert bench.ledger.problems(job.definition, bench.at(10), bench.at(70)) == []
+    assert {event.run.lateness for event in bench.events("run.succeeded")} == {0.0}
+
+
+def test_an_interval_follows_a_clock_that_is_set_right_again(bench):
+    job = bench.every(10, id="job")
+    bench.advance(30)
+    bench.driver.jump(-3600)
+    bench.advance(40)
+    bench.driver.jump(3600)
+    bench.advance(30)
+    assert bench.ran[-3:] == [80, 90, 100]
+    assert bench.ledger.problems(job.definition, bench.at(10), bench.at(100)) == []
+
+
+def test_cron_repeats_nothing_and_follows_a_clock_that_is_set_back(bench):
+    job = bench.add(trigger="cron", second="*/10", id="job")
     bench.advance(30)
     bench.driver.jump(-25)
     bench.advance(40)
-    assert bench.ran == [10, 20, 30, 40]
-    assert bench.ledger.problems(job.definition, bench.at(10), bench.at(45)) == []
+    assert bench.ran == [0, 10, 20, 30, 40]
+    assert bench.ledger.problems(job.definition, bench.at(0), bench.at(45)) == []
+
+
+def test_a_combination_goes_by_elapsed_time_if_all_its_members_do(bench):
+    every = IntervalTrigger(seconds=10)
+    for name, other in (("elapsed", IntervalTrigger(seconds=1000)), ("wall", CronTrigger(hour=3))):
+        bench.add(trigger=OrTrigger([every, other]), id=name, args=[name])
+    bench.advance(10)
+    bench.driver.jump(-3600)
+    bench.advance(20)
+    assert bench.ran[-3:] == [(10, "wall"), (-3580, "elapsed"), (-3570, "elapsed")]
+
+
+def test_what_is_paused_stays_so_when_the_clock_is_set_back(bench):
+    bench.every(10, id="job")
+    bench.advance(30)
+    bench.scheduler.pause()
+    bench.driver.jump(-3600)
+    bench.advance(60)
+    assert bench.ran == [10, 20, 30]
+    bench.scheduler.resume()
+    bench.settle()
+    assert len(bench.ran) == 4  # late, as what falls due while it is paused
+
+
+def test_a_job_that_is_added_after_the_clock_was_set_back_goes_by_it(bench):
+    bench.driver.jump(-3600)
+    bench.every(10, id="job")
+    bench.advance(20)
+    assert bench.ran == [-3590, -3580]
 
 
 def test_a_clock_that_goes_forward_makes_runs_late(bench):

@@ -624,6 +624,18 @@ def test_a_job_with_a_first_time_of_its_own_was_not_due_before_it(bench):
     assert bench.scheduler.explain("poll", from_ms(bench.at(60))).outcome == "succeeded"
 
 
+def test_no_neighbours_are_named_from_before_the_time_at_which_the_job_begins(bench):
+    bench.every(10, id="poll", next_run_time=from_ms(bench.at(70)))
+    said = bench.scheduler.explain("poll", from_ms(bench.at(40)))
+    assert (said.outcome, said.before, said.after) == ("not_due", None, from_ms(bench.at(70)))
+    assert "12:00:30" not in said.sentence and "12:00:50" not in said.sentence
+    bench.advance(100)
+    said = bench.scheduler.explain("poll", from_ms(bench.at(75)))
+    assert (said.before, said.after) == (from_ms(bench.at(70)), from_ms(bench.at(80)))
+    said = bench.scheduler.explain("poll", from_ms(bench.at(65)))
+    assert (said.before, said.after) == (None, from_ms(bench.at(70)))
+
+
 def test_removing_a_job_while_it_runs_leaves_nothing_behind(bench):
     store = bench.scheduler._stores["default"]
     bench.every(10, bench.wait, id="poll")

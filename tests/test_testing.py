@@ -202,6 +202,7 @@ class Chaos:
         self.segments: dict[str, list[Segment]] = defaultdict(list)
         self.recorded: dict[str, list[tuple[int, str]]] = defaultdict(list)
         self.latest = self.bench.clock.now_ms()  # it may go back
+        self.ahead = 0
         self.hurry = False
         for number in range(random.randint(1, 8)):
             self.add(str(number))
@@ -256,9 +257,9 @@ class Chaos:
             case 3:
                 scheduler.modify_job(job_id, **self.options())
             case 4:
-                self.bench.driver.jump(random.uniform(0, 40))
+                self.jump(random.uniform(0, 40))
             case 5:
-                self.bench.driver.jump(-random.uniform(0, 20))
+                self.jump(-random.uniform(0, 20))
             case 6:
                 scheduler.cancel_runs(job_id)
             case 7:
@@ -274,7 +275,12 @@ class Chaos:
             case _:
                 self.bench.advance(random.uniform(0, 12))
         self.bench.settle()
-        self.latest = max(self.latest, self.bench.clock.now_ms())
+        self.latest = max(self.latest, self.bench.clock.now_ms() + self.ahead)
+
+    def jump(self, seconds: float) -> None:
+        """Intervals go on by elapsed time when the clock is set back: what is decided is ahead of it then."""
+        self.ahead = max(0, self.ahead - round(seconds * 1000))
+        self.bench.driver.jump(seconds)
 
     def change(self, job_id: str, change: Any) -> None:
         """Change when a job is due, at a moment when everything so far is decided."""
@@ -299,7 +305,7 @@ class Chaos:
     def calm_down(self) -> None:
         self.hurry = True
         self.bench.scheduler.resume()
-        self.bench.clock.jump((self.latest - self.bench.clock.now_ms()) / 1000)
+        self.jump((self.latest + 1000 - self.bench.clock.now_ms()) / 1000)
         self.bench.advance(200)
         assert not any(map(self.waits, self.segments))
         assert self.bench.scheduler.get_running() == []

@@ -33,6 +33,8 @@ class BaseTrigger(ABC):
     alias: ClassVar[str]
     timezone: tzinfo = UTC
     jitter_ms: int = 0
+    by_elapsed_time: bool = False
+    """True if it goes on by elapsed time where the clock is set back, instead of by what the clock shows."""
 
     @abstractmethod
     def next_ms(self, after: int) -> int | None:

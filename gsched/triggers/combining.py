@@ -44,6 +44,11 @@ class CombiningTrigger(FrozenTrigger):
         return type(self)([member.placed(zone) for member in self.triggers], self.jitter)
 
     @property
+    def by_elapsed_time(self) -> bool:  # type: ignore[override]
+        """True if all members go by elapsed time."""
+        return all(member.by_elapsed_time for member in self.triggers)
+
+    @property
     def jitter(self) -> int | float | None:
         """The longest delay that was given, in seconds."""
         return seconds(self._jitter_ms) or None

@@ -34,6 +34,7 @@ class IntervalTrigger(BoundedTrigger):
     __slots__ = ("_anchor", "_first", "_last", "_period", "_phase")
 
     alias = "interval"
+    by_elapsed_time = True
     _period: int
     _phase: int
     _first: int

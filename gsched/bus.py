@@ -19,6 +19,7 @@ from gsched.events import (
     SchedulerEvent,
     error_fields,
 )
+from gsched.helpers import spawn
 from gsched.slices import Slice
 from gsched.threads import thread_ident
 
@@ -172,7 +173,7 @@ class _Mailbox:
     def start(self, clock: Clock) -> None:
         """Deliver what waits."""
         self._clock = clock
-        self.delivery = gevent.spawn(self._deliver)
+        self.delivery = spawn(self._deliver)
 
     def is_empty(self) -> bool:
         """Whether nothing waits."""

@@ -21,6 +21,7 @@ from gsched.dispatch import Dispatch
 from gsched.events import SchedulerEvent
 from gsched.executors.collection import Executors
 from gsched.figures import Figures, activity_of
+from gsched.helpers import spawn
 from gsched.interrupts import was_interrupt
 from gsched.lane import Lane, count_jobs
 from gsched.message_reader import MessageReader
@@ -73,7 +74,7 @@ class Hub:
         self._loop = get_hub().loop
         self._paused = paused
         self.ticked = self._clock.monotonic()
-        greenlet = gevent.spawn(self._run)
+        greenlet = spawn(self._run)
         greenlet.name = "gsched-hub"
         greenlet.link(self._on_end)
         return greenlet

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from gsched import events
 from gsched.clock import Clock
 from gsched.events import CATALOGUE, JobEvent, SchedulerEvent
+from gsched.log_lines import logger_for
 
 RUN_EVENTS: Final = ("all", "failures", "none")
 _SECONDS_PER_JOB = 60.0
 _MAX_JOBS_REMEMBERED = 10_000
-_REMEDY: Final = (
-    "gsched: the logger 'gsched' is disabled, so that warnings and errors come here: logging.config disables the "
-    "loggers that it finds; pass disable_existing_loggers=False to it, or configure the logger 'gsched' in it\n"
-)
-_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 _RUNS = sum(code for code, kind in CATALOGUE.items() if kind.name.startswith("run."))
 _QUIET_RUNS = sum(code for code, kind in CATALOGUE.items() if kind.name.startswith("run.") and kind.level == "debug")
@@ -52,7 +46,7 @@ class LogSink:
 
     def __call__(self, event: SchedulerEvent) -> None:
         kind = CATALOGUE[event.code]
-        logger = self._logger(kind.level)
+        logger = logger_for(kind.level)
         if logger is None:
             return
         suppressed = self._suppressed(event) if kind.code & _RUNS and kind.level == "warning" else 0
@@ -66,18 +60,9 @@ class LogSink:
     def warn_now(self, name: str, reason: str) -> None:
         """Write a warning at once, without an event, if the application has set up logging."""
         if structlog.is_configured() or logging.getLogger("gsched").hasHandlers():
-            logger = self._logger("warning")
+            logger = logger_for("warning")
             if logger is not None:
                 logger.warning(name, scheduler=self._scheduler, reason=reason)
-
-    def _logger(self, level: str) -> Any:
-        """The logger that would write this level, or None if none would: a line not made costs nothing."""
-        standard = logging.getLogger("gsched")
-        if standard.disabled and _writes_to_standard_logging():
-            return _in_place_of_disabled if _LEVELS[level] >= logging.WARNING else None
-        if structlog.is_configured():
-            return structlog.get_logger("gsched")
-        return _StandardLogger() if standard.isEnabledFor(_LEVELS[level]) else None
 
     def _suppressed(self, event: SchedulerEvent) -> int | None:
         """How many lines of this kind about this job were left out since the last; None to leave this one out, too."""
@@ -92,42 +77,3 @@ class LogSink:
             self._quiet_until.clear()
         self._quiet_until[key] = (now + _SECONDS_PER_JOB, 0)
         return count
-
-
-class _StandardLogger:
-    """Writes `name key=value ...` through the standard library, with the values as attributes of the record."""
-
-    def __getattr__(self, level: str) -> Any:
-        def write(name: str, **fields: Any) -> None:
-            logging.getLogger("gsched").log(_LEVELS[level], "%s", _as_text(name, fields), extra={"gsched": fields})
-
-        return write
-
-
-class _InPlaceOfDisabled:
-    """Writes to standard error what the logger `gsched` would have written if nobody had disabled it."""
-
-    def __init__(self) -> None:
-        self._remedy = _REMEDY
-
-    def __getattr__(self, level: str) -> Any:
-        def write(name: str, **fields: Any) -> None:
-            remedy, self._remedy = self._remedy, ""  # once
-            if sys.stderr is not None:
-                print(f"{remedy}{_as_text(name, fields)}", file=sys.stderr, flush=True)
-
-        return write
-
-
-_in_place_of_disabled: Final = _InPlaceOfDisabled()
-
-
-def _writes_to_standard_logging() -> bool:
-    factory = structlog.get_config()["logger_factory"] if structlog.is_configured() else None
-    return factory is None or isinstance(factory, structlog.stdlib.LoggerFactory)
-
-
-def _as_text(name: str, fields: Mapping[str, Any]) -> str:
-    text = "".join(f" {key}={value!r}" for key, value in fields.items() if key != "traceback")
-    trace = f"\n{fields['traceback']}" if "traceback" in fields else ""
-    return name + text + trace

@@ -17,6 +17,7 @@ from gsched.errors import ConfigurationError, SchedulerAlreadyRunningError
 from gsched.events import EVENT_ALL, SchedulerEvent, error_fields
 from gsched.executors import BaseExecutor
 from gsched.executors.collection import Executors
+from gsched.helpers import spawn
 from gsched.hub import Hub
 from gsched.job import CallChecker, Job
 from gsched.lane import Lane
@@ -191,7 +192,8 @@ class Parts:
             return
         lane = self._hub.remove_store(alias)
         # In a greenlet of its own: whatever cuts the caller short, a store is not left behind half removed.
-        farewell = self._farewells.spawn(self._see_off, self._hub, lane, shutdown)
+        farewell = spawn(self._see_off, self._hub, lane, shutdown)
+        self._farewells.add(farewell)
         gevent.wait([lane.finished, farewell], count=1)
         if not self._hub.dispatch.is_in_progress(lane):
             farewell.join()

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT, default_int_handler, getsignal, signal
 
-import gevent
-
 from gsched.forks import hand_on_handlers, keep_handlers
+from gsched.helpers import spawn
 
 
 def interpreter() -> str:
@@ -35,7 +34,7 @@ def on_interrupt(call: Callable[[], object]) -> Iterator[None]:
 
     def interrupted(*_: object) -> None:
         signal(SIGINT, default_int_handler)
-        gevent.spawn(call)
+        spawn(call)
 
     signal(SIGINT, interrupted)
     hand_on_handlers({SIGINT: default_int_handler})

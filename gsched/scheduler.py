@@ -19,6 +19,7 @@ from gsched.executors import GreenletPoolExecutor
 from gsched.executors.interruption import GRACE_SECONDS
 from gsched.forks import forget_forks, watch_forks
 from gsched.health import Health, health_of
+from gsched.helpers import spawn
 from gsched.hub import Hub
 from gsched.parts import refuse_if_started
 from gsched.run import Run, inside_run_of
@@ -189,7 +190,7 @@ class GeventScheduler(Insight):
         seconds = timeout if wait else 0
         self._bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_DRAINING, running=hub.in_progress, timeout=seconds))
         if inside:
-            gevent.spawn(self._finish, hub, wait, timeout)
+            spawn(self._finish, hub, wait, timeout)
             return []
         return self._finish(hub, wait, timeout)
 

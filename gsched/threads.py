@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-import gevent
 from gevent import get_hub
 from gevent.monkey import get_original
 
 from gsched.errors import EventLoopStalledError
+from gsched.helpers import spawn
 from gsched.patching import HUB_REMEDIES
 
 # The originals: when gevent has patched `threading`, its names mean greenlets.
@@ -46,7 +46,7 @@ class HomeThread:
         if thread_ident() == self._ident:
             return func(*args)
         call = _Call(lambda: func(*args))
-        self._loop.run_callback_threadsafe(gevent.spawn, call.perform)
+        self._loop.run_callback_threadsafe(spawn, call.perform)
         for _ in range(_STALLED_SECONDS):  # second by second: a process that was stopped for ten has not stalled
             if call.done.acquire(timeout=1.0):
                 break

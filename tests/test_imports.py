@@ -19,7 +19,7 @@ LAYERS = [
     ["local_zone", "callables", "shared_sockets", "patching", "forks"],
     [
         *("durations", "histogram", "instants", "clock", "slices", "threads", "runtime", "stacks", "wording"),
-        *("interrupts", "text_files"),
+        *("interrupts", "text_files", "log_lines", "helpers"),
     ],
     ["embedded"],
     ["triggers"],
@@ -108,6 +108,17 @@ def test_every_module_has_its_layer_and_imports_from_below(module):
 def test_nothing_imports_the_package_root(module):
     if module != "__main__":
         assert "" not in map(own_module, set(imports_of(module)) - {"gsched.__version__"})
+
+
+# `helpers` itself, and what gets the error from the greenlet.
+SPAWNS = {"helpers", "testing.driver"}
+
+
+@pytest.mark.parametrize("module", modules())
+def test_greenlets_are_started_by_helpers_which_report_their_errors(module):
+    attributes = [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.Attribute)]
+    spawned = {ast.unparse(node) for node in attributes if node.attr.startswith("spawn")}
+    assert module in SPAWNS or not spawned
 
 
 @pytest.mark.parametrize("module", modules())

@@ -19,6 +19,7 @@ from gsched.errors import ConfigurationError, GschedError, RunTimedOut, WorkerDi
 from gsched.executors import process_worker
 from gsched.executors.base import BaseExecutor, refuse_pool_kwargs, result_of
 from gsched.executors.process_worker import PREPARE, RAISED, RUN, STOP, Failure, Order, frame, read_frame
+from gsched.helpers import spawn
 from gsched.run import Outcome, Result, Run
 
 _START_SECONDS = 60.0  # for a new worker to import the main module
@@ -92,7 +93,7 @@ class ProcessPoolExecutor(BaseExecutor):
             worker.disown()
 
     def _begin(self, run: Run) -> None:
-        gevent.spawn(self._execute, run)
+        spawn(self._execute, run)
 
     def _throw(self, run: Run, error: BaseException) -> None:
         if run.worker is None:  # its greenlet is just starting, and will see that the run was cancelled
@@ -191,7 +192,7 @@ class _Worker:
     def stop(self, timeout_seconds: float | None) -> None:
         """Have RunTimedOut raised inside the run in progress, or RunCancelled if `timeout_seconds` is None."""
         if self._ready:
-            gevent.spawn(self._send_stop, frame(STOP, self._number, pickle.dumps(timeout_seconds)))
+            spawn(self._send_stop, frame(STOP, self._number, pickle.dumps(timeout_seconds)))
         else:
             self.kill()
 

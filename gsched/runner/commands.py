@@ -12,6 +12,7 @@ from typing import Any, Final
 import gevent
 
 from gsched.errors import CommandFailedError, ConfigurationError
+from gsched.helpers import spawn
 from gsched.run import Run, current_run
 from gsched.runner.command_output import OutputLog
 from gsched.runner.command_process import CommandProcess
@@ -77,17 +78,22 @@ def run_command(
 
 
 def _follow(process: CommandProcess, output: OutputLog, stdin: str | None) -> None:
-    """Feed the command and read what it says, until it has closed its output."""
-    followers = [
-        gevent.spawn(output.follow, process.read_output, "stdout"),
-        gevent.spawn(output.follow, process.read_errors, "stderr"),
-        gevent.spawn(process.feed, (stdin or "").encode()),
+    """Feed the command and read what it says, until it has closed its output. Raises what any of that raises."""
+    errors: list[BaseException] = []
+    readers = [
+        spawn(output.follow, process.read_output, "stdout", on_error=errors.append),
+        spawn(output.follow, process.read_errors, "stderr", on_error=errors.append),
     ]
+    feeder = spawn(process.feed, (stdin or "").encode(), on_error=errors.append)
     try:
-        gevent.joinall(followers[:2])
+        for _ in gevent.iwait([*readers, feeder]):
+            if errors:
+                raise errors[0]
+            if all(reader.ready() for reader in readers):
+                return
     finally:
-        gevent.killall(followers, block=False)
-        gevent.joinall(followers)
+        gevent.killall([*readers, feeder], block=False)
+        gevent.joinall([*readers, feeder])
 
 
 def _arguments(

@@ -10,6 +10,7 @@ from gevent.lock import RLock
 
 from gsched.config import Configuration
 from gsched.errors import GschedError, StoreUnreachableError
+from gsched.helpers import spawn
 from gsched.runner.crontab import CrontabFile, load_crontab, write_crontab
 from gsched.runner.declared import Declaration, apply_declared, plan_declared, read_declarations
 from gsched.runner.insisting import insist
@@ -71,7 +72,7 @@ class FileJobs:
         """Bring the store up to date as soon as it answers."""
         if not self._trying:
             runner_log().warning("jobs.postponed", reason="the store does not answer")
-            self._trying = gevent.spawn(self._try)
+            self._trying = spawn(self._try)
 
     def _loaded(self, configuration: Configuration) -> CrontabFile | None:
         if self._crontab_path is None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-import gevent
-
+from gsched.helpers import spawn
 from gsched.runner.signals import Request, Requests
 
 READY: Final = b"r"
@@ -28,7 +27,7 @@ class Lifeline:
 
     def follow(self, requests: Requests) -> None:
         """Pass on what the supervisor wants; when it is gone, that is to drain."""
-        gevent.spawn(self._follow, requests)
+        spawn(self._follow, requests)
 
     def ready(self, status: str) -> None:
         """The scheduler runs."""

@@ -13,6 +13,7 @@ from gsched.clock import SystemClock
 from gsched.config import Configuration, origin, read_again, taken_over
 from gsched.errors import ConfigurationError, GschedError, SchedulerNotRunningError, StoreUnreachableError
 from gsched.events import EVENT_NODE_DRAIN_REQUESTED
+from gsched.helpers import spawn
 from gsched.runner.building import runner_scheduler
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.runner.file_jobs import FileJobs
@@ -88,9 +89,9 @@ class Runner:
                 stack.callback(self._serve_probe(self._configuration.probe))
             self._scheduler.add_listener(lambda _: self._requests.note(Request.DRAIN), EVENT_NODE_DRAIN_REQUESTED)
             self._scheduler.start()
-            gevent.spawn(self._note_end)
-            gevent.spawn(self._run_reboot_jobs)
-            gevent.spawn(self._feed_watchdog)
+            spawn(self._note_end)
+            spawn(self._run_reboot_jobs)
+            spawn(self._feed_watchdog)
             collections = LongCollections(self._clock)
             collections.watch()
             stack.callback(collections.stop)
@@ -153,7 +154,7 @@ class Runner:
         self._draining = True
         self._stopping.set()
         self._reporter.stopping("draining")
-        gevent.spawn(self._shut_down)
+        spawn(self._shut_down)
 
     def _shut_down(self) -> None:
         try:
@@ -168,7 +169,7 @@ class Runner:
         self._drain()
         if not self._cancelling:
             self._cancelling = True
-            gevent.spawn(self._cancel_all)
+            spawn(self._cancel_all)
 
     def _cancel_all(self) -> None:
         """Cancel what is in progress, and what begins while the last that was claimed is handed out."""
@@ -185,7 +186,7 @@ class Runner:
 
     def _reload(self) -> None:
         if not self._draining:
-            gevent.spawn(self._take_configuration)
+            spawn(self._take_configuration)
 
     def _take_configuration(self) -> None:
         self._reporter.reloading(self._clock.monotonic())
@@ -199,7 +200,8 @@ class Runner:
             self._configuration = wanted
             need = {"need_a_restart": sorted(later)} if later else {}
             runner_log().info("configuration.reloaded", path=wanted.path, **need)
-        self._reporter.ready("running")
+        finally:
+            self._reporter.ready("running")
 
 
 _ACTIONS: Final[dict[Request, Callable[[Runner], Any]]] = {

@@ -22,6 +22,7 @@ from gsched.embedded import EmbeddedMongo, open_embedded
 from gsched.errors import ConfigurationError, FuncRefError
 from gsched.events import EVENT_STORE_FAILED, SchedulerEvent
 from gsched.funcref import AllowedFunctions
+from gsched.helpers import spawn
 from gsched.job import Job
 from gsched.patching import PATCH_REMEDY
 from gsched.planning import Span
@@ -146,7 +147,7 @@ class MongoDBJobStore(
         self._paused = paused
         self._publisher = Publisher(self._connection, self.clock, hub, self._node, lambda: self._paused)
         parts = (self._ownership, self._feed, self._aftermath, self._publisher)
-        self._greenlets = [gevent.spawn(part.run) for part in parts]
+        self._greenlets = [spawn(part.run) for part in parts]
 
     def _cluster(self, complain: Callable[[str], object] = lambda said: None) -> MongoCluster:
         return MongoCluster(

@@ -24,7 +24,7 @@ from gsched.job import (
     named_function,
 )
 from gsched.triggers import AndTrigger, BaseTrigger, CronTrigger, DateTrigger, IntervalTrigger, OrTrigger
-from gsched.triggers.registry import trigger_class
+from gsched.triggers.registry import is_crontab, trigger_class
 
 MOST_SHARED: Final = 10_000  # different triggers that are remembered while many jobs are built
 _DEFINITION: Final = frozenset({"func", "trigger", "args", "kwargs", "id", "name", "next_run_time", *OPTIONS})
@@ -77,7 +77,8 @@ class JobBuilder:
             **{**self._defaults, **checked_options({key: given[key] for key in given.keys() & OPTIONS.keys()})},
         )
         self._calls.check(job)
-        return with_next_run_time(with_jitter(job), given.get("next_run_time", UNDEFINED), self._timezone)
+        due_at = given.get("next_run_time", UNDEFINED)
+        return with_next_run_time(with_jitter(job), due_at, self._timezone, self._now)
 
     def _function(self, func: Any) -> tuple[Callable[..., Any], str | None]:
         try:
@@ -106,7 +107,8 @@ class JobBuilder:
 
 
 def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -> BaseTrigger:
-    """A trigger from an object, from a type's name with arguments, from a mapping with its type, or None: at once.
+    """A trigger from an object, a type's name or a crontab's text with arguments, a mapping with its type, or None: at
+    once.
 
     Raises InvalidTriggerError.
     """
@@ -121,7 +123,9 @@ def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -
         return trigger.placed(timezone)
     if not isinstance(trigger, str):
         names = ", ".join(sorted(arguments)) or repr(trigger)
-        raise InvalidTriggerError(f"trigger: expected a trigger or the name of a type ({names})")
+        raise InvalidTriggerError(f"trigger: expected a trigger, the name of a type, or a crontab's text ({names})")
+    if is_crontab(trigger):
+        trigger, arguments = "cron", {"crontab": trigger, **arguments}
     kind = trigger_class(trigger)
     if not issubclass(kind, (AndTrigger, OrTrigger)):
         arguments = {"timezone": timezone_name(timezone), **arguments}
@@ -140,14 +144,17 @@ def with_jitter(job: Job) -> Job:
     return job.evolve(next_run_ms=job.next_ms(job.next_run_ms - 1))
 
 
-def with_next_run_time(job: Job, next_run_time: Any, timezone: tzinfo) -> Job:
-    """The job with its next run time set by the user: None pauses it, an instant moves an interval or a date there."""
+def with_next_run_time(job: Job, next_run_time: Any, timezone: tzinfo, now: int) -> Job:
+    """The job with its next run time set by the user: None pauses it, an instant or "now" moves an interval or a date.
+
+    :param now: milliseconds since the epoch
+    """
     if isinstance(next_run_time, Undefined):
         return job
     if next_run_time is None:
         return job.evolve(paused=True)
     try:
-        due = to_ms(as_instant(next_run_time, timezone, "next_run_time"))
+        due = now if next_run_time == "now" else to_ms(as_instant(next_run_time, timezone, "next_run_time"))
     except ConfigurationError as error:
         raise InvalidJobError(str(error)) from None
     return job.evolve(trigger=_anchored(job.trigger, due), next_run_ms=due, paused=False)

@@ -73,12 +73,51 @@ def test_a_job_without_a_trigger_runs_at_once_and_is_gone(bench):
         (AndTrigger([CronTrigger(second="*/2", timezone="UTC"), CronTrigger(second="*/7", timezone="UTC")]), {},
          [0, 14, 28]),
         ("calendarinterval", {"days": 1, "hour": 12, "second": 9}, [9]),
+        ("*/10 * * * * *", {"seconds": True}, [0, 10, 20, 30]),
+        ("* * * * *", {}, [0]),
+        ("@hourly", {}, [0]),
+        ("or", {"triggers": ["* * * * *", {"type": "date", "run_date": "2026-03-02 12:00:08"}]}, [0, 8]),
     ],
 )  # fmt: skip
 def test_it_takes_every_form_of_trigger(bench, trigger, options, due):
     bench.add(None, trigger, **options)
     bench.advance(36)
     assert bench.ran == due
+
+
+def test_a_crontab_line_is_a_trigger_wherever_one_is_given_as_text(bench):
+    bench.scheduler.scheduled_job("*/5 * * * *", id="decorated")(a_function)
+    bench.scheduler.add_jobs([{"func": a_function, "trigger": "*/5 * * * *", "id": "bulk"}])
+    bench.every(10, id="rescheduled").reschedule("*/5 * * * *")
+    bench.every(10, id="modified").modify(trigger="*/5 * * * *")
+    assert {str(job.trigger) for job in bench.scheduler.get_jobs()} == {"cron[crontab='*/5 * * * *']"}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "options", "reason"),
+    [
+        ("*/5 * * *", {}, "4 fields, expected 5"),
+        ("every 5 minutes", {}, "3 fields, expected 5"),
+        ("@dayly", {}, "not one of @hourly, @daily"),
+        ("*/10 * * * * *", {}, "pass seconds=True"),
+        ("61 * * * *", {}, "minute '61': 61 is not from 0 to 59"),
+        ("5m", {}, "'5m' is unknown; there are and, calendarinterval"),
+        ("*/5 * * * *", {"minute": 3}, "the argument 'minute' is unknown"),
+    ],
+)
+def test_a_crontab_line_that_is_wrong_is_named_with_the_reason(bench, trigger, options, reason):
+    with pytest.raises(InvalidTriggerError, match=re.escape(reason)):
+        bench.add(trigger=trigger, **options)
+
+
+def test_a_next_run_time_of_now_is_now(bench):
+    bench.advance(3)
+    bench.every(10, id="new", args=["new"], next_run_time="now")
+    bench.every(10, id="old", args=["old"], next_run_time=None)
+    bench.advance(1)
+    bench.scheduler.modify_job("old", next_run_time="now")
+    bench.advance(10)
+    assert bench.ran == [(3, "new"), (4, "old"), (13, "new"), (14, "old")]
 
 
 def test_a_naive_time_is_in_the_schedulers_zone(make_bench):

@@ -24,11 +24,18 @@ _BUILTIN: Final = {
 }
 
 
-def trigger_from_fields(fields: Mapping[str, Any]) -> BaseTrigger:
-    """The trigger of the type `fields["type"]`, made from the other fields.
+def is_crontab(text: str) -> bool:
+    """True for what can only be a crontab's time fields or nickname, as no type's name can be."""
+    return len(text.split()) > 1 or text.strip().startswith("@")
+
+
+def trigger_from_fields(fields: Mapping[str, Any] | str) -> BaseTrigger:
+    """The trigger of the type `fields["type"]`, made from the other fields; or that of a crontab's text.
 
     :raises InvalidTriggerError: for an unknown type and for fields that the type does not accept
     """
+    if isinstance(fields, str):
+        fields = {"type": "cron", "crontab": fields} if is_crontab(fields) else {"type": fields}
     if not isinstance(fields, Mapping) or not isinstance(fields.get("type"), str):
         raise InvalidTriggerError(f"trigger: expected a mapping with the key 'type', got {fields!r}")
     arguments = dict(fields)
@@ -69,4 +76,5 @@ def _plugins() -> dict[str, EntryPoint]:
 
 def _unknown(name: str) -> str:
     known = sorted({*_BUILTIN, *_plugins()})
-    return f"trigger type {name!r} is unknown" + (did_you_mean(name, known) or f"; known are {', '.join(known)}")
+    there_are = f"; there are {', '.join(known)}, and crontab lines such as '*/5 * * * *'"
+    return f"trigger type {name!r} is unknown" + (did_you_mean(name, known) or there_are)

@@ -52,8 +52,8 @@ class Adding(Places):
         """Add a job.
 
         :param func: what to call, or its reference "package.module:qualname"
-        :param trigger: a trigger, or the name of a type with `trigger_args` as its arguments; without one the job runs
-            once, as soon as possible
+        :param trigger: a trigger, the name of a type with `trigger_args` as its arguments, or a crontab's text such as
+            "*/5 * * * *"; without one the job runs once, as soon as possible
         :param args: positional arguments for `func`
         :param kwargs: keyword arguments for `func`
         :param id: unique in its store; default: a random one
@@ -61,7 +61,7 @@ class Adding(Places):
         :param misfire_grace_time: how late a run may start (seconds, timedelta or "10m"); None (default): any
         :param coalesce: run once where several instants are due (default), instead of once for each
         :param max_instances: runs of this job at once, from 1 (default)
-        :param next_run_time: when it is due first, whatever the trigger says; None adds it paused
+        :param next_run_time: when it is due first, whatever the trigger says ("now": at once); None adds it paused
         :param jobstore: alias of the store that keeps it
         :param executor: alias of the executor that runs it
         :param replace_existing: replace a job with this id; if the trigger is unchanged, its next run time and a pause

@@ -32,7 +32,7 @@ class Changing(Places):
         """Change a job. What is in progress goes on as it is; a parked job is tried again.
 
         :param changes: any of add_job's arguments but `id` and `jobstore`; a trigger's arguments beside its name.
-            `next_run_time` makes it due then, and re-anchors an interval; None pauses it
+            `next_run_time` makes it due then ("now": at once), and re-anchors an interval; None pauses it
         :raises JobNotFoundError: if there is no such job
         :raises InvalidJobError: if a value is wrong; nothing is changed then
         :raises InvalidTriggerError: if the trigger is; nothing is changed then
@@ -112,7 +112,7 @@ class Changing(Places):
             check_executor(modified, self._executors)
         if trigger is not None:
             modified = self._retimed(modified, make_trigger(trigger, trigger_args, self.timezone))
-        return with_next_run_time(modified, next_run_time, self.timezone)
+        return with_next_run_time(modified, next_run_time, self.timezone, self.now_ms())
 
     def _retimed(self, job: Job, trigger: BaseTrigger) -> Job:
         begun, due = trigger.begun(self.now_ms())

@@ -399,7 +399,7 @@ def eval_json(trigger):
     ("fields", "reason"),
     [
         ({"type": "intervall", "seconds": 5}, "'intervall' is unknown; did you mean 'interval'"),
-        ({"type": "zzz"}, "known are and, calendarinterval, cron"),
+        ({"type": "zzz"}, "there are and, calendarinterval, cron"),
         ({"seconds": 5}, "the key 'type'"),
         (None, "the key 'type'"),
         ({"type": "interval", "second": 5}, "interval trigger: .*'second'"),

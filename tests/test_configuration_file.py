@@ -105,7 +105,7 @@ def test_the_file_is_read_again_below_the_same_flags(read, tmp_path, monkeypatch
         ("[gsched]\ntimezone = 'Mars'", r"gsched\.toml: gsched\.timezone: 'Mars' is not in the time zone database"),
         ("[store]\ndatabase = 'a b'", "store.database: expected a name without any of"),
         ("[store]\ncollection = '$a'", r"store.collection: expected a name without any of \$"),
-        ("[job]\nid = 'x'", "job: expected \\[\\[job\\]\\] entries"),
+        ("[job]\nid = 'x'", "job: write \\[\\[job\\]\\], in two pairs of brackets, for each entry"),
         ("[store]\nurl = 'mongodb://a'\nmemory = true", r"gsched\.toml: store\.url and store\.memory exclude"),
     ],
 )

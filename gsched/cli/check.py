@@ -13,6 +13,7 @@ import click
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, as_text, output_options
 from gsched.config import Configuration
+from gsched.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gsched.job import Job
@@ -43,7 +44,7 @@ COLUMNS = (
 
 
 @click.command()
-@configured(*PLACE, "name", "timezone", "crontab")
+@configured(*PLACE, "name", "timezone", "crontab", reports_problems=True)
 @output_options
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="So many stored jobs at most."
@@ -59,8 +60,14 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
     from gsched.runner.building import place_of
 
     patch_all()
-    place = place_of(configuration, None if configuration.app is None else load_application(configuration.app))
-    own = list(_own_jobs(configuration, place))
+    wrong = list(configuration.problems)
+    try:
+        place = place_of(configuration, None if configuration.app is None else load_application(configuration.app))
+        own = list(_own_jobs(configuration, place))
+    except ConfigurationError as error:
+        wrong.append(str(error))
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
     _say(f"application {configuration.app or '(none)'}: valid")
     _say(f"configuration {configuration.path or '(no file)'}: valid")
     for job, final in ((found.job, found.final) for found in own if found.final is not None):
@@ -76,13 +83,33 @@ def _own_jobs(configuration: Configuration, place: Place) -> Iterator[Found]:
     has_store = place.kind == "application"
     if not has_store:  # they come into memory, instead of the store that is configured
         configuration = replace(configuration, store=None, embedded=False, memory=True)
-    scheduler = runner_scheduler(configuration)[0]
-    declared = [declaration.job for declaration in read_declarations(configuration, scheduler)]
+    try:
+        scheduler = runner_scheduler(configuration)[0]
+    except ConfigurationError as error:
+        _complain_of_jobs_too(configuration, error)
+        raise
+    declarations = read_declarations(configuration, scheduler)
+    if doubts := [doubt for declaration in declarations for doubt in declaration.doubts]:
+        raise ConfigurationError("\n".join(doubts))
+    declared = [declaration.job for declaration in declarations]
     waiting = [] if has_store else [handle.definition for handle in scheduler.get_jobs()]
     for source, jobs in (
         ("application", waiting), ("declared", declared), ("crontab", _of_crontab(configuration, scheduler))
     ):  # fmt: skip
         yield from (_found(job, source, scheduler.now_ms()) for job in jobs)
+
+
+def _complain_of_jobs_too(configuration: Configuration, error: ConfigurationError) -> None:
+    """Where there is no scheduler with the configured parts, another one shows what is wrong with the jobs."""
+    from gsched.runner.building import runner_scheduler
+    from gsched.runner.declared import read_declarations
+
+    parts = {alias: {"type": "greenlet"} for alias in configuration.executors}
+    other = replace(configuration, app=None, executors=parts, defaults={})
+    try:
+        read_declarations(other, runner_scheduler(other)[0])
+    except ConfigurationError as more:
+        raise ConfigurationError(f"{error}\n{more}") from None
 
 
 def _of_crontab(configuration: Configuration, scheduler: GeventScheduler) -> list[Job]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gsched.config import Configuration, Setting, read_configuration, settings
+from gsched.config import Configuration, Setting, read_configuration, read_what_is_right, settings
 from gsched.errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -16,20 +16,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 PLACE = ("app", "store", "embedded", "memory", "directory")  # what says where the jobs are
 
 
-def configured(*names: str) -> Callable[[F], Callable[..., Any]]:
+def configured(*names: str, reports_problems: bool = False) -> Callable[[F], Callable[..., Any]]:
     """Decorator: give the command -c/--config and the flags of these settings; it gets a Configuration first.
 
     Flags that are not given fall back to the environment, then to the file: see read_configuration.
 
     :param names: fields of Configuration
+    :param reports_problems: the command itself reports what is wrong with single keys of the file
     """
+    read = read_what_is_right if reports_problems else read_configuration
     chosen = [setting for setting in settings() if setting.name in names]
 
     def decorate(command: F) -> Callable[..., Any]:
         @functools.wraps(command)
         def configure(*args: Any, config: str | None, **options: Any) -> Any:
             flags = {s.name: value for s in chosen if (value := options.pop(s.name)) is not None}
-            return command(_configuration(config, flags), *args, **options)
+            return command(_configuration(read, config, flags), *args, **options)
 
         for setting in reversed(chosen):
             _option(setting)(configure)
@@ -51,9 +53,11 @@ def _option(setting: Setting) -> Callable[[Any], Any]:
     )
 
 
-def _configuration(path: str | None, flags: dict[str, Any]) -> Configuration:
+def _configuration(
+    read: Callable[..., Configuration], path: str | None, flags: dict[str, Any]
+) -> Configuration:
     try:
-        return read_configuration(path, flags)
+        return read(path, flags)
     except ConfigurationError as error:
         if str(error).startswith("--"):  # a flag's value: wrong usage
             raise click.UsageError(str(error)) from None

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from gsched.config.reading import origin, read_again, read_configuration, taken_over, with_flags
+from gsched.config.reading import (
+    origin,
+    read_again,
+    read_configuration,
+    read_what_is_right,
+    taken_over,
+    with_flags,
+)
 from gsched.config.settings import Configuration, Setting, settings
 
 __all__ = [
-    "Configuration", "Setting", "origin", "read_again", "read_configuration", "settings", "taken_over", "with_flags",
+    "Configuration", "Setting", "origin", "read_again", "read_configuration", "read_what_is_right", "settings",
+    "taken_over", "with_flags",
 ]  # fmt: skip

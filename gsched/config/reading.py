@@ -16,6 +16,13 @@ from gsched.errors import ConfigurationError
 from gsched.spelling import did_you_mean
 from gsched.text_files import read_text
 
+_SECTIONS: Final = "; there are the sections gsched, store, store.history, executors, defaults, log and [[job]]"
+_ELSEWHERE: Final = {
+    **dict.fromkeys(("jobs", "tasks", "task", "schedule", "cron"), "; write [[job]] for each of them"),
+    **dict.fromkeys(("mongodb", "database", "db", "jobstores"), '; write url = "mongodb://..." in [store]'),
+    **dict.fromkeys(("scheduler", "general", "settings", "main"), "; such settings are in [gsched]"),
+    **dict.fromkeys(("logging", "logs"), "; write [log]"),
+}
 _TAKEN_OVER: Final = frozenset({"jobs", "log_level", "log_format", "drain_timeout"})
 
 
@@ -31,9 +38,26 @@ def read_configuration(
     :param path: a TOML file; None: none
     :param flags: what the command line says, by the names of Configuration's fields
     :param environment: default: the process's own
-    :raises ConfigurationError: for a file that cannot be read or is not TOML, an unknown key, or a wrong value
+    :raises ConfigurationError: for a file that cannot be read or is not TOML; for unknown keys and wrong values, with a
+        line for each
     """
-    from_file = dict(_from_file(Path(path))) if path is not None else {}
+    configuration = read_what_is_right(path, flags, environment)
+    if configuration.problems:
+        raise ConfigurationError("\n".join(configuration.problems))
+    return configuration
+
+
+def read_what_is_right(
+    path: str | os.PathLike[str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Configuration:
+    """As `read_configuration`, but what is wrong with single keys of the file is left out, and in `problems`.
+
+    Raises ConfigurationError for a file that cannot be read or is not TOML, and for what is wrong elsewhere.
+    """
+    problems: list[str] = []
+    from_file = dict(_from_file(Path(path), problems)) if path is not None else {}
     from_environment = dict(_from_environment(os.environ if environment is None else environment))
     said = flags or {}
     from_flags = {s.name: s.read(s.flags[-1], said[s.name]) for s in settings() if s.name in said}
@@ -51,7 +75,11 @@ def read_configuration(
             merged = {name: value for name, value in merged.items() if name not in _PLACES}
         merged |= source
     return Configuration(
-        path=None if path is None else str(path), given=frozenset(merged), flags=MappingProxyType(from_flags), **merged
+        path=None if path is None else str(path),
+        problems=tuple(problems),
+        given=frozenset(merged),
+        flags=MappingProxyType(from_flags),
+        **merged,
     )
 
 
@@ -102,23 +130,19 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, Any
             yield setting.name, setting.read(setting.variable, environment[setting.variable])
 
 
-def _from_file(path: Path) -> Iterator[tuple[str, Any]]:
+def _from_file(path: Path, problems: list[str]) -> Iterator[tuple[str, Any]]:
     try:
         content = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from error
     known = {setting.key: setting for setting in settings()}
     for key, value in _leaves(content, known, ""):
-        if key not in known:
-            raise ConfigurationError(f"{path}: {_unknown(key, known)}")
-        yield _checked(path, known[key], value)
-
-
-def _checked(path: Path, setting: Setting, value: Any) -> tuple[str, Any]:
-    try:
-        return setting.name, setting.read(setting.key, value)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
+        try:
+            if key not in known:
+                raise ConfigurationError(_unknown(key, known))
+            yield known[key].name, known[key].read(key, value)
+        except ConfigurationError as error:
+            problems.append(f"{path}: {error}")
 
 
 def _leaves(table: Mapping[str, Any], known: Mapping[str, Setting], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -133,4 +157,5 @@ def _leaves(table: Mapping[str, Any], known: Mapping[str, Setting], prefix: str)
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
-    return f"the key {key!r} is unknown{did_you_mean(key, known, cutoff=0.5)}"
+    near = did_you_mean(key, known, cutoff=0.5)
+    return f"the key {key!r} is unknown{_ELSEWHERE.get(key) or near or _SECTIONS}"

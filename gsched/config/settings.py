@@ -66,6 +66,7 @@ class Configuration:
     """What the runner and the command line are told. Durations are seconds.
 
     :ivar path: the file that it comes from, if any
+    :ivar problems: what is wrong with that file, a line each; such settings are at their default
     :ivar given: the names of the fields that were set, by whatever means
     :ivar flags: those that were set on the command line: they still count when the file is read anew
     """
@@ -150,6 +151,7 @@ class Configuration:
     jobs: tuple[Mapping[str, Any], ...] = _setting("job", tables, (), "jobs that are declared here")
 
     path: str | None = None
+    problems: tuple[str, ...] = ()
     given: frozenset[str] = frozenset()
     flags: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 

@@ -104,6 +104,8 @@ def free_table(key: str, value: Any) -> Mapping[str, Any]:
 
 def tables(key: str, value: Any) -> tuple[Mapping[str, Any], ...]:
     """A list of tables: [[job]]."""
+    if isinstance(value, Mapping):
+        raise ConfigurationError(f"{key}: write [[{key}]], in two pairs of brackets, for each entry")
     if not isinstance(value, (list, tuple)):
         raise ConfigurationError(f"{key}: expected [[{key}]] entries, got {value!r}")
     return tuple(free_table(key, each) for each in value)

@@ -17,6 +17,7 @@ from gsched.funcref import UnresolvedFunctions
 from gsched.runner.application import load_application, look_here
 from gsched.runner.commands import COMMANDS
 from gsched.runner.exits import CommandRefused, Exit
+from gsched.runner.problems import Problems
 from gsched.scheduler import GeventScheduler
 from gsched.scheduler_settings import checked_defaults, make_executor
 from gsched.stores import BaseJobStore, MemoryJobStore
@@ -96,12 +97,18 @@ def _hand_over(scheduler: GeventScheduler, store: BaseJobStore, configuration: C
 
 
 def _options(configuration: Configuration) -> dict[str, Any]:
+    wrong = Problems()
+    with wrong.collect():
+        executors = _executors(configuration)
+    with wrong.collect():
+        defaults = _defaults(configuration)
+    wrong.complain()
     return {
         "name": configuration.name,
         "timezone": configuration.timezone,
         "modules": configuration.modules,
-        "executors": _executors(configuration),
-        "job_defaults": _defaults(configuration),
+        "executors": executors,
+        "job_defaults": defaults,
         "run_events": configuration.run_events,
         "blocked_hub_after": configuration.blocked_hub_after,
         "summary_every": configuration.summary_every,
@@ -122,16 +129,20 @@ def _complete(scheduler: GeventScheduler, configuration: Configuration) -> None:
 
 
 def _executors(configuration: Configuration) -> dict[str, BaseExecutor]:
-    made = {}
+    made, wrong = {}, Problems()
     for alias, table in configuration.executors.items():
-        with _naming(f"{configuration.path}: executors.{alias}"):
+        with wrong.collect(f"{configuration.path}: executors.{alias}: "):
             made[alias] = make_executor(table)
+    wrong.complain()
     return made
 
 
 def _defaults(configuration: Configuration) -> Mapping[str, Any]:
-    with _naming(f"{configuration.path}: defaults"):
-        checked_defaults(configuration.defaults)
+    wrong = Problems()
+    for name, value in configuration.defaults.items():
+        with wrong.collect(f"{configuration.path}: defaults: "):
+            checked_defaults({name: value})
+    wrong.complain()
     return configuration.defaults
 
 

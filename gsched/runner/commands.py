@@ -14,6 +14,7 @@ import gevent
 from gsched.errors import CommandFailedError, ConfigurationError
 from gsched.helpers import spawn
 from gsched.run import Run, current_run
+from gsched.runner.command_options import wrong_options
 from gsched.runner.command_output import OutputLog
 from gsched.runner.command_process import CommandProcess
 
@@ -53,10 +54,11 @@ def run_command(
     :param user: run as this user; only root's runner can
     :param max_lines: so many lines of output are logged; of more, and of long lines, what is left out is counted
     :raises CommandFailedError: if the exit status is not 0 or a signal ended it
-    :raises ConfigurationError: if the user does not exist, or cannot be changed to
+    :raises ConfigurationError: if an option is wrong, or the user does not exist or cannot be changed to
     :raises FileNotFoundError: if there is no such shell
     """
     run = current_run()
+    _check({"command": command, "shell": shell, "env": env or {}, "cwd": cwd, "stdin": stdin, "user": user}, max_lines)
     if shutil.which(shell) is None:
         raise FileNotFoundError(ENOENT, os.strerror(ENOENT), shell)
     account = _account(user)
@@ -75,6 +77,12 @@ def run_command(
         output.close()
     if status != 0:
         raise CommandFailedError(status, output.last_lines)
+
+
+def _check(options: Mapping[str, Any], max_lines: Any) -> None:
+    given = {name: value for name, value in options.items() if value is not None}
+    if problems := list(wrong_options({**given, "max_lines": max_lines})):
+        raise ConfigurationError("; ".join(map(str, problems)))
 
 
 def _follow(process: CommandProcess, output: OutputLog, stdin: str | None) -> None:

@@ -12,7 +12,8 @@ from gsched.config import Configuration
 from gsched.errors import GschedError, StoreUnreachableError
 from gsched.helpers import spawn
 from gsched.runner.crontab import CrontabFile, load_crontab, write_crontab
-from gsched.runner.declared import Declaration, apply_declared, plan_declared, read_declarations
+from gsched.runner.declaration import Declaration
+from gsched.runner.declared import apply_declared, plan_declared, read_declarations
 from gsched.runner.insisting import insist
 from gsched.runner.logs import runner_log
 from gsched.scheduler import GeventScheduler
@@ -32,7 +33,7 @@ class FileJobs:
         self._owner = configuration.name
         self._crontab_path = configuration.crontab
         self._crontab = self._loaded(configuration)
-        self._declarations: Sequence[Declaration] = read_declarations(configuration, scheduler)
+        self._declarations = self._read(configuration)
         self._was_declared = bool(self._declarations) or configuration.path is not None
         self._lock = RLock()
         self.settled = Event()
@@ -44,7 +45,7 @@ class FileJobs:
 
         Raises ConfigurationError, and keeps the old ones then.
         """
-        declarations, crontab = read_declarations(configuration, self._scheduler), self._loaded(configuration)
+        declarations, crontab = self._read(configuration), self._loaded(configuration)
         with self._lock:
             before = self._declarations, self._crontab
             self._declarations, self._crontab = declarations, crontab
@@ -73,6 +74,14 @@ class FileJobs:
         if not self._trying:
             runner_log().warning("jobs.postponed", reason="the store does not answer")
             self._trying = spawn(self._try)
+
+    def _read(self, configuration: Configuration) -> Sequence[Declaration]:
+        """The entries. What of a command is not there on this machine may come until the command runs."""
+        declarations = read_declarations(configuration, self._scheduler)
+        for declaration in declarations:
+            for doubt in declaration.doubts:
+                runner_log().warning("job.doubtful", job_id=declaration.job.id, reason=doubt)
+        return declarations
 
     def _loaded(self, configuration: Configuration) -> CrontabFile | None:
         if self._crontab_path is None:

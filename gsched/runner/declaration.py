@@ -1,0 +1,218 @@
+"""One [[job]] entry of a configuration file: what it means, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from gsched.building import make_trigger
+from gsched.config import Configuration
+from gsched.errors import ConfigurationError, GschedError
+from gsched.instants import as_timezone, timezone_name
+from gsched.job import OPTIONS, Job, checked_args, checked_kwargs, checked_options, checked_text
+from gsched.runner.application import import_function
+from gsched.runner.command_options import OPTIONS as COMMAND_OPTIONS, doubts, wrong_options
+from gsched.runner.commands import RUN_COMMAND
+from gsched.runner.problems import Problems
+from gsched.runner.reboot import END_OF_TIME, REBOOT_TAG
+from gsched.scheduler import GeventScheduler
+from gsched.spelling import did_you_mean
+from gsched.triggers import DateTrigger
+from gsched.triggers.reboot import RebootTrigger
+
+OWNER: Final = "declared_by"  # in the metadata of declared jobs: the name of the scheduler whose file has them
+_KEYS: Final = ("id", "func", "command", "trigger", "args", "kwargs", "name", *OPTIONS, *COMMAND_OPTIONS)
+_INTERVAL: Final = 'write trigger = {type = "interval", minutes = 5}'
+_CRONTAB: Final = 'write trigger = "*/5 * * * *"'
+_IN_TRIGGER: Final = "it belongs into the trigger's table: trigger = {type = ..., "
+# Words of other tools, and what they are here.
+_ELSEWHERE: Final = {
+    **dict.fromkeys(("schedule", "cron", "crontab", "when", "cron_expression", "expression", "spec"), _CRONTAB),
+    **dict.fromkeys(("every", "interval", "period", "frequency", "repeat"), _INTERVAL),
+    **dict.fromkeys(("seconds", "minutes", "hours", "days", "weeks"), _INTERVAL),
+    **dict.fromkeys(("second", "minute", "hour", "day", "month", "week", "day_of_week", "year"), _CRONTAB),
+    **dict.fromkeys(("at", "date", "run_date", "run_at"), 'write trigger = {type = "date", run_date = 2030-01-31}'),
+    **dict.fromkeys(("cmd", "run", "script", "exec", "program", "shell_command"), 'write command = "..."'),
+    **dict.fromkeys(("function", "callable", "task", "target", "job"), 'write func = "package.module:function"'),
+    **dict.fromkeys(("dir", "directory", "workdir", "working_directory", "work_dir", "chdir"), 'write cwd = "/..."'),
+    **dict.fromkeys(("environment", "environ", "variables", "vars"), 'write env = {NAME = "text"}'),
+    **dict.fromkeys(("input",), 'write stdin = "..."'),
+    **dict.fromkeys(("uid", "run_as", "username", "owner"), 'write user = "name"'),
+    **dict.fromkeys(("concurrency", "overlap", "max_concurrent", "parallel"), "write max_instances = 1"),
+    **dict.fromkeys(("max_runtime", "time_limit", "deadline", "kill_after"), 'write timeout = "10m"'),
+    **dict.fromkeys(("grace", "grace_time", "misfire"), 'write misfire_grace_time = "10m"'),
+    **dict.fromkeys(("description", "title", "label"), 'write name = "..."'),
+    **dict.fromkeys(("group", "groups", "labels"), 'write tags = ["..."]'),
+    **dict.fromkeys(("queue", "pool", "worker"), 'write executor = "alias", and [executors.alias]'),
+    **dict.fromkeys(
+        ("retries", "retry", "max_retries", "attempts"),
+        "a failed run is not tried again; recover = true runs again what a crash has cut off",
+    ),
+    **dict.fromkeys(
+        ("enabled", "disabled", "active", "paused"), "remove the entry, or pause the job: gsched job pause ID"
+    ),
+    **dict.fromkeys(("start_date", "end_date"), f"{_IN_TRIGGER}end_date = 2030-01-31}}"),
+    **dict.fromkeys(("timezone", "tz"), f'{_IN_TRIGGER}timezone = "Europe/Paris"}}, or into [gsched]'),
+    **dict.fromkeys(("jitter", "random_delay", "splay"), f"{_IN_TRIGGER}jitter = 30}}"),
+    **dict.fromkeys(("mailto", "email", "on_failure", "notify"), "failures are log lines and events: no mail is sent"),
+    **dict.fromkeys(("stdout", "stderr", "output", "log"), "output goes to the log; max_lines limits it"),
+    **dict.fromkeys(("next_run_time",), "the trigger says when it is due; gsched job run ID runs it now"),
+}
+
+
+class Declaration(NamedTuple):
+    """A [[job]] entry that was understood.
+
+    :ivar where: names the entry in messages
+    :ivar definition: add_job's arguments
+    :ivar job: the job that they would add now
+    :ivar doubts: what of its command is not there on this machine, now
+    """
+
+    where: str
+    definition: Mapping[str, Any]
+    job: Job
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What identifies the job among all stores."""
+        return self.job.jobstore, self.job.id
+
+
+def read_declaration(
+    where: str, entry: Mapping[str, Any], configuration: Configuration, scheduler: GeventScheduler
+) -> Declaration:
+    """The entry as a job; its function is imported, and allowed from now on.
+
+    Raises ConfigurationError, with a line for each thing that is wrong, naming the entry and the key.
+    """
+    reading = _Reading(entry, configuration, scheduler)
+    reading.read()
+    Problems(f"{where}: {problem}" for problem in reading.wrong).complain()
+    definition = {**(configuration.defaults if configuration.app is not None else {}), **reading.definition}
+    try:
+        job = scheduler.build_job(definition)
+        _check_aliases(job, scheduler)
+    except (GschedError, TypeError) as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+    doubtful = doubts(entry) if "command" in entry else ()
+    return Declaration(where, definition, job, tuple(f"{where}: {doubt}" for doubt in doubtful))
+
+
+def _wrong_keys(entry: Mapping[str, Any]) -> Iterator[str]:
+    for key in entry:
+        if key not in _KEYS:
+            yield f"the key {key!r} is unknown{_meant(key)}"
+        elif key in COMMAND_OPTIONS and "command" not in entry:
+            yield f"{key}: only an entry with a command has it"
+        elif key in ("args", "kwargs") and "command" in entry:
+            yield f"{key}: a command has none; write them into the command"
+    missing = [key for key in ("id", "trigger") if key not in entry]
+    yield from (f"the key {key!r} is missing" for key in missing if not _stands_for(key, entry))
+    if ("func" in entry) == ("command" in entry):
+        yield "it needs either func or command"
+
+
+def _meant(key: str) -> str:
+    elsewhere = _ELSEWHERE.get(key.lower().replace("-", "_"))
+    near = did_you_mean(key, _KEYS, cutoff=0.75)
+    return near or (f"; {elsewhere}" if elsewhere else did_you_mean(key, _KEYS))
+
+
+def _stands_for(key: str, entry: Mapping[str, Any]) -> bool:
+    """Whether another tool's word is there in its place: that says what to write already."""
+    return key == "trigger" and any("trigger = " in _ELSEWHERE.get(each, "") for each in entry)
+
+
+class _Reading:
+    """Reads an entry key by key.
+
+    :ivar definition: add_job's arguments, as far as they are understood
+    :ivar wrong: what is not
+    """
+
+    def __init__(self, entry: Mapping[str, Any], configuration: Configuration, scheduler: GeventScheduler) -> None:
+        self._given = {key: value for key, value in entry.items() if key in _KEYS}
+        self._configuration = configuration
+        self._scheduler = scheduler
+        self.definition: dict[str, Any] = {}
+        self.wrong = Problems(_wrong_keys(entry))
+
+    def read(self) -> None:
+        """Read all of it."""
+        self._identify()
+        self._call_command() if "command" in self._given else self._call_function()
+        for key in (key for key in self._given if key in OPTIONS and key != "metadata"):
+            with self.wrong.collect():
+                checked_options({key: self._given[key]})
+                self.definition[key] = self._given[key]
+        if "trigger" in self._given:
+            with self.wrong.collect("trigger: "):
+                self.definition.update(self._due())
+
+    def _identify(self) -> None:
+        for key in ("id", "name"):
+            if key in self._given:
+                with self.wrong.collect():
+                    self.definition[key] = checked_text(key, self._given[key])
+        metadata = self._given.get("metadata", {})
+        if not isinstance(metadata, Mapping) or OWNER in metadata:
+            self.wrong.append(f"metadata: expected a table without {OWNER!r}, got {metadata!r}")
+        else:
+            self.definition["metadata"] = {**metadata, OWNER: self._configuration.name}
+
+    def _call_command(self) -> None:
+        command = self._given["command"]
+        options: dict[str, Any] = {key: self._given[key] for key in COMMAND_OPTIONS if key in self._given}
+        self.wrong.extend(map(str, wrong_options({"command": command, **options})))
+        self.definition.update(func=RUN_COMMAND, args=[command], kwargs=options)
+        self.definition.setdefault("name", command)
+
+    def _call_function(self) -> None:
+        for key, check in (("args", checked_args), ("kwargs", checked_kwargs), ("func", _check_function)):
+            if key in self._given:
+                with self.wrong.collect("func: " if key == "func" else ""):
+                    check(self._given[key])
+                    self.definition[key] = self._given[key]
+
+    def _due(self) -> dict[str, Any]:
+        """When it is due. A text is a crontab's."""
+        written, tags = self._given["trigger"], self._given.get("tags", [])
+        if not isinstance(written, (str, Mapping)):
+            raise ConfigurationError(f"expected a table with its type, or a crontab's text, got {written!r}")
+        table = {"type": "cron", "crontab": written} if isinstance(written, str) else written
+        zone = _zone_name(self._configuration, self._scheduler)
+        trigger = make_trigger(_zoned(table, zone), {}, self._scheduler.timezone)
+        if isinstance(trigger, DateTrigger) and trigger.run_date is None:
+            raise ConfigurationError("run_date is missing")
+        if isinstance(trigger, RebootTrigger):  # it is run when a runner starts, not when time comes
+            marked = [*tags, REBOOT_TAG] if isinstance(tags, list) else tags  # what is none is refused as an option
+            return {"trigger": trigger, "tags": marked, "next_run_time": END_OF_TIME}
+        return {"trigger": trigger}
+
+
+def _check_function(ref: Any) -> None:
+    if not isinstance(ref, str):
+        raise ConfigurationError(f"expected 'package.module:function', got {ref!r}")
+    import_function(ref)
+
+
+def _zoned(table: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    """Triggers that name no time zone get this one, those inside other triggers, too."""
+    if isinstance(inner := table.get("triggers"), (list, tuple)):
+        return {**table, "triggers": [_zoned(each, zone) if isinstance(each, Mapping) else each for each in inner]}
+    return {**({"timezone": zone} if "type" in table else {}), **table}
+
+
+def _zone_name(configuration: Configuration, scheduler: GeventScheduler) -> str:
+    zone = scheduler.timezone if configuration.timezone is None else as_timezone(configuration.timezone)
+    return timezone_name(zone)
+
+
+def _check_aliases(job: Job, scheduler: GeventScheduler) -> None:
+    for key, known in (("executor", scheduler.executors), ("jobstore", scheduler.stores)):
+        alias = getattr(job, key)
+        if alias not in known and alias != "default":
+            there = ", ".join(sorted({"default", *known}))
+            raise ConfigurationError(f"{key}: {alias!r} is unknown; there are {there}")

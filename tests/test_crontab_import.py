@@ -229,6 +229,19 @@ def test_the_command_shows_what_it_does(address, tmp_path):
     assert 'modules = ["gsched.runner.commands"]' in error
 
 
+@pytest.mark.parametrize("place", [(), ("--memory",), ("--embedded", "--data", "none")])
+def test_a_dry_run_needs_no_store_and_makes_none(tmp_path, place):
+    (tmp_path / "cron").write_text("@daily echo one\n*/5 * * * * echo two\n")
+    (tmp_path / "home").mkdir()
+    state = {"XDG_STATE_HOME": str(tmp_path / "home")}
+    data = () if "--data" in place or "--memory" in place else ("--data", "none")
+    done = command_line.gsched("crontab", "import", "cron", "--dry-run", *place, *data, directory=tmp_path, **state)
+    cells = [line.split("\t") for line in done.out.splitlines()]
+    assert [(cell[0], cell[-1]) for cell in cells] == [("added", "echo one"), ("added", "echo two")]
+    assert (done.err, done.code) == ("2 added (dry run: nothing was done)\n", 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cron", "home"]
+
+
 def test_wrong_lines_import_nothing_unless_they_may_be_skipped(address):
     text = "61 * * * * a\n@daily b\n* * * *\n"
     _, error = gsched("crontab", "import", "-", "--store", address, stdin=text, expect=3)

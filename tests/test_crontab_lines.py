@@ -116,11 +116,15 @@ def test_a_system_crontab_names_the_user():
         ("A=b=c", "A", "b=c"),
         ("TZ=Europe/Paris", "TZ", "Europe/Paris"),
         ("HOME=/srv", "HOME", "/srv"),
-        ('A="b', "A", '"b'),
     ],
 )
 def test_settings_are_the_commands_environment(line, name, value):
     assert entry(f"{line}\n* * * * * x").env == {name: value}
+
+
+@pytest.mark.parametrize("name", ["FOO.BAR", "1A", "A-B"])
+def test_a_settings_name_is_what_cron_takes_for_one(name):
+    assert entry(f"{name}=x\n@daily y").env == {name: "x"}
 
 
 def test_settings_count_for_the_lines_below_them():
@@ -156,8 +160,52 @@ def test_variables_in_values_stay_as_they_are_and_that_is_said():
     assert entry("PATH=$HOME/bin\n@daily x").env == {"PATH": "$HOME/bin"}
 
 
-def test_a_system_crontab_read_as_a_users_is_suspected():
-    assert "--system" in warnings("17 * * * * root cd /")[1]
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("17 * * * * root cd /", [1]),
+        ("17 *\t* * *\troot\tcd / && run-parts x", [1]),  # Debian's /etc/crontab
+        ("@daily root a\n@daily b", [1]),
+        ("@daily daemon a\n# x\n@daily daemon b", [1, 3]),
+        ("@daily daemon a\n@daily b", []),  # not in all lines
+        ("@daily sh -c a\n@daily sh -c b", []),  # a program
+        ("@daily no-such-user a", []),
+    ],
+)
+def test_a_system_crontab_read_as_a_users_is_suspected(text, lines):
+    said = warnings(text)
+    assert [line for line, reason in said.items() if "a system crontab is read with --system" in reason] == lines
+
+
+def test_a_system_crontab_read_as_one_is_not_suspected():
+    assert read_crontab("@daily daemon a", system=True, timezone="UTC").warnings == []
+
+
+@pytest.mark.parametrize(
+    ("command", "is_doubtful"),
+    [
+        ('echo "at %H:%M"', True),
+        ("echo 'at %H:%M'", True),
+        ("echo $(date +%F)", True),
+        ("echo `date +%F`", True),
+        ("date +%F", True),
+        ('sh -c "echo $(date +%F)"', True),
+        ("echo 'it is' 100% sure", False),
+        ("cat x%Hello%", False),
+        (r'echo "at \%H"', False),
+        (r"echo it\'s %x", False),
+        ("echo $(hostname) %x", False),
+        ("""echo "it's" %x""", False),
+    ],
+)
+def test_a_percent_sign_that_cuts_a_command_inside_quotes_is_doubted(command, is_doubtful):
+    assert [r"write \%" in reason for reason in warnings(f"@daily {command}").values()] == [True] * is_doubtful
+
+
+def test_a_command_that_begins_like_one_more_field_is_doubted():
+    assert "begins with '1', as if it were one more time field" in warnings("0 0 9 * * 1 backup")[1]
+    assert "begins with 'mon-fri'" in warnings("0 0 9 * * mon-fri backup")[1]
+    assert warnings("0 0 9 * * 7zip") == {}
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------
@@ -183,6 +231,16 @@ def test_a_system_crontab_read_as_a_users_is_suspected():
         ("@fortnightly x", "crontab '@fortnightly': not one of @hourly, "),
         ("0 0 31 6 * x", "never due: there is no such day"),
         ("@daily x\0y", "it has a NUL character"),
+        ('A="b', "the quote that begins its value, \", is not closed"),
+        ('PATH="/usr/bin:/bin"  # comment', "there is more behind the quotes of its value"),
+        ("A='b' c", "there is more behind the quotes of its value"),
+        ("0 0 * * * * * bash -c x", "7 time fields, expected 5 (minute, hour"),
+        ("*/10 * * * * * x", "6 time fields, expected 5"),
+        ("0 30 9 * * * x", "6 time fields, expected 5"),
+        ("0 0 0 1 1 * 2030 x", "7 time fields, expected 5"),
+        ("-*/15 * * * * x", "a leading '-' (SUSE's cron: do not log)"),
+        ("1\t5\tcron.daily\trun-parts /etc/cron.daily", "an anacrontab's line"),
+        ("@monthly 45 cron.monthly run-parts /etc/cron.monthly", "an anacrontab's line"),
         ("''=b", "'' cannot be a variable's name"),
         ("'a=b'=c", "'a=b' cannot be a variable's name"),
         ("CRON_TZ=Mars/Olympus", "timezone: 'Mars/Olympus' is not in the time zone database"),
@@ -342,7 +400,7 @@ def notes(expression: str, zone: str = "UTC") -> str:
         ("0 0 * * 7", "7 is Sunday"),
         ("0 0 * * 5-7", "7 is Sunday"),
         ("* 3 * * *", "every minute of these hours"),
-        ("0 22-2 * * *", "cron itself refuses it"),
+        ("0 22-2 * * *", "as in Debian's cron; others refuse it"),
         ("0 0 31 * *", "months that have no day 31 are left out"),
         ("@reboot", "first runner"),
     ],

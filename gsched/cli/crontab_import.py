@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +21,7 @@ from gsched.text_files import read_text_with_bytes, text_with_bytes
 if TYPE_CHECKING:
     from gsched.runner.crontab import Change
     from gsched.runner.crontab_lines import Crontab
+    from gsched.scheduler import GeventScheduler
 
 COLUMNS = (
     Column("action", lambda change: change.action),
@@ -60,7 +63,6 @@ def import_file(
     The same file again: jobs are added, changed, and removed with their lines; paused ones stay paused. Each job's
     output goes to the log of the runner, its exit status is the run's outcome.
     """
-    from gsched.cli.target import target
     from gsched.runner.commands import COMMANDS
     from gsched.runner.crontab import apply_import, plan_import, source_of
     from gsched.runner.crontab_lines import read_crontab
@@ -69,7 +71,7 @@ def import_file(
     text = _text(file)
     # Before a private MongoDB is started for it; an application's time zone is known only then.
     _report(file, read_crontab(text, system=source.system, timezone=configuration.timezone), skip_bad)
-    with target(configuration, makes_store=True) as scheduler:
+    with _scheduler(configuration, dry_run) as scheduler:
         zone = configuration.timezone or scheduler.timezone
         crontab = read_crontab(text, system=source.system, timezone=zone)
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -87,6 +89,30 @@ def import_file(
     if configuration.store is not None and COMMANDS not in configuration.modules:
         click.echo(f'Runners of this store need modules = ["{COMMANDS}"] in [store]: whoever can write', err=True)
         click.echo("to the database can have commands run there.", err=True)
+
+
+@contextmanager
+def _scheduler(configuration: Configuration, dry_run: bool) -> Iterator[GeventScheduler]:
+    """A scheduler with the store; a dry run needs none, and makes none: it is compared with an empty one then."""
+    from gsched.cli.target import target
+    from gsched.scheduler import GeventScheduler
+    from gsched.stores import MemoryJobStore
+
+    if dry_run and not _has_store(configuration):
+        yield GeventScheduler(jobstores={"default": MemoryJobStore()}, timezone=configuration.timezone)
+        return
+    with target(configuration, makes_store=True) as scheduler:
+        yield scheduler
+
+
+def _has_store(configuration: Configuration) -> bool:
+    """Whether a store is named, or there is a private MongoDB already."""
+    from gsched.embedded import has_data
+    from gsched.runner.building import data_directory
+
+    if configuration.memory:
+        return False
+    return configuration.store is not None or configuration.app is not None or has_data(data_directory(configuration))
 
 
 def _text(file: str) -> str:

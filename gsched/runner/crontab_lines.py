@@ -10,11 +10,13 @@ from typing import Final, NamedTuple
 
 from gsched.errors import ConfigurationError, InvalidTriggerError
 from gsched.instants import as_timezone
+from gsched.runner.crontab_doubts import doubts_about_command, suspected_user, why_foreign
 from gsched.text_files import check_encoding, shown
 from gsched.triggers import BaseTrigger, CronTrigger
 from gsched.triggers.reboot import RebootTrigger
 
-_SETTING = re.compile(r"""("[^"]*"|'[^']*'|[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)""")
+_SETTING = re.compile(r"""("[^"]*"|'[^']*'|[^\s"'=]+)[ \t]*=[ \t]*(.*)""")
+_QUOTED = re.compile(r"""(["'])(.*?)\1(.*)""")
 _USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*\$?")
 _PERCENT = re.compile(r"\\.|%", re.DOTALL)
 _UNSUPPORTED: Final = {
@@ -82,6 +84,8 @@ def read_crontab(text: str, *, system: bool = False, timezone: str | tzinfo | No
     reader = _Reader(system, as_timezone(timezone))
     for number, line in enumerate(text.split("\n"), 1):
         reader.read(number, line.strip(" \t\r"))
+    if not system:
+        reader.suspect_users()
     return reader.crontab
 
 
@@ -103,11 +107,18 @@ class _Reader:
             if "\0" in line:
                 raise ConfigurationError("it has a NUL character")
             if match := _SETTING.fullmatch(line):
-                self._set(_unquoted(match[1]), _unquoted(match[2]), number, line)
+                self._set(_unquoted(match[1]), _value(match[2]), number, line)
             else:
                 self._add(number, line)
         except (InvalidTriggerError, ConfigurationError) as error:
             self.crontab.errors.append(Remark(number, shown(line), str(error).removeprefix("crontab: ")))
+
+    def suspect_users(self) -> None:
+        """Warn if the commands seem to begin with a user's name."""
+        entries = [entry for entry in self.crontab.entries if entry.command]
+        name = suspected_user([entry.command for entry in entries]) if entries else None
+        named = [entry for entry in entries if entry.command.split(None, 1)[0] in ("root", name)]
+        self.crontab.warnings.extend(Remark(entry.line, entry.command, _said_of_user(entry)) for entry in named)
 
     def _set(self, name: str, value: str, number: int, line: str) -> None:
         if not name or "=" in name:
@@ -122,6 +133,8 @@ class _Reader:
         self.crontab.warnings.extend(Remark(number, line, why) for why in _doubts_about_setting(name, value))
 
     def _add(self, number: int, line: str) -> None:
+        if (reason := why_foreign(line)) is not None:
+            raise InvalidTriggerError(reason)
         schedule, rest = _split(line)
         if self._timezone is None:
             raise ConfigurationError("its time zone, CRON_TZ above, is not known")
@@ -134,16 +147,17 @@ class _Reader:
         if not rest:
             raise InvalidTriggerError("there is no command")
         command, percent, stdin = _at_percent(rest)
-        self.crontab.warnings.extend(Remark(number, line, why) for why in self._doubts_about_command(command))
+        self.crontab.warnings.extend(Remark(number, line, why) for why in doubts_about_command(command, bool(percent)))
         self.crontab.entries.append(
             Entry(
                 number, schedule, trigger, command, stdin if percent else None, dict(self._env), self._shell, user
             )
         )
 
-    def _doubts_about_command(self, command: str) -> Iterator[str]:
-        if not self._system and command.startswith("root "):
-            yield "the command begins with 'root': a system crontab is read with --system"
+
+def _said_of_user(entry: Entry) -> str:
+    user = entry.command.split(None, 1)[0]
+    return f"the command begins with {user!r}, a user: a system crontab is read with --system"
 
 
 def _doubts_about_setting(name: str, value: str) -> Iterator[str]:
@@ -174,6 +188,18 @@ def _at_percent(text: str) -> tuple[str, str, str]:
     text = _PERCENT.sub(lambda found: {"%": "\n", "\\%": "%"}.get(found[0], found[0]), text)
     command, percent, stdin = text.partition("\n")
     return command.strip(" \t"), percent, stdin if stdin.endswith("\n") else f"{stdin}\n"
+
+
+def _value(text: str) -> str:
+    """A setting's value. Raises ConfigurationError for more behind quotes, which cron refuses, too."""
+    if not text.startswith(("'", '"')):
+        return text
+    match = _QUOTED.fullmatch(text)
+    if match is None:
+        raise ConfigurationError(f"the quote that begins its value, {text[0]}, is not closed")
+    if match[3].strip():
+        raise ConfigurationError("there is more behind the quotes of its value: a comment stands on a line of its own")
+    return match[2]
 
 
 def _unquoted(text: str) -> str:

@@ -42,7 +42,7 @@ def _about_fields(fields: dict[str, str]) -> Iterator[str]:
         for part in text.split(","):
             yield from _about_step(name, part)
             if _runs_backwards(part):
-                yield f"{name} {part} goes past the end and on from the start; cron itself refuses it"
+                yield f"{name} {part} goes past the end and on from the start, as in Debian's cron; others refuse it"
 
 
 def _about_days(day: str, weekday: str) -> Iterator[str]:

@@ -239,7 +239,7 @@ def _max_instances(what: str, value: object) -> int:
 def _tags(what: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise InvalidJobError(f"{what}: expected a list of texts, got {value!r}")
-    return tuple(checked_text("tag", tag) for tag in value)
+    return tuple(checked_text(what, tag) for tag in value)
 
 
 def _metadata(what: str, value: object) -> Mapping[str, Any]:

@@ -63,6 +63,7 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
     wrong = list(configuration.problems)
     try:
         place = place_of(configuration, None if configuration.app is None else load_application(configuration.app))
+        _check_settings(configuration, place)
         own = list(_own_jobs(configuration, place))
     except ConfigurationError as error:
         wrong.append(str(error))
@@ -70,9 +71,28 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
         raise ConfigurationError("\n".join(wrong))
     _say(f"application {configuration.app or '(none)'}: valid")
     _say(f"configuration {configuration.path or '(no file)'}: valid")
-    for job, final in ((found.job, found.final) for found in own if found.final is not None):
-        _say(f"job {job.id!r} is due for the last time at {as_text(final)}")
+    for found in own:
+        if found.final is not None:
+            _say(f"job {found.job.id!r} is due for the last time at {as_text(found.final)}")
+        elif not found.times and not found.job.paused:
+            _say(f"job {found.job.id!r} is not due any more")
     out.rows(COLUMNS, _and_stored(configuration, place, own, limit))
+
+
+def _check_settings(configuration: Configuration, place: Place) -> None:
+    """Raises ConfigurationError for settings that would keep a runner from starting."""
+    from gsched.config import origin
+    from gsched.runner.building import refuse_memory_for_many
+    from gsched.web.address import parse_address
+
+    if place.kind == "memory":
+        refuse_memory_for_many(configuration, place)
+    if configuration.probe is not None:
+        try:
+            parse_address(configuration.probe)
+        except ConfigurationError as error:
+            said = str(error).removeprefix("probe: ")
+            raise ConfigurationError(f"{origin(configuration, 'probe')}: {said}") from None
 
 
 def _own_jobs(configuration: Configuration, place: Place) -> Iterator[Found]:

@@ -22,6 +22,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("mongodb", "database", "db", "jobstores"), '; write url = "mongodb://..." in [store]'),
     **dict.fromkeys(("scheduler", "general", "settings", "main"), "; such settings are in [gsched]"),
     **dict.fromkeys(("logging", "logs"), "; write [log]"),
+    **dict.fromkeys(("log.file", "log.path", "log.output"), "; log lines go to standard error: redirect it"),
 }
 _TAKEN_OVER: Final = frozenset({"jobs", "log_level", "log_format", "drain_timeout"})
 

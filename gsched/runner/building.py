@@ -196,6 +196,15 @@ def place_of(configuration: Configuration, application: GeventScheduler | None) 
     return Place("embedded", str(data_directory(configuration)))
 
 
+def refuse_memory_for_many(configuration: Configuration, place: Place) -> None:
+    """Raises ConfigurationError if several processes are to share jobs in memory."""
+    if configuration.processes > 1:
+        raise ConfigurationError(
+            f"{configuration.processes} processes cannot share jobs in memory ({place.why}): each would run all of "
+            "them; name a store, or run one process"
+        )
+
+
 def _store_at(place: Place, configuration: Configuration) -> BaseJobStore:
     """Raises ConfigurationError if it cannot be, EmbeddedMongoError for a private MongoDB that does not start."""
     if place.kind == "memory":

@@ -48,6 +48,12 @@ def doubts_about_command(command: str, was_cut: bool) -> Iterator[str]:
         yield "% ends the command here, and the rest is its input; write \\%"
 
 
+def doubts_about_user(name: str | None) -> Iterator[str]:
+    """What to know of the user who is to run a command."""
+    if name is not None and not _is_user(name):
+        yield f"there is no user {name!r} on this machine"
+
+
 def suspected_user(commands: Sequence[str]) -> str | None:
     """The user with whose name all commands begin, if that is no program's name: then it is a system crontab."""
     firsts = {command.split(None, 1)[0] for command in commands}

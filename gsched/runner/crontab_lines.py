@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from gsched.errors import ConfigurationError, InvalidTriggerError
 from gsched.instants import as_timezone
-from gsched.runner.crontab_doubts import doubts_about_command, suspected_user, why_foreign
+from gsched.runner.crontab_doubts import doubts_about_command, doubts_about_user, suspected_user, why_foreign
 from gsched.text_files import check_encoding, shown
 from gsched.triggers import BaseTrigger, CronTrigger
 from gsched.triggers.reboot import RebootTrigger
@@ -147,7 +147,8 @@ class _Reader:
         if not rest:
             raise InvalidTriggerError("there is no command")
         command, percent, stdin = _at_percent(rest)
-        self.crontab.warnings.extend(Remark(number, line, why) for why in doubts_about_command(command, bool(percent)))
+        doubts = [*doubts_about_user(user), *doubts_about_command(command, bool(percent))]
+        self.crontab.warnings.extend(Remark(number, line, why) for why in doubts)
         self.crontab.entries.append(
             Entry(
                 number, schedule, trigger, command, stdin if percent else None, dict(self._env), self._shell, user

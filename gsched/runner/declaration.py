@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -23,8 +24,9 @@ from gsched.triggers.reboot import RebootTrigger
 OWNER: Final = "declared_by"  # in the metadata of declared jobs: the name of the scheduler whose file has them
 _KEYS: Final = ("id", "func", "command", "trigger", "args", "kwargs", "name", *OPTIONS, *COMMAND_OPTIONS)
 _INTERVAL: Final = 'write trigger = {type = "interval", minutes = 5}'
+_FOR_INTERVALS: Final = 'for an interval, write {type = "interval", minutes = 5}'
 _CRONTAB: Final = 'write trigger = "*/5 * * * *"'
-_IN_TRIGGER: Final = "it belongs into the trigger's table: trigger = {type = ..., "
+_IN_TRIGGER: Final = "it belongs in the trigger's table: trigger = {type = ..., "
 # Words of other tools, and what they are here.
 _ELSEWHERE: Final = {
     **dict.fromkeys(("schedule", "cron", "crontab", "when", "cron_expression", "expression", "spec"), _CRONTAB),
@@ -51,8 +53,8 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(
         ("enabled", "disabled", "active", "paused"), "remove the entry, or pause the job: gsched job pause ID"
     ),
-    **dict.fromkeys(("start_date", "end_date"), f"{_IN_TRIGGER}end_date = 2030-01-31}}"),
-    **dict.fromkeys(("timezone", "tz"), f'{_IN_TRIGGER}timezone = "Europe/Paris"}}, or into [gsched]'),
+    **{date: f"{_IN_TRIGGER}{date} = 2030-01-31}}" for date in ("start_date", "end_date")},
+    **dict.fromkeys(("timezone", "tz"), f'{_IN_TRIGGER}timezone = "Europe/Paris"}}, or in [gsched]'),
     **dict.fromkeys(("jitter", "random_delay", "splay"), f"{_IN_TRIGGER}jitter = 30}}"),
     **dict.fromkeys(("mailto", "email", "on_failure", "notify"), "failures are log lines and events: no mail is sent"),
     **dict.fromkeys(("stdout", "stderr", "output", "log"), "output goes to the log; max_lines limits it"),
@@ -150,6 +152,8 @@ class _Reading:
         if "trigger" in self._given:
             with self.wrong.collect("trigger: "):
                 self.definition.update(self._due())
+            if self.wrong and _is_no_crontab(self._given["trigger"]):
+                self.wrong[-1] += f"; {_FOR_INTERVALS}"
 
     def _identify(self) -> None:
         for key in ("id", "name"):
@@ -181,15 +185,24 @@ class _Reading:
         written, tags = self._given["trigger"], self._given.get("tags", [])
         if not isinstance(written, (str, Mapping)):
             raise ConfigurationError(f"expected a table with its type, or a crontab's text, got {written!r}")
+        if isinstance(written, Mapping) and not isinstance(written.get("type"), str):
+            raise ConfigurationError(f"its type is missing: interval, cron, date or another; {_FOR_INTERVALS}")
         table = {"type": "cron", "crontab": written} if isinstance(written, str) else written
         zone = _zone_name(self._configuration, self._scheduler)
         trigger = make_trigger(_zoned(table, zone), {}, self._scheduler.timezone)
+        if trigger.next_ms(0) is None and not isinstance(trigger, (DateTrigger, RebootTrigger)):
+            raise ConfigurationError("never due: there is no such time")
         if isinstance(trigger, DateTrigger) and trigger.run_date is None:
             raise ConfigurationError("run_date is missing")
         if isinstance(trigger, RebootTrigger):  # it is run when a runner starts, not when time comes
             marked = [*tags, REBOOT_TAG] if isinstance(tags, list) else tags  # what is none is refused as an option
             return {"trigger": trigger, "tags": marked, "next_run_time": END_OF_TIME}
         return {"trigger": trigger}
+
+
+def _is_no_crontab(trigger: Any) -> bool:
+    """True for a text that is nothing like a crontab's: "5m", "every 5 minutes"."""
+    return isinstance(trigger, str) and not re.match(r"\s*(@|\S+\s+\S+\s+\S+\s+\S+)", trigger)
 
 
 def _check_function(ref: Any) -> None:
@@ -200,6 +213,8 @@ def _check_function(ref: Any) -> None:
 
 def _zoned(table: Mapping[str, Any], zone: str) -> dict[str, Any]:
     """Triggers that name no time zone get this one, those inside other triggers, too."""
+    if "triggers" in table and not isinstance(table["triggers"], (list, tuple)):
+        return dict(table)
     if isinstance(inner := table.get("triggers"), (list, tuple)):
         return {**table, "triggers": [_zoned(each, zone) if isinstance(each, Mapping) else each for each in inner]}
     return {**({"timezone": zone} if "type" in table else {}), **table}

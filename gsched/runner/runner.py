@@ -14,7 +14,7 @@ from gsched.config import Configuration, origin, read_again, taken_over
 from gsched.errors import ConfigurationError, GschedError, SchedulerNotRunningError, StoreUnreachableError
 from gsched.events import EVENT_NODE_DRAIN_REQUESTED
 from gsched.helpers import spawn
-from gsched.runner.building import runner_scheduler
+from gsched.runner.building import refuse_memory_for_many, runner_scheduler
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.runner.file_jobs import FileJobs
 from gsched.runner.garbage import LongCollections
@@ -54,11 +54,8 @@ def run_jobs(configuration: Configuration, requests: Requests, reporter: Reporte
     Raises GschedError or CommandRefused if it cannot begin.
     """
     scheduler, place = runner_scheduler(configuration)
-    if configuration.processes > 1 and isinstance(scheduler.stores["default"], MemoryJobStore):
-        raise ConfigurationError(
-            f"{configuration.processes} processes cannot share jobs in memory ({place.why}): each would run all of "
-            "them; name a store, or run one process"
-        )
+    if isinstance(scheduler.stores["default"], MemoryJobStore):
+        refuse_memory_for_many(configuration, place)
     runner_log().info("store.chosen", store=place.kind, where=place.why)
     return Runner(configuration, scheduler, requests, reporter).run()
 

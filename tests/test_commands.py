@@ -331,9 +331,22 @@ def test_many_at_once_leave_neither_processes_nor_descriptors(site):
 
 
 def children(pid: int) -> list[str]:
-    """The command lines of a process's children."""
-    found = subprocess.run(["ps", "-ww", "--ppid", str(pid), "-o", "args="], capture_output=True, text=True).stdout
-    return [line for line in found.splitlines() if not line.startswith("ps ")]
+    """The command lines of a process's children. A minimal Debian has no ps."""
+    return sorted(_command_line(other) for other in Path("/proc").glob("[0-9]*") if _parent(other) == pid)
+
+
+def _parent(process: Path) -> int | None:
+    try:
+        return int(process.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended
+        return None
+
+
+def _command_line(process: Path) -> str:
+    try:
+        return process.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except OSError:
+        return ""
 
 
 PROGRAM = """

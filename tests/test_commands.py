@@ -24,6 +24,7 @@ from waiting import LONGEST_SECONDS
 
 from gsched import CommandFailedError, ConfigurationError, GeventScheduler, NotInRunError
 from gsched.runner.command_output import lines_of
+from gsched.runner.command_process import CommandProcess
 from gsched.runner.commands import run_command
 
 ENDINGS = {"run.succeeded", "run.failed", "run.timed_out", "run.cancelled"}
@@ -236,6 +237,35 @@ def test_root_runs_commands_as_other_users(site):
 
 def test_a_user_that_does_not_exist_is_a_failure(site):
     assert "no such user" in str(site.run("true", user="nobody-like-that").exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"max_lines": "5"}, "max_lines: expected a whole number from 0, got '5'"),
+        ({"env": {"A": 5}}, "env.A: expected a text, got 5; write \"5\""),
+        ({"env": {"A=B": "x"}}, "env: 'A=B' cannot be a variable's name"),
+        ({"env": {"A": "\0"}, "cwd": 3}, "cwd: expected a text that is not empty, got 3; env.A: it has a NUL char"),
+        ({"shell": ""}, "shell: expected a text that is not empty, got ''"),
+        ({"stdin": 5}, "stdin: expected a text, got 5"),
+        ({"user": 0}, "user: expected a text that is not empty, got 0"),
+    ],
+)
+def test_an_option_that_is_wrong_fails_the_run_by_its_name(site, options, reason):
+    failed = site.run("echo important", **options)
+    assert (failed.name, type(failed.exception)) == ("run.failed", ConfigurationError)
+    assert str(failed.exception).startswith(reason)
+
+
+@pytest.mark.parametrize("method", ["read_output", "read_errors", "feed"])
+def test_an_error_while_a_command_is_followed_fails_its_run_and_ends_it(site, monkeypatch, tmp_path, method):
+    def fail(*_: object) -> bytes:
+        raise ArithmeticError(method)
+
+    monkeypatch.setattr(CommandProcess, method, fail)
+    failed = site.run(f"echo $$ >{tmp_path}/pid; exec sleep 60")
+    assert (failed.name, str(failed.exception)) == ("run.failed", method)
+    assert not (tmp_path / "pid").exists() or not is_alive(int((tmp_path / "pid").read_text()))
 
 
 def test_the_command_begins_with_default_signals(site):

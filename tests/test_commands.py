@@ -365,6 +365,12 @@ def children(pid: int) -> list[str]:
     return sorted(_command_line(other) for other in Path("/proc").glob("[0-9]*") if _parent(other) == pid)
 
 
+def guardian_of(pid: int) -> int:
+    """The process that ends what a process's commands leave."""
+    others = (other for other in Path("/proc").glob("[0-9]*") if _parent(other) == pid)
+    return next(int(other.name) for other in others if "command_guardian" in _command_line(other))
+
+
 def _parent(process: Path) -> int | None:
     try:
         return int(process.joinpath("stat").read_text().rpartition(")")[2].split()[1])
@@ -430,10 +436,13 @@ def test_a_runner_that_is_killed_before_its_guardian_knows_of_a_command_leaves_n
 def test_a_guardian_that_is_killed_is_replaced(tmp_path):
     pids = tmp_path / "pids"
     add = f"scheduler.add_job(run_command, args=['echo $$ >>{pids}; sleep 60'])"
-    find = "subprocess.check_output(['pgrep', '-P', str(os.getpid()), '-f', 'command_guardian'])"
-    kill = f"import os, subprocess; os.kill(int({find}), 9)"
-    program = PROGRAM.format(patched=False, jobs=f"{add}; gevent.sleep(0.3); {kill}; {add}", seconds=60)
-    runner = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)])
+    program = PROGRAM.format(patched=False, jobs=f"{add}; gevent.sleep(0.3); sys.stdin.readline(); {add}", seconds=60)
+    runner = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdin=subprocess.PIPE)
+    pids_in(pids, 1)
+    os.kill(guardian_of(runner.pid), signal.SIGKILL)
+    assert runner.stdin is not None
+    runner.stdin.write(b"\n")
+    runner.stdin.flush()
     left = pids_in(pids, 2)
     wait_until(lambda: any("command_guardian" in each for each in children(runner.pid)))
     runner.kill()

@@ -129,7 +129,8 @@ def _complain_of_jobs_too(configuration: Configuration, error: ConfigurationErro
     try:
         read_declarations(other, runner_scheduler(other)[0])
     except ConfigurationError as more:
-        raise ConfigurationError(f"{error}\n{more}") from None
+        if str(more) != str(error):
+            raise ConfigurationError(f"{error}\n{more}") from None
 
 
 def _of_crontab(configuration: Configuration, scheduler: GeventScheduler) -> list[Job]:

@@ -185,12 +185,9 @@ class SimTimer:
 @contextmanager
 def real_code_in(world: World, slots: int) -> Iterator[None]:
     """The real modules, with this world in place of gevent's hub and of chance, and few slots and small batches."""
-    gevent = SimpleNamespace(
-        spawn=lambda run: world.spawn(getcurrent().process, run),
-        sleep=lambda seconds: world.sleep(round(seconds * 1000)),
-    )
     replaced = {
-        "gsched.hub.gevent": gevent,
+        "gsched.hub.gevent": SimpleNamespace(sleep=lambda seconds: world.sleep(round(seconds * 1000))),
+        "gsched.hub.spawn": lambda run: world.spawn(getcurrent().process, run),
         "gsched.hub.get_hub": lambda: SimpleNamespace(loop=None),
         "gsched.interrupts.get_hub": lambda: SimpleNamespace(loop=None),
         "gsched.hub.Event": lambda: SimEvent(world),

@@ -66,5 +66,8 @@ class StoreSide:
         entry = self._lane.entries.get(job_id)
         return [] if entry is None or entry.parked else list(islice(entry.undecided(until), most))
 
+    def gives_up(self) -> bool:
+        return bool(self._lane.unsure)
+
     def unread(self) -> bool:
         return self._lane.unread > 0

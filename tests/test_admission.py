@@ -17,6 +17,7 @@ from gsched.stores.mongodb.cluster import JobRecord, RefusedError, RunRecord, Sl
 from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.rescue import Rescue, Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
+from gsched.stores.mongodb.uncertain import JobInSlot
 from gsched.triggers import IntervalTrigger
 
 NOW = 1_800_000_000_000
@@ -39,7 +40,8 @@ class Rig:
         self.cluster.park.return_value = {}
         self.tenure = Tenure("node", NOW, NOW + 60_000)
         self.tenure.hold(SLOT, Held(fence=7, taken_at=NOW))
-        self.admission = Admission(self.cluster, self.tenure, self.hub, written=Mock(), keep_alive=self.keep_alive)
+        beside = {"written": Mock(), "keep_alive": self.keep_alive, "succession": Mock()}
+        self.admission = Admission(self.cluster, self.tenure, self.hub, **beside)
 
     def find(self, job: Job | None, **known: Any) -> list[Any]:
         """What the hub is told when this is found; None: the job is gone."""
@@ -281,7 +283,7 @@ def test_it_keeps_no_slot_from_being_taken() -> None:
     slot = SlotRecord(SLOT, fence=1, watermark=NOW + 2000, acked=NOW + 1000)
     node, hub = Tenure("node", NOW, NOW), Mock()
     rescues = Rescues(Mock(ended_runs=lambda *asked: []), node, hub, keep_alive=Mock())
-    assert rescues.uncertain([record], {SLOT: slot}, ()) == []
+    assert rescues.uncertain([JobInSlot(record, slot)], ()) == []
     span = Span(Outcome.LOST, NOW + 1000, NOW + 2000)
     rescues.take([Rescue(record, span)])
     rescues.settle()

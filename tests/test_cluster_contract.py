@@ -12,7 +12,7 @@ import pytest
 from bson import ObjectId
 from pymongo import errors as driver
 from pymongo.collection import Collection
-from simulation.cluster import Database, InstantCluster, JobDocument
+from simulation.cluster import Database, FormerDocument, InstantCluster, JobDocument
 
 from gsched.document import DocumentReader
 from gsched.errors import StoreUnreachableError
@@ -31,6 +31,7 @@ from gsched.stores.mongodb.cluster import (
 )
 from gsched.stores.mongodb.connection import Connection
 from gsched.stores.mongodb.documents import UNNAMED, new_document
+from gsched.stores.mongodb.former import keep_former
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
 from gsched.triggers import IntervalTrigger
 
@@ -59,6 +60,9 @@ class Rig(Protocol):
 
     def remove(self, job_id: str) -> None: ...
 
+    def copy_schedule(self, job_id: str) -> None:
+        """A user is about to end the job's schedule."""
+
     def request(self, job_id: str, name: str, at: int) -> None: ...
 
 
@@ -70,7 +74,7 @@ class SimRig:
         self.cluster = InstantCluster(self._database, T)
 
     def put(self, job: Job) -> None:
-        self._database.jobs[job.id] = JobDocument(job)
+        self._database.jobs[job.id] = JobDocument(job, schedule=job.rev, begins=job.next_run_ms)
 
     def change_an_option(self, job_id: str) -> None:
         document = self._database.jobs[job_id]
@@ -78,6 +82,11 @@ class SimRig:
 
     def remove(self, job_id: str) -> None:
         del self._database.jobs[job_id]
+
+    def copy_schedule(self, job_id: str) -> None:
+        it = self._database.jobs[job_id]
+        copied = FormerDocument(it.job, it.schedule, it.begins, it.late_until)
+        self._database.formers[f"{job_id}@{it.schedule}"] = copied
 
     def request(self, job_id: str, name: str, at: int) -> None:
         self._database.jobs[job_id].requests[name] = at
@@ -112,6 +121,9 @@ class MongoRig:
 
     def remove(self, job_id: str) -> None:
         self.jobs.delete_one({"_id": job_id})
+
+    def copy_schedule(self, job_id: str) -> None:
+        keep_former(self.jobs, [self.jobs.find_one({"_id": job_id})])
 
     def request(self, job_id: str, name: str, at: int) -> None:
         self.jobs.update_one({"_id": job_id}, {"$push": {"requests": {"id": name, "at": from_ms(at)}}})
@@ -460,6 +472,44 @@ def test_where_one_of_the_jobs_is_not_as_it_was_none_is_admitted(rig, cluster, w
     assert read(cluster, "same").admitted == cluster.exclusive  # without transactions, as after an answer that was lost
 
 
+def test_a_former_schedule_tells_when_the_job_was_due_and_what_of_that_was_late(rig, cluster):
+    admitted(rig, job(due=T - 5, rev=7), claimed=T + 100)
+    before = read(cluster)
+    rig.copy_schedule("job")
+    rig.put(job(due=T + 900, rev=8))
+    (former,) = cluster.formers_of(["job", "gone"])
+    assert [*cluster.formers_in([before.slot])] == [former] and not cluster.formers_in([before.slot + 1])
+    assert former.record[1:] == before._replace(was_parked=None)[1:] and former.until is None
+    assert (former.record.schedule, former.record.begins, read(cluster).schedule) == (7, T - 5, 8)
+    assert former.record.job.trigger.same_schedule(before.job.trigger) and former.record.job.next_run_ms == T - 5
+    assert former.record.job.parked and not former.record.job.recover, "what it did then is not kept"
+
+
+def test_a_schedule_that_is_copied_again_is_as_it_is_now(rig, cluster):
+    admitted(rig, job(due=T - 5), claimed=T + 100)
+    rig.copy_schedule("job")
+    cluster.close_late(["job"], T + 100)
+    rig.copy_schedule("job")
+    assert [each.record.late_until for each in cluster.formers_of(["job"])] == [-1]
+
+
+def test_the_first_bound_of_a_former_schedule_stays(rig, cluster):
+    admitted(rig, job(rev=7))
+    rig.copy_schedule("job")
+    cluster.bound_formers({"job@7": T + 100, "gone@7": T})
+    cluster.bound_formers({"job@7": T + 900})
+    assert [each.until for each in cluster.formers_of(["job"])] == [T + 100]
+
+
+def test_a_former_schedule_is_forgotten_by_its_name(rig, cluster):
+    admitted(rig, job("a", rev=7), job("b", rev=7))
+    for each in "ab":
+        rig.copy_schedule(each)
+    cluster.forget_formers(["a@7"])
+    cluster.forget_formers(["a@7"])
+    assert [each.id for each in cluster.formers_of(["a", "b"])] == ["b@7"]
+
+
 def test_a_request_is_taken_once(rig, cluster):
     rig.put(job())
     rig.request("job", "please", T)
@@ -804,6 +854,17 @@ def test_a_strange_run_of_a_dead_node_is_left_out_and_said_once(mongo, field, va
     for _ in range(2):
         assert set(mongo.cluster.runs_of(["a"], EVERYWHERE)) == set(RUNS[:2])
     assert len(mongo.complaints) == 1
+
+
+@pytest.mark.parametrize(("field", "value"), [("job_id", 5), ("trigger", "soon"), ("until", "late"), ("slot", "first")])
+def test_a_strange_former_schedule_keeps_no_other_from_being_read(mongo, field, value):
+    mongo.cluster.join("a", T)
+    admitted(mongo, job("a"), job("b"))
+    for each in "ab":
+        mongo.copy_schedule(each)
+    mongo.jobs.former.update_one({"_id": "a@1"}, {"$set": {field: value}})
+    assert "b@1" in [each.id for each in mongo.cluster.formers_in(EVERYWHERE)]
+
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ JOB = Job(id="hourly", name="hourly", func=print, trigger=IntervalTrigger(hours=
 def cluster() -> Mock:
     """A database with the job, not admitted, asked for once."""
     record = JobRecord(JOB, slot_of(JOB.id), admitted=False, requests=(("asked", NOW),))
-    return Mock(Cluster, read_jobs=Mock(return_value={JOB.id: record}))
+    read = {"read_jobs": {JOB.id: record}, "formers_of": (), "formers_in": ()}
+    return Mock(Cluster, **{name: Mock(return_value=value) for name, value in read.items()})
 
 
 def incarnation(

@@ -94,6 +94,7 @@ def any_store(any_store):
 def job(job_id="a", trigger=None, **fields):
     trigger, due = (trigger or IntervalTrigger(hours=1, timezone="UTC")).begun(NOON_MS)
     defaults = {"func": poll, "func_ref": f"{HERE}:poll", "trigger": trigger, "next_run_ms": due, "name": "poll"}
+    defaults["rev"] = NOON_MS  # as of a job that is added now
     return Job(id=job_id, **{**defaults, **fields})
 
 
@@ -163,14 +164,14 @@ def test_replacing_with_the_same_trigger_keeps_phase_and_pause(any_store):
     found = any_store.get("a")
     assert (found.name, found.paused) == ("new", True)
     assert (found.next_run_ms, found.trigger) == (first.next_run_ms, first.trigger)
-    assert (found.rev, any_store.get("b").rev) == (2, 1)
+    assert (found.rev, any_store.get("b").rev) == (NOON_MS + 1, NOON_MS)
 
 
 def test_replacing_with_another_trigger_begins_anew(any_store):
     add(any_store, job(paused=True))
     new = job(trigger=IntervalTrigger(hours=2, timezone="UTC"))
     add(any_store, new, replace=True)
-    assert any_store.get("a") == new.evolve(rev=2)
+    assert any_store.get("a") == new.evolve(rev=NOON_MS + 1)
 
 
 def test_a_next_run_time_that_the_user_set_wins(any_store):
@@ -190,7 +191,7 @@ def test_a_change_is_stored_and_returned(any_store):
     fields = {"args": (5,), "tags": ("x",), "func": other, "func_ref": f"{HERE}:other"}
     changed = any_store.change("a", lambda found: found.evolve(**fields))
     assert changed == any_store.get("a")
-    assert (changed.args, changed.tags, changed.func, changed.rev) == ((5,), ("x",), other, 2)
+    assert (changed.args, changed.tags, changed.func, changed.rev) == ((5,), ("x",), other, NOON_MS + 1)
 
 
 def test_a_change_that_raises_changes_nothing(any_store):
@@ -261,7 +262,7 @@ def test_batches_of_any_size(any_store, monkeypatch):
     monkeypatch.setattr(adding, "BATCH", 10)
     jobs = [job(f"{number:02}") for number in range(25)]
     assert add(any_store, *jobs) == jobs
-    assert add(any_store, *jobs, replace=True) == [each.evolve(rev=2) for each in jobs]
+    assert add(any_store, *jobs, replace=True) == [each.evolve(rev=NOON_MS + 1) for each in jobs]
     with pytest.raises(JobIdConflictError):
         add(any_store, *[job(f"new {number}") for number in range(24)], jobs[-1])
     assert ids(any_store) == [f"{number:02}" for number in range(25)]
@@ -293,7 +294,7 @@ def test_a_document_is_what_the_module_says(site):
         "metadata": {"owner": "me"},
         "next_run_time": NOON + timedelta(seconds=10),
         "paused": False,
-        "rev": 1,
+        "rev": NOON_MS, "schedule": NOON_MS,
         "slot": slot_of("a"),
         "admitted": False,
         "begins": NOON + timedelta(seconds=10),
@@ -328,7 +329,7 @@ def test_what_concerns_when_a_job_is_due_must_be_admitted_again(site, store, cha
     add(store, job())
     admit(site)
     store.change("a", lambda found: found.evolve(**change))
-    assert (site.one()["admitted"], site.one()["rev"]) == (admitted, 2)
+    assert (site.one()["admitted"], site.one()["rev"]) == (admitted, NOON_MS + 1)
 
 
 def test_replacing_with_the_same_trigger_needs_no_admission(site, store):
@@ -342,7 +343,7 @@ def test_a_job_that_has_ended_does_not_hold_its_id(site, store):
     add(store, ended())
     admit(site)
     add(store, job(name="new"))
-    assert (store.get("a").name, store.get("a").rev) == ("new", 2)
+    assert (store.get("a").name, store.get("a").rev) == ("new", NOON_MS + 1)
 
 
 def test_a_paused_job_that_will_not_be_due_holds_its_id(site, store):
@@ -382,7 +383,7 @@ def test_a_run_request_is_noted(site, store):
     add(store, job())
     store.request_run(job(), "r1")
     store.request_run(job(), "$r2")
-    assert ([each["id"] for each in site.one()["requests"]], site.one()["rev"]) == (["r1", "$r2"], 3)
+    assert ([each["id"] for each in site.one()["requests"]], site.one()["rev"]) == (["r1", "$r2"], NOON_MS + 2)
     with pytest.raises(JobNotFoundError):
         store.request_run(job("gone"), "r2")
 
@@ -455,7 +456,7 @@ def test_what_its_owner_parked_gets_another_chance_after_a_change(site, store):
     add(store, job())
     site.jobs.update_one({"_id": "a"}, {"$set": {"parked": "no executor", "admitted": True}})
     assert store.change("a", lambda found: found.evolve(executor="other")).parked is None
-    assert site.one()["parked"] is None and site.one()["rev"] == 2
+    assert site.one()["parked"] is None and site.one()["rev"] == NOON_MS + 1
 
 
 def test_a_change_by_who_does_not_know_the_function_leaves_open_what_is_claimed(site, store):
@@ -464,7 +465,7 @@ def test_a_change_by_who_does_not_know_the_function_leaves_open_what_is_claimed(
     elsewhere = site.store(modules=())
     assert elsewhere.get("a").parked is not None
     elsewhere.change("a", lambda found: found.evolve(tags=("x",)))
-    assert (site.one()["admitted"], site.one()["tags"], site.one()["rev"]) == (True, ["x"], 2)
+    assert (site.one()["admitted"], site.one()["tags"], site.one()["rev"]) == (True, ["x"], NOON_MS + 1)
 
 
 @pytest.mark.parametrize(
@@ -637,7 +638,8 @@ def test_a_change_meets_another_and_both_stay(site, store):
         return found.evolve(tags=("ours",))
 
     changed = store.change("a", change)
-    assert (changed.name, changed.tags, changed.rev, calls) == ("theirs", ("ours",), 3, [1, 2])
+    assert (changed.name, changed.tags, changed.rev) == ("theirs", ("ours",), NOON_MS + 2)
+    assert calls == [NOON_MS, NOON_MS + 1]
 
 
 def test_a_change_that_always_comes_too_late_ends_with_an_error(site, store):
@@ -690,15 +692,16 @@ def test_ids_that_others_add_at_the_same_moment_are_refused_as_a_whole(site, sto
 def test_ids_that_others_add_at_the_same_moment_are_replaced(site, store, monkeypatch):
     meddle(monkeypatch, store, "insert_many", lambda: add(site.store(), job("b", name="theirs", tags=("t",))))
     stored = add(store, job("a"), job("b"), replace=True)
-    assert [(each.id, each.rev) for each in stored] == [("a", 1), ("b", 2)]
-    assert [(store.get(each).name, store.get(each).rev) for each in "ab"] == [("poll", 1), ("poll", 2)]
+    assert [(each.id, each.rev) for each in stored] == [("a", NOON_MS), ("b", NOON_MS + 1)]
+    assert [(store.get(each).name, store.get(each).rev) for each in "ab"] == [("poll", NOON_MS), ("poll", NOON_MS + 1)]
 
 
 def test_a_replacement_meets_a_change_and_is_decided_anew(site, store, monkeypatch):
     add(store, job("a"), job("b"))
     meddle(monkeypatch, store, "bulk_write", lambda: site.store().change("a", lambda found: found.evolve(paused=True)))
     stored = add(store, job("a", name="new"), job("b", name="new"), replace=True)
-    assert [(each.id, each.rev, each.paused) for each in stored] == [("a", 3, True), ("b", 2, False)]
+    assert [(each.id, each.rev) for each in stored] == [("a", NOON_MS + 2), ("b", NOON_MS + 1)]
+    assert [each.paused for each in stored] == [True, False]
     assert stored == [store.get("a"), store.get("b")]
 
 
@@ -810,7 +813,7 @@ def test_jobs_that_waited_for_their_store_move_into_it(site):
     scheduler = GeventScheduler(clock=site.clock, modules=[HERE])
     scheduler.add_job(poll, "interval", hours=1, id="a", jobstore="durable")
     scheduler.add_jobstore(site.store(), "durable")
-    assert site.one()["rev"] == 1
+    assert site.one()["rev"] == NOON_MS
 
 
 # -- the server ---------------------------------------------------------------------------------------------------

@@ -192,6 +192,9 @@ class HubSide(Protocol):
     def obstacle(self, job: Job) -> str | None:
         """Why the hub could not run the job if it were due, as far as that can be told before."""
 
+    def gives_up(self) -> bool:
+        """Whether instants are to be skipped as soon as it is sure that they are not another scheduler's by now."""
+
     def unread(self) -> bool:
         """Whether messages about jobs or runs were posted that the hub has not handled."""
 

@@ -12,11 +12,20 @@ from greenlet import getcurrent
 
 from gsched.errors import StoreError
 from gsched.job import Job
-from gsched.stores.mongodb.cluster import Backlog, FencedError, JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import (
+    Backlog,
+    FencedError,
+    FormerSchedule,
+    JobRecord,
+    NodeRecord,
+    RunRecord,
+    SlotRecord,
+)
 from gsched.stores.mongodb.partition import slot_of
 
 from .world import World
 
+COLLECTIONS = ("nodes", "slots", "jobs", "runs", "formers")
 CURSOR = 3  # documents that a cursor gives at once
 SPOILT_FOR_NOBODY: Callable[[int], bool] = {}.__contains__  # by numbers of processes
 SPOILT_FOR = (lambda process: True, lambda process: process % 2 == 0, lambda process: process % 2 == 1)
@@ -59,6 +68,8 @@ class JobDocument:
     requests: dict[str, int] = field(default_factory=dict)
     spoilt: Callable[[int], bool] = SPOILT_FOR_NOBODY
     was_set_down: bool = False
+    schedule: int = 0
+    begins: int | None = None
 
     def record(self, reader: int) -> JobRecord:
         """As a process reads it."""
@@ -69,11 +80,31 @@ class JobDocument:
             self.late_until,
             tuple(self.requests.items()),
             self.job.parked,
+            self.schedule,
+            self.begins,
         )
 
     def is_near(self, until: int) -> bool:
         due = self.job.next_run_ms
         return not self.job.paused and (due is None or due <= until)
+
+
+@dataclass
+class FormerDocument:
+    """A schedule that users have ended, or were about to end."""
+
+    job: Job
+    schedule: int
+    begins: int | None
+    late_until: int
+    until: int | None = None
+
+    def former(self, key: str) -> FormerSchedule:
+        """As a process reads it, without what nobody keeps of it."""
+        job = self.job.evolve(func=None, recover=False, parked="no function")
+        of_it = {"schedule": self.schedule, "begins": self.begins}
+        record = JobRecord(job, slot_of(job.id), True, self.late_until, **of_it)
+        return FormerSchedule(key, record, self.until)
 
 
 @dataclass
@@ -95,6 +126,7 @@ class Database:
         self.slots = {number: SlotDocument(watermark=beginning, acked=beginning) for number in range(slots)}
         self.jobs: dict[str, JobDocument] = {}
         self.runs: dict[tuple[Any, ...], RunDocument] = {}
+        self.formers: dict[str, FormerDocument] = {}
         self.confirmed = self
 
     def is_cut_off(self) -> bool:
@@ -103,14 +135,14 @@ class Database:
     def cut_off(self) -> None:
         """From here on, no majority hears of what the primary writes."""
         self.confirmed = copy(self)
-        for each in ("nodes", "slots", "jobs", "runs"):
+        for each in COLLECTIONS:
             setattr(self.confirmed, each, {key: replace(doc) for key, doc in getattr(self, each).items()})
         for document in self.confirmed.jobs.values():
             document.requests = dict(document.requests)
 
     def fail_over(self) -> None:
         """Another member becomes the primary: what was written since then is rolled back."""
-        for each in ("nodes", "slots", "jobs", "runs"):
+        for each in COLLECTIONS:
             setattr(self, each, getattr(self.confirmed, each))
         self.confirmed = self
 
@@ -489,6 +521,32 @@ class SimCluster:
 
         self._step_each("park", sorted(parked), do)
         return {}
+
+    def formers_in(self, numbers: Collection[int]) -> Sequence[FormerSchedule]:
+        return self._read_formers(f"formers in {sorted(numbers)}", lambda job_id: slot_of(job_id) in numbers)
+
+    def formers_of(self, job_ids: Collection[str]) -> Sequence[FormerSchedule]:
+        return self._read_formers(f"formers of {sorted(job_ids)}", lambda job_id: job_id in job_ids)
+
+    def _read_formers(self, what: str, is_wanted: Callable[[str], bool]) -> Sequence[FormerSchedule]:
+        def do() -> list[FormerSchedule]:
+            return [it.former(key) for key, it in sorted(self._seen.formers.items()) if is_wanted(it.job.id)]
+
+        found: list[FormerSchedule] = self.read(what, do)
+        return found
+
+    def bound_formers(self, until: Mapping[str, int]) -> None:
+        bounds = dict(until)  # as sent
+
+        def do(key: str) -> None:
+            document = self._db.formers.get(key)
+            if document is not None and document.until is None:
+                document.until = bounds[key]
+
+        self._step_each("bound former", sorted(bounds), do)
+
+    def forget_formers(self, ids: Collection[str]) -> None:
+        self._step_each("forget former", sorted(ids), lambda key: self._db.formers.pop(key, None))
 
     # -- runs ---------------------------------------------------------------------------------------------------
 

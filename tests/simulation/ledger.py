@@ -206,10 +206,22 @@ class Ledger:
         for request in self._requests.values():
             if request.job.id == job.id and span.first <= request.at < span.end:
                 request.reported = True
-        for instant in self._generations[generation].instants(span.end - 1) if generation in self._generations else ():
-            if instant >= span.first:
-                self._settle(process, job, (generation, instant), decision)
+        for key in self._settled_keys(job, generation, span):
+            self._settle(process, job, key, decision)
         return decision.store
+
+    def _settled_keys(self, job: Job, generation: int | None, span: Span) -> list[tuple[int, int]]:
+        """What the span is of. What was rescued may be of a schedule that has ended: then its trigger tells which."""
+        numbers = [generation] if generation in self._generations else []
+        if span.outcome in (Outcome.LOST, Outcome.COALESCED):
+            numbers = self._numbers_of(job) or numbers
+        due = (i for number in numbers for i in self._generations[number].instants(span.end - 1))
+        instants = sorted({instant for instant in due if instant >= span.first})
+        return [(max(n for n in numbers if self._generations[n].is_due_at(i)), i) for i in instants]
+
+    def _numbers_of(self, job: Job) -> list[int]:
+        """The generations in which a job was due by this trigger."""
+        return [n for n, it in self._generations.items() if it.job.id == job.id and it.job.trigger is job.trigger]
 
     def _check_given_up(self, process: Process, known: Generation, span: Span) -> None:
         job_id = known.job.id
@@ -236,8 +248,9 @@ class Ledger:
     def _key(self, run: Run) -> tuple[int, int]:
         """What the run is of. One that is recovered may have a job that is due at other times by now."""
         generation: int = run.job.metadata["generation"]
-        if run.attempt > 1 and not self._generations[generation].is_due_at(run.scheduled_ms):
-            generation = self._generation_at(run.job.id, run.scheduled_ms) or generation
+        if run.attempt > 1:
+            its = [n for n in self._numbers_of(run.job) if self._generations[n].is_due_at(run.scheduled_ms)]
+            generation = max(its, default=0) or self._generation_at(run.job.id, run.scheduled_ms) or generation
         return (generation, run.scheduled_ms)
 
     def _generation_at(self, job_id: str, instant: int) -> int | None:
@@ -294,8 +307,11 @@ class Ledger:
             if generation.ended_at is None:
                 for instant in generation.instants(until):
                     self._check_instant(number, generation.job, instant)
+        for number, instant in [key for key in self._runs if self._generations[key[0]].ended_at is not None]:
+            # What users end is not due any more; what had begun by then has an outcome all the same.
+            self._check_instant(number, self._generations[number].job, instant)
         for name, request in self._requests.items():
-            if not request.removed and request.at <= until:
+            if request.at <= until and (request.dispatches or not request.removed):
                 self._check_request(name, request)
         self._check_slots(until)
 

@@ -284,7 +284,7 @@ class SimStore:
         return min((each.first for each in self._unwritten()), default=ALWAYS)
 
     def unwritten(self) -> Iterator[tuple[str, int]]:
-        return ((each.job_id, each.first) for each in self._unwritten())
+        return ((each.job_id, each.first) for each in self._unwritten() if not any(run.request for run in each.runs))
 
     def _unwritten(self) -> list[_Outcome]:
         return [*self._outcomes_in_writing, *self._outcomes]

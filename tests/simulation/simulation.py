@@ -75,6 +75,7 @@ STORMS = {
     "spoilt jobs": Scenario(
         3, 8, ("join", "kill", "stop", "pause"), (("silent", 0.03), ("late", 0.03)), 0.1, 0.2, 0.4, spoils=0.6
     ),
+    "changes": Scenario(2, 5, ("kill", "kill", "pause", "join"), (("silent", 0.02),), slowness=0.1, writes=0.6),
     "users": Scenario(2, 3, ("kill", "join"), (("silent", 0.03),), slowness=0.3, feed_trouble=0.3, writes=0.9),
 }
 """Much of one kind of trouble."""

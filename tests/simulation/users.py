@@ -10,7 +10,7 @@ from gsched.job import Job
 from gsched.stores.base import reschedules
 from gsched.triggers import BaseTrigger, DateTrigger, IntervalTrigger
 
-from .cluster import SPOILT_FOR, SPOILT_FOR_NOBODY, Database, JobDocument
+from .cluster import SPOILT_FOR, SPOILT_FOR_NOBODY, Database, FormerDocument, JobDocument
 from .ledger import Ledger
 from .world import World
 
@@ -87,7 +87,7 @@ class Users:
         generation = self._serial if rescheduled or old is None else old.job.metadata["generation"]
         document.job = job.evolve(metadata={"generation": generation}, parked=None)
         if rescheduled:
-            document.admitted = False
+            document.admitted, document.schedule, document.begins = False, generation, job.next_run_ms
         self._db.jobs[job.id] = document
         self._world.note(f"users write {job.id} rev {job.rev} generation {generation}, due {job.next_run_ms}")
         if rescheduled:
@@ -97,7 +97,29 @@ class Users:
     def _change(self, document: JobDocument, **changes: Any) -> None:
         old = document.job
         job = old.evolve(**changes, rev=old.rev + 1)
-        self._store(job, document, reschedules(old, job))
+        if reschedules(old, job):
+            self._end_schedule(document, lambda: self._store(job, document, True))
+        else:
+            self._store(job, document, False)
+
+    def _end_schedule(self, document: JobDocument, write: Callable[[], None]) -> None:
+        """Copy the schedule, then write, if the document is still as it was copied and nobody ends the user first."""
+        job_id, copied = document.job.id, _copied(document)
+        if document.admitted:
+            key = f"{job_id}@{document.schedule}"
+            self._world.note(f"users copy {key}, due {document.job.next_run_ms}")
+            self._db.formers[key] = FormerDocument(
+                document.job, document.schedule, document.begins, document.late_until
+            )
+
+        def end() -> None:
+            if self._db.jobs.get(job_id) is document and _copied(document) == copied and not self._db.is_cut_off():
+                write()
+
+        if self._world.chance(0.7):
+            end()
+        elif self._world.chance(0.7):
+            self._world.at(self._random.randrange(50), None, end)
 
     def modify(self) -> None:
         """An option; when the job is due stays."""
@@ -136,7 +158,7 @@ class Users:
 
     def remove(self) -> None:
         if (document := self._any()) is not None:
-            self._remove(document)
+            self._end_schedule(document, lambda: self._remove(document))
 
     def _remove(self, document: JobDocument) -> None:
         self._world.note(f"users remove {document.job.id}")
@@ -147,8 +169,12 @@ class Users:
     def replace(self) -> None:
         """Remove a job and add another one under its id."""
         if (document := self._any()) is not None:
-            self._remove(document)
-            self._add(document.job.id)
+
+            def replace() -> None:
+                self._remove(document)
+                self._add(document.job.id)
+
+            self._end_schedule(document, replace)
 
     def request(self) -> None:
         if (document := self._any()) is not None:
@@ -165,3 +191,8 @@ class Users:
 
     _VERBS = ((add, 6), (modify, 2), (reschedule, 2), (pause, 1), (resume, 2), (remove, 1), (replace, 1), (request, 3),
               (spoil, 3))
+
+
+def _copied(document: JobDocument) -> tuple[Any, ...]:
+    """What of the document has to stay for a schedule that was copied to be the one that a write ends."""
+    return document.job.rev, document.admitted, document.job.next_run_ms, document.late_until

@@ -18,6 +18,7 @@ from gsched.job import Job, replacement
 from gsched.stores.base import reschedules
 from gsched.stores.mongodb.connection import Document, Jobs
 from gsched.stores.mongodb.documents import CODEC, JobReader, new_document, replacing_fields
+from gsched.stores.mongodb.former import NEEDED, as_copied, keep_former
 
 ATTEMPTS: Final = 20
 _DUPLICATE_KEY: Final = 11000
@@ -29,6 +30,7 @@ class Replacing(NamedTuple):
     found: Document
     job: Job
     fields: RawBSONDocument
+    rescheduled: bool
 
     def has_happened(self, document: Document | None) -> bool:
         """Whether the document is as this leaves it."""
@@ -74,7 +76,7 @@ class Adding:
         self._find_all(jobs)
 
     def _encoded(self, jobs: Sequence[Job]) -> dict[str, RawBSONDocument]:
-        fresh = {job.id: new_document(job, self._now) for job in jobs}
+        fresh = {job.id: new_document(job.evolve(rev=self._now), self._now) for job in jobs}
         if len(fresh) < len(jobs) and not self._replace:
             raise JobIdConflictError(Counter(job.id for job in jobs).most_common(1)[0][0])
         return fresh
@@ -116,7 +118,11 @@ class Adding:
         """Somebody else has added one of the ids meanwhile: remove what was added here, if nobody has touched it."""
         for start in range(0, len(self._inserted), BATCH):
             batch = self._inserted[start : start + BATCH]
-            self._jobs.delete_many({"_id": {"$in": batch}, "rev": 1, "created_at": from_ms(self._now)})
+            untouched = {"_id": {"$in": batch}, "rev": self._now, "created_at": from_ms(self._now)}
+            added = list(self._jobs.find(untouched, [*NEEDED]))
+            keep_former(self._jobs, added)
+            if added:
+                self._jobs.delete_many({"$or": [as_copied(each) for each in added]})
 
     def _insert(self, jobs: list[Job], fresh: dict[str, RawBSONDocument]) -> None:
         if not jobs:
@@ -136,18 +142,19 @@ class Adding:
 
     def _note_inserted(self, jobs: list[Job]) -> None:
         self._inserted += [job.id for job in jobs]
-        self._stored |= {job.id: job for job in jobs}
+        self._stored |= {job.id: job.evolve(rev=self._now) for job in jobs}
 
     def _replacing(self, job: Job, found: Document, reader: JobReader) -> Replacing:
         old = reader.read(found)
         # Without `replace` the old one has ended: nothing of it is to be kept.
         new = replacement(old, job, keep_schedule=self._replace and job.id not in self._timed)
         rescheduled = reschedules(old, new) or not self._replace
-        return Replacing(found, new, replacing_fields(new, self._now, rescheduled))
+        return Replacing(found, new, replacing_fields(new, self._now, rescheduled), rescheduled)
 
     def _replace_all(self, replacing: list[Replacing]) -> None:
         if not replacing:
             return
+        keep_former(self._jobs, [each.found for each in replacing if each.rescheduled])
         done = self._jobs.bulk_write([_update(each) for each in replacing], ordered=False)
         if done.matched_count < len(replacing):
             # Which ones, the server does not tell.
@@ -159,7 +166,8 @@ class Adding:
 
 def _update(replacing: Replacing) -> UpdateOne:
     found = replacing.found
-    return UpdateOne({"_id": found["_id"], "rev": found.get("rev")}, {"$set": replacing.fields})
+    as_read = as_copied(found) if replacing.rescheduled else {"_id": found["_id"], "rev": found.get("rev")}
+    return UpdateOne(as_read, {"$set": replacing.fields})
 
 
 def _batches(jobs: Iterable[Job]) -> Iterator[list[Job]]:

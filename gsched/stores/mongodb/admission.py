@@ -13,6 +13,7 @@ from gsched.stores.base import Admitted, Changed, Dropped, HubSide
 from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError
 from gsched.stores.mongodb.parking import Parking
 from gsched.stores.mongodb.requests import Requests
+from gsched.stores.mongodb.succession import Succession
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 from gsched.triggers.base import TRIGGER_ERRORS
@@ -34,12 +35,14 @@ class Admission:
         hub: HubSide,
         written: WrittenRuns,
         keep_alive: Callable[[], None],
+        succession: Succession,
     ) -> None:
         self._cluster = cluster
         self._tenure = tenure
         self._hub = hub
         self._written = written
         self._keep_alive = keep_alive
+        self._succession = succession
         self._near: dict[str, None] = {}  # ids of jobs that are due soon: the watermark must not pass them
         self._changed: dict[str, None] = {}  # ids of others, in the order in which they came
         # Admissions that may have happened: revision and first due.
@@ -101,8 +104,10 @@ class Admission:
             raise
 
     def _handle(self, ids: Sequence[str], records: Mapping[str, JobRecord]) -> None:
-        # What is in progress of a job that is not, or not so, any more: else nobody would know of it after a crash.
-        self._written.write_those_of(self._tenure, {job_id for job_id in ids if not _goes_on(records.get(job_id))})
+        # What is in progress of a job that is not, or not so, any more: people who write into documents by hand leave
+        # no former schedule.
+        over = {job_id for job_id in ids if not _goes_on(records.get(job_id))}
+        self._written.write_those_of(self._tenure, over)
         waiting: list[JobRecord] = []
         for job_id in ids:
             record = records.get(job_id)
@@ -114,6 +119,8 @@ class Admission:
                 self._drop(job_id)
             elif self._is_to_be_admitted(record):
                 waiting.append(record)
+        if over:
+            self._succession.end(over, records)
         self._admit(waiting)
 
     def _is_to_be_admitted(self, record: JobRecord) -> bool:

@@ -56,6 +56,8 @@ class JobRecord(NamedTuple):
         known to have ended
     :ivar requests: runs on request: (name, time asked for)
     :ivar was_parked: the reason that the database has
+    :ivar schedule: numbers the schedule that the job is due by: each write that concerns when it is due begins another
+    :ivar begins: the first instant of that schedule; None if that is not known
     """
 
     job: Job
@@ -64,16 +66,36 @@ class JobRecord(NamedTuple):
     late_until: int = -1
     requests: tuple[tuple[str, int], ...] = ()
     was_parked: str | None = None
+    schedule: int = 0
+    begins: int | None = None
 
     @property
     def is_late(self) -> bool:
         """Whether there are such instants."""
         return self.job.next_run_ms is not None and self.job.next_run_ms <= self.late_until
 
+    def is_due_at(self, instant: int) -> bool:
+        """Whether the instant is one of the job's, by the schedule that it has."""
+        began = self.begins is not None and instant >= self.begins
+        return began and not self.job.paused and self.job.next_ms(instant - 1) == instant
+
     def first_after(self, watermark: int) -> int | None:
         """The first instant that `watermark` does not cover, once it is admitted: the stored time is a lower bound."""
         stored = self.job.next_run_ms
         return stored if stored is None or stored > watermark else self.job.next_ms(watermark)
+
+
+class FormerSchedule(NamedTuple):
+    """A schedule that a user's write has ended, or was about to end, while a watermark covered it.
+
+    :ivar id: names this document
+    :ivar record: the job as it was due then; its function and arguments are not kept
+    :ivar until: nothing of it has begun that was due later (ms); None if that is not known
+    """
+
+    id: str
+    record: JobRecord
+    until: int | None = None
 
 
 class RunRecord(NamedTuple):
@@ -101,7 +123,8 @@ class Outcomes(Protocol):
         """No outcome of an instant (ms) before this one is still to be written."""
 
     def unwritten(self) -> Iterator[tuple[str, int]]:
-        """What is still to be written: ids of jobs, and the first of their instants (ms) that each outcome is about."""
+        """What is still to be written of instants that triggers gave: ids of jobs, and the first of their instants (ms)
+        that each outcome is about. Runs on request are written down from the beginning."""
 
 
 class Cluster(Protocol):
@@ -195,6 +218,19 @@ class Cluster(Protocol):
         :raises FencedError: if the node is dead
         :raises RefusedError: if the database will not take it of one of them
         """
+
+    def formers_in(self, numbers: Collection[int]) -> Sequence[FormerSchedule]:
+        """The schedules of jobs in these slots that users' writes have ended, or were about to end."""
+
+    def formers_of(self, job_ids: Collection[str]) -> Sequence[FormerSchedule]:
+        """The same of these jobs."""
+
+    def bound_formers(self, until: Mapping[str, int]) -> None:
+        """Note of former schedules, by their ids, that nothing of them has begun that was due later (ms); the first
+        such note stays."""
+
+    def forget_formers(self, ids: Collection[str]) -> None:
+        """All that began by these former schedules has ended, and is written."""
 
     def take_request(self, job_id: str, request: str) -> bool:
         """Remove a requested run from the job; whether it was there, and the database took it."""

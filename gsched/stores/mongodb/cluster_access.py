@@ -59,6 +59,10 @@ class ClusterAccess:
         return self._jobs.slots
 
     @property
+    def _formers(self) -> Any:
+        return self._jobs.former
+
+    @property
     def _runs(self) -> Any:
         return self._jobs.runs
 

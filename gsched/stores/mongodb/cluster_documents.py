@@ -12,7 +12,7 @@ from pymongo import UpdateOne
 from gsched.document import DocumentReader, as_revision
 from gsched.instants import from_ms, to_ms
 from gsched.run import run_id
-from gsched.stores.mongodb.cluster import JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import FormerSchedule, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.connection import Document
 from gsched.stores.mongodb.history import run_key
 from gsched.stores.mongodb.partition import SLOTS, slot_of
@@ -102,7 +102,35 @@ def job_record(document: Document, reader: DocumentReader) -> JobRecord:
         _ms(document.get("late_until"), -1),
         tuple(requests_in(document)),
         None if parked is None else str(parked),
+        schedule_of(document),
+        _begins(document),
     )
+
+
+def _begins(document: Document) -> int | None:
+    """The first instant of the job's schedule, if it is known."""
+    begins = document.get("begins")
+    return None if begins is None else _ms(begins, 0)
+
+
+def schedule_of(document: Document) -> int:
+    """The number of the schedule that the job is due by; documents that people have inserted lack it."""
+    schedule = document.get("schedule")
+    return schedule if isinstance(schedule, int) else 0
+
+
+def former_schedule(document: Document, reader: DocumentReader) -> FormerSchedule:
+    """What a document says of a former schedule."""
+    job = reader.read({**document, "_id": document["job_id"]})
+    late_until, until = _ms(document.get("late_until"), -1), document.get("until")
+    schedule, begins = schedule_of(document), _begins(document)
+    record = JobRecord(job, slot_of(job.id), True, late_until, schedule=schedule, begins=begins)
+    return FormerSchedule(document["_id"], record, None if until is None else _ms(until, 0))
+
+
+def is_former(document: Document) -> bool:
+    """Whether it is of a former schedule: people may have written anything."""
+    return isinstance(document["_id"], str) and isinstance(document.get("job_id"), str)
 
 
 def requests_in(document: Document) -> Iterator[tuple[str, int]]:

@@ -15,9 +15,17 @@ from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.slices import paced
 from gsched.stores.mongodb.bulk import write_all
-from gsched.stores.mongodb.cluster import Backlog, JobRecord, RefusedError
+from gsched.stores.mongodb.cluster import Backlog, FormerSchedule, JobRecord, RefusedError
 from gsched.stores.mongodb.cluster_access import ClusterAccess
-from gsched.stores.mongodb.cluster_documents import in_slots, is_named, job_record, not_of_others, own_fields
+from gsched.stores.mongodb.cluster_documents import (
+    former_schedule,
+    in_slots,
+    is_former,
+    is_named,
+    job_record,
+    not_of_others,
+    own_fields,
+)
 from gsched.stores.mongodb.connection import Document, translate_errors
 from gsched.stores.mongodb.documents import UNNAMED
 
@@ -108,6 +116,30 @@ class ClusterJobs(ClusterAccess):
             as_given = {"_id": {"$in": ids}, "rev": rev, "$expr": {"$ne": ["$admitted", True]}}
             marked += self._jobs.update_many(as_given, {"$set": fields}, session=session).matched_count
         return marked == len(jobs)
+
+    @translate_errors()
+    def formers_in(self, numbers: Collection[int]) -> Sequence[FormerSchedule]:
+        return self._read_formers({"slot": {"$in": list(numbers)}})
+
+    @translate_errors()
+    def formers_of(self, job_ids: Collection[str]) -> Sequence[FormerSchedule]:
+        return self._read_formers({"job_id": {"$in": list(job_ids)}})
+
+    def _read_formers(self, wanted: Document) -> Sequence[FormerSchedule]:
+        reader = self._reader()
+        found = paced(self._formers.find(wanted, batch_size=_FETCH))
+        return [former_schedule(each, reader) for each in self._sane("former schedule", found, is_former)]
+
+    @translate_errors()
+    def bound_formers(self, until: Mapping[str, int]) -> None:
+        bounds = [UpdateOne({"_id": i, "until": None}, {"$set": {"until": from_ms(at)}}) for i, at in until.items()]
+        if bounds:
+            self._formers.bulk_write(bounds, ordered=False)
+
+    @translate_errors()
+    def forget_formers(self, ids: Collection[str]) -> None:
+        if ids:
+            self._formers.delete_many({"_id": {"$in": list(ids)}})
 
     @translate_errors()
     def take_request(self, job_id: str, request: str) -> bool:

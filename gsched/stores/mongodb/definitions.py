@@ -14,6 +14,7 @@ from gsched.stores.base import JobQuery, reschedules
 from gsched.stores.mongodb.adding import Adding
 from gsched.stores.mongodb.connection import Connection, Document, translate_errors
 from gsched.stores.mongodb.documents import JobReader, changing_fields, decoded
+from gsched.stores.mongodb.former import as_copied, keep_former
 from gsched.stores.mongodb.listing import list_jobs
 from gsched.stores.mongodb.lookup import find_document
 from gsched.stores.mongodb.removing import Removing
@@ -67,9 +68,13 @@ class MongoDefinitions:
                 new = new.evolve(parked=None)
             if new.func is not None and new.func_ref is not None and new.func is not old.func:
                 self.allowed.register(new.func_ref, new.func)
-            fields = changing_fields(old, new, self.clock.now_ms(), reschedules(old, new))
+            jobs, rescheduled = self._connection.jobs(), reschedules(old, new)
+            fields = changing_fields(old, new, self.clock.now_ms(), rescheduled)
             as_read = {"_id": document["_id"], "rev": document.get("rev")}
-            if self._connection.jobs().update_one(as_read, {"$set": fields}).matched_count:
+            if rescheduled:
+                keep_former(jobs, [document])
+                as_read = as_copied(document)
+            if jobs.update_one(as_read, {"$set": fields}).matched_count:
                 return new if old.parked is None else self._reader().read({**document, **decoded(fields)})
         raise StoreConflictError(f"job {job_id!r}: others kept changing it; try again")
 

@@ -5,7 +5,10 @@ metadata, next_run_time, paused, rev} are those of `gsched.document`, dates with
 
 - slot: the partition that the job belongs to
 - admitted: whether its owner's watermark covers it; false after each write that concerns when it is due
-- rev: how many writes came from the API; nothing else changes it, so that the change feed can filter on it
+- rev: raised by each write of the API, from the time when the job was added (ms) on, so that an id that is used again
+  does not meet its past; nothing else changes it, so that the change feed can filter on it
+- schedule: which schedule it is due by, the `rev` that began it: a number that the job, and the one that had its id
+  before, had never
 - begins: next_run_time as that was set last: nothing of the job, as it is, was due before
 - late_until: its instants from next_run_time up to then were late when they were claimed, and may not have ended
 - requests: runs that were asked for outside the schedule, [{id, at}]
@@ -74,6 +77,7 @@ def new_document(job: Job, now: int) -> RawBSONDocument:
         **written,
         "slot": slot_of(job.id),
         "admitted": False,
+        "schedule": job.rev,
         "begins": written["next_run_time"],
         "requests": [],
         "parked": None,
@@ -99,7 +103,7 @@ def _changes(job: Job, fields: dict[str, Any], now: int, rescheduled: bool) -> R
     # Whatever was wrong with the job may be mended: its owner looks again.
     fields |= {"parked": None, "updated_at": from_ms(now)}
     if rescheduled:
-        fields |= {"admitted": False, "begins": instant_of(job)}
+        fields |= {"admitted": False, "schedule": job.rev, "begins": instant_of(job)}
     return encoded(job, fields)
 
 

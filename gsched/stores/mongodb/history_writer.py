@@ -67,9 +67,9 @@ class HistoryWriter:
         return min(self._first, self._first_in_writing)
 
     def unwritten(self) -> Iterator[tuple[str, int]]:
-        """The jobs' ids and first instants of the records that are still to be written."""
+        """The jobs' ids and first instants of the records that are still to be written, but for runs on request."""
         buffered = chain(self._writing, self._closing, self._records)
-        return ((record.job_id, record.scheduled_ms) for record in buffered)
+        return ((record.job_id, record.scheduled_ms) for record in buffered if record.request is None)
 
     def write(self, jobs: Jobs) -> None:
         """Write what waits; what comes meanwhile is for the next time. What could not be written waits on."""

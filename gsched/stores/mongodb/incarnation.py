@@ -22,6 +22,7 @@ from gsched.stores.mongodb.progress import Progress
 from gsched.stores.mongodb.server_time import ServerTime
 from gsched.stores.mongodb.slots import Slots
 from gsched.stores.mongodb.standing import Standing
+from gsched.stores.mongodb.succession import Succession
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
@@ -79,10 +80,15 @@ class Incarnation:
         self._membership = Membership(around.clock, around.pace.ttl)
         self._progress = Progress(tenure, around.hub, around.outcomes, around.written)
         self._backlogs = Backlogs(around.cluster, tenure, self._progress, self.advance_if_due)
-        self._admission = Admission(around.cluster, tenure, around.hub, around.written, self.advance_if_due)
+        self._succession = Succession(around.cluster, tenure, self._progress)
+        self._admission = Admission(
+            around.cluster, tenure, around.hub, around.written, self.advance_if_due, self._succession
+        )
         look_at = self._admission.look_at
-        self._slots = Slots(around.cluster, tenure, around.hub, self.advance_if_due, look_at)
-        self._lookout = Lookout(around.cluster, tenure, around.written, self.advance_if_due, self._admission)
+        self._slots = Slots(around.cluster, tenure, around.hub, self.advance_if_due, look_at, self._succession)
+        self._lookout = Lookout(
+            around.cluster, tenure, around.written, self.advance_if_due, self._admission, self._succession
+        )
 
     # -- jobs that changed --------------------------------------------------------------------------------------------
 
@@ -107,6 +113,7 @@ class Incarnation:
         """Bring to an end what an error left open."""
         self._slots.settle()
         self._backlogs.settle()
+        self._succession.settle()
         if self._admission.unsure or self._admission.unsettled:
             # What is read now is believed. A primary that is cut off shows writes that will be rolled back; one that
             # has this beat confirmed by a majority has had all before it confirmed.
@@ -170,6 +177,8 @@ class Incarnation:
         self._slots.close(self._progress.first_open(-1) - 1)
         if self.tenure.late:
             self._close_late(self._progress.late_no_more())
+        if not (self._slots.unsettled or self._hub.gives_up()):
+            self._succession.forget()
         self._backlogs.note(self._time.now() - round(self._around.pace.long_run * 1000))
 
     def _close_late(self, job_ids: Iterable[str]) -> None:
@@ -268,6 +277,7 @@ class Incarnation:
         """Give slots up. What is in progress in them goes on here, and is written down lest a crash lose it."""
         self._written.write_those_in(self.tenure, numbers)
         self._close_late(job_id for job_id in list(self.tenure.late) if slot_of(job_id) in numbers)
+        self._succession.give_up(numbers)
         self._slots.release(numbers)
 
     # -- the end ------------------------------------------------------------------------------------------------------

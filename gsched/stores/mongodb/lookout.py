@@ -9,6 +9,7 @@ from gsched.slices import paced
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import Cluster
 from gsched.stores.mongodb.partition import slot_of
+from gsched.stores.mongodb.succession import Succession
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
@@ -30,12 +31,14 @@ class Lookout:
         written: WrittenRuns,
         keep_alive: Callable[[], None],
         admission: Admission,
+        succession: Succession,
     ) -> None:
         self._cluster = cluster
         self._tenure = tenure
         self._written = written
         self._keep_alive = keep_alive
         self._admission = admission
+        self._succession = succession
 
     def look_for_changes(self) -> None:
         """Compare what the database has with what the hub was told."""
@@ -49,6 +52,7 @@ class Lookout:
             had = [*known, *(job_id for number in numbers for job_id in dormant.get(number, ()))]
             self._admission.look_at(job_id for job_id in had if job_id not in stored)
             self._admission.look_at(self._cluster.requested(numbers))
+            self._admission.look_at(self._succession.unseen(numbers))
 
     def _dormant(self) -> dict[int, list[str]]:
         """The jobs that the hub gave back, by slot."""

@@ -1,7 +1,8 @@
 """The claim protocol's operations on MongoDB.
 
 Beside the jobs collection, say `jobs`, there are `jobs.nodes` (one document for each incarnation of a scheduler),
-`jobs.slots` (256 documents) and `jobs.runs` (runs in progress that are written down, and the history).
+`jobs.slots` (256 documents), `jobs.runs` (runs in progress that are written down, and the history) and `jobs.former`
+(schedules that users' writes have ended).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _NEVER: Final = from_ms(0)
 INDEXES: Final = {
     "nodes": (IndexModel([("settled_at", 1)], expireAfterSeconds=_KEEP_DEAD_SECONDS, name="settled_at"),),
     "runs": (IndexModel([("state", 1), ("slot", 1)], name="in_progress"), *HISTORY_INDEXES),
+    "former": (IndexModel([("slot", 1)], name="slot"), IndexModel([("job_id", 1)], name="job_id")),
     "activity": (IndexModel([("at", 1)], expireAfterSeconds=_KEEP_ACTIVITY_SECONDS, name="at"),),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import islice
 
 from gsched.stores.base import ALWAYS, HubSide
@@ -55,6 +56,16 @@ class Progress:
             late[job_id] = late.pop(job_id)
         return [each for each in some if each in over]
 
+    def first_open_of(self, job_ids: Collection[str]) -> dict[str, int]:
+        """The earliest instant of each of these jobs that has begun and not ended, or whose end is not written, but for
+        runs that are written down; none of a job without such instants."""
+        first: dict[str, int] = {}
+        runs = ((run.job.id, run.scheduled_ms) for run in self._written.missing())
+        for job_id, instant in [*runs, *self._outcomes.unwritten()]:
+            if job_id in job_ids:
+                first[job_id] = min(instant, first.get(job_id, instant))
+        return first
+
     def backlogs(self, before: int) -> dict[str, int]:
         """The jobs with instants that have waited since before then, and the first of them that has not ended, or
         whose end is not written."""
@@ -62,8 +73,9 @@ class Progress:
         first = {job_id: due for job_id, due in dues.items() if due is not None}
         if not first:
             return first
-        runs = ((run.job.id, run.scheduled_ms) for run in self._written.missing())
-        for job_id, instant in [*runs, *self._outcomes.unwritten()]:
+        runs = self._written.missing()
+        claimed = ((run.job.id, run.scheduled_ms) for run in runs if run.attempt == 1 and run.request is None)
+        for job_id, instant in [*claimed, *self._outcomes.unwritten()]:
             if job_id in first:
                 first[job_id] = min(first[job_id], instant)
         return first

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pymongo import DeleteOne, InsertOne
 
 from gsched.batches import BATCH, batches
-from gsched.errors import JobNotFoundError
+from gsched.errors import JobNotFoundError, StoreConflictError
 from gsched.history import RUNNING
 from gsched.instants import from_ms
 from gsched.job import Job
@@ -19,8 +19,11 @@ from gsched.stores.mongodb.bulk import write_all
 from gsched.stores.mongodb.cluster_documents import requests_in
 from gsched.stores.mongodb.connection import Document, Jobs
 from gsched.stores.mongodb.documents import NOT_ASKED_FOR, JobReader
+from gsched.stores.mongodb.former import NEEDED, as_copied, keep_former
 from gsched.stores.mongodb.history import expiring_document, run_key
 from gsched.stores.mongodb.lookup import find_document
+
+ATTEMPTS: Final = 50  # each that fails means that somebody else's write came first
 
 
 class Removing:
@@ -47,23 +50,29 @@ class Removing:
     def remove_all(self) -> int:
         """Remove all there are; how many that were."""
         removed = 0
-        ids = (document["_id"] for document in self._jobs.find({}, ["_id"], batch_size=BATCH))
-        for batch in batches(ids):
-            these = {"_id": {"$in": batch}}
+        found = self._jobs.find({}, ["_id", *NEEDED], batch_size=BATCH)
+        for batch in batches(found):
+            keep_former(self._jobs, batch)
+            these = {"$or": [as_copied(each) for each in batch]}
             deleted = self._jobs.delete_many({**these, **NOT_ASKED_FOR}).deleted_count
             if deleted < len(batch):
-                asked_for = [document["_id"] for document in self._jobs.find(these, ["_id"])]
-                deleted += sum(self._remove(each) is not None for each in asked_for)
+                ids = [document["_id"] for document in batch]
+                others = [document["_id"] for document in self._jobs.find({"_id": {"$in": ids}}, ["_id"])]
+                deleted += sum(self._remove(each) is not None for each in others)
             removed += deleted
         return removed
 
     def _remove(self, key: Any) -> Job | None:
-        document = self._jobs.find_one_and_delete({"_id": {"$eq": key}})
-        if document is None:
-            return None
-        job = self._reader.read(document)
-        self._note_requests(job, document)
-        return job
+        for _ in range(ATTEMPTS):
+            document = self._jobs.find_one({"_id": {"$eq": key}})
+            if document is None:
+                return None
+            keep_former(self._jobs, [document])
+            if (last := self._jobs.find_one_and_delete(as_copied(document))) is not None:
+                job = self._reader.read(last)
+                self._note_requests(job, last)
+                return job
+        raise StoreConflictError(f"job {key!r}: others kept changing it; try again")
 
     def _note_requests(self, job: Job, document: Document) -> None:
         """What the owner has not taken yet, it will not take any more; it may have noted that as in progress."""

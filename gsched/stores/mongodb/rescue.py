@@ -14,9 +14,9 @@ from gsched.planning import Span
 from gsched.run import Outcome
 from gsched.slices import paced
 from gsched.stores.base import HubSide, Lost, Recovered
-from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord, SlotRecord
+from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord
 from gsched.stores.mongodb.tenure import Tenure
-from gsched.stores.mongodb.uncertain import parts_without, uncertain_spans
+from gsched.stores.mongodb.uncertain import JobInSlot, parts_without, uncertain_spans
 from gsched.triggers import DateTrigger
 from gsched.triggers.base import TRIGGER_ERRORS
 
@@ -89,14 +89,12 @@ class Rescues:
         self._over += superseded
         return [run for run in runs if run not in superseded]
 
-    def uncertain(
-        self, records: Iterable[JobRecord], slots: dict[int, SlotRecord], written: Iterable[Rescue]
-    ) -> list[Rescue]:
+    def uncertain(self, jobs: Iterable[JobInSlot], written: Iterable[Rescue]) -> list[Rescue]:
         """What was in progress when the slots lost their owner, but for the runs that were written down; and of what
         would run again, but for that of which it is written how it has ended."""
         rescues: list[Rescue] = []
-        for record in paced(records):
-            rescues += _uncertain(record, slots[record.slot])
+        for job in paced(jobs):
+            rescues += _uncertain(job)
         in_progress = _instants(rescue.run for rescue in written if rescue.run is not None)
         since = min((rescue.span.first for rescue in rescues), default=0)
         ended = _instants(self._ended((rescue.record.job for rescue in rescues), since))
@@ -184,10 +182,10 @@ def _instants_again(job: Job, span: Span) -> tuple[list[int], list[Span]]:
     return instants, [span._replace(first=following)] if rest else []  # type: ignore[arg-type]
 
 
-def _uncertain(record: JobRecord, slot: SlotRecord) -> list[Rescue]:
+def _uncertain(job: JobInSlot) -> list[Rescue]:
     """What of the job was in progress when its slot lost its owner."""
     try:
-        return [Rescue(record, span) for span in uncertain_spans(record, slot)]
+        return [Rescue(job.record, span) for span in uncertain_spans(job)]
     except TRIGGER_ERRORS:  # of a user's trigger: the job will be parked
         return []
 

@@ -10,7 +10,9 @@ from gsched.slices import paced
 from gsched.stores.base import Admitted, Dropped, HubSide, RunsElsewhere
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.mongodb.rescue import Rescues
+from gsched.stores.mongodb.succession import Succession
 from gsched.stores.mongodb.tenure import Held, Tenure
+from gsched.stores.mongodb.uncertain import JobInSlot
 from gsched.triggers.base import TRIGGER_ERRORS
 
 AT_ONCE = 32  # slots taken together: few round trips, and the heartbeat in between
@@ -31,12 +33,14 @@ class Slots:
         hub: HubSide,
         keep_alive: Callable[[], None],
         look_at: Callable[[Iterable[str]], None],
+        succession: Succession,
     ) -> None:
         self._cluster = cluster
         self._tenure = tenure
         self._hub = hub
         self._keep_alive = keep_alive
         self._look_at = look_at
+        self._succession = succession
         self._attaching: list[SlotRecord] = []  # an attempt to attach these may or may not have happened
         self._releasing: dict[int, int] = {}  # the same of releasing; with their fences
         self._released: dict[int, int] = {}  # until when the hub runs what is due in slots that were ours
@@ -108,7 +112,9 @@ class Slots:
         self.neighbours |= alive
         # Of those that died long ago nobody may have looked after these slots since then.
         written = self._rescues.written(self._cluster.runs_of_others(alive, slots.keys()))
-        uncertain = self._rescues.uncertain((record for record in found if record.admitted), slots, written)
+        admitted = [JobInSlot(record, slots[record.slot]) for record in found if record.admitted]
+        former = self._succession.inherit(slots, found)
+        uncertain = self._rescues.uncertain([*admitted, *former], written)
         self._note_elsewhere(self._elsewhere | self._runs_elsewhere(nodes, slots.keys()))
         requested = self._cluster.requested(slots.keys())
         self._attaching = list(slots.values())

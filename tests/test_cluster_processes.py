@@ -30,6 +30,7 @@ from pymongo.errors import PyMongoError
 from waiting import LONGEST_SECONDS, wait_until
 
 from gsched import GeventScheduler, MongoDBJobStore
+from gsched.errors import StoreAccessError
 from gsched.stores.mongodb.partition import slot_of
 
 pytest_plugins = ["mongodb"]
@@ -409,6 +410,44 @@ def test_what_was_in_progress_when_its_job_was_paused_is_lost_with_its_node_and_
         wait_for_outcome(cluster, job, "lost")
 
 
+def test_what_a_killed_node_had_in_progress_is_not_silent_whatever_is_done_to_its_jobs_before_others_take_over(
+    cluster: Cluster,
+) -> None:
+    scheduler, later = cluster.scheduler, {"trigger": "interval", "hours": 1}
+
+    def add(job: str, **options: Any) -> None:
+        scheduler.add_job("cluster.jobs:work", args=[20], id=job, recover="again" in job, **options)
+
+    def add_anew(job: str) -> None:
+        scheduler.remove_job(job)
+        add(job, **later)
+
+    changes: dict[str, Callable[[str], object]] = {
+        "paused": scheduler.pause_job,
+        "resumed": lambda job: (scheduler.pause_job(job), scheduler.resume_job(job)),
+        "moved": lambda job: scheduler.modify_job(job, next_run_time=datetime.now(UTC) + timedelta(hours=1)),
+        "rescheduled": lambda job: scheduler.reschedule_job(job, **later),
+        "replaced": lambda job: add(job, replace_existing=True, **later),
+        "removed": scheduler.remove_job,
+        "added anew": add_anew,
+    }
+    jobs = {f"{change}-{kind}": do for change, do in changes.items() for kind in ("again", "once")}
+    cluster.start_and_wait("a")
+    for job in jobs:
+        add(job, trigger="interval", minutes=5, next_run_time=datetime.now(UTC))
+    cluster.wait_until_all_run(list(jobs), 0)
+    killed = cluster.kill("a")
+    for job, do in jobs.items():
+        do(job)
+    cluster.start_and_wait("b")
+    for job in jobs:
+        if "again" in job and job.split("-")[0] not in ("paused", "removed"):
+            assert cluster.wait_for_start(job, killed, attempt=2)["node"] == "b"
+        else:
+            wait_for_outcome(cluster, job, "lost")
+            assert len(cluster.starts(job)) == 1
+
+
 def test_whatever_people_write_into_documents_stops_nobody(cluster: Cluster) -> None:
     cluster.start_and_wait("a", "b")
     jobs = cluster.add_ticks(10, coalesce=False, max_instances=100)
@@ -553,19 +592,14 @@ def test_on_a_standalone_server_one_node_works_and_another_stands_by(
 def test_a_user_without_the_right_to_change_streams_polls(
     directory: Path, servers: list[Mongod | ReplicaSet], make_cluster: Callable[..., Cluster]
 ) -> None:
-    directory.joinpath("key").write_text("abcdefgh")
-    directory.joinpath("key").chmod(0o400)
-    server = ReplicaSet(directory / "auth", 1, "--keyFile", str(directory / "key"))
+    server = asking_for_users(directory)
     servers.append(server)
-    with server.client() as client:  # MongoDB lets one in from the same machine while it has no users
-        client.admin.command("createUser", "root", pwd="root", roles=["root"])
-    port = server.members[0].port
-    with MongoClient(f"mongodb://root:root@127.0.0.1:{port}/?directConnection=true") as root:
+    with user_of(server, "root") as root:
         actions = ["find", "insert", "update", "remove", "createIndex", "createCollection"]
         everywhere = {"resource": {"db": "", "collection": ""}, "actions": actions}
         root.admin.command("createRole", "modest", privileges=[everywhere], roles=[])
         root.admin.command("createUser", "modest", pwd="modest", roles=["modest"])
-    cluster = make_cluster(f"mongodb://modest:modest@127.0.0.1:{port}/?directConnection=true")
+    cluster = make_cluster(uri_of(server, "modest"))
     cluster.start("a")
     said = cluster.wait_for_event("feed.unsupported")
     assert said["reason"] == "not authorized: the user lacks the privilege changeStream"
@@ -575,6 +609,86 @@ def test_a_user_without_the_right_to_change_streams_polls(
     report("polling", added=cluster.wait_for_start("polled", began, 10)["time"] - began)
     cluster.stop()
     assert len(cluster.events.named("feed.unsupported")) == 1
+
+
+def asking_for_users(directory: Path) -> ReplicaSet:
+    """A server that only lets its users in: there is root."""
+    directory.joinpath("key").write_text("abcdefgh")
+    directory.joinpath("key").chmod(0o400)
+    server = ReplicaSet(directory / "auth", 1, "--keyFile", str(directory / "key"))
+    with server.client() as client:  # MongoDB lets one in from the same machine while it has no users
+        client.admin.command("createUser", "root", pwd="root", roles=["root"])
+    return server
+
+
+def uri_of(server: ReplicaSet, name: str, password: str | None = None) -> str:
+    return f"mongodb://{name}:{password or name}@{server.members[0].address}/?directConnection=true"
+
+
+def user_of(server: ReplicaSet, name: str) -> MongoClient[Any]:
+    return MongoClient(uri_of(server, name))
+
+
+def test_a_user_that_is_dropped_and_made_again_or_loses_its_roles_for_a_while_goes_on(
+    directory: Path, servers: list[Mongod | ReplicaSet], make_cluster: Callable[..., Cluster]
+) -> None:
+    server = asking_for_users(directory)
+    servers.append(server)
+    roles: dict[str, Any] = {"roles": ["readWriteAnyDatabase"]}
+    with user_of(server, "root") as root:
+        root.admin.command("createUser", "app", pwd="app", **roles)
+        cluster = make_cluster(uri_of(server, "app"))
+        cluster.start_and_wait("a")
+        jobs = cluster.add_ticks(3)
+        cluster.wait_until_all_run(jobs, 0)
+        facts = cluster.store.follow(lambda: False)
+        assert next(facts).name == "feed.opened"
+        for take, give in (
+            (("dropUser", "app", {}), ("createUser", "app", {"pwd": "app", **roles})),
+            (("revokeRolesFromUser", "app", roles), ("grantRolesToUser", "app", roles)),
+            (("updateUser", "app", {"pwd": "new"}), ("updateUser", "app", {"pwd": "app"})),
+        ):
+            began = time.time()
+            for command, name, arguments in (take, give):
+                root.admin.command(command, name, **arguments)
+            cluster.wait_until_all_run(jobs, began + 2)
+            wait_until(lambda: get_through(cluster, jobs[0]), f"to be let in after {take[0]}")
+        told = wait_until(lambda: next(facts).job_id == jobs[0], "the follower to hear of changes")
+    assert told
+    cluster.stop()
+    assert not cluster.events.named("feed.unsupported")
+
+
+def get_through(cluster: Cluster, job: str) -> bool:
+    """Whether the database takes a change of the job."""
+    try:
+        cluster.scheduler.modify_job(job, name=uuid.uuid4().hex)
+    except StoreAccessError:
+        return False
+    return True
+
+
+def test_certificates_that_are_renewed_are_read_again(
+    directory: Path, servers: list[Mongod | ReplicaSet], make_cluster: Callable[..., Cluster]
+) -> None:
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    make_certificate(certificate, key)
+    key.write_text(key.read_text() + certificate.read_text())
+    options = ("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(key))
+    query = f"&tls=true&tlsCAFile={certificate}"
+    server = ReplicaSet(directory / "tls", 1, *options, "--tlsAllowConnectionsWithoutCertificates", query=query)
+    servers.append(server)
+    cluster = make_cluster(server.uri)
+    cluster.start_and_wait("a")
+    jobs = cluster.add_ticks(3)
+    cluster.wait_until_all_run(jobs, 0)
+    server.members[0].kill()
+    make_certificate(certificate, key)
+    key.write_text(key.read_text() + certificate.read_text())
+    server.members[0].start_again()
+    cluster.wait_until_all_run(jobs, time.time() + 1)
+    wait_until(lambda: cluster.store.get(jobs[0]), "to be let in")
+    cluster.stop()
 
 
 def test_jobs_run_over_tls(

@@ -7,13 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from datetime import datetime
 
 import pytest
 from cluster.rig import Mongod, ReplicaSet
+from waiting import wait_until
 
-from gsched import ConfigurationError, GeventScheduler
+from gsched import ConfigurationError, GeventScheduler, MongoDBJobStore
+from gsched.errors import StoreUnreachableError
 from gsched.facts import FACTS
+from gsched.stores.mongodb import connection
+from gsched.stores.mongodb.streams import opened
 
 pytest_plugins = ["mongodb", "insight_rig"]
 
@@ -87,6 +92,67 @@ def test_what_is_not_asked_for_is_not_told(rig):
     rig.scheduler.pause_job("wanted")
     assert told(events)["event"] == "job.paused"
     assert len(events.seen) == 1
+
+
+# -- connections ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool_size", [1, 2])
+@pytest.mark.parametrize("followers", [1, 2, 5])
+def test_those_who_follow_take_no_connection_that_others_need(uri, database, pool_size, followers):
+    few = uri + ("&" if "?" in uri else "?") + f"maxPoolSize={pool_size}"
+    store = MongoDBJobStore(few, database=database.name)
+    scheduler = GeventScheduler(jobstores={"default": store}, modules=["insight_jobs"])
+    scheduler.prepare_store()
+    told, over = [], threading.Event()
+
+    def listen():
+        told.append([fact.name for fact in scheduler.follow(stop=over.is_set)])
+
+    listening = [threading.Thread(target=listen) for _ in range(followers)]
+    for each in listening:
+        each.start()
+    try:
+        scheduler.add_job("insight_jobs:succeed", "interval", hours=1, id="a")
+        scheduler.modify_job("a", name="other")
+        scheduler.run_job("a")
+        assert [job.id for job in scheduler.get_jobs()] == ["a"] and scheduler.get_runs() == []
+        scheduler.remove_job("a")
+    finally:
+        over.set()
+        for each in listening:
+            each.join(10)
+        scheduler.remove_jobstore("default")
+    assert len(told) == followers and all(names[0] == "feed.opened" for names in told)
+
+
+def test_a_connection_that_does_not_get_free_is_a_documented_error(uri, database, monkeypatch):
+    monkeypatch.setitem(connection._BULK_LIMITS, "waitQueueTimeoutMS", 50)
+    few = uri + ("&" if "?" in uri else "?") + "maxPoolSize=1"
+    store = MongoDBJobStore(few, database=database.name)
+    scheduler, over = GeventScheduler(jobstores={"default": store}), threading.Event()
+
+    def keep_the_connection():
+        with opened(store._connection.jobs(), []) as stream:
+            while not over.is_set():
+                stream.try_next()
+
+    def is_refused():
+        try:
+            scheduler.get_jobs()
+        except StoreUnreachableError as error:
+            return "WaitQueueTimeoutError" in str(error)
+        return False
+
+    scheduler.prepare_store()
+    keeping = threading.Thread(target=keep_the_connection)
+    keeping.start()
+    try:
+        wait_until(is_refused, "the limit to be reached")
+    finally:
+        over.set()
+        keeping.join(10)
+        store.close()
 
 
 # -- runs -----------------------------------------------------------------------------------------------------------

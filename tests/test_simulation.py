@@ -76,12 +76,16 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "late_instants_after_a_takeover_are_skipped": ("kills", 0),
     "stopping_does_not_wait_for_the_last_claim": ("moves", 35),
     "leaving_says_that_all_has_ended": ("stops", 193),
+    "former_schedules_are_not_looked_at": ("kills", 2),
+    "users_copy_no_schedule": ("changes", 5),
+    "former_schedules_stay_when_slots_are_given_away": ("changes", 9),
 }
 # Without these nothing went wrong in hundreds of seeds, of more than one storm. What something that a dead node does
 # could spoil, the marks of late jobs and open slots, the records of runs and the remembered attempts make good; what is
-# decided upon a death that is rolled back needs a write that a majority confirms; that the database keeps its guards,
-# tests/test_cluster_contract.py shows, and that late jobs and releases wait for records, tests/test_progress.py and
-# tests/test_incarnation.py.
+# decided upon a death that is rolled back needs a write that a majority confirms; of what has begun by a schedule that
+# ends, its owner writes down the runs in progress as well. That the database keeps its guards,
+# tests/test_cluster_contract.py shows, that late jobs and releases wait for records, tests/test_progress.py and
+# tests/test_incarnation.py, and how long former schedules are kept, tests/test_succession.py.
 REDUNDANT = {
     "admission_by_dead_nodes",
     "backlogs_noted_by_dead_nodes",
@@ -89,10 +93,14 @@ REDUNDANT = {
     "dead_nodes_set_jobs_down",
     "dead_nodes_write_runs_down",
     "deaths_are_believed_before_a_majority_knows",
+    "former_schedules_answer_for_what_later_ones_have",
+    "former_schedules_are_forgotten_at_once",
+    "former_schedules_have_no_bound",
     "late_jobs_do_not_wait_for_records",
     "records_stay_with_dead_nodes",
     "releases_do_not_wait_for_records",
     "releases_have_no_fence",
+    "schedules_end_that_are_not_as_they_were_copied",
     "slots_of_others_are_attached",
 }
 

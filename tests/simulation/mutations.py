@@ -19,11 +19,12 @@ from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.requests import Requests
 from gsched.stores.mongodb.rescue import Rescues
 from gsched.stores.mongodb.slots import Slots
+from gsched.stores.mongodb.succession import Succession
 from gsched.stores.mongodb.tenure import Dormant, Tenure
 from gsched.stores.mongodb.written_runs import WrittenRuns
 
-from . import cluster, process
-from .cluster import SimCluster
+from . import cluster, process, users as users_module
+from .cluster import FormerDocument, SimCluster
 from .users import Users
 
 MUTATIONS: dict[str, Callable[[], Any]] = {}
@@ -448,6 +449,47 @@ def backlogs_are_not_noted() -> Any:
 @mutation
 def uncertain_instants_are_forgotten() -> Any:
     return patch.object(rescue_module, "uncertain_spans", lambda record, slot: [])
+
+
+@mutation
+def former_schedules_are_not_looked_at() -> Any:
+    return patch.object(Succession, "inherit", lambda self, slots, read: [])
+
+
+@mutation
+def users_copy_no_schedule() -> Any:
+    return patch.object(users_module, "FormerDocument", lambda job, *copied: FormerDocument(job, 0, None, -1, until=0))
+
+
+@mutation
+def schedules_end_that_are_not_as_they_were_copied() -> Any:
+    return patch.object(users_module, "_copied", lambda document: ())
+
+
+@mutation
+def former_schedules_are_forgotten_at_once() -> Any:
+    real = Succession.end
+
+    def end(self: Succession, job_ids: Any, records: Any) -> None:
+        real(self, job_ids, records)
+        self._forget(list(self._ended))
+
+    return patch.object(Succession, "end", end)
+
+
+@mutation
+def former_schedules_have_no_bound() -> Any:
+    return patch.object(SimCluster, "bound_formers", lambda self, until: None)
+
+
+@mutation
+def former_schedules_answer_for_what_later_ones_have() -> Any:
+    return patch("gsched.stores.mongodb.uncertain._shared", lambda job, span: iter(()))
+
+
+@mutation
+def former_schedules_stay_when_slots_are_given_away() -> Any:
+    return patch.object(Succession, "give_up", lambda self, numbers: None)
 
 
 @mutation

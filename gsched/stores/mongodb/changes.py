@@ -13,7 +13,7 @@ from gsched.events import EVENT_FEED_LOST, EVENT_FEED_OPENED, EVENT_FEED_UNSUPPO
 from gsched.instants import to_ms
 from gsched.interrupts import was_interrupt
 from gsched.stores.mongodb.connection import Connection
-from gsched.stores.mongodb.streams import UNSUPPORTED_CODES, backoff, changes_in, opened, wait, why_unsupported
+from gsched.stores.mongodb.streams import backoff, changes_in, is_unsupported, opened, wait, why_unsupported
 from gsched.wording import without_noise
 
 _RETRY_SECONDS: Final = (0.1, 5.0)  # the first and the longest wait before the stream is opened again
@@ -79,7 +79,7 @@ class ChangeFeed:
                 self._listen()
                 self._lost("the stream was closed by the server")
             except driver.OperationFailure as error:
-                if error.code in UNSUPPORTED_CODES:
+                if is_unsupported(error):
                     self._go_without(error)
                 else:
                     self._lost(str(error))

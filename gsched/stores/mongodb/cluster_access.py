@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, Final
 
 from pymongo.client_session import ClientSession
@@ -40,11 +39,15 @@ class ClusterAccess:
         self.exclusive = False
         self._complain = complain
         self._complained: set[str] = set()  # of what
+        self._started: ClientSession | None = None
 
-    @cached_property
+    @property
     def _session(self) -> ClientSession:
         """The one of all transactions, so that others can end what this process had begun when it was killed."""
-        return self._connection.control().client.start_session()
+        client = self._connection.control().client
+        if self._started is None or self._started.client is not client:  # which was renewed
+            self._started = client.start_session()
+        return self._started
 
     @property
     def _jobs(self) -> Any:
@@ -109,13 +112,13 @@ class ClusterAccess:
 
         Collections' options do not count in a transaction, and the client's are the user's: all are named here.
         """
-        jobs = self._jobs
-        with self._session.start_transaction(jobs.read_concern, jobs.write_concern, jobs.read_preference):
-            if not write(self._session):
-                self._session.abort_transaction()
+        jobs, session = self._jobs, self._session
+        with session.start_transaction(jobs.read_concern, jobs.write_concern, jobs.read_preference):
+            if not write(session):
+                session.abort_transaction()
                 return False
             # Last: from here to the end, nobody can bury the node.
             guard = {"$inc": {"transactions": 1}}
-            if not self._nodes.update_one(alive(node), guard, session=self._session).matched_count:
+            if not self._nodes.update_one(alive(node), guard, session=session).matched_count:
                 raise FencedError
         return True

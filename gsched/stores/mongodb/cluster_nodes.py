@@ -46,7 +46,8 @@ class ClusterNodes(ClusterAccess):
     def advance(self, node: str, watermark: int, acked: int, draining: bool) -> bool:
         # $max: an earlier attempt, given up by us, may reach the server later than this one.
         raised = {"watermark": from_ms(watermark), "acked": from_ms(acked)}
-        beat = {"$max": raised, "$set": {"draining": draining}, "$inc": {"beat": 1}, "$currentDate": {"beat_at": True}}
+        said = {"draining": draining, "session": self._session.session_id["id"]}
+        beat = {"$max": raised, "$set": said, "$inc": {"beat": 1}, "$currentDate": {"beat_at": True}}
         claim = self._nodes.update_one(alive(node), beat)
         return bool(claim.matched_count)
 

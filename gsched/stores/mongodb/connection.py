@@ -1,14 +1,15 @@
-"""The connections to MongoDB: one for bulk work, one for what must not wait; and the driver's errors as ours."""
+"""The connections to MongoDB: for bulk work, for what must not wait, for following; and the driver's errors as ours."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pkgutil import resolve_name
 from socket import gaierror
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from bson.errors import BSONError
 from pymongo import MongoClient, ReadPreference, WriteConcern, errors as driver, timeout
@@ -22,19 +23,36 @@ from gsched.stores.mongodb.documents import CODEC
 from gsched.stores.mongodb.indexes import make_indexes
 from gsched.stores.mongodb.monitoring import Operations
 from gsched.stores.mongodb.names import check_names
+from gsched.stores.mongodb.refusals import Refusals
 from gsched.wording import without_noise
 
 Document: TypeAlias = dict[str, Any]
 Jobs: TypeAlias = Collection[Document]
 
-# Milliseconds. A server that is gone is noticed soon; one that hangs, too. What users give wins, for their client.
-_BULK_LIMITS: Final = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 5_000, "socketTimeoutMS": 30_000}
-_CONTROL_LIMITS: Final = {"serverSelectionTimeoutMS": 2_000, "connectTimeoutMS": 2_000, "socketTimeoutMS": 5_000}
-_CONTROL_POOL: Final = {"maxPoolSize": 4, "minPoolSize": 0, "waitQueueTimeoutMS": 5_000}
-# The claim protocol and the change feed count on these, whatever users set for the whole client.
-_CONTROL_PROTOCOL: Final = {"timeoutMS": None, "retryWrites": True, "retryReads": True}
+# The claim protocol and the change feeds count on these, whatever users set for the whole client.
+_PROTOCOL: Final = {"timeoutMS": None, "retryWrites": True, "retryReads": True}
+# Milliseconds. A server that is gone is noticed soon, and so is one that hangs. Nobody waits for a free connection
+# without end: PyMongo's default has no limit.
+_BULK_LIMITS: Final = {
+    "serverSelectionTimeoutMS": 5_000,
+    "connectTimeoutMS": 5_000,
+    "socketTimeoutMS": 30_000,
+    "waitQueueTimeoutMS": 10_000,
+}
+_CONTROL_LIMITS: Final = {
+    "serverSelectionTimeoutMS": 2_000,
+    "connectTimeoutMS": 2_000,
+    "socketTimeoutMS": 5_000,
+    "waitQueueTimeoutMS": 5_000,
+    "maxPoolSize": 4,
+    "minPoolSize": 0,
+    **_PROTOCOL,
+}
+_WATCH_LIMITS: Final = {**_BULK_LIMITS, **_PROTOCOL, "waitQueueTimeoutMS": 2_000, "maxPoolSize": 100, "minPoolSize": 0}
 _CONFIRM_MS: Final = 20_000  # how long a majority may take to confirm a write
 _FAREWELL_SECONDS: Final = 1.0  # how long a server is looked for, to tell it that sessions have ended
+_RENEWED_SECONDS: Final = 5.0  # at least, between two clients of which the first is refused
+_LIMITS: Final[Mapping[str, Document]] = {"bulk": _BULK_LIMITS, "control": _CONTROL_LIMITS, "watch": _WATCH_LIMITS}
 
 _NO_CONNECTION: Final = (ConnectionRefusedError, FileNotFoundError, gaierror)  # of hosts, sockets, names
 _MAY_BE_WRITTEN: Final = (
@@ -93,12 +111,28 @@ def _only_unconfirmed(error: driver.BulkWriteError) -> bool:
     return not details.get("writeErrors") and bool(details.get("writeConcernErrors"))
 
 
+class _Made(NamedTuple):
+    """A client that was made here, and when (monotonic)."""
+
+    client: MongoClient[Document]
+    refusals: Refusals
+    at: float
+
+    @property
+    def is_to_be_renewed(self) -> bool:
+        return self.refusals.noted and time.monotonic() - self.at >= _RENEWED_SECONDS
+
+
 class Connection:
     """Where a store's jobs are, and the clients that lead there, made when they are first needed.
 
-    - `jobs()` is for bulk work; `control()` for what must be on time. Heartbeats that share a pool with bulk work wait
-      behind it, so that the second client is always our own. It is made from the same address and options; a client
-      that was given as an object is copied by PyMongo's own means, and shared in the rare case that it cannot be.
+    - `jobs()` is for bulk work; `control()` for what must be on time; `watched()` for those who follow change streams,
+      each of whom keeps a connection. Heartbeats that share a pool with bulk work wait behind it, and bulk work waits
+      for ever behind followers, so that the second and the third client are always our own. They are made from the same
+      address and options, with limits of ours; a client that was given as an object is copied by PyMongo's own means,
+      and shared in the rare case that it cannot be.
+    - A client whose connections the server has come to refuse is replaced by a new one; but for one that was given, in
+      whose place the application has to put another.
     - A forked child makes clients of its own: sockets and locks must not be shared with the parent.
     - `operations` counts what the clients that are made here do.
     - All reads go to the primary, all writes wait for a majority, whatever the client's defaults are.
@@ -118,7 +152,8 @@ class Connection:
         self._arguments: Document = {**address, **options} if uri is None else {"host": uri, **options}
         self._database, self.name = database, collection
         self._given_in = self._made_in = os.getpid()
-        self._made: dict[str, MongoClient[Document]] = {}
+        self._made: dict[str, _Made] = {}
+        self._replaced: list[MongoClient[Document]] = []  # others may be waiting for their answers still
         self.operations = Operations()
         self._is_prepared = False
 
@@ -129,6 +164,10 @@ class Connection:
     def control(self) -> Database[Document]:
         """The database, by the client that only does what must be on time."""
         return self._in_database(self._client("control"))
+
+    def watched(self) -> Jobs:
+        """The collection of the jobs, for following."""
+        return self._in_database(self._client("watch"))[self.name]
 
     @translate_errors()
     def prepare(self, anew: bool = False) -> list[str]:
@@ -171,10 +210,11 @@ class Connection:
 
     def close(self) -> None:
         """Close the clients that were made here, never one that was given. They are made again if needed."""
-        made, self._made = self._made, {}
+        made, self._made = [*(each.client for each in self._made.values()), *self._replaced], {}
+        self._replaced = []
         if self._made_in == os.getpid():  # those of a parent process are not ours to close
             with timeout(_FAREWELL_SECONDS):
-                for client in made.values():
+                for client in made:
                     client.close()
 
     # -- clients --------------------------------------------------------------------------------------------------
@@ -186,38 +226,47 @@ class Connection:
 
     def _client(self, purpose: str) -> MongoClient[Document]:
         if self._made_in != os.getpid():
-            self._made, self._made_in = {}, os.getpid()
-        client = self._made.get(purpose)
-        if client is None:
+            self._made, self._replaced, self._made_in = {}, [], os.getpid()
+        known = self._made.get(purpose)
+        if known is None or known.is_to_be_renewed:
+            refusals = Refusals()
             try:
-                made = self._make(purpose)
+                client = self._make(purpose, refusals)
             except (driver.PyMongoError, TypeError, ValueError, KeyError) as error:
                 raise errors.ConfigurationError(f"mongodb: {error}") from error
-            client = self._made.setdefault(purpose, made)
-            if client is not made:  # another greenlet was faster
-                made.close()
-        return client
+            if self._made.get(purpose) is not known:  # another greenlet was faster
+                client.close()
+                return self._made[purpose].client
+            self._replace(known)
+            known = self._made[purpose] = _Made(client, refusals, time.monotonic())
+        return known.client
 
-    def _make(self, purpose: str) -> MongoClient[Document]:
-        limits = _BULK_LIMITS if purpose == "bulk" else {**_CONTROL_LIMITS, **_CONTROL_POOL, **_CONTROL_PROTOCOL}
+    def _replace(self, known: _Made | None) -> None:
+        """Close the clients that were replaced before, and this one with the next."""
+        over, self._replaced = self._replaced, [] if known is None else [known.client]
+        for client in over:
+            client.close()
+
+    def _make(self, purpose: str, refusals: Refusals) -> MongoClient[Document]:
+        limits = _LIMITS[purpose]
         if self._given is not None:
-            return self._copy_of(self._given, {} if purpose == "bulk" else limits)
+            return self._copy_of(self._given, {} if purpose == "bulk" else limits, refusals)
         given = self._arguments
-        if purpose == "bulk":
+        if purpose == "bulk":  # what users give wins
             text = str(given.get("host")).lower()
             named = {option.lower() for option in given}
             limits = {k: v for k, v in limits.items() if k.lower() not in named and f"{k.lower()}=" not in text}
-        return self._counted({**_without(given, limits), **limits})
+        return self._heard({**_without(given, limits), **limits}, refusals)
 
-    def _copy_of(self, client: MongoClient[Document], limits: Document) -> MongoClient[Document]:
+    def _copy_of(self, client: MongoClient[Document], limits: Document, refusals: Refusals) -> MongoClient[Document]:
         """A client like this one, with sockets of its own; the same one if PyMongo does not tell how it was made."""
         arguments = getattr(client, "_init_kwargs", None)
         if not isinstance(arguments, dict):
             return client
-        return self._counted({**_without(arguments, limits), **limits})
+        return self._heard({**_without(arguments, limits), **limits}, refusals)
 
-    def _counted(self, arguments: Document) -> MongoClient[Document]:
-        listeners = [*(arguments.get("event_listeners") or ()), self.operations]
+    def _heard(self, arguments: Document, refusals: Refusals) -> MongoClient[Document]:
+        listeners = [*(arguments.get("event_listeners") or ()), self.operations, refusals]
         return MongoClient(**{**arguments, "event_listeners": listeners})
 
     def _in_database(self, client: MongoClient[Document]) -> Database[Document]:

@@ -16,7 +16,7 @@ from gsched.instants import from_ms
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translated
 from gsched.stores.mongodb.history import info_of
 from gsched.stores.mongodb.polling import Poll
-from gsched.stores.mongodb.streams import UNSUPPORTED_CODES, backoff, changes_in, opened, wait, why_unsupported
+from gsched.stores.mongodb.streams import backoff, changes_in, is_unsupported, opened, wait, why_unsupported
 
 _POLL_SECONDS: Final = 1.0
 _FIRST_RETRY_SECONDS: Final = 0.1
@@ -57,18 +57,18 @@ class MongoFollowing:
     def follow(self, stop: Callable[[], bool]) -> Iterator[Fact]:
         """See BaseJobStore. No resume token is kept: a stream that broke is opened anew from then on, and that is told.
         """
-        jobs, failures, was_open = self._connection.jobs(), 0, False
+        failures, was_open = 0, False
         while not stop():
             try:
-                for fact in self._listen(jobs, stop):
+                for fact in self._listen(self._connection.watched(), stop):
                     was_open, failures = True, 0
                     yield fact
                 if stop():
                     return
                 reason = "the server closed the stream"
             except driver.OperationFailure as error:
-                if error.code in UNSUPPORTED_CODES:
-                    yield from _poll(jobs, error, stop, self._now)
+                if is_unsupported(error):
+                    yield from _poll(self._connection.watched, error, stop, self._now)
                     return
                 reason = _reason(error, was_open)
             except driver.PyMongoError as error:
@@ -160,16 +160,19 @@ def _of_node(at: datetime, node: str, fields: Mapping[str, Any]) -> Iterator[Fac
 
 
 def _poll(
-    jobs: Jobs, error: driver.OperationFailure, stop: Callable[[], bool], now: Callable[[], datetime]
+    jobs: Callable[[], Jobs],
+    error: driver.OperationFailure,
+    stop: Callable[[], bool],
+    now: Callable[[], datetime],
 ) -> Iterator[Fact]:
     """Look every second, and tell what is different."""
-    poll, failed = Poll(jobs), False
-    poll.look(now())
+    poll, failed = Poll(), False
+    poll.look(jobs(), now())
     yield Fact(now(), "feed.unsupported", details={"reason": why_unsupported(error)})
     while not stop():
         wait(_POLL_SECONDS, stop)
         try:
-            facts = poll.look(now())
+            facts = poll.look(jobs(), now())
             failed = False
         except driver.PyMongoError as lost:
             facts = [] if failed else [Fact(now(), "feed.lost", details={"reason": str(lost)})]

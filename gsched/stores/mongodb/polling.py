@@ -21,39 +21,38 @@ _Known = Mapping[Any, Document]
 class Poll:
     """Remembers what it saw, and tells what is different. The first look tells nothing."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+    def __init__(self) -> None:
         self._seen: tuple[_Known | None, _Known, _Known] | None = None
         self._runs_until: datetime | None = None
         self._last_runs: set[str] = set()
 
-    def look(self, at: datetime) -> list[Fact]:
-        """What has happened since the last look."""
-        before, now = self._seen, self._look()
+    def look(self, jobs: Jobs, at: datetime) -> list[Fact]:
+        """What has happened in the collection of jobs, and those beside it, since the last look."""
+        before, now = self._seen, self._look(jobs)
         self._seen = now
-        runs = list(self._new_runs(at))
+        runs = list(self._new_runs(jobs, at))
         if before is None:
             return []
-        jobs = () if before[0] is None or now[0] is None else _of_jobs(at, before[0], now[0])
-        return [*jobs, *_of_nodes(at, before[1], now[1]), *_of_slots(at, before[2], now[2]), *runs]
+        of_jobs = () if before[0] is None or now[0] is None else _of_jobs(at, before[0], now[0])
+        return [*of_jobs, *_of_nodes(at, before[1], now[1]), *_of_slots(at, before[2], now[2]), *runs]
 
-    def _look(self) -> tuple[_Known | None, _Known, _Known]:
-        many = self._jobs.estimated_document_count() > _MOST_JOBS
+    def _look(self, jobs: Jobs) -> tuple[_Known | None, _Known, _Known]:
+        many = jobs.estimated_document_count() > _MOST_JOBS
         return (
-            None if many else _by_id(self._jobs, *_JOB_FIELDS),
-            _by_id(self._jobs.nodes, "state", "left", "draining", "drain_requested"),
-            _by_id(self._jobs.slots, "owner"),
+            None if many else _by_id(jobs, *_JOB_FIELDS),
+            _by_id(jobs.nodes, "state", "left", "draining", "drain_requested"),
+            _by_id(jobs.slots, "owner"),
         )
 
-    def _new_runs(self, at: datetime) -> Iterator[Fact]:
+    def _new_runs(self, jobs: Jobs, at: datetime) -> Iterator[Fact]:
         """What was written since the last look: when a record expires tells when it was written."""
         if self._runs_until is None:
-            newest = self._jobs.runs.find_one({}, ["expires_at"], sort=[("expires_at", -1)])
+            newest = jobs.runs.find_one({}, ["expires_at"], sort=[("expires_at", -1)])
             self._runs_until = newest["expires_at"] if newest and newest.get("expires_at") else at
-            written = self._jobs.runs.find({"expires_at": self._runs_until}, ["_id"])
+            written = jobs.runs.find({"expires_at": self._runs_until}, ["_id"])
             self._last_runs = {document["_id"] for document in written}
             return
-        written = self._jobs.runs.find({"expires_at": {"$gte": self._runs_until}}, sort=[("expires_at", 1)])
+        written = jobs.runs.find({"expires_at": {"$gte": self._runs_until}}, sort=[("expires_at", 1)])
         for document in filter(is_run, written.limit(_MOST_RUNS)):
             if document["expires_at"] > self._runs_until:
                 self._runs_until, self._last_runs = document["expires_at"], set()

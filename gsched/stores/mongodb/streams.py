@@ -11,9 +11,16 @@ from pymongo.change_stream import ChangeStream
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
+from gsched.stores.mongodb.refusals import is_refusal
+
 AWAIT_SECONDS: Final = 0.5  # how long one look waits for news: also how long stopping may take
 UNSUPPORTED_CODES: Final = frozenset({40573, 40324, 13, 8000, 115})  # standalone, unknown stage, no privilege
 _UNAUTHORIZED: Final = 13
+
+
+def is_unsupported(error: OperationFailure) -> bool:
+    """Whether there are no change streams here, and none after the next attempt."""
+    return error.code in UNSUPPORTED_CODES and not is_refusal(error)
 
 
 def opened(watched: Any, pipeline: list[dict[str, Any]]) -> ChangeStream[dict[str, Any]]:

@@ -1,0 +1,67 @@
+"""Connections that the server has come to refuse: which they are, and when a client is replaced."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from pymongo.errors import AutoReconnect, OperationFailure
+from pymongo.monitoring import CommandFailedEvent
+
+from gsched.stores.mongodb import connection
+from gsched.stores.mongodb.connection import Connection
+from gsched.stores.mongodb.refusals import Refusals, is_refusal
+
+DROPPED = {"code": 13, "errmsg": "command find requires authentication", "codeName": "Unauthorized"}
+NO_ROLE = {"code": 13, "errmsg": "not authorized on app to execute command", "codeName": "Unauthorized"}
+
+
+def failed(failure):
+    return CommandFailedEvent(timedelta(0), failure, "find", 1, ("localhost", 27017), 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "is_noted"),
+    [
+        (failed(DROPPED), True),
+        (failed(NO_ROLE), False),
+        (failed({"code": 11000, "errmsg": "duplicate key"}), False),
+        (SimpleNamespace(reply=AutoReconnect("a:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate has expired")), True),
+        (SimpleNamespace(reply=AutoReconnect("a:1: [Errno 111] Connection refused")), False),
+    ],
+    ids=["dropped", "no role", "duplicate", "certificate", "down"],
+)
+def test_what_another_connection_would_be_let_in_for_is_noted(event, is_noted):
+    refusals = Refusals()
+    refusals.failed(event)
+    assert refusals.noted is is_noted
+
+
+def test_who_lacks_a_role_is_not_refused_altogether():
+    assert is_refusal(OperationFailure("", 13, DROPPED)) and not is_refusal(OperationFailure("", 13, NO_ROLE))
+
+
+@pytest.fixture
+def made(monkeypatch):
+    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: made.now))
+    made = Connection(uri="mongodb://a", client=None, database="d", collection="jobs", address={}, options={})
+    made.now = 0.0
+    yield made
+    made.close()
+
+
+def test_a_client_that_is_refused_is_replaced_but_not_again_and_again(made):
+    first = made.jobs().database.client
+    made._made["bulk"].refusals.noted = True
+    assert made.jobs().database.client is first, "it is too young"
+    made.now += connection._RENEWED_SECONDS
+    second = made.jobs().database.client
+    assert second is not first and made.jobs().database.client is second
+    assert made._replaced == [first], "others may be waiting for its answers"
+
+
+def test_a_client_that_is_not_refused_stays(made):
+    first = made.control().client
+    made.now += 3600
+    assert made.control().client is first

@@ -21,7 +21,7 @@ class Recorder:
     path: str | None = None
     in_run: Callable[[], object] = staticmethod(lambda: None)  # called between start and end
 
-    def write(self, what: str) -> None:
+    def write(self, what: str, **said: Any) -> None:
         """One line, one write: lines of several processes do not mix."""
         run = current_run()
         line = {
@@ -33,6 +33,7 @@ class Recorder:
             "attempt": run.attempt,
             "fence": run.fence,
             "request": run.request,
+            **said,
         }
         append(self.path, line)
 
@@ -69,6 +70,15 @@ def fail() -> None:
     """A short run that fails: of that nobody must be silent."""
     tick()
     raise RuntimeError("as it is meant to")
+
+
+def numbered(number: int, seconds: float, fails: bool) -> None:
+    """A run whose lines tell by which definition of its job it ran."""
+    recorder.write("start", number=number)
+    gevent.sleep(seconds)
+    recorder.write("end", number=number)
+    if fails:
+        raise RuntimeError("as it is meant to")
 
 
 def vanishing() -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         StoreConflictError as StoreConflictError,
         StoreError as StoreError,
         StoreUnreachableError as StoreUnreachableError,
+        TooManyWaitingError as TooManyWaitingError,
         WorkerDiedError as WorkerDiedError,
     )
     from gsched.events import (
@@ -147,7 +148,8 @@ _HOMES: Final = {
         "CommandFailedError ConfigurationError EmbeddedMongoError EventLoopStalledError ForkedError FuncRefError "
         "GschedError InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError NodeNotFoundError "
         "NotInRunError NothingRanError RunCancelled RunInterrupted RunTimedOut SchedulerAlreadyRunningError "
-        "SchedulerNotRunningError StoreAccessError StoreConflictError StoreError StoreUnreachableError WorkerDiedError"
+        "SchedulerNotRunningError StoreAccessError StoreConflictError StoreError StoreUnreachableError "
+        "TooManyWaitingError WorkerDiedError"
     ),
     "gsched.events": (
         "EVENT_ALL EVENT_ALL_JOBS_REMOVED EVENT_CLOCK_SKEWED EVENT_EVENTS_DROPPED EVENT_EXECUTOR_ADDED "

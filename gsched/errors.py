@@ -153,6 +153,10 @@ class StoreAccessError(StoreError):
     """The job store's database does not let this user in, or not do this. It needs readWrite on the database."""
 
 
+class TooManyWaitingError(StoreError):
+    """So many runs of the job that were asked for wait already. Ask again when some of them have begun."""
+
+
 class StoreConflictError(StoreError):
     """Others kept changing the same jobs while they were being changed here; try again."""
 

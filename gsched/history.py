@@ -24,7 +24,8 @@ _STARTS_WITH_YEAR: Final = re.compile(r"\s*\d{4}-")
 class RunInfo:
     """What became of a run, or of due instants that ended without one. Times are aware UTC datetimes.
 
-    :ivar outcome: one of `Outcome`, or "running" for a run that is written down and has not ended
+    :ivar outcome: one of `Outcome`; "running" for a run that is written down and has not ended, "waiting" for one that
+        was asked for and that nobody has taken yet
     :ivar reason: why, where there is one: see `gsched.run.Reason`
     :ivar scheduled_at: when it was due; of several instants the first
     :ivar until: of instants that ended together without a run: all from `scheduled_at` up to, not including, this; else

@@ -14,7 +14,6 @@ from gsched.run import Outcome, Reason
 from gsched.stores.base import Admitted, Dropped, Lost, RunRequested
 from gsched.stores.mongodb.admission import Admission
 from gsched.stores.mongodb.cluster import JobRecord, RefusedError, RunRecord, SlotRecord
-from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.rescue import Rescue, Rescues
 from gsched.stores.mongodb.tenure import Held, Tenure
 from gsched.stores.mongodb.uncertain import JobInSlot
@@ -35,13 +34,19 @@ class Rig:
         self.hub = Mock(unread=lambda: False, obstacle=lambda job: None)
         self.keep_alive = Mock()
         self.cluster = Mock()
-        self.cluster.admit.return_value = self.cluster.take_request.return_value = True
+        self.cluster.admit.return_value = True
+        self.cluster.waiting_of.return_value = ()
         self.cluster.set_down.return_value = True
         self.cluster.park.return_value = {}
         self.tenure = Tenure("node", NOW, NOW + 60_000)
         self.tenure.hold(SLOT, Held(fence=7, taken_at=NOW))
         beside = {"written": Mock(), "keep_alive": self.keep_alive, "succession": Mock()}
         self.admission = Admission(self.cluster, self.tenure, self.hub, **beside)
+
+    def ask_for(self, run: RunRecord) -> None:
+        """The run waits."""
+        self.cluster.waiting_of.side_effect = [[run], []]
+        self.cluster.begin_waiting.side_effect = lambda node, runs: runs
 
     def find(self, job: Job | None, **known: Any) -> list[Any]:
         """What the hub is told when this is found; None: the job is gone."""
@@ -59,36 +64,64 @@ class Rig:
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr("gsched.stores.mongodb.tenure.slot_of", lambda job_id: SLOT)
+    for module in ("tenure", "admission"):
+        monkeypatch.setattr(f"gsched.stores.mongodb.{module}.slot_of", lambda job_id: SLOT)
     return Rig()
+
+
+ASKED = RunRecord(JOB.id, SLOT, NOW, 1, "asked")
 
 
 @pytest.mark.parametrize("job", [JOB.evolve(next_run_ms=NOW + 86_400_000), JOB.evolve(paused=True)])
 def test_a_run_on_request_of_a_job_that_the_hub_does_not_have_carries_the_fence_of_its_slot(rig: Rig, job: Job) -> None:
-    told = rig.find(job, requests=(("asked", NOW),))
+    rig.ask_for(ASKED)
+    told = rig.find(job)
     assert [message for message in told if isinstance(message, RunRequested)] == [RunRequested(job, "asked", NOW, 7)]
 
 
 def test_so_does_one_that_was_taken_by_a_write_whose_answer_was_lost(rig: Rig) -> None:
-    rig.cluster.take_request.side_effect = StoreUnreachableError("the connection broke")
+    rig.ask_for(ASKED)
+    rig.cluster.begin_waiting.side_effect = StoreUnreachableError("the connection broke")
     with pytest.raises(StoreUnreachableError, match="broke"):
-        rig.find(JOB, requests=(("asked", NOW),))
-    assert RunRequested(JOB, "asked", NOW, 7) in rig.find(JOB)
+        rig.find(JOB)
+    assert rig.admission.unsettled
+    rig.ask_for(ASKED)
+    assert RunRequested(JOB, "asked", NOW, 7) in rig.find(JOB) and not rig.admission.unsettled
 
 
-def test_one_of_a_job_that_is_removed_as_it_is_taken_is_skipped_and_not_in_progress_for_ever(rig: Rig) -> None:
-    record = JobRecord(JOB, SLOT, admitted=True, requests=(("asked", NOW),))
-    rig.cluster.read_jobs.side_effect = [{JOB.id: record}, {}]
-    rig.cluster.take_request.return_value = False
-    told = rig.look_at([JOB.id])
-    rig.cluster.strike_out.assert_called_once_with("node", RunRecord(JOB.id, slot_of(JOB.id), NOW, 1, "asked"))
-    assert Lost(JOB, Span(Outcome.SKIPPED, NOW, NOW + 1, Reason.REMOVED_OR_PAUSED, "asked")) in told
+def test_one_of_a_job_that_was_removed_is_skipped_and_not_in_progress_for_ever(rig: Rig) -> None:
+    rig.ask_for(ASKED)
+    (told,) = rig.find(None)
+    rig.cluster.strike_out.assert_called_once_with("node", [ASKED])
+    assert (told.job.id, told.span) == (JOB.id, Span(Outcome.SKIPPED, NOW, NOW + 1, Reason.REMOVED_OR_PAUSED, "asked"))
 
 
-def test_one_that_the_database_does_not_let_go_is_still_asked_for(rig: Rig) -> None:
-    rig.cluster.take_request.return_value = False
-    rig.find(JOB, requests=(("asked", NOW),))
-    rig.cluster.strike_out.assert_not_called()
+def test_one_of_a_parked_job_waits(rig: Rig) -> None:
+    rig.ask_for(ASKED)
+    rig.find(JOB.evolve(parked="no such function"))
+    rig.cluster.begin_waiting.assert_not_called()
+
+
+def test_of_many_some_are_taken_in_each_turn_and_other_jobs_come_first(rig: Rig) -> None:
+    many = [ASKED._replace(request=str(number)) for number in range(250)]
+
+    def begin(node: str, runs: Any) -> Any:
+        del many[: len(runs)]
+        return runs
+
+    rig.cluster.waiting_of.side_effect = lambda ids, most: many[:most]
+    rig.cluster.begin_waiting.side_effect = begin
+    counts = [sum(isinstance(told, RunRequested) for told in rig.find(JOB)) for _ in range(4)]
+    assert counts == [100, 100, 50, 0] and not rig.admission.pending
+    asked = [call[0] for call in rig.cluster.method_calls]
+    assert asked.index("read_jobs") < asked.index("waiting_of")
+
+
+def test_one_that_the_database_refuses_is_not_tried_again_and_again(rig: Rig) -> None:
+    rig.cluster.waiting_of.side_effect = lambda ids, most: [ASKED._replace(request=str(n)) for n in range(most)]
+    rig.cluster.begin_waiting.side_effect = lambda node, runs: []
+    rig.find(JOB)
+    assert not rig.admission.pending
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from bson import ObjectId
 from pymongo import errors as driver
 from pymongo.collection import Collection
-from simulation.cluster import Database, FormerDocument, InstantCluster, JobDocument
+from simulation.cluster import Database, FormerDocument, InstantCluster, JobDocument, RunDocument
 
 from gsched.document import DocumentReader
 from gsched.errors import StoreUnreachableError
@@ -33,6 +33,7 @@ from gsched.stores.mongodb.connection import Connection
 from gsched.stores.mongodb.documents import UNNAMED, new_document
 from gsched.stores.mongodb.former import keep_former
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
+from gsched.stores.mongodb.partition import slot_of
 from gsched.triggers import IntervalTrigger
 
 pytest_plugins = ["mongodb"]
@@ -89,7 +90,8 @@ class SimRig:
         self._database.formers[f"{job_id}@{it.schedule}"] = copied
 
     def request(self, job_id: str, name: str, at: int) -> None:
-        self._database.jobs[job_id].requests[name] = at
+        run = RunRecord(job_id, slot_of(job_id), at, 1, name)
+        self._database.runs[(job_id, at, 1, name)] = RunDocument("", run, waits=True)
 
 
 class MongoRig:
@@ -126,7 +128,9 @@ class MongoRig:
         keep_former(self.jobs, [self.jobs.find_one({"_id": job_id})])
 
     def request(self, job_id: str, name: str, at: int) -> None:
-        self.jobs.update_one({"_id": job_id}, {"$push": {"requests": {"id": name, "at": from_ms(at)}}})
+        waiting = {"job_id": job_id, "slot": slot_of(job_id), "request": name, "state": "waiting", "attempt": 1}
+        times = {"scheduled_at": from_ms(at), "due_at": from_ms(at)}
+        self.jobs.runs.insert_one({"_id": f"{job_id}!{name}#1", **waiting, **times})
 
     def close(self) -> None:
         self._connection.close()
@@ -422,7 +426,7 @@ def test_jobs_are_found_in_the_slots_that_are_asked_for(rig):
     for numbers, found in (([own], {"job"}), (others, set())):
         assert ids_in(rig.cluster, numbers, T) == found
         assert set(rig.cluster.revisions(numbers, T)) == found
-        assert set(rig.cluster.requested(numbers)) == found
+        assert set(rig.cluster.awaited_in(numbers)) == found
         assert set(rig.cluster.due_between(numbers, T - 1, T)) == found
 
 
@@ -439,7 +443,7 @@ def test_jobs_are_read_as_they_are_now_and_what_is_not_there_is_left_out(rig):
     assert found.keys() == {"job"}
     record = found["job"]
     assert (record.job.rev, record.job.next_run_ms, record.job.parked) == (3, T, None)
-    assert (record.admitted, record.late_until, record.requests) == (False, -1, (("please", T + 5),))
+    assert (record.admitted, record.late_until) == (False, -1)
     assert rig.cluster.revisions(EVERYWHERE, T) == {"job": 3}
 
 
@@ -510,14 +514,38 @@ def test_a_former_schedule_is_forgotten_by_its_name(rig, cluster):
     assert [each.id for each in cluster.formers_of(["a", "b"])] == ["b@7"]
 
 
-def test_a_request_is_taken_once(rig, cluster):
-    rig.put(job())
-    rig.request("job", "please", T)
-    rig.request("job", "again", T)
-    assert not cluster.take_request("job", "no such request")
-    assert cluster.take_request("job", "please")
-    assert not cluster.take_request("job", "please")
-    assert read(cluster).requests == (("again", T),)
+def asked_for(rig: Rig, *names: str) -> list[RunRecord]:
+    for number, name in enumerate(names):
+        rig.request("job", name, T + number)
+    return [RunRecord("job", slot_of("job"), T + number, 1, name) for number, name in enumerate(names)]
+
+
+def test_runs_that_wait_are_found_the_earliest_first_up_to_a_limit(rig, cluster):
+    runs = asked_for(rig, "c", "b", "a")
+    assert [*cluster.waiting_of(["job", "other"], 2)] == runs[:2] and not cluster.waiting_of(["other"], 2)
+    assert {*cluster.awaited_in(EVERYWHERE)} == {"job"}, "also where there is no such job"
+
+
+def test_a_run_that_waits_begins_on_one_node_and_whoever_asks_again_hears_so(rig, cluster):
+    runs = asked_for(rig, "a", "b")
+    assert [*cluster.begin_waiting("a", runs[:1])] == runs[:1]
+    assert [*cluster.begin_waiting("a", runs[:1])] == runs[:1]
+    assert [*cluster.begin_waiting("b", runs)] == runs[1:]
+    assert not cluster.waiting_of(["job"], 5) and not [*cluster.awaited_in(EVERYWHERE)]
+    assert [*cluster.runs_of(["a"], EVERYWHERE)] == runs[:1]
+
+
+def test_a_dead_node_begins_no_run_that_waits(rig, cluster):
+    runs = asked_for(rig, "a")
+    bury(cluster, "a")
+    with pytest.raises(FencedError):
+        cluster.begin_waiting("a", runs)
+    assert [*cluster.waiting_of(["job"], 5)] == runs
+
+
+def test_a_run_that_waits_counts_as_one_that_is_to_come_and_is_nobodys(rig, cluster):
+    asked_for(rig, "a")
+    assert cluster.is_running("job") and not cluster.runs_of(["a", "b", ""], EVERYWHERE)
 
 
 def test_a_later_time_is_written_back_and_an_earlier_one_is_not(rig, cluster):
@@ -658,9 +686,9 @@ def test_runs_in_progress_are_written_down_and_found_when_their_node_is_dead(clu
 
 def test_a_run_that_does_not_begin_is_struck_out_by_the_node_that_wrote_it_down(cluster):
     cluster.record_runs("a", RUNS)
-    assert not cluster.strike_out("b", RUNS[2])
-    assert cluster.strike_out("a", RUNS[2])
-    assert not cluster.strike_out("a", RUNS[2])
+    cluster.strike_out("b", RUNS)
+    cluster.strike_out("a", RUNS[2:])
+    cluster.strike_out("a", RUNS[2:])
     assert set(cluster.runs_of(["a"], EVERYWHERE)) == set(RUNS[:2])
 
 
@@ -761,13 +789,6 @@ def test_a_mark_of_lateness_that_is_no_date_is_none(mongo, value):
     admitted(mongo, job())
     set_by_hand(mongo, "late_until", value)
     assert read(mongo.cluster).late_until == -1
-
-
-@pytest.mark.parametrize("requests", [MISSING, None, "please", [1, "please", {"at": 5}, {"id": 5}]])
-def test_requests_that_are_none_are_left_out(mongo, requests):
-    mongo.put(job())
-    set_by_hand(mongo, "requests", requests)
-    assert read(mongo.cluster).requests == ()
 
 
 def test_many_jobs_are_read_some_at_a_time(mongo, monkeypatch):
@@ -872,8 +893,6 @@ def refusing(mongo: MongoRig) -> MongoRig:
     """A MongoDB with the jobs "old" and "job", both late: any change of "old" is refused."""
     mongo.cluster.join("a", T)
     admitted(mongo, job("old"), job(), claimed=T + 5)
-    for job_id in ("old", "job"):
-        mongo.request(job_id, "please", T)
     mongo.jobs.database.command("collMod", "jobs", validator={"_id": {"$ne": "old"}})
     return mongo
 
@@ -948,12 +967,13 @@ def test_a_run_that_the_database_refuses_to_call_lost_keeps_no_other_from_being_
     assert len(mongo.complaints) == 1
 
 
-def test_a_request_that_the_database_does_not_let_go_is_not_taken(refusing):
+def test_a_run_that_the_database_does_not_let_begin_waits_and_that_is_said_once(mongo):
+    mongo.cluster.join("a", T)
+    runs = asked_for(mongo, "a")
+    refuse(mongo, state="running")
     for _ in range(2):
-        assert not refusing.cluster.take_request("old", "please")
-    assert refusing.cluster.take_request("job", "please")
-    assert read(refusing.cluster, "old").requests == (("please", T),)
-    assert len(refusing.complaints) == 1
+        assert not mongo.cluster.begin_waiting("a", runs)
+    assert [*mongo.cluster.waiting_of(["job"], 5)] == runs and len(mongo.complaints) == 1
 
 
 def test_a_database_that_fails_altogether_is_an_error(refusing, monkeypatch):

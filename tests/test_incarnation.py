@@ -22,12 +22,16 @@ NOW = 1_800_000_000_000
 JOB = Job(id="hourly", name="hourly", func=print, trigger=IntervalTrigger(hours=1), next_run_ms=NOW)
 
 
+ASKED = RunRecord(JOB.id, slot_of(JOB.id), NOW, 1, "asked")
+
+
 @pytest.fixture
 def cluster() -> Mock:
     """A database with the job, not admitted, asked for once."""
-    record = JobRecord(JOB, slot_of(JOB.id), admitted=False, requests=(("asked", NOW),))
-    read = {"read_jobs": {JOB.id: record}, "formers_of": (), "formers_in": ()}
-    return Mock(Cluster, **{name: Mock(return_value=value) for name, value in read.items()})
+    record = JobRecord(JOB, slot_of(JOB.id), admitted=False)
+    answers = {"read_jobs": {JOB.id: record}, "waiting_of": [ASKED], "begin_waiting": [ASKED]}
+    answers |= {"formers_of": (), "formers_in": ()}
+    return Mock(Cluster, **{name: Mock(return_value=value) for name, value in answers.items()})
 
 
 def incarnation(
@@ -51,7 +55,7 @@ def node(cluster: Mock) -> Incarnation:
     return node
 
 
-@pytest.mark.parametrize("write", ["admit", "take_request"])
+@pytest.mark.parametrize("write", ["admit", "begin_waiting"])
 def test_what_a_write_without_an_answer_did_is_read_when_a_majority_has_confirmed_what_came_after_it(
     node: Incarnation, cluster: Mock, write: str
 ) -> None:

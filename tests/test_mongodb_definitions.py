@@ -16,11 +16,19 @@ from pymongo import errors as driver
 from pymongo.collection import Collection
 
 from gsched import GeventScheduler, InvalidJobError, JobIdConflictError, JobNotFoundError
-from gsched.errors import ConfigurationError, StoreAccessError, StoreConflictError, StoreError, StoreUnreachableError
+from gsched.errors import (
+    ConfigurationError,
+    StoreAccessError,
+    StoreConflictError,
+    StoreError,
+    StoreUnreachableError,
+    TooManyWaitingError,
+)
 from gsched.funcref import AllowedFunctions
+from gsched.history import RunQuery
 from gsched.job import Job
 from gsched.stores import JobQuery, MongoDBJobStore
-from gsched.stores.mongodb import adding, listing
+from gsched.stores.mongodb import adding, definitions, listing
 from gsched.stores.mongodb.connection import INDEXES, translated
 from gsched.stores.mongodb.documents import JobReader
 from gsched.stores.mongodb.partition import SLOTS, slot_of
@@ -298,7 +306,6 @@ def test_a_document_is_what_the_module_says(site):
         "slot": slot_of("a"),
         "admitted": False,
         "begins": NOON + timedelta(seconds=10),
-        "requests": [],
         "parked": None,
         "created_at": NOON,
         "updated_at": NOON,
@@ -362,11 +369,11 @@ def test_a_job_that_takes_the_place_of_an_ended_one_keeps_nothing_of_it(site, st
 
 def test_fields_of_others_survive(site, store):
     add(store, job())
-    site.jobs.update_one({"_id": "a"}, {"$set": {"colour": "red", "requests": [{"id": "r", "at": NOON}]}})
+    site.jobs.update_one({"_id": "a"}, {"$set": {"colour": "red", "requests": ["r"]}})
     store.change("a", lambda found: found.evolve(name="x"))
     add(store, job(name="y"), replace=True)
     document = site.one()
-    assert (document["colour"], document["requests"], document["name"]) == ("red", [{"id": "r", "at": NOON}], "y")
+    assert (document["colour"], document["requests"], document["name"]) == ("red", ["r"], "y")
 
 
 def test_only_what_changed_is_written(site, store):
@@ -379,46 +386,53 @@ def test_only_what_changed_is_written(site, store):
     assert (document["created_at"], document["updated_at"]) == (NOON, NOON + timedelta(seconds=1))
 
 
-def test_a_run_request_is_noted(site, store):
+def waiting(site):
+    return list(site.database["jobs.runs"].find({"state": "waiting"}))
+
+
+def test_a_run_that_is_asked_for_waits_and_its_owner_is_told(site, store):
     add(store, job())
     store.request_run(job(), "r1")
     store.request_run(job(), "$r2")
-    assert ([each["id"] for each in site.one()["requests"]], site.one()["rev"]) == (["r1", "$r2"], NOON_MS + 2)
+    assert [each["request"] for each in waiting(site)] == ["r1", "$r2"] and site.one()["rev"] == NOON_MS + 2
+    assert [each.outcome for each in store.runs(RunQuery())] == ["waiting", "waiting"]
     with pytest.raises(JobNotFoundError):
         store.request_run(job("gone"), "r2")
+    assert len(waiting(site)) == 2
 
 
 def test_a_run_is_asked_for_at_the_time_of_the_server_not_of_this_machine(site, store):
     add(store, job())
     before = store._connection.server_time()
     store.request_run(job(), "r1")
-    assert before <= site.one()["requests"][0]["at"] <= store._connection.server_time() != site.clock.now
+    (run,) = waiting(site)
+    assert before <= run["scheduled_at"] == run["due_at"] <= store._connection.server_time() != site.clock.now
 
 
 def test_a_scheduler_that_does_not_run_may_request_a_run(site):
     scheduler = site.scheduler()
     scheduler.add_job(poll, "interval", hours=1, id="a")
     name = scheduler.run_job("a")
-    assert [f"a!{request['id']}" for request in site.one()["requests"]] == [name]
+    assert [f"a!{run['request']}" for run in waiting(site)] == [name]
 
 
-@pytest.mark.parametrize("is_one", [True, False], ids=["one", "all"])
-def test_a_run_that_was_asked_for_and_not_taken_is_skipped_as_its_job_is_removed(site, is_one):
+def test_more_runs_of_a_job_than_may_wait_are_refused(site, store, monkeypatch):
+    monkeypatch.setattr(definitions, "MOST_WAITING", 2)
+    add(store, job(), job("other"))
+    for request in ("r1", "r2"):
+        store.request_run(job(), request)
+    with pytest.raises(TooManyWaitingError, match="job 'a': 2 runs that were asked for wait already"):
+        store.request_run(job(), "r3")
+    store.request_run(job("other"), "r3")
+    assert len(waiting(site)) == 3
+
+
+def test_a_run_that_was_asked_for_waits_on_when_its_job_is_removed_for_whoever_owns_its_slot(site):
     scheduler = site.scheduler()
-    for name in ("a", "b", "c"):
-        scheduler.add_job(poll, "interval", hours=1, id=name)
-    asked_for = [scheduler.run_job("a"), scheduler.run_job("a")]
-    site.jobs.update_one({"_id": "b"}, {"$set": {"requests": [{"id": 1}, "strange"]}})
-    noted = {"state": "running", "job_id": "a", "scheduled_at": NOON}  # by a node that died before it took it
-    site.database["jobs.runs"].insert_one({"_id": f"{asked_for[0]}#1", **noted})
-    if is_one:
-        scheduler.remove_job("a")
-    else:
-        assert scheduler.remove_all_jobs() == 3
-    skipped = scheduler.get_runs()
-    assert sorted(run.run_id for run in skipped) == sorted(asked_for)
-    assert {(run.outcome, run.reason, run.job_name) for run in skipped} == {("skipped", "removed_or_paused", "poll")}
-    assert site.database["jobs.runs"].count_documents({"expires_at": {"$type": "date"}}) == 2
+    scheduler.add_job(poll, "interval", hours=1, id="a")
+    scheduler.run_job("a")
+    scheduler.remove_all_jobs()
+    assert [run["job_id"] for run in waiting(site)] == ["a"]
 
 
 def test_a_job_that_its_owner_parked_is_listed_so(site, store):

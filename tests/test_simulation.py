@@ -61,7 +61,6 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "watermark_passes_the_horizon": ("late writes", 12),
     "unsure_admissions_are_forgotten": ("stops", 46),
     "unsure_requests_are_forgotten": ("users", 30),
-    "requests_are_not_written_down": ("kills", 33),
     "unsure_attachments_are_forgotten": (None, 7),
     "unsure_releases_are_forgotten": (None, 25),
     "slots_taken_by_mistake_are_kept": ("stops", 2),

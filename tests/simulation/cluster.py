@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,7 +65,6 @@ class JobDocument:
     job: Job  # its next run time is the stored one
     admitted: bool = False
     late_until: int = -1
-    requests: dict[str, int] = field(default_factory=dict)
     spoilt: Callable[[int], bool] = SPOILT_FOR_NOBODY
     was_set_down: bool = False
     schedule: int = 0
@@ -78,7 +77,6 @@ class JobDocument:
             slot_of(self.job.id),
             self.admitted,
             self.late_until,
-            tuple(self.requests.items()),
             self.job.parked,
             self.schedule,
             self.begins,
@@ -109,9 +107,16 @@ class FormerDocument:
 
 @dataclass
 class RunDocument:
+    """:ivar waits: it was asked for, and nobody has taken it"""
+
     node: str
     run: RunRecord
     ended: bool = False
+    waits: bool = False
+
+    @property
+    def is_running(self) -> bool:
+        return not self.ended and not self.waits
 
 
 class Database:
@@ -137,14 +142,16 @@ class Database:
         self.confirmed = copy(self)
         for each in COLLECTIONS:
             setattr(self.confirmed, each, {key: replace(doc) for key, doc in getattr(self, each).items()})
-        for document in self.confirmed.jobs.values():
-            document.requests = dict(document.requests)
 
     def fail_over(self) -> None:
         """Another member becomes the primary: what was written since then is rolled back."""
         for each in COLLECTIONS:
             setattr(self, each, getattr(self.confirmed, each))
         self.confirmed = self
+
+    def awaited(self) -> set[str]:
+        """The jobs that runs wait of."""
+        return {document.run.job_id for document in self.runs.values() if document.waits}
 
     def near(self, numbers: Collection[int], until: int) -> list[tuple[tuple[int, int, str], JobDocument]]:
         """Jobs of these slots in the order of an index over slots and next run times."""
@@ -403,11 +410,11 @@ class SimCluster:
             position = batch[-1][0]
             yield [record for _, record in batch]
 
-    def requested(self, numbers: Collection[int]) -> Iterable[str]:
+    def awaited_in(self, numbers: Collection[int]) -> Iterable[str]:
         def do() -> list[str]:
-            return [i for i, document in self._seen.jobs.items() if document.requests and slot_of(i) in numbers]
+            return [job_id for job_id in sorted(self._seen.awaited()) if slot_of(job_id) in numbers]
 
-        found: list[str] = self.read(f"requested in {sorted(numbers)}", do)
+        found: list[str] = self.read(f"awaited in {sorted(numbers)}", do)
         return found
 
     def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
@@ -550,12 +557,33 @@ class SimCluster:
 
     # -- runs ---------------------------------------------------------------------------------------------------
 
-    def take_request(self, job_id: str, request: str) -> bool:
-        def do() -> bool:
-            document = self._db.jobs.get(job_id)
-            return document is not None and document.requests.pop(request, None) is not None
+    def waiting_of(self, job_ids: Collection[str], most: int) -> Sequence[RunRecord]:
+        wanted = set(job_ids)
 
-        return bool(self.step(f"take request {job_id} {request}", do))
+        def do() -> list[RunRecord]:
+            waiting = [doc.run for doc in self._seen.runs.values() if doc.waits and doc.run.job_id in wanted]
+            return sorted(waiting, key=lambda run: (run.scheduled, _key(run)))[:most]
+
+        found: list[RunRecord] = self.read(f"waiting of {sorted(wanted)}", do)
+        return found
+
+    def begin_waiting(self, node: str, runs: Sequence[RunRecord]) -> Collection[RunRecord]:
+        these = list(runs)
+
+        def do() -> None:
+            self._fence(node, "begin")
+            for run in these:
+                document = self._db.runs.get(_key(run))
+                if document is not None and document.waits:
+                    document.node, document.waits = node, False
+
+        def read() -> list[RunRecord]:
+            found = [(run, self._seen.runs.get(_key(run))) for run in these]
+            return [run for run, doc in found if doc is not None and doc.is_running and doc.node == node]
+
+        self.step(f"begin {node} {' '.join(map(str, these))}", do)
+        begun: list[RunRecord] = self.read("begun", read)
+        return begun
 
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
         def do() -> None:
@@ -563,25 +591,23 @@ class SimCluster:
             for run in ordered:
                 document = self._db.runs.setdefault(_key(run), RunDocument(node, run))
                 if not document.ended:
-                    document.node = node
+                    document.node, document.waits = node, False
 
         ordered = sorted(runs, key=_key)
         if ordered:
             self.step(f"record {node} {' '.join(map(str, ordered))}", do)
 
-    def strike_out(self, node: str, run: RunRecord) -> bool:
-        def do() -> bool:
+    def strike_out(self, node: str, runs: Collection[RunRecord]) -> None:
+        def do(run: RunRecord) -> None:
             document = self._db.runs.get(_key(run))
-            is_there = document is not None and document.node == node and not document.ended
-            if is_there:
+            if document is not None and document.node == node and document.is_running:
                 del self._db.runs[_key(run)]
-            return is_there
 
-        return bool(self.step(f"strike out {node} {run}", do))
+        self._step_each(f"strike out {node}", list(runs), do)
 
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         def do() -> list[RunRecord]:
-            running = [doc for doc in self._seen.runs.values() if not doc.ended]
+            running = [doc for doc in self._seen.runs.values() if doc.is_running]
             return sorted((d.run for d in running if d.node in nodes and d.run.slot in numbers), key=_key)
 
         found: list[RunRecord] = self.read("runs of nodes", do)
@@ -634,7 +660,7 @@ class SimCluster:
 
         def do() -> None:
             document = self._db.jobs.get(job_id)
-            if document is not None and document.job.rev == rev and not document.requests:
+            if document is not None and document.job.rev == rev and job_id not in self._db.awaited():
                 del self._db.jobs[job_id]
 
         self.step(f"end {job_id} {rev}", do)

@@ -70,7 +70,6 @@ class Request:
     at: int
     dispatches: list[Dispatch] = field(default_factory=list)
     reported: bool = False
-    removed: bool = False
 
 
 class Ledger:
@@ -113,9 +112,6 @@ class Ledger:
     def removed(self, job_id: str) -> None:
         self._end_generation(job_id)
         self._gone[job_id] = self._world.now
-        for request in self._requests.values():
-            if request.job.id == job_id:
-                request.removed = True
 
     def _end_generation(self, job_id: str) -> None:
         generation = self._current.pop(job_id, None)
@@ -311,7 +307,7 @@ class Ledger:
             # What users end is not due any more; what had begun by then has an outcome all the same.
             self._check_instant(number, self._generations[number].job, instant)
         for name, request in self._requests.items():
-            if request.at <= until and (request.dispatches or not request.removed):
+            if request.at <= until:
                 self._check_request(name, request)
         self._check_slots(until)
 
@@ -350,7 +346,8 @@ class Ledger:
         if any(process.will_recover(request.job.id, request.at, name) for process in self._living()):
             return
         document = self._db.jobs.get(request.job.id)
-        if document is not None and name in document.requests and document.job.parked:
+        waits = [each for each in self._db.runs.values() if each.waits and each.run.request == name]
+        if waits and document is not None and document.job.parked:
             return
         self._problem(f"{name} of {request.job.id} is missing; dispatched by {request.dispatches}")
 

@@ -336,17 +336,31 @@ def unsure_admissions_are_forgotten() -> Any:
 
 @mutation
 def unsure_requests_are_forgotten() -> Any:
-    return patch.object(Requests, "resolve", lambda self, job_id, record: self._taking.pop(job_id, None))
+    real = Requests._begin
+
+    def begin(self: Requests, records: Any) -> None:
+        try:
+            real(self, records)
+        finally:
+            self._taking = ()
+
+    return patch.object(Requests, "_begin", begin)
 
 
 @mutation
-def requests_are_not_written_down() -> Any:
-    real = SimCluster.record_runs
+def requests_begin_that_others_took() -> Any:
+    real = SimCluster.begin_waiting
 
-    def record_runs(self: SimCluster, node: str, runs: Any) -> None:
-        real(self, node, [run for run in runs if run.request is None])
+    def begin_waiting(self: SimCluster, node: str, runs: Any) -> Any:
+        real(self, node, runs)
+        return runs
 
-    return patch.object(SimCluster, "record_runs", record_runs)
+    return patch.object(SimCluster, "begin_waiting", begin_waiting)
+
+
+@mutation
+def dead_nodes_begin_requests() -> Any:
+    return _unfenced("begin")
 
 
 @mutation

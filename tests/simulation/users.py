@@ -8,9 +8,11 @@ from typing import Any
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.stores.base import reschedules
+from gsched.stores.mongodb.cluster import RunRecord
+from gsched.stores.mongodb.partition import slot_of
 from gsched.triggers import BaseTrigger, DateTrigger, IntervalTrigger
 
-from .cluster import SPOILT_FOR, SPOILT_FOR_NOBODY, Database, FormerDocument, JobDocument
+from .cluster import SPOILT_FOR, SPOILT_FOR_NOBODY, Database, FormerDocument, JobDocument, RunDocument
 from .ledger import Ledger
 from .world import World
 
@@ -180,11 +182,21 @@ class Users:
         if (document := self._any()) is not None:
             self._requests += 1
             name = f"request{self._requests}"
-            document.requests[name] = self._world.now
-            document.job = document.job.evolve(rev=document.job.rev + 1)
-            self._world.note(f"users request {name} of {document.job.id}")
-            self._ledger.requested(document.job, name, self._world.now)
-            self._announce(document.job.id)
+            job_id, at = document.job.id, self._world.now
+            run = RunRecord(job_id, slot_of(job_id), at, 1, name)
+            self._db.runs[(job_id, at, 1, name)] = RunDocument("", run, waits=True)
+            self._world.note(f"users request {name} of {job_id}")
+            self._ledger.requested(document.job, name, at)
+
+            def tell() -> None:
+                if (found := self._db.jobs.get(job_id)) is not None:
+                    found.job = found.job.evolve(rev=found.job.rev + 1)
+                    self._announce(job_id)
+
+            if self._world.chance(0.7):
+                tell()
+            elif self._world.chance(0.7):
+                self._world.at(self._random.randrange(50), None, tell)
 
     def _any(self) -> JobDocument | None:
         return self._random.choice(list(self._db.jobs.values())) if self._db.jobs else None

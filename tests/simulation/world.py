@@ -204,7 +204,7 @@ def real_code_in(world: World, slots: int) -> Iterator[None]:
         "gsched.stores.mongodb.slots.AT_ONCE": 2,
         "gsched.stores.mongodb.admission.BATCH": 3,
         "gsched.stores.mongodb.parking.AT_ONCE": 2,
-        "gsched.stores.mongodb.requests.AT_ONCE": 3,
+        "gsched.stores.mongodb.requests.AT_ONCE": 2,
     }
     with ExitStack() as stack:
         for name, value in replaced.items():

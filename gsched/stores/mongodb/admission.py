@@ -12,6 +12,7 @@ from gsched.run import Reason
 from gsched.stores.base import Admitted, Changed, Dropped, HubSide
 from gsched.stores.mongodb.cluster import Cluster, FencedError, JobRecord, RefusedError
 from gsched.stores.mongodb.parking import Parking
+from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.requests import Requests
 from gsched.stores.mongodb.succession import Succession
 from gsched.stores.mongodb.tenure import Tenure
@@ -49,7 +50,7 @@ class Admission:
         self._attempted: dict[str, tuple[int, int | None]] = {}
         self._fruitless: Counter[tuple[str, int]] = Counter()  # attempts that came to nothing, by id and revision
         self._parking = Parking(cluster, tenure, hub, written, keep_alive, self.look_at)
-        self._requests = Requests(cluster, tenure, hub, keep_alive)
+        self._requests = Requests(cluster, tenure, hub, keep_alive, self._can_run)
 
     @property
     def unsure(self) -> bool:
@@ -64,7 +65,7 @@ class Admission:
     @property
     def pending(self) -> bool:
         """Whether there is something to look at."""
-        return bool(self._near or self._changed or self._parking.pending)
+        return bool(self._near or self._changed or self._parking.pending or self._requests.pending)
 
     @property
     def has_near(self) -> bool:
@@ -84,9 +85,11 @@ class Admission:
         self._parking.hub_parks(job, reason)
 
     def work(self) -> None:
-        """Look at some of the jobs that may have changed: first at those for which the watermark waits."""
+        """Look at some of the jobs that may have changed: first at those for which the watermark waits. Runs on request
+        come last, and few at a time: however many wait of a job, other jobs do not wait for them."""
         self._look_at_some()
         self._parking.store()
+        self._requests.take_some()
 
     def _look_at_some(self) -> None:
         ids = list(islice(self._attempted or self._near or self._changed, BATCH))
@@ -111,7 +114,6 @@ class Admission:
         waiting: list[JobRecord] = []
         for job_id in ids:
             record = records.get(job_id)
-            self._requests.resolve(job_id, record)
             if self._parking.is_setting_down(job_id):
                 continue  # it is looked at when that is stored
             if record is None or record.slot not in self._tenure.slots:
@@ -122,6 +124,14 @@ class Admission:
         if over:
             self._succession.end(over, records)
         self._admit(waiting)
+        self._requests.look_at(job_id for job_id in ids if self._may_have_requests(job_id, records.get(job_id)))
+
+    def _may_have_requests(self, job_id: str, record: JobRecord | None) -> bool:
+        is_ours = slot_of(job_id) in self._tenure.slots
+        return is_ours and (record is None or self._can_run(record))
+
+    def _can_run(self, record: JobRecord) -> bool:
+        return record.job.parked is None and not self._parking.is_aside(record.job)
 
     def _is_to_be_admitted(self, record: JobRecord) -> bool:
         """See to a job of ours; whether it is to be admitted. One that is beyond belief disturbs no other."""
@@ -144,8 +154,6 @@ class Admission:
             self._hub.post(Dropped(job_id, reason=reason))
 
     def _handle_one(self, record: JobRecord) -> bool:
-        if record.job.parked is None and not self._parking.is_aside(record.job):
-            self._requests.take(record)
         record = self._parking.as_known(record)
         job, due = record.job, record.job.next_run_ms
         # One that is healed may run when that is stored: what the hub then finds of it has the last word.

@@ -27,9 +27,9 @@ from gsched.job import Job
 from gsched.planning import Span
 from gsched.records import Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
-from gsched.stores.mongodb.bulk import DUPLICATE, Refusal, write_all
+from gsched.stores.mongodb.bulk import DUPLICATE, Refusal, Written, write_all
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
-from gsched.stores.mongodb.documents import NOT_ASKED_FOR
+from gsched.stores.mongodb.history import WAITING
 from gsched.stores.mongodb.history_writer import BATCH, HistoryWriter
 
 FLUSH_SECONDS: Final = 2.0  # between two writes of figures, and at most until anything else is written
@@ -215,9 +215,9 @@ class Aftermath:
         """Remove jobs that are over, unless somebody has changed them meanwhile."""
         for some in batches(over, BATCH):
             ids = [job.id for job in some]
-            # Else a run is to come.
-            gone = [DeleteOne({"_id": job.id, "rev": job.rev, **NOT_ASKED_FOR}) for job in some]
-            written = write_all(jobs, gone)
+            asked_for = set(jobs.runs.distinct("job_id", {"job_id": {"$in": ids}, "state": WAITING}))  # they are to run
+            gone = [DeleteOne({"_id": job.id, "rev": job.rev}) for job in some if job.id not in asked_for]
+            written = write_all(jobs, gone) if gone else Written(0, 0, [])
             self._say_refused("the removal", ids, written.refused)
             kept = set()
             if written.deleted < len(some):

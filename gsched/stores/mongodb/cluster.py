@@ -54,7 +54,6 @@ class JobRecord(NamedTuple):
     :ivar job: the job; `job.parked` says why it cannot be run, as found out just now
     :ivar late_until: its instants from the stored next run time to then were late when it was admitted, and are not
         known to have ended
-    :ivar requests: runs on request: (name, time asked for)
     :ivar was_parked: the reason that the database has
     :ivar schedule: numbers the schedule that the job is due by: each write that concerns when it is due begins another
     :ivar begins: the first instant of that schedule; None if that is not known
@@ -64,7 +63,6 @@ class JobRecord(NamedTuple):
     slot: int
     admitted: bool
     late_until: int = -1
-    requests: tuple[tuple[str, int], ...] = ()
     was_parked: str | None = None
     schedule: int = 0
     begins: int | None = None
@@ -199,8 +197,8 @@ class Cluster(Protocol):
     def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
         """The jobs of these slots that are not paused and whose stored next run time is not after `until`: batches."""
 
-    def requested(self, numbers: Collection[int]) -> Iterable[str]:
-        """The ids of all jobs in these slots that runs were requested of."""
+    def awaited_in(self, numbers: Collection[int]) -> Iterable[str]:
+        """The ids of all jobs in these slots, also of those that are gone, with runs that wait."""
 
     def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
         """The ids of jobs in these slots whose stored next run time lies in (after, until]."""
@@ -232,8 +230,15 @@ class Cluster(Protocol):
     def forget_formers(self, ids: Collection[str]) -> None:
         """All that began by these former schedules has ended, and is written."""
 
-    def take_request(self, job_id: str, request: str) -> bool:
-        """Remove a requested run from the job; whether it was there, and the database took it."""
+    def waiting_of(self, job_ids: Collection[str], most: int) -> Sequence[RunRecord]:
+        """The runs of these jobs that wait, the earliest so many: they were asked for, and nobody has taken them."""
+
+    def begin_waiting(self, node: str, runs: Sequence[RunRecord]) -> Collection[RunRecord]:
+        """Write down that these runs are in progress on the node, as far as they wait still: all of them, if it is
+        alive, else none. Which of them are in progress there now, be it by an earlier attempt.
+
+        :raises FencedError: if the node is dead
+        """
 
     def record_runs(self, node: str, runs: Sequence[RunRecord]) -> None:
         """Write down runs that are in progress on the node: all of them, if it is alive, else none. What a dead node
@@ -243,8 +248,8 @@ class Cluster(Protocol):
         :raises FencedError: if the node is dead
         """
 
-    def strike_out(self, node: str, run: RunRecord) -> bool:
-        """Forget a run that the node wrote down as in progress, and that does not begin; whether it was there."""
+    def strike_out(self, node: str, runs: Collection[RunRecord]) -> None:
+        """Forget runs that the node wrote down as in progress, and that do not begin."""
 
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         """The runs of jobs in these slots that these nodes wrote down as in progress."""
@@ -256,7 +261,7 @@ class Cluster(Protocol):
         """The attempts at runs of these jobs, due since then, of which it is written down how they have ended."""
 
     def is_running(self, job_id: str) -> bool:
-        """Whether a run of the job is written down as in progress, on whatever node."""
+        """Whether a run of the job waits, or is written down as in progress, on whatever node."""
 
     def lose_runs(self, runs: Sequence[RunRecord]) -> None:
         """Mark runs that were written down as lost, but for those of which the database refuses it."""

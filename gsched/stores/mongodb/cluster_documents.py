@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -100,7 +100,6 @@ def job_record(document: Document, reader: DocumentReader) -> JobRecord:
         slot_of(document["_id"]),
         document.get("admitted") is True,
         _ms(document.get("late_until"), -1),
-        tuple(requests_in(document)),
         None if parked is None else str(parked),
         schedule_of(document),
         _begins(document),
@@ -131,14 +130,6 @@ def former_schedule(document: Document, reader: DocumentReader) -> FormerSchedul
 def is_former(document: Document) -> bool:
     """Whether it is of a former schedule: people may have written anything."""
     return isinstance(document["_id"], str) and isinstance(document.get("job_id"), str)
-
-
-def requests_in(document: Document) -> Iterator[tuple[str, int]]:
-    """The runs that were asked for, by their names, and when (ms)."""
-    requests = document.get("requests")
-    for request in requests if isinstance(requests, list) else ():
-        if isinstance(request, dict) and isinstance(request.get("id"), str):
-            yield request["id"], _ms(request.get("at"), 0)
 
 
 def _ms(value: Any, otherwise: int) -> int:

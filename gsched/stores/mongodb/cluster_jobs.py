@@ -51,11 +51,6 @@ class ClusterJobs(ClusterAccess):
             yield [record for record in records if record.slot in numbers]
 
     @translate_errors()
-    def requested(self, numbers: Collection[int]) -> Iterable[str]:
-        wanted = {"slot": {"$in": list(numbers)}, "requests.0": {"$exists": True}}
-        return [job["_id"] for job in self._parts(wanted)]
-
-    @translate_errors()
     def due_between(self, numbers: Collection[int], after: int, until: int) -> Iterable[str]:
         due = {"$gt": from_ms(after), "$lte": from_ms(until)}
         return [job["_id"] for job in self._parts({"slot": not_of_others(numbers), "next_run_time": due})]
@@ -140,15 +135,6 @@ class ClusterJobs(ClusterAccess):
     def forget_formers(self, ids: Collection[str]) -> None:
         if ids:
             self._formers.delete_many({"_id": {"$in": list(ids)}})
-
-    @translate_errors()
-    def take_request(self, job_id: str, request: str) -> bool:
-        waiting, take = {"_id": job_id, "requests.id": request}, {"$pull": {"requests": {"id": request}}}
-        try:
-            return bool(self._jobs.update_one(waiting, take).modified_count)
-        except driver.WriteError as error:  # it would be taken again and again
-            self._say_refused(job_id, error)
-            return False
 
     @translate_errors()
     def write_back(self, due: Mapping[str, tuple[int, int]]) -> Collection[str]:

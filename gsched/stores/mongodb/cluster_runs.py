@@ -16,7 +16,7 @@ from gsched.stores.mongodb.cluster import RunRecord
 from gsched.stores.mongodb.cluster_access import ClusterAccess
 from gsched.stores.mongodb.cluster_documents import RUN_FIELDS, key_of, recording_of, run_record
 from gsched.stores.mongodb.connection import Document, translate_errors
-from gsched.stores.mongodb.history import is_run
+from gsched.stores.mongodb.history import WAITING, is_run
 from gsched.stores.mongodb.partition import slot_of
 
 _FETCH: Final = 1000  # documents per batch: decoding one must not hold up the hub
@@ -61,9 +61,43 @@ class ClusterRuns(ClusterAccess):
         )
 
     @translate_errors()
-    def strike_out(self, node: str, run: RunRecord) -> bool:
-        noted = {"_id": key_of(run), "state": "running", "node": node}
-        return bool(self._runs.delete_one(noted).deleted_count)
+    def awaited_in(self, numbers: Collection[int]) -> Iterable[str]:
+        wanted = {"state": WAITING, "slot": {"$in": list(numbers)}}
+        return [job_id for job_id in self._runs.distinct("job_id", wanted) if isinstance(job_id, str)]
+
+    @translate_errors()
+    def waiting_of(self, job_ids: Collection[str], most: int) -> Sequence[RunRecord]:
+        wanted = {"state": WAITING, "job_id": {"$in": list(job_ids)}}
+        found = self._runs.find(wanted, RUN_FIELDS, sort=[("due_at", 1)], limit=most)
+        return [run_record(document) for document in self._sane("run", found, is_run)]
+
+    @translate_errors()
+    def begin_waiting(self, node: str, runs: Sequence[RunRecord]) -> Collection[RunRecord]:
+        keys = {key_of(run): run for run in runs}
+        these, begin = {"_id": {"$in": list(keys)}}, {"$set": {"state": "running", "node": node}}
+
+        def write(session: ClientSession | None) -> bool:
+            self._runs.update_many({**these, "state": WAITING}, begin, session=session)
+            return True
+
+        for is_last in (False, False, True):
+            try:
+                self._if_alive(node, write)
+                break
+            except driver.WriteError as error:  # a rule of theirs: then none of them begins
+                for run in runs:
+                    self._say_run_refused(run, Refusal(0, 0, str(error)))
+                break
+            except driver.OperationFailure as error:  # somebody withdraws one of the runs at this moment
+                if is_last or not error.has_error_label("TransientTransactionError"):
+                    raise
+        begun = self._runs.find({**these, "state": "running", "node": node}, ["_id"])
+        return [keys[document["_id"]] for document in begun]
+
+    @translate_errors()
+    def strike_out(self, node: str, runs: Collection[RunRecord]) -> None:
+        if runs:
+            self._runs.delete_many({"_id": {"$in": [*map(key_of, runs)]}, "state": "running", "node": node})
 
     @translate_errors()
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
@@ -86,7 +120,7 @@ class ClusterRuns(ClusterAccess):
 
     @translate_errors()
     def is_running(self, job_id: str) -> bool:
-        running = {"state": "running", "slot": slot_of(job_id), "job_id": job_id}
+        running = {"state": {"$in": ["running", WAITING]}, "slot": slot_of(job_id), "job_id": job_id}
         return self._runs.find_one(running, ["_id"]) is not None
 
     @translate_errors()

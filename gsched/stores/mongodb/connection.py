@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -51,7 +50,6 @@ _CONTROL_LIMITS: Final = {
 _WATCH_LIMITS: Final = {**_BULK_LIMITS, **_PROTOCOL, "waitQueueTimeoutMS": 2_000, "maxPoolSize": 100, "minPoolSize": 0}
 _CONFIRM_MS: Final = 20_000  # how long a majority may take to confirm a write
 _FAREWELL_SECONDS: Final = 1.0  # how long a server is looked for, to tell it that sessions have ended
-_RENEWED_SECONDS: Final = 5.0  # at least, between two clients of which the first is refused
 _LIMITS: Final[Mapping[str, Document]] = {"bulk": _BULK_LIMITS, "control": _CONTROL_LIMITS, "watch": _WATCH_LIMITS}
 
 _NO_CONNECTION: Final = (ConnectionRefusedError, FileNotFoundError, gaierror)  # of hosts, sockets, names
@@ -61,11 +59,9 @@ _MAY_BE_WRITTEN: Final = (
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _ACCESS_CODES: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed, Atlas' AtlasError
 
-# What the queries need: a slot's jobs by time; those of which runs were requested; those with a tag; those that cannot
-# be run; the order of listings.
+# What the queries need: a slot's jobs by time; those with a tag; those that cannot be run; the order of listings.
 INDEXES: Final = (
     IndexModel([("slot", 1), ("next_run_time", 1)], name="slot_next_run_time"),
-    IndexModel([("slot", 1)], name="requested", partialFilterExpression={"requests.0": {"$exists": True}}),
     IndexModel([("tags", 1)], name="tags"),
     IndexModel([("parked", 1)], name="parked", partialFilterExpression={"parked": {"$type": "string"}}),
     IndexModel([("paused", 1), ("next_run_time", 1), ("_id", 1)], name="listing"),
@@ -112,15 +108,10 @@ def _only_unconfirmed(error: driver.BulkWriteError) -> bool:
 
 
 class _Made(NamedTuple):
-    """A client that was made here, and when (monotonic)."""
+    """A client that was made here."""
 
     client: MongoClient[Document]
     refusals: Refusals
-    at: float
-
-    @property
-    def is_to_be_renewed(self) -> bool:
-        return self.refusals.noted and time.monotonic() - self.at >= _RENEWED_SECONDS
 
 
 class Connection:
@@ -228,7 +219,7 @@ class Connection:
         if self._made_in != os.getpid():
             self._made, self._replaced, self._made_in = {}, [], os.getpid()
         known = self._made.get(purpose)
-        if known is None or known.is_to_be_renewed:
+        if known is None or known.refusals.noted:
             refusals = Refusals()
             try:
                 client = self._make(purpose, refusals)
@@ -238,7 +229,7 @@ class Connection:
                 client.close()
                 return self._made[purpose].client
             self._replace(known)
-            known = self._made[purpose] = _Made(client, refusals, time.monotonic())
+            known = self._made[purpose] = _Made(client, refusals)
         return known.client
 
     def _replace(self, known: _Made | None) -> None:

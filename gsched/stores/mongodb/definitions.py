@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import timedelta
 from typing import Final
 
 from gsched.clock import Clock
-from gsched.errors import JobNotFoundError, StoreConflictError
+from gsched.errors import JobNotFoundError, StoreConflictError, TooManyWaitingError
 from gsched.funcref import AllowedFunctions
 from gsched.job import Job
+from gsched.run import run_id
 from gsched.stores.base import JobQuery, reschedules
 from gsched.stores.mongodb.adding import Adding
 from gsched.stores.mongodb.connection import Connection, Document, translate_errors
 from gsched.stores.mongodb.documents import JobReader, changing_fields, decoded
 from gsched.stores.mongodb.former import as_copied, keep_former
+from gsched.stores.mongodb.history import MOST_WAITING, WAITING, run_key
 from gsched.stores.mongodb.listing import list_jobs
 from gsched.stores.mongodb.lookup import find_document
+from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.removing import Removing
 
 ATTEMPTS: Final = 50  # each that fails means that somebody else's write came first
@@ -29,7 +31,6 @@ class MongoDefinitions:
     clock: Clock
     allowed: AllowedFunctions
     _connection: Connection
-    _keep_history: timedelta
 
     @translate_errors()
     def add(self, jobs: Sequence[Job], replace: bool, timed: Collection[str] = ()) -> list[Job]:
@@ -88,12 +89,19 @@ class MongoDefinitions:
         return self._removing().remove_all()
 
     def _removing(self) -> Removing:
-        return Removing(self._connection.jobs(), self._reader(), self.clock.now_ms(), self._keep_history)
+        return Removing(self._connection.jobs(), self._reader())
 
     @translate_errors()
     def request_run(self, job: Job, request: str) -> None:
-        updated = self._connection.jobs().update_one({"_id": job.id}, [{"$set": _requesting(request)}])
-        if not updated.matched_count:
+        """See BaseJobStore. The run waits before its owner is told of it: a job that ends meanwhile is told apart."""
+        jobs, key = self._connection.jobs(), {"_id": run_key(run_id(job.id, 0, request), 1)}
+        of_it = {"job_id": job.id, "state": WAITING}
+        if jobs.runs.count_documents(of_it, limit=MOST_WAITING) >= MOST_WAITING:
+            raise TooManyWaitingError(f"job {job.id!r}: {MOST_WAITING} runs that were asked for wait already")
+        jobs.runs.update_one(key, [{"$set": _waiting(job.id, request)}], upsert=True)
+        told = {"$inc": {"rev": 1}, "$currentDate": {"requested_at": True}}
+        if not jobs.update_one({"_id": job.id}, told).matched_count:
+            jobs.runs.delete_one({**key, "state": WAITING})
             raise JobNotFoundError(job.id)
 
     @translate_errors()
@@ -107,8 +115,8 @@ class MongoDefinitions:
         return JobReader(self.allowed, self.alias)
 
 
-def _requesting(request: str) -> Document:
-    """What is set to ask for a run now: by the server's time, as everything that is due."""
-    known = {"$cond": [{"$isArray": "$requests"}, "$requests", []]}
-    asked_for = {"id": {"$literal": request}, "at": "$$NOW"}
-    return {"requests": {"$concatArrays": [known, [asked_for]]}, "rev": {"$add": [{"$ifNull": ["$rev", 0]}, 1]}}
+def _waiting(job_id: str, request: str) -> Document:
+    """A run that is to begin now, by the server's time, as everything that is due."""
+    of_it = {"job_id": job_id, "slot": slot_of(job_id), "request": request, "cause": "request", "state": WAITING}
+    return {**{key: {"$literal": value} for key, value in of_it.items()}, "attempt": 1, "scheduled_at": "$$NOW",
+            "due_at": "$$NOW"}  # fmt: skip

@@ -11,7 +11,7 @@ metadata, next_run_time, paused, rev} are those of `gsched.document`, dates with
   before, had never
 - begins: next_run_time as that was set last: nothing of the job, as it is, was due before
 - late_until: its instants from next_run_time up to then were late when they were claimed, and may not have ended
-- requests: runs that were asked for outside the schedule, [{id, at}]
+- requested_at: when a run was asked for last, outside the schedule
 - parked: why it cannot be run, null if it can
 - figures: what it did so far, {runs, failures, last_run, last_duration, last_error}; of a job that has run
 - created_at, updated_at: when the job was added, and changed by the API
@@ -39,7 +39,7 @@ from gsched.stores.mongodb.partition import slot_of
 from gsched.wording import without_noise
 
 DEEPEST: Final = 90  # levels of arguments; MongoDB takes 100, some of which are ours
-LARGEST: Final = 16 * 1024 * 1024 - 16 * 1024  # bytes, MongoDB's limit less some room for run requests
+LARGEST: Final = 16 * 1024 * 1024 - 16 * 1024  # bytes, MongoDB's limit less some room for what is noted beside them
 
 # What finds the documents that people inserted with an id that is no text. Types, for which the index of ids serves;
 # not "no text", for which it does not.
@@ -51,9 +51,6 @@ UNNAMED: Final[Mapping[str, Any]] = {
         ]
     }
 }  # fmt: skip
-
-# What finds documents, or what is left of them, of which no run is asked for.
-NOT_ASKED_FOR: Final[Mapping[str, Any]] = {"requests.0": {"$exists": False}}
 
 # Tolerant in reading, so that one strange document does not hide those that come with it: dates that no datetime can
 # hold stay BSON's own, bytes that are no text are replaced.
@@ -79,7 +76,6 @@ def new_document(job: Job, now: int) -> RawBSONDocument:
         "admitted": False,
         "schedule": job.rev,
         "begins": written["next_run_time"],
-        "requests": [],
         "parked": None,
         "created_at": from_ms(now),
         "updated_at": from_ms(now),

@@ -14,7 +14,7 @@ from gsched.document import shown_id
 from gsched.facts import Fact, fact_of_run
 from gsched.instants import from_ms
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translated
-from gsched.stores.mongodb.history import info_of
+from gsched.stores.mongodb.history import WAITING, info_of
 from gsched.stores.mongodb.polling import Poll
 from gsched.stores.mongodb.streams import backoff, changes_in, is_unsupported, opened, wait, why_unsupported
 
@@ -133,7 +133,7 @@ def _of_job(at: datetime, job_id: str, operation: str, fields: Mapping[str, Any]
 def _name_of_change(fields: Mapping[str, Any]) -> str:
     if "paused" in fields:
         return "job.paused" if fields["paused"] else "job.resumed"
-    if any(field.split(".")[0] == "requests" for field in fields):
+    if "requested_at" in fields:
         return "run.requested"
     return "job.changed"
 
@@ -141,7 +141,7 @@ def _name_of_change(fields: Mapping[str, Any]) -> str:
 def _of_run(jobs: Jobs, at: datetime, key: str, change: Mapping[str, Any]) -> Iterator[Fact]:
     """What became of a run. One that had been written down while it was in progress is read again, whole."""
     document = change.get("fullDocument") or jobs.runs.find_one({"_id": key})
-    if document is not None:
+    if document is not None and document.get("state") != WAITING:  # of which its job tells
         yield fact_of_run(at, info_of(document))
 
 

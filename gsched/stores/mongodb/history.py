@@ -2,8 +2,9 @@
 
 A document is {_id, state, job_id, job_name, tags, slot, node, outcome, reason, scheduled_at, until, started_at,
 finished_at, attempt, request, error_type, error_message, traceback, expires_at}; what does not apply is missing or
-null. `_id` is the run's id, "#" and the attempt. Documents in the state "running" are the claim protocol's, and have no
-more than it needs: neither the job's name nor its tags, and they do not expire.
+null. `_id` is the run's id, "#" and the attempt. Documents in the states "waiting" and "running" are the claim
+protocol's, and have no more than it needs: neither the job's name nor its tags, and they do not expire. A run that
+waits was asked for, and nobody has taken it; it has `due_at`, when it is to begin, and `cause`, why it is to.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ from gsched.stores.mongodb.connection import Connection, Document, Jobs, transla
 from gsched.stores.mongodb.lookup import find_document
 from gsched.stores.mongodb.partition import is_slot, slot_of
 
-# What the queries need: lists by time, of one job, of one outcome, with a tag; spans that reach into a period. The
-# server removes what has expired.
+WAITING: Final = "waiting"  # the state of a run that has not begun
+MOST_WAITING: Final = 10_000  # runs of one job
+
+# What the queries need: lists by time, of one job, of one outcome, with a tag; runs of a job that wait; spans that
+# reach into a period. The server removes what has expired.
 INDEXES: Final = (
     IndexModel([("expires_at", 1)], expireAfterSeconds=0, name="expires_at"),
     IndexModel([("scheduled_at", DESCENDING)], name="scheduled_at"),
     IndexModel([("job_id", 1), ("scheduled_at", DESCENDING)], name="job_scheduled_at"),
     IndexModel([("outcome", 1), ("scheduled_at", DESCENDING)], name="outcome_scheduled_at"),
     IndexModel([("tags", 1), ("scheduled_at", DESCENDING)], name="tags_scheduled_at"),
+    IndexModel([("job_id", 1), ("due_at", 1)], partialFilterExpression={"state": WAITING}, name="waiting"),
     IndexModel([("until", 1)], partialFilterExpression={"until": {"$exists": True}}, name="until"),
 )
 _BATCH: Final = 250  # documents per round trip: decoding one must not hold up the hub
@@ -104,7 +109,7 @@ def info_of(document: Document) -> RunInfo:
         job_name=document.get("job_name") or "",
         run_id=str(document["_id"]).rpartition("#")[0],
         tags=tuple(document.get("tags") or ()),
-        outcome=document.get("outcome") or RUNNING,
+        outcome=document.get("outcome") or document.get("state") or RUNNING,
         reason=document.get("reason"),
         scheduled_at=document["scheduled_at"],
         until=document.get("until"),

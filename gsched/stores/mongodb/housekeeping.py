@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from gsched.batches import batches
-from gsched.history import RUNNING
 from gsched.instants import from_ms
 from gsched.stores.base import STATES
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
@@ -43,7 +42,7 @@ class MongoHousekeeping:
         jobs = self._connection.jobs()
         return StoreStatistics(
             jobs=dict.fromkeys(STATES, 0) | _counts(jobs, _STATE),
-            records=_counts(jobs.runs, {"$ifNull": ["$outcome", RUNNING]}),
+            records=_counts(jobs.runs, {"$ifNull": ["$outcome", "$state"]}),
             oldest=_oldest(jobs),
             nodes=_counts(jobs.nodes, "$state"),
             owned_slots=jobs.slots.count_documents({"owner": {"$ne": None}}),

@@ -51,7 +51,7 @@ class Lookout:
             self._admission.look_at(job_id for job_id in changed if not tenure.sleeps(job_id, stored[job_id]))
             had = [*known, *(job_id for number in numbers for job_id in dormant.get(number, ()))]
             self._admission.look_at(job_id for job_id in had if job_id not in stored)
-            self._admission.look_at(self._cluster.requested(numbers))
+            self._admission.look_at(self._cluster.awaited_in(numbers))
             self._admission.look_at(self._succession.unseen(numbers))
 
     def _dormant(self) -> dict[int, list[str]]:

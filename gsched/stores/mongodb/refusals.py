@@ -9,31 +9,36 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pymongo.errors import OperationFailure
-from pymongo.monitoring import CommandFailedEvent, CommandListener, ServerHeartbeatListener
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandSucceededEvent, ServerHeartbeatListener
 
 _UNAUTHORIZED: Final = 13
 _UNAUTHENTICATED: Final = "requires authentication"
 _BY_TLS: Final = "SSL"  # in what the driver says of a handshake that failed
 
 
-class Refusals(CommandListener, ServerHeartbeatListener):
-    """Listens to one client of PyMongo.
+_OPEN_TO_ALL: Final = frozenset({"hello", "isMaster", "ping"})  # commands that need no user
 
-    :ivar noted: whether the server has refused its connections
+
+class Refusals(CommandListener, ServerHeartbeatListener):
+    """Listens to one client of PyMongo. Where the user was never let in, another client would not be either.
+
+    :ivar noted: whether the server has come to refuse its connections
     """
 
     def __init__(self) -> None:
         self.noted = False
+        self._was_let_in = False
 
     def started(self, event: Any) -> None:
         """Nothing is refused yet."""
 
     def succeeded(self, event: Any) -> None:
-        """Other connections of the client may be refused all the same."""
+        if isinstance(event, CommandSucceededEvent) and event.command_name not in _OPEN_TO_ALL:
+            self._was_let_in = True
 
     def failed(self, event: Any) -> None:
         if isinstance(event, CommandFailedEvent):
-            self.noted |= _is_unauthenticated(event.failure)
+            self.noted |= self._was_let_in and _is_unauthenticated(event.failure)
         else:
             self.noted |= _BY_TLS in str(event.reply)
 

@@ -1,79 +1,107 @@
-"""Runs on request: taken from the documents of their jobs, and handed to the hub, once each."""
+"""Runs on request: they wait in documents of their own, and are handed to the hub, once each, some at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 
-from gsched.batches import batches
+from gsched.instants import from_ms
+from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome, Reason
 from gsched.stores.base import HubSide, Lost, RunRequested
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord
-from gsched.stores.mongodb.partition import slot_of
 from gsched.stores.mongodb.tenure import Tenure
+from gsched.triggers import DateTrigger
 
-AT_ONCE = 200  # runs per transaction: the watermark waits for it
+AT_ONCE = 100  # runs per transaction, for which the watermark and other jobs wait
+JOBS_AT_ONCE = 200  # that are looked at for them
 
 
 class Requests:
-    """Takes them, for one tenure.
+    """Takes runs that wait, for one tenure.
 
-    :param keep_alive: called between steps that write, so that others do not take us for dead
+    Only the owner of a job's slot begins them, and only those of which the database says that they are in progress on
+    this node: a node that is taken for dead begins none, and a crash leaves each either waiting or in progress.
+
+    :param keep_alive: called before each write, so that others do not take us for dead
+    :param can_run: whether the job can be run here; else its runs wait until somebody looks at it again
     """
 
-    def __init__(self, cluster: Cluster, tenure: Tenure, hub: HubSide, keep_alive: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        tenure: Tenure,
+        hub: HubSide,
+        keep_alive: Callable[[], None],
+        can_run: Callable[[JobRecord], bool],
+    ) -> None:
         self._cluster = cluster
         self._tenure = tenure
         self._hub = hub
         self._keep_alive = keep_alive
-        self._taking: dict[str, dict[str, RunRequested]] = {}  # those that we may have taken: what the hub is told
+        self._can_run = can_run
+        self._awaited: dict[str, None] = {}  # jobs of ours that runs may wait of
+        self._taking: Sequence[RunRecord] = ()  # those that we may have taken
+
+    @property
+    def pending(self) -> bool:
+        """Whether there may be more to take."""
+        return bool(self._awaited or self._taking)
 
     @property
     def unsettled(self) -> bool:
-        """Whether requests may have been taken of which the hub does not know. One that a job does not have any more
-        would be taken for ours, though another node, which owns the job by then, took it."""
+        """Whether runs may have been taken of which the hub does not know."""
         return bool(self._taking)
 
-    def resolve(self, job_id: str, record: JobRecord | None) -> None:
-        """Attempts to take requests of which we have not heard: one that the job does not have any more is ours."""
-        waiting = () if record is None else dict(record.requests)
-        taking = self._taking.get(job_id, {})
-        for request in [request for request in taking if request not in waiting]:
-            if record is None:  # it was removed, before or after
-                self._withdraw(taking[request])
-            else:
-                self._hub.post(taking[request])
-            del taking[request]
-        if not taking:
-            self._taking.pop(job_id, None)
+    def look_at(self, job_ids: Iterable[str]) -> None:
+        """Runs of these jobs may wait."""
+        self._awaited.update(dict.fromkeys(job_ids))
 
-    def take(self, record: JobRecord) -> None:
-        """Have the hub run what was asked for. Until it is recorded elsewhere, a request stays with its job."""
-        if not record.requests:
-            return
-        job, taking = record.job, self._taking.setdefault(record.job.id, {})
-        attempted, fence = set(taking), self._tenure.slots[record.slot].fence
-        taking.update((request, RunRequested(job, request, at, fence)) for request, at in record.requests)
-        runs = [RunRecord(job.id, record.slot, at, 1, request) for request, at in record.requests]
-        for some in batches(runs, AT_ONCE):
-            self._cluster.record_runs(self._tenure.node, some)
-        for request, _ in record.requests:
+    def take_some(self) -> None:
+        """Take some, and have the hub run them."""
+        runs = self._taking or self._find_some()
+        if runs:
             self._keep_alive()
-            taken = self._cluster.take_request(job.id, request) or request in attempted
-            if taken:
-                self._hub.post(taking[request])
-            elif not self._is_asked_for(taking[request]):
-                self._withdraw(taking[request])
-            del taking[request]
-        self._taking.pop(job.id, None)
+            records = self._cluster.read_jobs({run.job_id for run in runs})
+            self._taking = self._taking or [run for run in runs if self._may_begin(run, records)]
+            self._begin(records)
 
-    def _is_asked_for(self, asked_for: RunRequested) -> bool:
-        record = self._cluster.read_jobs([asked_for.job.id]).get(asked_for.job.id)
-        return record is not None and asked_for.request in dict(record.requests)
+    def _find_some(self) -> Sequence[RunRecord]:
+        ids = list(islice(self._awaited, JOBS_AT_ONCE))
+        if not ids:
+            return ()
+        runs = self._cluster.waiting_of(ids, AT_ONCE)
+        if len(runs) < AT_ONCE:  # else there are more
+            for job_id in ids:
+                self._awaited.pop(job_id, None)
+        return runs
 
-    def _withdraw(self, asked_for: RunRequested) -> None:
-        """The job was removed as we took the request: what we have written down as in progress does not begin."""
-        job, request, at, _ = asked_for
-        if self._cluster.strike_out(self._tenure.node, RunRecord(job.id, slot_of(job.id), at, 1, request)):
-            span = Span(Outcome.SKIPPED, at, at + 1, Reason.REMOVED_OR_PAUSED, request)
-            self._hub.post(Lost(job, span))
+    def _may_begin(self, run: RunRecord, records: Mapping[str, JobRecord]) -> bool:
+        """Whether it is for us to say what becomes of it, and now."""
+        record = records.get(run.job_id)
+        is_ours = run.slot in self._tenure.slots and (record is None or self._can_run(record))
+        if not is_ours:
+            self._awaited.pop(run.job_id, None)
+        return is_ours
+
+    def _begin(self, records: Mapping[str, JobRecord]) -> None:
+        begun = self._cluster.begin_waiting(self._tenure.node, self._taking)
+        gone = [run for run in begun if run.job_id not in records]
+        self._cluster.strike_out(self._tenure.node, gone)
+        for run in self._taking:
+            if run not in begun:  # somebody else has withdrawn it, or the database refuses it: not again and again
+                self._awaited.pop(run.job_id, None)
+        self._taking = ()
+        for run in begun:
+            record = records.get(run.job_id)
+            self._hub.post(self._withdrawn(run) if record is None else self._requested(run, record.job))
+
+    def _requested(self, run: RunRecord, job: Job) -> RunRequested:
+        return RunRequested(job, run.request or "", run.scheduled, self._tenure.slots[run.slot].fence)
+
+    def _withdrawn(self, run: RunRecord) -> Lost:
+        """The job was removed before the run began."""
+        at = run.scheduled
+        span = Span(Outcome.SKIPPED, at, at + 1, Reason.REMOVED_OR_PAUSED, run.request)
+        return Lost(Job(run.job_id, None, DateTrigger(from_ms(at)), jobstore=self._hub.alias, next_run_ms=at), span)

@@ -112,8 +112,7 @@ class Rescues:
             if rescue.run is None:
                 self._waiting.append(rescue)
                 continue
-            waits = rescue.span.request in dict(rescue.record.requests)  # it had not begun: it is still asked for
-            if waits or rescue.run in self._taken:
+            if rescue.run in self._taken:
                 continue
             self._taken.add(rescue.run)
             first = rescue.run._replace(attempt=1)

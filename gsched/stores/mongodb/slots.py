@@ -116,14 +116,14 @@ class Slots:
         former = self._succession.inherit(slots, found)
         uncertain = self._rescues.uncertain([*admitted, *former], written)
         self._note_elsewhere(self._elsewhere | self._runs_elsewhere(nodes, slots.keys()))
-        requested = self._cluster.requested(slots.keys())
+        awaited = self._cluster.awaited_in(slots.keys())
         self._attaching = list(slots.values())
         attached = self._cluster.attach_slots(self._tenure.node, slots.keys(), self._tenure.watermark)
         self._attaching = []
         self._open.update(dict.fromkeys(attached, self._tenure.watermark))
         for number in attached:
             self._tenure.hold(number, Held(slots[number].fence, slots[number].watermark))
-        self._look_at(requested)
+        self._look_at(awaited)
         self._rescues.take(rescue for rescue in [*uncertain, *written] if rescue.record.slot in attached)
         self._arrivals += ((record, slots[record.slot]) for record in found if record.slot in attached)
         self._tell_hub()

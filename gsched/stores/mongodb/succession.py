@@ -120,4 +120,4 @@ def _as_now(former: JobRecord, job: JobRecord | None) -> JobRecord:
     if job is None:
         return former
     due_as_it_was = job.job.evolve(trigger=former.job.trigger, next_run_ms=former.job.next_run_ms)
-    return former._replace(job=due_as_it_was, requests=job.requests)
+    return former._replace(job=due_as_it_was)

@@ -1,5 +1,5 @@
 # `make` alone explains itself.
-.PHONY: help setup demo test style types check load clean
+.PHONY: help setup demo test style types check load soak clean
 
 PYTHON = .venv/bin/python
 
@@ -27,6 +27,10 @@ check: test style types  ## all of these
 load:  ## measure the promises beside peers and raw primitives (takes a while)
 	@scripts/setup
 	$(PYTHON) -m load_tests
+
+soak:  ## two minutes of all verbs at random on every store, with nodes and databases killed and frozen
+	@scripts/setup
+	$(PYTHON) load_tests/verbs_fuzz.py --seconds 60 --seed $${SEED:-1}
 
 clean:  ## remove what these made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

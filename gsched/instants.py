@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import cache, lru_cache
@@ -77,9 +78,14 @@ def timezone_name(tz: tzinfo) -> str:
     return getattr(tz, "key", None) or str(tz)
 
 
-@lru_cache(maxsize=1)
 def local_timezone() -> tzinfo:
-    """This machine's zone. Raises ConfigurationError if it is none that can be stored."""
+    """This machine's zone, by TZ as it is now. Raises ConfigurationError if it is none that can be stored."""
+    return _local_timezone(os.environ.get("TZ"))
+
+
+@lru_cache(maxsize=1)
+def _local_timezone(variable: str | None) -> tzinfo:
+    """The zone while TZ is this."""
     return _named_timezone(local_zone_name())
 
 

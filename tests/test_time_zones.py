@@ -23,7 +23,7 @@ from gsched import (
     OrTrigger,
     local_zone,
 )
-from gsched.instants import as_timezone, local_timezone, timezone_name
+from gsched.instants import _local_timezone, as_timezone, local_timezone, timezone_name
 from gsched.testing import ManualClock
 from gsched.triggers import BaseTrigger, CalendarIntervalTrigger, trigger_fields, trigger_from_fields
 
@@ -218,9 +218,9 @@ def machine(monkeypatch, tmp_path):
             local_zone.TIMEZONE.write_text(text)
         return timezone_name(local_timezone())
 
-    local_timezone.cache_clear()
+    _local_timezone.cache_clear()
     yield zone_name
-    local_timezone.cache_clear()
+    _local_timezone.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -293,3 +293,9 @@ def test_a_copy_of_something_else_is_an_error_and_not_utc(machine, tmp_path):
     rules.write_text("not a zone")
     with pytest.raises(ConfigurationError, match=r"localtime is neither in the time zone database .*pass timezone="):
         machine(copy=rules)
+
+
+def test_a_zone_that_the_program_sets_is_that_of_the_schedulers_that_it_makes_afterwards(monkeypatch):
+    for name in ("Asia/Tokyo", "Europe/Berlin"):
+        monkeypatch.setenv("TZ", name)
+        assert timezone_name(local_timezone()) == name

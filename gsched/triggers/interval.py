@@ -11,7 +11,7 @@ from gsched.triggers.arguments import Date, Zone, instant_ms, number, seconds as
 from gsched.triggers.bounded import BoundedTrigger
 
 _UNITS = {"weeks": 604_800_000, "days": 86_400_000, "hours": 3_600_000, "minutes": 60_000, "seconds": 1000}
-_LONGEST_MS = 1000 * 86_400 * 999_999_999  # what a timedelta holds
+_LONGEST_MS = 1000 * 86_400 * 365_250  # a thousand years: datetimes end with the year 9999
 
 
 class IntervalTrigger(BoundedTrigger):
@@ -129,5 +129,5 @@ def _period_ms(**parts: float) -> int:
         )
     if total > _LONGEST_MS:
         given = ", ".join(f"{unit}={value!r}" for unit, value in parts.items() if value)
-        raise InvalidTriggerError(f"interval trigger: {given}: the interval is longer than a timedelta can hold")
+        raise InvalidTriggerError(f"interval trigger: {given}: the interval is longer than 1,000 years: it would never be due")
     return total

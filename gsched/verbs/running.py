@@ -23,6 +23,7 @@ class Running(Places):
         :raises JobNotFoundError: if there is no such job
         :raises InvalidJobError: if it is parked
         :raises SchedulerNotRunningError: if nobody could run it
+        :raises TooManyWaitingError: if 10,000 runs of the job wait already, with MongoDB
         """
         return self._at_home(self._request_run, job_id, jobstore)
 

@@ -129,5 +129,5 @@ def _period_ms(**parts: float) -> int:
         )
     if total > _LONGEST_MS:
         given = ", ".join(f"{unit}={value!r}" for unit, value in parts.items() if value)
-        raise InvalidTriggerError(f"interval trigger: {given}: the interval is longer than 1,000 years: it would never be due")
+        raise InvalidTriggerError(f"interval trigger: {given}: the interval is longer than 1,000 years")
     return total

@@ -36,7 +36,7 @@ from gsched.triggers import IntervalTrigger, trigger_fields, trigger_from_fields
         ({"seconds": 10, "jitter": 10**400}, "jitter 1000.*expected a finite number"),
         ({"weeks": None}, "weeks None: expected a number"),
         ({"seconds": 10**300}, "longer than 1,000 years"),
-        ({"weeks": 52 * 9000}, "weeks=468000: the interval is longer than 1,000 years: it would never be due"),
+        ({"weeks": 52 * 9000}, "weeks=468000: the interval is longer than 1,000 years"),
         ({"seconds": 10, "start_date": "soon"}, "start_date: 'soon'"),
         ({"seconds": 10, "end_date": object()}, "end_date"),
         ({"seconds": 10, "timezone": "Mars/Base"}, "'Mars/Base' is not in the time zone database"),
@@ -102,7 +102,7 @@ def test_an_anchor_moves_the_phase_and_the_bounds_stay():
 def test_the_end_is_inclusive_and_after_it_comes_nothing():
     trigger = IntervalTrigger(seconds=10, end_date="1970-01-01 00:00:30", timezone="UTC")
     assert (trigger.next_ms(29_999), trigger.next_ms(30_000)) == (30_000, None)
-    assert IntervalTrigger(weeks=10**6, timezone="UTC", start_date="2026-01-01").next_ms(10**14) is None
+    assert IntervalTrigger(weeks=50_000, timezone="UTC", start_date="2026-01-01").next_ms(253 * 10**12) is None
 
 
 def test_bounds_in_the_repeated_hour_compare_as_instants():

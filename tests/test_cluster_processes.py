@@ -280,6 +280,25 @@ def test_changes_made_in_another_process_take_effect(cluster: Cluster) -> None:
     assert max(took.values()) < SLACK, took
 
 
+def test_runs_that_were_asked_for_while_no_node_was_there_have_an_outcome_though_their_job_is_gone(
+    cluster: Cluster,
+) -> None:
+    options = {"trigger": "interval", "hours": 1, "max_instances": 1000}
+    for job in ("stays", "removed"):
+        cluster.scheduler.add_job("cluster.jobs:tick", id=job, **options)
+        for _ in range(150):
+            cluster.scheduler.run_job(job)
+    cluster.scheduler.remove_job("removed")
+    cluster.start_and_wait("a")
+    for job, outcome in (("stays", "succeeded"), ("removed", "skipped")):
+        wait_until(
+            lambda job=job: len([run for run in cluster.history(job) if run["state"] == "ended"]) == 150,
+            lambda job=job: f"outcomes of {job}: {cluster.history(job)[:3]}",
+        )
+        assert {run["outcome"] for run in cluster.history(job)} == {outcome}
+    assert not cluster.starts("removed")
+
+
 def request_run(cluster: Cluster, job: str, request: str) -> None:
     cluster.store.request_run(cluster.store.get(job), request)
 

@@ -16,10 +16,13 @@ from typing import Any
 NAMES = (
     *("throughput", "lateness", "io_jobs", "hub_slices", "memory", "bulk_add", "triggers", "overheads"),
     *("mongodb_throughput", "mongodb_lateness", "mongodb_scale", "mongodb_wakeup", "mongodb_takeover"),
-    "cluster_faults",
+    *("mongodb_requests", "cluster_faults"),
 )
 TIMEOUT_SECONDS = 180
-LONGER_SECONDS = {"mongodb_throughput": 600, "mongodb_scale": 1200, "mongodb_takeover": 300, "cluster_faults": 1800}
+LONGER_SECONDS = {
+    **{"mongodb_throughput": 600, "mongodb_scale": 1200, "mongodb_takeover": 300, "mongodb_requests": 300},
+    "cluster_faults": 1800,
+}
 VERDICTS = {True: "ok", False: "FAILS", None: ""}
 
 

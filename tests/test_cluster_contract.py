@@ -684,12 +684,15 @@ def test_runs_in_progress_are_written_down_and_found_when_their_node_is_dead(clu
     assert not cluster.runs_of_others(["a", "b"], EVERYWHERE)
 
 
-def test_a_run_that_does_not_begin_is_struck_out_by_the_node_that_wrote_it_down(cluster):
-    cluster.record_runs("a", RUNS)
-    cluster.strike_out("b", RUNS)
-    cluster.strike_out("a", RUNS[2:])
-    cluster.strike_out("a", RUNS[2:])
-    assert set(cluster.runs_of(["a"], EVERYWHERE)) == set(RUNS[:2])
+def test_runs_whose_jobs_are_gone_are_skipped_unless_another_node_has_begun_them(rig, cluster):
+    ours, theirs, waiting = asked_for(rig, "a", "b", "c")
+    cluster.begin_waiting("a", [ours])
+    cluster.begin_waiting("b", [theirs])
+    for _ in range(2):
+        cluster.skip_waiting("a", [ours, theirs, waiting])
+    assert not cluster.waiting_of(["job"], 5)
+    assert [*cluster.runs_of(["a", "b"], EVERYWHERE)] == [theirs]
+    assert {*cluster.ended_runs(["job"], T)} == {ours, waiting}
 
 
 def test_a_dead_node_writes_nothing_down(cluster):

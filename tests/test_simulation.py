@@ -77,6 +77,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "leaving_says_that_all_has_ended": ("stops", 193),
     "former_schedules_are_not_looked_at": ("kills", 2),
     "users_copy_no_schedule": ("changes", 1),
+    "runs_of_removed_jobs_wait_for_ever": (None, 1),
     "former_schedules_stay_when_slots_are_given_away": ("changes", 9),
 }
 # Without these nothing went wrong in hundreds of seeds, of more than one storm. What something that a dead node does

@@ -597,13 +597,13 @@ class SimCluster:
         if ordered:
             self.step(f"record {node} {' '.join(map(str, ordered))}", do)
 
-    def strike_out(self, node: str, runs: Collection[RunRecord]) -> None:
+    def skip_waiting(self, node: str, runs: Collection[RunRecord]) -> None:
         def do(run: RunRecord) -> None:
             document = self._db.runs.get(_key(run))
-            if document is not None and document.node == node and document.is_running:
-                del self._db.runs[_key(run)]
+            if document is not None and (document.waits or (document.is_running and document.node == node)):
+                document.waits, document.ended = False, True
 
-        self._step_each(f"strike out {node}", list(runs), do)
+        self._step_each(f"skip {node}", list(runs), do)
 
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         def do() -> list[RunRecord]:

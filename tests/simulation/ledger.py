@@ -329,9 +329,9 @@ class Ledger:
             return
         self._problem(f"{job.id} {key} recover={job.recover} is missing; dispatched by {dispatches}, {decisions}")
 
-    def _is_on_record(self, job_id: str, instant: int) -> bool:
+    def _is_on_record(self, job_id: str, instant: int, request: str | None = None) -> bool:
         """Whether the last attempt that was written down has ended, or was marked as lost."""
-        which, known = (job_id, instant, None), self._db.runs.values()
+        which, known = (job_id, instant, request), self._db.runs.values()
         of_it = [each for each in known if (each.run.job_id, each.run.scheduled, each.run.request) == which]
         return bool(of_it) and max(of_it, key=lambda document: document.run.attempt).ended
 
@@ -346,6 +346,8 @@ class Ledger:
         if any(process.will_recover(request.job.id, request.at, name) for process in self._living()):
             return
         document = self._db.jobs.get(request.job.id)
+        if document is None and self._is_on_record(request.job.id, request.at, name):
+            return
         waits = [each for each in self._db.runs.values() if each.waits and each.run.request == name]
         if waits and document is not None and document.job.parked:
             return

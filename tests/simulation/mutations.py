@@ -348,6 +348,11 @@ def unsure_requests_are_forgotten() -> Any:
 
 
 @mutation
+def runs_of_removed_jobs_wait_for_ever() -> Any:
+    return patch.object(SimCluster, "skip_waiting", lambda self, node, runs: None)
+
+
+@mutation
 def requests_begin_that_others_took() -> Any:
     real = SimCluster.begin_waiting
 

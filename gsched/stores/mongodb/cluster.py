@@ -248,8 +248,9 @@ class Cluster(Protocol):
         :raises FencedError: if the node is dead
         """
 
-    def strike_out(self, node: str, runs: Collection[RunRecord]) -> None:
-        """Forget runs that the node wrote down as in progress, and that do not begin."""
+    def skip_waiting(self, node: str, runs: Collection[RunRecord]) -> None:
+        """The jobs of these runs were removed: note that they were skipped, as far as they wait still, or are written
+        down as in progress on this node, which has not begun them."""
 
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
         """The runs of jobs in these slots that these nodes wrote down as in progress."""

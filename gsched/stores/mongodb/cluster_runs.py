@@ -10,6 +10,7 @@ from pymongo import UpdateOne, errors as driver
 from pymongo.client_session import ClientSession
 
 from gsched.instants import from_ms
+from gsched.run import Outcome, Reason
 from gsched.slices import paced
 from gsched.stores.mongodb.bulk import DUPLICATE, Refusal, write_all
 from gsched.stores.mongodb.cluster import RunRecord
@@ -95,9 +96,16 @@ class ClusterRuns(ClusterAccess):
         return [keys[document["_id"]] for document in begun]
 
     @translate_errors()
-    def strike_out(self, node: str, runs: Collection[RunRecord]) -> None:
+    def skip_waiting(self, node: str, runs: Collection[RunRecord]) -> None:
         if runs:
-            self._runs.delete_many({"_id": {"$in": [*map(key_of, runs)]}, "state": "running", "node": node})
+            not_begun = {"$or": [{"state": WAITING}, {"state": "running", "node": node}]}
+            outcome = {"outcome": Outcome.SKIPPED.value, "reason": Reason.REMOVED_OR_PAUSED.value}
+            ended = {"state": "ended", **outcome, "expires_at": self._expiry()}
+            self._runs.update_many({"_id": {"$in": [*map(key_of, runs)]}, **not_begun}, [{"$set": ended}])
+
+    def _expiry(self) -> Document:
+        """When what ends now is to be removed, for a pipeline."""
+        return {"$add": ["$$NOW", self._keep // timedelta(milliseconds=1)]}
 
     @translate_errors()
     def runs_of(self, nodes: Collection[str], numbers: Collection[int]) -> Sequence[RunRecord]:
@@ -127,8 +135,7 @@ class ClusterRuns(ClusterAccess):
     def lose_runs(self, runs: Sequence[RunRecord]) -> None:
         if runs:
             lost = {"_id": {"$in": [key_of(run) for run in runs]}, "state": "running"}
-            expires = {"$add": ["$$NOW", self._keep // timedelta(milliseconds=1)]}
-            ended = [{"$set": {"state": "ended", "outcome": "lost", "expires_at": expires}}]
+            ended = [{"$set": {"state": "ended", "outcome": "lost", "expires_at": self._expiry()}}]
             try:
                 self._runs.update_many(lost, ended)
             except driver.WriteError:  # those that come after the one that is refused are not changed either

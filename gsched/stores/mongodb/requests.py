@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
+from gsched.events import EVENT_JOB_SKIPPED, JobSubmissionEvent
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
 from gsched.run import Outcome, Reason
-from gsched.stores.base import HubSide, Lost, RunRequested
+from gsched.stores.base import HubSide, RunRequested
 from gsched.stores.mongodb.cluster import Cluster, JobRecord, RunRecord
 from gsched.stores.mongodb.tenure import Tenure
 from gsched.triggers import DateTrigger
@@ -86,22 +87,25 @@ class Requests:
         return is_ours
 
     def _begin(self, records: Mapping[str, JobRecord]) -> None:
-        begun = self._cluster.begin_waiting(self._tenure.node, self._taking)
-        gone = [run for run in begun if run.job_id not in records]
-        self._cluster.strike_out(self._tenure.node, gone)
-        for run in self._taking:
-            if run not in begun:  # somebody else has withdrawn it, or the database refuses it: not again and again
+        gone = [run for run in self._taking if run.job_id not in records]
+        here = [run for run in self._taking if run.job_id in records]
+        self._cluster.skip_waiting(self._tenure.node, gone)
+        begun = set(self._cluster.begin_waiting(self._tenure.node, here)) if here else set()
+        for run in here:
+            if run in begun:
+                self._hub.post(self._requested(run, records[run.job_id].job))
+            else:  # somebody else has withdrawn it, or the database refuses it: not again and again
                 self._awaited.pop(run.job_id, None)
+        for run in gone:
+            self._hub.emit(self._skipped(run))
         self._taking = ()
-        for run in begun:
-            record = records.get(run.job_id)
-            self._hub.post(self._withdrawn(run) if record is None else self._requested(run, record.job))
 
     def _requested(self, run: RunRecord, job: Job) -> RunRequested:
         return RunRequested(job, run.request or "", run.scheduled, self._tenure.slots[run.slot].fence)
 
-    def _withdrawn(self, run: RunRecord) -> Lost:
+    def _skipped(self, run: RunRecord) -> JobSubmissionEvent:
         """The job was removed before the run began."""
         at = run.scheduled
         span = Span(Outcome.SKIPPED, at, at + 1, Reason.REMOVED_OR_PAUSED, run.request)
-        return Lost(Job(run.job_id, None, DateTrigger(from_ms(at)), jobstore=self._hub.alias, next_run_ms=at), span)
+        job = Job(run.job_id, None, DateTrigger(from_ms(at)), jobstore=self._hub.alias, next_run_ms=at)
+        return JobSubmissionEvent(EVENT_JOB_SKIPPED, job, span)

@@ -100,6 +100,7 @@ class MongoDBJobStore(
         self._pace = Pace(ttl=as_seconds(node_ttl, "node_ttl"))
         self._keep_history = timedelta(seconds=as_seconds(history_keep, "history_keep"))
         self._keeping = Keeping(history_successes)
+        self._room: dict[str, int] = {}
         self._greenlets: list[gevent.Greenlet] = []
         self._mongo: EmbeddedMongo | None = None
         named = _DATABASE if client is not None else _database_in({"host": uri, **address, **client_options})

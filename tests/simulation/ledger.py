@@ -209,7 +209,7 @@ class Ledger:
     def _settled_keys(self, job: Job, generation: int | None, span: Span) -> list[tuple[int, int]]:
         """What the span is of. What was rescued may be of a schedule that has ended: then its trigger tells which."""
         numbers = [generation] if generation in self._generations else []
-        if span.outcome in (Outcome.LOST, Outcome.COALESCED):
+        if not any(self._generations[number].is_due_at(span.first) for number in numbers):
             numbers = self._numbers_of(job) or numbers
         due = (i for number in numbers for i in self._generations[number].instants(span.end - 1))
         instants = sorted({instant for instant in due if instant >= span.first})

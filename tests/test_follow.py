@@ -116,7 +116,7 @@ def test_those_who_follow_take_no_connection_that_others_need(uri, database, poo
         scheduler.add_job("insight_jobs:succeed", "interval", hours=1, id="a")
         scheduler.modify_job("a", name="other")
         scheduler.run_job("a")
-        assert [job.id for job in scheduler.get_jobs()] == ["a"] and scheduler.get_runs() == []
+        assert [job.id for job in scheduler.get_jobs()] == ["a"] and len(scheduler.get_runs()) == 1
         scheduler.remove_job("a")
     finally:
         over.set()

@@ -8,13 +8,13 @@ from typing import Final
 import structlog
 
 from gsched import events
-from gsched.clock import Clock
-from gsched.events import CATALOGUE, JobEvent, SchedulerEvent
+from gsched.clock import Clock, Timer
+from gsched.events import CATALOGUE, SchedulerEvent
+from gsched.helpers import spawn
 from gsched.log_lines import logger_for
+from gsched.repetition import WINDOW_SECONDS, Repeated, Repetitions
 
 RUN_EVENTS: Final = ("all", "failures", "none")
-_SECONDS_PER_JOB = 60.0
-_MAX_JOBS_REMEMBERED = 10_000
 
 _RUNS = sum(code for code, kind in CATALOGUE.items() if kind.name.startswith("run."))
 _QUIET_RUNS = sum(code for code, kind in CATALOGUE.items() if kind.name.startswith("run.") and kind.level == "debug")
@@ -23,6 +23,10 @@ _MASKS: Final = {
     "failures": events.EVENT_ALL & ~_QUIET_RUNS,
     "none": events.EVENT_ALL & ~_RUNS,
 }
+# What happens again and again while something is broken: trouble of runs, and of what is called for each run or event.
+_MAY_REPEAT: Final = (_RUNS & ~_QUIET_RUNS) | sum(
+    (events.EVENT_LISTENER_FAILED, events.EVENT_STORE_FAILED, events.EVENT_HUB_FAILED)
+)
 
 
 class LogSink:
@@ -32,7 +36,9 @@ class LogSink:
     looked up at every line, for libraries start before logging is set up. Where nobody has configured logging either,
     Python writes warnings and errors to standard error: a job that fails is never silent. If somebody disables that
     logger, as `logging.config` does by default after the start, warnings and errors go to standard error, too.
-    Of a job's warnings about runs the first is written, then one a minute with how many were `suppressed`.
+    Trouble that repeats is written in full once a minute for each job, and for at most five jobs that have the same
+    trouble; the rest is counted, and written as one line a minute with how many were `suppressed`. With
+    `run_events="all"` every event has its line.
 
     :param scheduler: the scheduler's name, a key of every line
     :param run_events: which lines about runs to write: "all", "failures" or "none"
@@ -42,20 +48,41 @@ class LogSink:
         self.mask = _MASKS[run_events]
         self._clock = clock
         self._scheduler = scheduler
-        self._quiet_until: dict[tuple[str, int], tuple[float, int]] = {}
+        self._may_repeat = _MAY_REPEAT if run_events != "all" else 0
+        self._repetitions = Repetitions()
+        self._timer: Timer | None = None  # set while something is counted
 
     def __call__(self, event: SchedulerEvent) -> None:
         kind = CATALOGUE[event.code]
+        if event.code == events.EVENT_SCHEDULER_SHUTDOWN:
+            self.close()
         logger = logger_for(kind.level)
         if logger is None:
             return
-        suppressed = self._suppressed(event) if kind.code & _RUNS and kind.level == "warning" else 0
-        if suppressed is None:
+        if event.code & self._may_repeat and not self._repetitions.is_new(event, self._clock.monotonic()):
+            self._write_counts_later()
             return
-        fields = event.fields()
-        if suppressed:
-            fields["suppressed"] = suppressed
-        getattr(logger, kind.level)(kind.name, scheduler=self._scheduler, **fields)
+        getattr(logger, kind.level)(kind.name, scheduler=self._scheduler, **event.fields())
+
+    def close(self) -> None:
+        """Write the counts that are not written yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._write_counts()
+
+    def _write_counts_later(self) -> None:
+        if self._timer is None:
+            self._timer = self._clock.call_later(WINDOW_SECONDS, spawn, self._write_counts)
+
+    def _write_counts(self) -> None:
+        self._timer = None
+        for repeated in self._repetitions.take(self._clock.monotonic()):
+            self._write_count(repeated)
+
+    def _write_count(self, repeated: Repeated) -> None:
+        kind = CATALOGUE[repeated.latest.code]
+        if (logger := logger_for(kind.level)) is not None:
+            getattr(logger, kind.level)(kind.name, scheduler=self._scheduler, **repeated.fields())
 
     def warn_now(self, name: str, reason: str) -> None:
         """Write a warning at once, without an event, if the application has set up logging."""
@@ -63,17 +90,3 @@ class LogSink:
             logger = logger_for("warning")
             if logger is not None:
                 logger.warning(name, scheduler=self._scheduler, reason=reason)
-
-    def _suppressed(self, event: SchedulerEvent) -> int | None:
-        """How many lines of this kind about this job were left out since the last; None to leave this one out, too."""
-        if not isinstance(event, JobEvent):
-            return 0
-        now, key = self._clock.monotonic(), (event.job_id, event.code)
-        until, count = self._quiet_until.get(key, (0.0, 0))
-        if now < until:
-            self._quiet_until[key] = (until, count + 1)
-            return None
-        if len(self._quiet_until) >= _MAX_JOBS_REMEMBERED:
-            self._quiet_until.clear()
-        self._quiet_until[key] = (now + _SECONDS_PER_JOB, 0)
-        return count

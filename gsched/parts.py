@@ -78,6 +78,7 @@ class Parts:
         self.run_events = run_events
         if self._log_sink is not None:
             self._bus.remove_listener(self._log_sink)
+            self._log_sink.close()
         self._log_sink = LogSink(self._clock, self.name, run_events)
         self._bus.add_listener(self._log_sink, self._log_sink.mask)
 

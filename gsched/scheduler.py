@@ -55,7 +55,7 @@ class GeventScheduler(Insight):
     - modules: modules in which function references from stores and imports may be resolved
     - functions: instead of modules, a `gsched.funcref.AllowedFunctions` of your own
     - name: the scheduler's name in log lines (default: "gsched")
-    - run_events: which runs are logged: "all", "failures" (default) or "none"
+    - run_events: which runs are logged: "all", "failures" (default; what repeats is counted) or "none"
     - blocked_hub_after: report code that holds gevent's hub for so many seconds (default: 1; None: never)
     - summary_every: seconds between two summaries of runs, the event `runs.summary` (default: 60; None: never)
     - clock: a clock, for tests

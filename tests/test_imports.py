@@ -30,6 +30,7 @@ LAYERS = [
     ["timetable", "events", "document", "history", "records", "explanation", "explaining", "nodes", "doctor"],
     ["facts", "activity", "bus"],
     ["executors", "stores"],
+    ["repetition"],
     ["figures", "lane", "log", "store_side", "reporter", "watchdog"],
     ["dispatch"],
     ["message_reader"],

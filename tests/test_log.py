@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 import structlog
@@ -10,7 +11,14 @@ from programs import run_program
 from structlog.contextvars import merge_contextvars
 from structlog.testing import LogCapture
 
-from gsched import EVENT_JOB_EXECUTED, GreenletPoolExecutor, current_run
+from gsched import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, GreenletPoolExecutor, MemoryJobStore, current_run
+from gsched.errors import CommandFailedError
+from gsched.events import JobExecutionEvent
+from gsched.executors.process import RemoteTraceback
+from gsched.job import Job
+from gsched.repetition import MOST_KINDS, WINDOW_SECONDS, Repetitions
+from gsched.run import Outcome, Result, Run
+from gsched.triggers import DateTrigger
 
 
 @pytest.fixture
@@ -110,21 +118,163 @@ def test_which_runs_are_written_is_a_setting(lines, make_bench, run_events, writ
     assert named(lines, "job.added")
 
 
-def test_repeated_warnings_about_a_job_are_written_once_a_minute_with_their_number(lines, bench):
+# -- what repeats ---------------------------------------------------------------------------------------------------
+
+
+def seconds_of(lines):
+    """The second after 12:00 at which each full line's run was due."""
+    full = [line["scheduled_at"] for line in lines if "suppressed" not in line]
+    return [int(at[14:16]) * 60 + int(at[17:19]) for at in full]
+
+
+def counts(lines):
+    return [line for line in lines if "suppressed" in line]
+
+
+def fail_elsewhere():
+    raise ValueError("no")
+
+
+def test_a_failure_that_repeats_is_written_in_full_once_a_minute_and_counted_in_one_line_a_minute(lines, bench):
+    bench.every(10, fail, id="bad", name="Bad job", tags=["t"])
+    bench.advance(140)
+    failed = named(lines, "run.failed")
+    assert seconds_of(failed) == [10, 70, 130]
+    assert [line["suppressed"] for line in counts(failed)] == [5, 5]
+    assert counts(failed)[0] == {
+        "event": "run.failed", "log_level": "error", "scheduler": "gsched", "suppressed": 5, "job_id": "bad",
+        "job_name": "Bad job", "tags": ["t"], "error_type": "ValueError", "error_message": "no",
+    }  # fmt: skip
+
+
+def test_another_error_of_the_same_job_is_written_in_full(lines, bench):
+    errors = [fail, fail, fail_elsewhere, lambda: 1 / 0, lambda: {}["key"], fail]
+
+    def work():
+        errors.pop(0)()
+
+    bench.every(5, work, id="bad")
+    bench.advance(30)
+    assert seconds_of(named(lines, "run.failed")) == [5, 15, 20, 25]
+
+
+def test_a_job_that_fails_less_often_than_once_a_minute_is_always_written_in_full(lines, bench):
+    bench.every(60, fail)
+    bench.advance(600)
+    assert len(seconds_of(named(lines, "run.failed"))) == 10
+    assert not counts(named(lines, "run.failed"))
+
+
+def test_many_jobs_that_fail_alike_are_counted_together_by_error_and_tag(lines, bench):
+    for number in range(100):
+        bench.every(30, fail, id=f"eu{number}", tags=["eu", f"host-{number}"])
+        bench.every(30, fail_elsewhere, id=f"us{number}", tags=["us"])
+    bench.advance(91)
+    failed = named(lines, "run.failed")
+    assert len(seconds_of(failed)) == 2 * (5 + 5)
+    assert [(line["tags"], line["suppressed"], line["jobs"]) for line in counts(failed)] == [
+        (["eu"], 195, 100), (["us"], 195, 100),
+    ]  # fmt: skip
+    assert counts(failed)[0]["latest_job_id"].startswith("eu")
+    assert "job_id" not in counts(failed)[0]
+
+
+def test_the_count_comes_though_nothing_fails_any_more(lines, bench):
+    bench.every(1, fail, id="bad", end_date="2026-03-02 12:00:03")
+    bench.advance(30)
+    assert not counts(named(lines, "run.failed"))
+    bench.advance(32)
+    assert [line["suppressed"] for line in counts(named(lines, "run.failed"))] == [2]
+
+
+def test_counts_are_written_before_the_scheduler_stops_and_before_the_setting_changes(lines, bench):
+    bench.every(1, fail, id="bad")
+    bench.advance(3)
+    bench.scheduler.log_runs("failures")
+    assert [line["suppressed"] for line in counts(lines)] == [2]
+    bench.advance(3)
+    bench.close()
+    assert [line["suppressed"] for line in counts(lines)] == [2, 2]
+    assert [line["event"] for line in lines][-2:] == ["run.failed", "scheduler.stopped"]
+
+
+def test_with_all_runs_every_failure_and_every_skip_has_its_line(lines, make_bench):
+    bench = make_bench(run_events="all").start()
+    bench.every(1, fail)
+    bench.every(1, bench.wait)
+    bench.advance(30)
+    assert seconds_of(named(lines, "run.failed")) == list(range(1, 31))
+    assert seconds_of(named(lines, "run.skipped")) == list(range(2, 31))
+
+
+def test_warnings_about_runs_are_counted_by_their_reason(lines, bench):
     bench.every(1, bench.wait, id="slow")
     bench.every(1, bench.wait, id="other")
-    bench.advance(130)
-    skips = [line for line in named(lines, "run.skipped") if line["job_id"] == "slow"]
-    assert [(line["scheduled_at"][14:19], line.get("suppressed")) for line in skips] == [
-        ("00:02", None), ("01:02", 59), ("02:02", 59),
+    bench.advance(122)
+    skips = named(lines, "run.skipped")
+    assert seconds_of(skips) == [2, 2, 62, 62, 122, 122]
+    assert [(line["reason"], line["suppressed"], line["jobs"]) for line in counts(skips)] == [
+        ("max_instances", 118, 2),
     ]  # fmt: skip
-    assert len(named(lines, "run.skipped")) == 6
 
 
-def test_failures_are_never_left_out(lines, bench):
-    bench.every(1, fail)
-    bench.advance(30)
-    assert len(named(lines, "run.failed")) == 30
+def test_a_listener_that_always_raises_does_not_flood_the_log(lines, bench):
+    bench.scheduler.add_listener(lambda event: 1 / 0, EVENT_JOB_EXECUTED)
+    bench.every(1)
+    bench.advance(65)
+    failed = named(lines, "listener.failed")
+    assert len([line for line in failed if "suppressed" not in line]) == 2
+    assert [line["suppressed"] for line in counts(failed)] == [59]
+
+
+def test_a_store_that_always_raises_does_not_flood_the_log(lines, make_bench):
+    class Broken(MemoryJobStore):
+        def settle(self, run, result):
+            raise OSError("disk full")
+
+    bench = make_bench(jobstores={"default": Broken()}).start()
+    bench.every(1)
+    bench.advance(65)
+    failed = named(lines, "store.failed")
+    assert len([line for line in failed if "suppressed" not in line]) == 2
+    assert (counts(failed)[0]["alias"], counts(failed)[0]["error_message"]) == ("default", "disk full")
+
+
+def test_commands_fail_alike_if_their_exit_status_is_the_same():
+    def failed(status):
+        run = Run(job, 0, owner=None)
+        error = CommandFailedError(status, [f"at {time.monotonic_ns()}"])
+        return JobExecutionEvent(EVENT_JOB_ERROR, run, Result(Outcome.FAILED, error=error))
+
+    job, repetitions = Job("job", fail, DateTrigger("2030-01-01", timezone="UTC")), Repetitions()
+    assert [repetitions.is_new(failed(status), 0.0) for status in (1, 1, 2, 1)] == [True, False, True, False]
+
+
+def test_failures_of_worker_processes_are_told_apart_by_the_place_that_raised():
+    def failed(line):
+        error = ValueError("no")
+        error.__cause__ = RemoteTraceback(f'File "/app/a.py", line 7, in work\n File "/app/b.py", line {line}, in f')
+        return JobExecutionEvent(EVENT_JOB_ERROR, Run(job, 0, owner=None), Result(Outcome.FAILED, error=error))
+
+    job, repetitions = Job("job", fail, DateTrigger("2030-01-01", timezone="UTC")), Repetitions()
+    assert [repetitions.is_new(failed(line), 0.0) for line in (1, 1, 2)] == [True, False, True]
+
+
+def test_repetitions_forget_kinds_and_stay_bounded():
+    def failed(number):
+        error = type(f"Error{number}", (Exception,), {})()
+        return JobExecutionEvent(EVENT_JOB_ERROR, Run(job, 0, owner=None), Result(Outcome.FAILED, error=error))
+
+    job, repetitions = Job("job", fail, DateTrigger("2030-01-01", timezone="UTC")), Repetitions()
+    written = [repetitions.is_new(failed(number), 0.0) for number in range(MOST_KINDS + 10)]
+    assert written.count(False) == 9
+    (other,) = repetitions.take(1.0)
+    assert (other.count, len(repetitions._kinds)) == (9, MOST_KINDS + 1)
+    assert repetitions.is_new(failed(MOST_KINDS + 20), WINDOW_SECONDS)
+    assert len(repetitions._kinds) == 1
+
+
+# -- inside a run ---------------------------------------------------------------------------------------------------
 
 
 def test_a_jobs_own_lines_carry_its_run(lines, bench):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         CommandFailedError as CommandFailedError,
         ConfigurationError as ConfigurationError,
         EmbeddedMongoError as EmbeddedMongoError,
+        EmbeddedMongoUnusableError as EmbeddedMongoUnusableError,
         EventLoopStalledError as EventLoopStalledError,
         ForkedError as ForkedError,
         FuncRefError as FuncRefError,
@@ -145,11 +146,11 @@ __version__ = "0.1.0"
 
 _HOMES: Final = {
     "gsched.errors": (
-        "CommandFailedError ConfigurationError EmbeddedMongoError EventLoopStalledError ForkedError FuncRefError "
-        "GschedError InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError NodeNotFoundError "
-        "NotInRunError NothingRanError RunCancelled RunInterrupted RunTimedOut SchedulerAlreadyRunningError "
-        "SchedulerNotRunningError StoreAccessError StoreConflictError StoreError StoreUnreachableError "
-        "TooManyWaitingError WorkerDiedError"
+        "CommandFailedError ConfigurationError EmbeddedMongoError EmbeddedMongoUnusableError EventLoopStalledError "
+        "ForkedError FuncRefError GschedError InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError "
+        "NodeNotFoundError NotInRunError NothingRanError RunCancelled RunInterrupted RunTimedOut "
+        "SchedulerAlreadyRunningError SchedulerNotRunningError StoreAccessError StoreConflictError StoreError "
+        "StoreUnreachableError TooManyWaitingError WorkerDiedError"
     ),
     "gsched.events": (
         "EVENT_ALL EVENT_ALL_JOBS_REMOVED EVENT_CLOCK_SKEWED EVENT_EVENTS_DROPPED EVENT_EXECUTOR_ADDED "

@@ -35,6 +35,15 @@ def as_ms(value: float | timedelta | str, what: str) -> int:
     return round(as_seconds(value, what) * 1000)
 
 
+def rough_duration(seconds: float) -> str:
+    """A duration for people, in its largest unit: "42 s", "3 min", "5 h", "2 days"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
+
+
 def _parse(text: str, what: str) -> float:
     parts = _TEXT.findall(text)
     if not parts or _TEXT.sub("", text).strip():

@@ -123,6 +123,10 @@ class EmbeddedMongoError(GschedError):
     """The embedded MongoDB cannot be found, started or stopped."""
 
 
+class EmbeddedMongoUnusableError(EmbeddedMongoError):
+    """The embedded MongoDB cannot be used until a person changes something: a directory's owner, what is installed."""
+
+
 class RunInterrupted(BaseException):
     """Raised inside a run that is to stop. Not an Exception, so that `except Exception` in a job lets it through."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from gsched.durations import rough_duration
 from gsched.history import JobFigures, RunInfo
 from gsched.instants import from_ms, to_ms
 from gsched.job import Job
@@ -180,9 +181,7 @@ def _show(instant: datetime) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration for people."""
+    """A duration for people; a short one exactly."""
     if seconds < 120:
         return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
+    return rough_duration(seconds)

@@ -20,11 +20,17 @@ class Check(NamedTuple):
     :ivar name: hub, scheduler, "store:" or "pool:" and an alias
     :ivar ok: whether it passes
     :ivar what: what was found
+    :ivar warning: whether people should look at it, though it passes
     """
 
     name: str
     ok: bool
     what: str
+    warning: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same in JSON's types, with `warning` only if it is true."""
+        return {"name": self.name, "ok": self.ok, "what": self.what} | ({"warning": True} if self.warning else {})
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,13 @@ class Health:
         """The checks that fail."""
         return [check for check in self.checks() if not check.ok]
 
+    def warnings(self) -> list[Check]:
+        """The checks that pass with a warning."""
+        return [check for check in self.checks() if check.warning]
+
     def as_dict(self) -> dict[str, Any]:
         """The same in JSON's types."""
-        return {"live": self.live, "ready": self.ready, "checks": [check._asdict() for check in self.checks()]}
+        return {"live": self.live, "ready": self.ready, "checks": [check.as_dict() for check in self.checks()]}
 
 
 def health_of(vitals: Vitals, draining: bool = False) -> Health:
@@ -93,6 +103,6 @@ def _store(name: str, report: StoreReport) -> Check:
 
 def _pool(name: str, pool: Pool) -> Check:
     busy = f"{pool.in_progress} of {pool.size} workers busy, {pool.waiting} runs wait"
-    if pool.saturated > SATURATED_SECONDS:
-        return Check(name, False, f"full for {pool.saturated:.0f} s: {busy}")
+    if pool.saturated > SATURATED_SECONDS:  # no failure: a small executor may be meant as a limit
+        return Check(name, True, f"full for {pool.saturated:.0f} s: {busy}", warning=True)
     return Check(name, True, busy)

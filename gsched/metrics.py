@@ -152,6 +152,10 @@ METRICS: Final = (
         "gsched_pool_waiting", "gauge", ("executor",), _pools("waiting"), "Runs that wait for a worker.",
     ),
     Metric(
+        "gsched_pool_full_seconds", "gauge", ("executor",), _pools("saturated"),
+        "For how long runs have waited for a worker; 0 while none waits.",
+    ),
+    Metric(
         "gsched_hub_slice_seconds", "histogram", (), _histogram("slices"),
         "For how long the scheduler's greenlet worked before it let everybody else have a turn.",
     ),

@@ -8,6 +8,7 @@ from typing import Final
 
 ALIVE: Final = "alive"
 DRAINING: Final = "draining"
+SILENT: Final = "silent"
 DEAD: Final = "dead"
 
 
@@ -17,7 +18,8 @@ class NodeInfo:
 
     Ages are by the database server's clock, whatever this machine's says.
 
-    :ivar state: "alive", "draining" (it gives its jobs away and ends) or "dead"
+    :ivar state: "alive"; "draining": it gives its jobs away and ends; "silent": it has not been heard of for the
+        store's `node_ttl`, and no other node has declared it dead yet; or "dead"
     :ivar watermark: everything due up to then, in its slots, it has claimed
     :ivar watermark_age: how far the watermark lies behind the time; below 0 in a node that is well, and grows in one
         that is paused, draining or dead
@@ -41,3 +43,8 @@ class NodeInfo:
     slots: int
     left: bool
     drain_requested: datetime | None
+
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether it is alive, or still finishes what it has begun."""
+        return self.state in (ALIVE, DRAINING)

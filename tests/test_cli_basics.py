@@ -144,7 +144,7 @@ def test_a_reader_that_reads_no_further_ends_it_quietly(address, jobs, database)
 
 @pytest.mark.parametrize("redirection", [">&-", ">&- 2>&-", "<&-"])
 def test_closed_streams_are_no_error(address, redirection):
-    assert in_shell(f"gsched job list --store '{address}' {redirection}") == ("", "", Exit.OK)
+    assert in_shell(f"gsched runs list --store '{address}' {redirection}") == ("", "", Exit.OK)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
@@ -185,8 +185,8 @@ def odd_jobs(jobs):
 def test_a_table_fits_the_terminal(address, odd_jobs):
     done = on_terminal("job", "list", "--store", address, columns=100, NO_COLOR="1")
     assert done.code == Exit.OK and "\x1b" not in done.out
-    header, *rows = done.out.splitlines()
-    assert header.split("  ")[0] == "ID" and len(rows) == 2
+    header, *rows, no_runner = done.out.splitlines()
+    assert header.split("  ")[0] == "ID" and len(rows) == 2 and no_runner.startswith("gsched: no runner is alive")
     assert all(len(line) <= 100 for line in (header, *rows)) and "…" in rows[0]
     assert "\\x1b[31mred\\nline" in done.out
 

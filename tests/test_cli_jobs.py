@@ -12,6 +12,8 @@ from gsched.runner.exits import Exit
 
 pytest_plugins = ["mongodb"]
 
+NO_RUNNER = "gsched: no runner is alive: nothing runs until `gsched run` is started\n"
+
 ODD = ["-dash", "two\nlines", "日本語", " ", "a!b@c#d", "$where", "tab\there", "%s{}", "\x1b[2J"]
 
 
@@ -224,7 +226,7 @@ def test_set_changes_options_and_nothing_else(jobs, run, options, expected):
     add(jobs, "a", timeout=5, tags=["t"], max_instances=2)
     before = jobs.get_job("a")
     out, err, code = run("job", "set", "a", *options)
-    assert (rows(out)[0][0], err, code) == ("a", "", Exit.OK)
+    assert (rows(out)[0][0], err, code) == ("a", NO_RUNNER, Exit.OK)
     after = jobs.get_job("a")
     assert {name: getattr(after, name) for name in expected} == expected
     others = {"name", "executor", "timeout", "coalesce", "max_instances", "tags", "args", "metadata", "func_ref"}
@@ -236,7 +238,7 @@ def test_set_says_that_executors_are_the_runners(jobs, run):
     out, err, code = run("job", "set", "a", "--executor", "threads")
     assert (rows(out)[0][0], code) == ("a", Exit.OK) and "one without 'threads' parks the job" in err
     assert jobs.get_job("a").executor == "threads"
-    assert run("job", "set", "a", "--executor", "default")[1] == ""
+    assert run("job", "set", "a", "--executor", "default")[1] == NO_RUNNER
 
 
 def test_set_gives_a_new_trigger_in_the_zone_of_the_old_one(jobs, run):

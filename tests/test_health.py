@@ -124,19 +124,22 @@ def test_a_hub_that_works_for_minutes_without_a_pause_lives(make_bench):
     assert all(seen)
 
 
-def test_a_pool_that_is_full_for_half_a_minute_is_not_ready(make_bench):
+def test_a_pool_that_is_full_for_half_a_minute_is_a_warning_and_stays_ready(make_bench):
     bench = make_bench(executors={"default": GreenletPoolExecutor(1)})
     bench.start()
     bench.every(1, bench.wait, max_instances=2, id="slow")
     bench.advance(32)
-    assert bench.scheduler.health().ready  # it has been full for 30 s
+    assert not bench.scheduler.health().warnings()  # it has been full for 30 s
     bench.advance(1)
-    assert bench.scheduler.health().failing() == [
-        Check("pool:default", False, "full for 31 s: 1 of 1 workers busy, 1 runs wait")
-    ]
+    health = bench.scheduler.health()
+    full = Check("pool:default", True, "full for 31 s: 1 of 1 workers busy, 1 runs wait", warning=True)
+    assert (health.ready, health.failing(), health.warnings()) == (True, [], [full])
+    assert health.as_dict()["checks"][-1] == {
+        "name": "pool:default", "ok": True, "what": full.what, "warning": True,
+    }  # fmt: skip
     bench.scheduler.remove_job("slow")
     bench.open_gate()
-    assert bench.scheduler.health().ready
+    assert not bench.scheduler.health().warnings()
 
 
 def test_a_pool_is_well_as_soon_as_nothing_waits_any_more(make_bench):
@@ -147,7 +150,7 @@ def test_a_pool_is_well_as_soon_as_nothing_waits_any_more(make_bench):
     bench.scheduler.remove_job("slow")
     waiting = next(run for run in bench.scheduler.get_running() if run.started_ms is None)
     bench.scheduler.cancel_run(waiting.id)
-    assert bench.scheduler.health().ready
+    assert not bench.scheduler.health().warnings()
     bench.add(bench.wait, id="another")
     bench.settle()
     assert bench.scheduler.health().ready  # it counts from now

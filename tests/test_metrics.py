@@ -23,7 +23,8 @@ pytest_plugins = ["mongodb"]
 ROOT = Path(__file__).parent.parent
 PROMISED = """
     gsched_jobs gsched_runs_total gsched_run_duration_seconds gsched_run_lateness_seconds gsched_runs_skipped_total
-    gsched_runs_in_progress gsched_pool_size gsched_pool_waiting gsched_hub_slice_seconds gsched_hub_blocked_total
+    gsched_runs_in_progress gsched_pool_size gsched_pool_waiting gsched_pool_full_seconds
+    gsched_hub_slice_seconds gsched_hub_blocked_total
     gsched_store_operations_seconds gsched_store_errors_total gsched_feed_connected gsched_feed_lag_seconds
     gsched_slots_owned gsched_watermark_age_seconds gsched_nodes gsched_events_dropped_total
     gsched_listener_errors_total gsched_build_info
@@ -136,6 +137,7 @@ def test_pools_and_jobs_as_they_are_now(make_bench):
     assert scrape("gsched_pool_size", executor="default") == 1
     assert scrape("gsched_runs_in_progress", executor="default") == 1
     assert scrape("gsched_pool_waiting", executor="default") == 2
+    assert scrape("gsched_pool_full_seconds", executor="default") == 1
     assert scrape("gsched_jobs", state="parked") == 1
     assert scrape("gsched_jobs", state="scheduled") + scrape("gsched_jobs", state="waiting") == 2
 

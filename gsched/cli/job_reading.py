@@ -16,17 +16,11 @@ from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gsched.handle import JobHandle
     from gsched.job import Job
 
-COLUMNS = (
-    Column("id", lambda job: job.id),
-    Column("name", lambda job: job.name),
-    Column("state", lambda job: job.state),
-    Column("next_run_time", lambda job: job.next_run_time),
-    Column("trigger", lambda job: str(job.trigger)),
-    Column("tags", lambda job: list(job.tags)),
-)
 _OF_SEVERAL = Column("jobstore", lambda job: job.jobstore)
 
 _OPTIONS = (
@@ -35,6 +29,21 @@ _OPTIONS = (
 )  # fmt: skip
 _ENDLESS_MS = 221_845_392_000_000  # the year 9000: what is due then has no end but that of the calendar
 _FIGURES = ("runs", "failures", "last_run", "last_duration", "last_error")
+
+
+def _columns(due: Callable[[JobHandle], Any]) -> tuple[Column, ...]:
+    """The columns of a list of jobs.
+
+    :param due: says for people when a job is due
+    """
+    return (
+        Column("id", lambda job: job.id),
+        Column("name", lambda job: job.name),
+        Column("state", lambda job: job.state),
+        Column("next_run_time", lambda job: job.next_run_time, in_table=due),
+        Column("trigger", lambda job: str(job.trigger)),
+        Column("tags", lambda job: list(job.tags)),
+    )
 
 
 @click.command("list")
@@ -47,15 +56,18 @@ _FIGURES = ("runs", "failures", "last_run", "last_duration", "last_error")
 @click.option("--skip", type=click.IntRange(0), default=0, metavar="N", help="Leave out so many at the beginning.")
 @jobstore_option
 def list_jobs(configuration: Configuration, out: Output, jobstore: str | None, **which: Any) -> None:
-    """List jobs, the next due first.
+    """List jobs, the next due first. A table shows for how long a job has been due that no runner has begun.
 
     Of more than 2,000 jobs the order is that of stored times, which may be past; the times shown are true.
     """
+    from gsched.cli.due import DueTimes
+    from gsched.cli.runners import warn_if_no_runner
     from gsched.cli.target import target
 
     with target(configuration) as scheduler:
-        columns = (*COLUMNS, _OF_SEVERAL) if len(scheduler.stores) > 1 else COLUMNS
-        out.rows(columns, scheduler.iter_jobs(jobstore, **which))
+        of_several = (_OF_SEVERAL,) if len(scheduler.stores) > 1 else ()
+        out.rows((*_columns(DueTimes(scheduler).of), *of_several), scheduler.iter_jobs(jobstore, **which))
+        warn_if_no_runner(scheduler, jobstore)
 
 
 @click.command()
@@ -65,7 +77,9 @@ def list_jobs(configuration: Configuration, out: Output, jobstore: str | None, *
 @jobstore_option
 def show(configuration: Configuration, out: Output, job_id: str, jobstore: str | None) -> None:
     """Show all of a job, and what it did: runs, failures, the last run and the last error."""
+    from gsched.cli.due import DueTimes
     from gsched.cli.finding import find_job
+    from gsched.cli.runners import warn_if_no_runner
     from gsched.cli.target import target
 
     with target(configuration) as scheduler:
@@ -74,7 +88,10 @@ def show(configuration: Configuration, out: Output, job_id: str, jobstore: str |
         values = {name: _shown(job, name) for name in _OPTIONS}
         values["final_run_time"] = final_run_time(job.definition, scheduler.now_ms())
         values |= {name: getattr(figures, name) for name in _FIGURES}
+        if out.form == "table":
+            values["next_run_time"] = DueTimes(scheduler).of(job)
         out.one([Column(name, itemgetter(name)) for name in values], values)
+        warn_if_no_runner(scheduler, job.jobstore)
 
 
 def _shown(job: JobHandle, name: str) -> Any:

@@ -47,6 +47,7 @@ def run(
     A process that runs the jobs of this store runs it. The request stays until there is one.
     """
     from gsched.cli.finding import find_job
+    from gsched.cli.runners import absent_runner, no_runner_line, warn_if_no_runner
     from gsched.cli.target import target
 
     if timeout is not None and not wait:
@@ -56,20 +57,38 @@ def run(
         run_id = job.run()
         if not wait:
             out.rows(REQUESTED, [run_id])
+            warn_if_no_runner(scheduler, job.jobstore)
             return Exit.OK
-        click.echo(f"gsched: waiting for {run_id}", err=True)
+        last = absent_runner(scheduler, job.jobstore)
+        click.echo(f"gsched: waiting for {run_id}{'' if last is None else f'; {no_runner_line(last)}'}", err=True)
         ended = _wait(scheduler, job, run_id, timeout)
         out.rows(ENDED, [ended])
         return Exit.OK if ended.outcome == "succeeded" else Exit.FAILED
 
 
 def _wait(scheduler: GeventScheduler, job: JobHandle, run_id: str, timeout: float | None) -> RunInfo:
+    run: RunInfo | None = None
     for run in _looks(scheduler, job, run_id, timeout):
         if run is not None and run.outcome != "running":
             return run
-    raise CommandRefused(
-        f"the run {run_id!r} has not ended", Exit.FAILED, "it goes on; gsched runs show tells what became of it"
-    )
+    raise _not_ended(scheduler, job, run_id, run)
+
+
+def _not_ended(scheduler: GeventScheduler, job: JobHandle, run_id: str, seen: RunInfo | None) -> CommandRefused:
+    """What to say of a run that has not ended in time.
+
+    :param seen: what the history has of the run, None while no runner has begun it
+    """
+    from gsched.cli.runners import absent_runner
+
+    tells = "gsched runs show tells what became of it"
+    if (last := absent_runner(scheduler, job.jobstore)) is None:
+        return CommandRefused(f"the run {run_id!r} has not ended", Exit.FAILED, f"it goes on; {tells}")
+    if seen is None:
+        message, remedy = f"the run {run_id!r} has not begun: no runner is alive{last}", "the request stays until then"
+    else:
+        message, remedy = f"the run {run_id!r} has not ended, and no runner is alive{last}", tells
+    return CommandRefused(message, Exit.FAILED, f"start a runner: `gsched run`; {remedy}")
 
 
 def _looks(

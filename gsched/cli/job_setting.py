@@ -11,12 +11,13 @@ import click
 from gsched.cli.arguments import Duration, job_argument, jobstore_option
 from gsched.cli.job_changing import COLUMNS
 from gsched.cli.options import PLACE, configured
-from gsched.cli.output import Output, output_options
+from gsched.cli.output import Column, Output, output_options
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, InvalidTriggerError
 from gsched.instants import as_instant, as_timezone, from_ms
 
 if TYPE_CHECKING:
+    from gsched.cli.due import DueTimes
     from gsched.triggers import BaseTrigger
 
 
@@ -80,7 +81,9 @@ def set_options(
     A cron expression, and a next run time that names no zone, are in the zone that --timezone names, else in that of
     the trigger that the job has.
     """
+    from gsched.cli.due import DueTimes
     from gsched.cli.finding import find_job
+    from gsched.cli.runners import warn_if_no_runner
     from gsched.cli.target import target
 
     changes = {option: _meant(option, value) for option, value in options.items() if value is not None}
@@ -98,10 +101,17 @@ def set_options(
                 changes["next_run_time"] = _instant(next_run_time, zone, scheduler.now_ms())
         except (ConfigurationError, InvalidTriggerError) as error:
             raise click.UsageError(str(error)) from None
-        out.rows(COLUMNS, [job.modify(**changes)])
+        columns = COLUMNS if next_run_time is None else (*COLUMNS[:2], _time_set(DueTimes(scheduler)))
+        out.rows(columns, [job.modify(**changes)])
         executor = changes.get("executor", "default")
         if executor not in {"default", *scheduler.executors}:
             click.echo(f"gsched: executors are the runner's: one without {executor!r} parks the job when due", err=True)
+        warn_if_no_runner(scheduler, job.jobstore)
+
+
+def _time_set(due: DueTimes) -> Column:
+    """The next run time that was set, though it may have passed already."""
+    return Column("next_run_time", lambda job: job.definition.next_run_time, in_table=due.as_stored)
 
 
 def _meant(option: str, value: Any) -> Any:

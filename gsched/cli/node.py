@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 0.25
 _LISTED: Final = 8  # candidates
-_STATES: Final = ("alive", "draining", "dead")
+_STATES: Final = ("alive", "draining", "silent", "dead")
 
 COLUMNS = (
     Column("id", attrgetter("id")),

@@ -34,11 +34,13 @@ class Column(NamedTuple):
     """A column, or the key of a JSON object: its name, and how it is got from what is listed.
 
     :ivar wide: tables have no room for it; the other forms have it
+    :ivar in_table: how tables for people get it, if otherwise
     """
 
     name: str
     value: Callable[[Any], Any]
     wide: bool = False
+    in_table: Callable[[Any], Any] | None = None
 
 
 class Output:
@@ -63,7 +65,7 @@ class Output:
             for item in items:
                 click.echo("\t".join(self._cells(columns, item)))
         else:
-            shown = [column for column in columns if not column.wide]
+            shown = [column._replace(value=column.in_table or column.value) for column in columns if not column.wide]
             print_table([column.name for column in shown], (self._cells(shown, item) for item in items))
 
     def one(self, columns: Sequence[Column], item: Any) -> None:

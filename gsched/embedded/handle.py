@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pwd
 from pathlib import Path
 from types import TracebackType
 from typing import final
 
 from gsched.embedded.flocks import EXCLUSIVE, SHARED, Deadline, is_held, locked, take_lock
 from gsched.embedded.server import join_or_start
-from gsched.errors import EmbeddedMongoError
+from gsched.errors import EmbeddedMongoError, EmbeddedMongoUnusableError
 
 STOP_SECONDS = 70.0
+_UNUSABLE = (PermissionError, FileExistsError, NotADirectoryError)  # the file system does not change by itself
 
 
 @final
@@ -47,9 +50,12 @@ class EmbeddedMongo:
             return
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_foreign(self.path)
             self._open(Deadline(self._timeout, f"mongod in {self.path} was not ready (see mongod.log there)"))
         except OSError as error:
-            raise EmbeddedMongoError(f"the data directory {self.path} cannot be used: {error}") from error
+            is_lasting = isinstance(error, _UNUSABLE) or error.errno == errno.EROFS
+            kind = EmbeddedMongoUnusableError if is_lasting else EmbeddedMongoError
+            raise kind(f"the data directory {self.path} cannot be used: {error}") from error
 
     def _open(self, deadline: Deadline) -> None:
         with locked(self.path / "start.lock", deadline):
@@ -85,6 +91,23 @@ class EmbeddedMongo:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse to start, as root, a server on the data of another user, who could not use that data any more."""
+    owner = (path / "db").stat().st_uid if os.geteuid() == 0 and has_data(path) else 0
+    if owner != 0 and not is_held(path / "server.lock", EXCLUSIVE):
+        raise EmbeddedMongoUnusableError(
+            f"the data directory {path} belongs to the user {_name_of(owner)}, and no MongoDB runs there: start the "
+            "runner, or run this as that user"
+        )
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 def has_data(path: str | os.PathLike[str]) -> bool:

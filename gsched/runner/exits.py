@@ -43,6 +43,7 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.StoreConflictError, Exit.CONFLICT),
     (errors.StoreUnreachableError, Exit.UNREACHABLE),
     (errors.StoreAccessError, Exit.UNREACHABLE),
+    (errors.EmbeddedMongoUnusableError, Exit.INVALID),
     (errors.EmbeddedMongoError, Exit.UNREACHABLE),
     (errors.ConfigurationError, Exit.INVALID),
     (errors.InvalidJobError, Exit.USAGE),

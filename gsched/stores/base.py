@@ -27,6 +27,7 @@ from gsched.stores.report import StoreReport
 from gsched.stores.statistics import StoreStatistics
 
 ALWAYS = 1 << 62  # claimed until the end of time
+NEVER = -1  # nothing is claimed yet
 NONE_LATE: Mapping[str, int] = MappingProxyType({})
 
 
@@ -352,6 +353,11 @@ class BaseJobStore(ABC):
         """The schedulers that share the store, and those that ended lately, the oldest first; none if it is not shared.
         """
         return []
+
+    def claimed_until(self) -> Callable[[str], int]:
+        """A function that gives the time (ms) up to which the instants of a job, named by its id, are claimed now."""
+        now = self.clock.now_ms()
+        return lambda job_id: now
 
     def request_drain(self, node_id: str) -> None:
         """Ask a node to drain; nothing happens if it is dead. Raises NodeNotFoundError."""

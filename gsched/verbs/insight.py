@@ -24,6 +24,16 @@ class Insight(Housekeeping):
         """
         return self._at_home(lambda: [node for alias in self._aliases(jobstore) for node in self._store(alias).nodes()])
 
+    def claimed_until(self, jobstore: str) -> Callable[[str], int]:
+        """How far the claims of a store's schedulers have come, as of now.
+
+        An instant that is past and not claimed is overdue. While all is well there is none.
+
+        :return: a function of a job's id that gives the time up to which its instants are claimed, milliseconds since
+            the epoch
+        """
+        return self._at_home(self._store(jobstore).claimed_until)
+
     def drain_node(self, node_id: str, jobstore: str | None = None) -> NodeInfo:
         """Ask a node, on whatever machine, to drain: to claim nothing more, finish what is in progress, and end.
 

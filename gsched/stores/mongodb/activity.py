@@ -23,6 +23,7 @@ from gsched.run import Outcome
 from gsched.stores.base import HubSide
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
 from gsched.stores.mongodb.nodes import read_nodes
+from gsched.stores.mongodb.pace import Pace
 
 _EVERY_SECONDS: Final = 2.0
 _LIMIT_MS: Final = 1000  # for each question that an overview asks
@@ -118,11 +119,12 @@ class MongoActivity:
 
     clock: Clock
     _connection: Connection
+    _pace: Pace
 
     @translate_errors()
     def overview(self) -> Overview:
         jobs, since = self._connection.jobs(), from_ms(self.clock.now_ms()) - _LATELY
-        nodes = [node for node in read_nodes(jobs) if node.ended_at is None or node.ended_at > since]
+        nodes = [node for node in read_nodes(jobs, self._pace.ttl) if node.ended_at is None or node.ended_at > since]
         return Overview(
             {name: _counted(count) for name, count in _counts(jobs).items()},
             tuple(nodes),

@@ -14,9 +14,9 @@ from gsched.clock import Clock
 from gsched.doctor import OK, PROBLEM, WARNING, Finding
 from gsched.document import shown_id
 from gsched.errors import GschedError
-from gsched.instants import to_ms
-from gsched.nodes import ALIVE, DEAD, DRAINING, NodeInfo
-from gsched.stores.mongodb.connection import INDEXES as JOB_INDEXES, Connection, Jobs, translated
+from gsched.instants import from_ms, to_ms
+from gsched.nodes import ALIVE, DEAD, DRAINING, SILENT, NodeInfo
+from gsched.stores.mongodb.connection import INDEXES as JOB_INDEXES, Connection, Document, Jobs, translated
 from gsched.stores.mongodb.indexes import missing_indexes, other_expiries
 from gsched.stores.mongodb.mongo_cluster import INDEXES
 from gsched.stores.mongodb.nodes import read_nodes
@@ -32,6 +32,7 @@ _STUCK_SECONDS: Final = 5.0  # a watermark that is so far behind the time stands
 _LONG_DRAIN_SECONDS: Final = 60.0
 _LOOK_AGAIN_SECONDS: Final = 1.5  # what is just being handed over has arrived then
 _MOST_NAMED: Final = 5
+_MOST_COUNTED: Final = 10_000
 _LIMIT_MS: Final = 5000
 
 
@@ -117,15 +118,26 @@ class MongoDiagnosis:
         )  # fmt: skip
 
     def _nodes(self, jobs: Jobs) -> Iterator[Finding]:
-        nodes = read_nodes(jobs)
+        nodes = read_nodes(jobs, self._pace.ttl)
         paused = {each["_id"] for each in jobs.activity.find({"paused": True}, ["_id"])}
-        troubles = [trouble for node in nodes for trouble in _node_troubles(node, nodes, paused, self._pace.ttl)]
-        living = sum(node.state != DEAD for node in nodes)
+        troubles = [trouble for node in nodes for trouble in _node_troubles(node, nodes, paused)]
+        living = sum(node.runs_jobs for node in nodes)
         yield from troubles
         if not troubles:
             said = f"{living} of {len(nodes)} known live" if living else "none runs jobs now"
             yield Finding("nodes", OK, said)
+        if not living:
+            yield from self._no_runner(jobs)
         yield _slots(jobs, self._pace.ttl)
+
+    def _no_runner(self, jobs: Jobs) -> Iterator[Finding]:
+        """How many jobs no runner runs; a problem if some are due already."""
+        waiting: Document = {"paused": {"$ne": True}, "parked": None}
+        due = {**waiting, "next_run_time": {"$lte": from_ms(self.clock.now_ms())}}
+        jobs_left, due_left = (_counted(jobs, wanted) for wanted in (waiting, due))
+        if jobs_left != "0":
+            said = f"no runner is alive: {jobs_left} jobs wait for one, {due_left} of them are due"
+            yield Finding("runners", WARNING if due_left == "0" else PROBLEM, said, "start one: `gsched run`")
 
 
 # -- the server -------------------------------------------------------------------------------------------------------
@@ -166,17 +178,21 @@ def _found_in_all(jobs: Jobs, look: Callable[[Any, Sequence[IndexModel]], list[s
     return ", ".join(f"{name}.{each}" for name, ours in made.items() for each in look(jobs.database[name], ours))
 
 
+def _counted(jobs: Jobs, wanted: Document) -> str:
+    """How many jobs match, as far as they are counted."""
+    count = jobs.count_documents(wanted, limit=_MOST_COUNTED, maxTimeMS=_LIMIT_MS)
+    return f"{count:,}{'+' if count == _MOST_COUNTED else ''}"
+
+
 # -- nodes and slots --------------------------------------------------------------------------------------------------
 
 
-def _node_troubles(
-    node: NodeInfo, nodes: Sequence[NodeInfo], paused: Iterable[str], ttl: float
-) -> Iterator[Finding]:
-    others_live = any(other.state == ALIVE and other is not node and _beats(other, ttl) for other in nodes)
+def _node_troubles(node: NodeInfo, nodes: Sequence[NodeInfo], paused: Iterable[str]) -> Iterator[Finding]:
+    others_live = any(other.state == ALIVE and other is not node for other in nodes)
     if node.state == DEAD:
         if node.slots:
             yield _dead_owner(node, others_live)
-    elif not _beats(node, ttl):
+    elif node.state == SILENT:
         remedy = "it is declared dead within seconds" if others_live else "start a node: it takes the jobs over"
         yield Finding("nodes", WARNING, f"{node.id} has not been heard of for {_ago(node.beat_age)}", remedy)
     elif node.state == DRAINING:
@@ -192,10 +208,6 @@ def _node_troubles(
             "nodes", WARNING, f"{node.id} was asked to drain at {node.drain_requested.isoformat()} and does not",
             "it is embedded in an application that does not listen to node.drain_requested: stop that process",
         )  # fmt: skip
-
-
-def _beats(node: NodeInfo, ttl: float) -> bool:
-    return node.beat_age is None or node.beat_age <= ttl
 
 
 def _ago(seconds: float | None) -> str:
@@ -226,7 +238,7 @@ def _dead_owner(node: NodeInfo, others_live: bool) -> Finding:
 
 def _slots(jobs: Jobs, ttl: float) -> Finding:
     """Slots that nobody owns, or somebody who is not known; looked at twice, for they change hands."""
-    living = any(node.state == ALIVE and _beats(node, ttl) for node in read_nodes(jobs))
+    living = any(node.state == ALIVE for node in read_nodes(jobs, ttl))
     unowned, strange = _ownerless(jobs)
     for _ in range(2):
         if not strange and not (unowned and living):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from gsched.instants import to_ms
-from gsched.runner.crontab_jobs import crontab_definitions, readable
+from gsched.runner.crontab_jobs import Line, crontab_definitions, readable
 from gsched.runner.crontab_lines import Crontab, Entry, read_crontab
 from gsched.runner.crontab_notes import surprises
 from gsched.runner.crontab_words import in_words
@@ -321,6 +321,45 @@ def test_equal_commands_are_numbered():
 
 def test_a_numbered_id_does_not_meet_that_of_another_command():
     assert sorted(ids("0 1 * * * x\n0 2 * * * x\n0 3 * * * x 2")) == ["x", "x-2", "x-3"]
+
+
+def test_commands_that_differ_by_their_directories_or_output_have_them_in_their_ids():
+    commands = ("/opt/a/run.sh", "/opt/b/run.sh", "cat in > /tmp/x", "cat in > /tmp/y", "/opt/c/z")
+    told = sorted(ids("\n".join(f"0 1 * * * {command}" for command in commands)))
+    assert told == ["cat-in-tmp-x", "cat-in-tmp-y", "opt-a-run.sh", "opt-b-run.sh", "z"]
+
+
+def known(text: str) -> dict[str, Line]:
+    """What is known of lines that have been imported."""
+    found = crontab_definitions(entries(text), "file")
+    return {job_id: Line(each["args"][0], each["kwargs"].get("user"), each["trigger"]) for job_id, each in found}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("0 2 * * * x", "0 1 * * * x\n0 2 * * * x"),
+        ("0 1 * * * /opt/a/run.sh", "0 1 * * * /opt/b/run.sh\n0 1 * * * /opt/a/run.sh"),
+        ("0 1 * * * x\n0 2 * * * x", "0 2 * * * x"),
+        ("0 1 * * * x\n0 2 * * * x\n0 3 * * * y", "0 3 * * * y\n0 2 * * * x\n0 1 * * * x"),
+    ],
+)
+def test_a_line_that_stays_keeps_its_id_whatever_comes_and_goes_around_it(before, after):
+    def by_line(found):
+        return {f"{each['trigger']} {each['name']}": job_id for job_id, each in found}
+
+    was = by_line(crontab_definitions(entries(before), "file"))
+    now = by_line(crontab_definitions(entries(after), "file", known=known(before)))
+    stayed = was.keys() & now.keys()
+    assert stayed and {line: now[line] for line in stayed} == {line: was[line] for line in stayed}
+    assert len(set(now.values())) == len(now)
+
+
+def test_a_line_whose_schedule_changes_keeps_its_id_beside_a_new_one():
+    found = crontab_definitions(entries("0 1 * * * x\n0 5 * * * x"), "file", known=known("0 4 * * * x\n0 1 * * * x"))
+    assert {job_id: str(each["trigger"]) for job_id, each in found} == {
+        "x": "cron[crontab='0 1 * * *']", "x-2": "cron[crontab='0 5 * * *']",
+    }  # fmt: skip
 
 
 lines = st.lists(

@@ -316,6 +316,23 @@ def test_on_a_terminal_lines_are_for_people(app: Path, variables: dict[str, str]
     assert (b"\x1b[" in said) is is_coloured
 
 
+def test_console_lines_have_all_times_in_the_local_zone_with_its_offset(tmp_path: Path) -> None:
+    write(tmp_path / "jobs.py", """
+        from gsched import GeventScheduler
+        scheduler = GeventScheduler(timezone="America/New_York")
+        scheduler.add_job(lambda: 1 / 0, "interval", seconds=0.2, id="fails")
+        """)  # fmt: skip
+    runner = Runner(tmp_path, "-A", "jobs", "--memory", "--log-format", "console", TZ="Asia/Tokyo")
+    try:
+        wait_until(lambda: re.search(r"run\.failed.*", runner.text()), runner.text)
+        for event, key in (("run.failed", "scheduled_at"), ("job.added", "next_run_time")):
+            line = re.search(rf".*{re.escape(event)}.*", runner.text())
+            assert line is not None and f" {key}=" in line[0]
+            assert set(re.findall(r"T\d\d:\d\d:[\d.]+([+-]\d\d:\d\d)", line[0])) == {"+09:00"}
+    finally:
+        runner.kill()
+
+
 def test_a_terminal_that_goes_away_takes_nothing_with_it(app: Path) -> None:
     write(app / "beats.py", """
         from pathlib import Path

@@ -15,7 +15,7 @@ from gsched.handle import JobHandle
 from gsched.job import Job
 from gsched.runner.application import working_directory
 from gsched.runner.comparing import plain
-from gsched.runner.crontab_jobs import crontab_definitions
+from gsched.runner.crontab_jobs import Line, crontab_definitions
 from gsched.runner.crontab_lines import Crontab, read_crontab
 from gsched.runner.logs import runner_log
 from gsched.runner.reboot import END_OF_TIME, REBOOT_TAG
@@ -93,7 +93,8 @@ def plan_import(
     given = {name: as_seconds(value, name) for name, value in (options or {}).items()}
     left = {job.id: job for job in scheduler.get_jobs("default", metadata=source.mark())}
     changes = []
-    for job_id, definition in crontab_definitions(crontab.entries, *source[:2], source.user):
+    known = {job_id: _line_of(job) for job_id, job in left.items() if job.args}
+    for job_id, definition in crontab_definitions(crontab.entries, *source[:2], source.user, known):
         wanted = {**definition, **given}
         job = left.pop(job_id, None)
         if job is None and replace:
@@ -160,6 +161,10 @@ def write_crontab(scheduler: GeventScheduler, loaded: CrontabFile) -> dict[str, 
         runner_log().warning("crontab.doubtful", file=loaded.source.file, **warning._asdict())
     apply_import(scheduler, changes)
     return dict(Counter(change.action for change in changes))
+
+
+def _line_of(job: JobHandle) -> Line:
+    return Line(str(job.args[0]), job.kwargs.get("user"), job.trigger)
 
 
 def _adding(job_id: str, wanted: dict[str, Any]) -> Change:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from gsched.runner.commands import RUN_COMMAND
 from gsched.runner.crontab_lines import Entry
 from gsched.runner.reboot import REBOOT_TAG
+from gsched.triggers import BaseTrigger
 
 TAG: Final = "crontab"
 _LONGEST_ID: Final = 60
@@ -19,16 +21,34 @@ _REDIRECTION = re.compile(r"(?:\d|&)?>[>&]?\s*\S+")
 _SEPARATOR = re.compile(r"[^A-Za-z0-9._]+")
 
 
+class Line(NamedTuple):
+    """What is known of a line that has been imported already: by this it is found again."""
+
+    command: str
+    user: str | None
+    trigger: BaseTrigger
+
+
+NOTHING_KNOWN: Final[Mapping[str, Line]] = MappingProxyType({})
+
+
 def crontab_definitions(
-    entries: Iterable[Entry], file: str, prefix: str = "", user: str | None = None
+    entries: Iterable[Entry],
+    file: str,
+    prefix: str = "",
+    user: str | None = None,
+    known: Mapping[str, Line] = NOTHING_KNOWN,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The id of each entry's job, and add_job's arguments for it.
+
+    A line that has a job keeps its id, wherever it stands by now and whatever other lines there are.
 
     :param file: goes into the jobs' metadata, with the line
     :param prefix: what ids begin with
     :param user: who runs the commands of a crontab that does not say so itself
+    :param known: the lines that have jobs, by the jobs' ids
     """
-    for job_id, entry in _with_ids(entries, prefix):
+    for job_id, entry in _with_ids(list(entries), prefix, user, known):
         yield job_id, {**_definition(entry, user), "metadata": {"crontab": file, "prefix": prefix, "line": entry.line}}
 
 
@@ -45,19 +65,50 @@ def _definition(entry: Entry, user: str | None) -> dict[str, Any]:
     }
 
 
-def _with_ids(entries: Iterable[Entry], prefix: str) -> Iterator[tuple[str, Entry]]:
-    """Ids say what the command is. Alike ones are numbered by what else is in their lines, wherever these stand."""
-    alike: Mapping[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        alike[readable(entry.command)].append(entry)
-    taken = set(alike)
-    for name, group in alike.items():
-        first, *others = sorted(group, key=_content)
-        yield prefix + name, first
-        for entry in others:
-            numbered = next(each for number in count(2) if (each := f"{name}-{number}") not in taken)
-            taken.add(numbered)
-            yield prefix + numbered, entry
+def _with_ids(
+    entries: Sequence[Entry], prefix: str, user: str | None, known: Mapping[str, Line]
+) -> Iterator[tuple[str, Entry]]:
+    ids = _kept_ids(entries, user, known)
+    ids |= _new_ids({number: entry for number, entry in enumerate(entries) if number not in ids}, prefix, ids.values())
+    return ((ids[number], entry) for number, entry in enumerate(entries))
+
+
+def _kept_ids(entries: Sequence[Entry], user: str | None, known: Mapping[str, Line]) -> dict[int, str]:
+    """The ids of the jobs that entries have already, by the entries' numbers: those of the same command and schedule
+    first, then those whose schedule has changed."""
+    free: dict[tuple[str, str | None], dict[str, Line]] = defaultdict(dict)
+    for job_id, line in known.items():
+        free[line.command, line.user][job_id] = line
+    kept: dict[int, str] = {}
+    for needs_schedule in (True, False):
+        for number, entry in enumerate(entries):
+            lines = free.get((entry.command, entry.user or user), {}) if number not in kept else {}
+            for job_id, line in lines.items():
+                if not needs_schedule or entry.trigger.same_schedule(line.trigger):
+                    kept[number] = job_id
+                    del lines[job_id]
+                    break
+    return kept
+
+
+def _new_ids(entries: Mapping[int, Entry], prefix: str, kept: Iterable[str]) -> dict[int, str]:
+    """Ids for entries without jobs, by the entries' numbers. Those of the same name are numbered by what else is in
+    their lines, wherever these stand."""
+    names, taken, ids = _names(entries.values()), set(kept), {}
+    reserved = {prefix + name for name in names.values()}
+    for number, entry in sorted(entries.items(), key=lambda item: _content(item[1])):
+        name = prefix + names[entry.command]
+        numbered = (each for n in count(2) if (each := f"{name}-{n}") not in reserved and each not in taken)
+        ids[number] = name if name not in taken else next(numbered)
+        taken.add(ids[number])
+    return ids
+
+
+def _names(entries: Iterable[Entry]) -> dict[str, str]:
+    """A name for each command: short, unless that of another command is the same."""
+    commands = dict.fromkeys(entry.command for entry in entries)
+    shared = Counter(map(readable, commands))
+    return {each: readable(each, whole=shared[readable(each)] > 1) for each in commands}
 
 
 def _content(entry: Entry) -> tuple[str, ...]:
@@ -65,9 +116,12 @@ def _content(entry: Entry) -> tuple[str, ...]:
     return (*said, *(f"{name}={value}" for name, value in sorted(entry.env.items())))
 
 
-def readable(command: str) -> str:
-    """A short text for an id that tells which command it is."""
-    words = _DIRECTORY.sub("", _REDIRECTION.sub(" ", command))
+def readable(command: str, whole: bool = False) -> str:
+    """A short text for an id that tells which command it is.
+
+    :param whole: with directories, and where its output goes
+    """
+    words = command if whole else _DIRECTORY.sub("", _REDIRECTION.sub(" ", command))
     text = _SEPARATOR.sub("-", words).strip("-.")
     if len(text) > _LONGEST_ID:
         text = text[: _LONGEST_ID + 1].rpartition("-")[0] or text[:_LONGEST_ID]

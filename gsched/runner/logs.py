@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -19,6 +20,7 @@ from gsched.wording import escaped
 _NOISY: Final = ("pymongo", "urllib3")  # at level debug they write a line for each thing that they send
 _FIRST: Final = ("timestamp", "level", "logger", "event")
 _WHOLE: Final = ("stack", "exception")  # keys whose values may have many lines on a terminal
+_TIMES: Final = frozenset(("next_run_time", "scheduled_at", "until"))  # keys of events whose values are times
 _clock = SystemClock()
 
 
@@ -102,7 +104,17 @@ def _telling_first(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _for_people(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     if "traceback" in event:
         event["exception"] = str(event.pop("traceback")).rstrip()
+    for key in _TIMES & event.keys():
+        event[key] = _in_local_zone(event[key])
     return _printable(logger, name, event, _WHOLE)
+
+
+def _in_local_zone(value: Any) -> Any:
+    """A time of an event in the zone of the line's own; anything else as it is."""
+    try:
+        return datetime.fromisoformat(value).astimezone().isoformat(timespec="milliseconds")
+    except (TypeError, ValueError):
+        return value
 
 
 def _printable(_: WrappedLogger, __: str, event: EventDict, whole: tuple[str, ...] = ()) -> EventDict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from gevent.event import Event
 
@@ -27,6 +27,8 @@ from gsched.reporter import Reporter
 from gsched.run import Outcome, Reason, Result, Run
 from gsched.slices import Slice
 from gsched.stores.base import ALWAYS
+
+_SUCCEEDED: Final = Outcome.SUCCEEDED  # looked at for every run: an enumeration takes long to look it up
 
 
 class Dispatch:
@@ -269,25 +271,26 @@ class Dispatch:
     def _settle(self, run: Run, result: Result) -> None:
         """A run has ended: tell its store, count it, say so, and see whether its job goes on."""
         entry: Entry = run.entry
+        lane = entry.lane
         entry.running -= 1
         self.in_progress -= 1
         try:  # not by _tell_store: this is done for every run
-            entry.lane.store.settle(run, result)
+            lane.store.settle(run, result)
         except BaseException as error:
-            self._store_failed(entry.lane, error)
+            self._store_failed(lane, error)
         self._figures.count(run, result)
-        succeeded = result.outcome is Outcome.SUCCEEDED
+        succeeded = result.outcome is _SUCCEEDED
         if result.value is not None and is_generator(result.value):
             self._report.returned_generator(run.job)
         code = events.EVENT_JOB_EXECUTED if succeeded else events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))
-        if entry.held is not None or entry.lane.owed:
+        if entry.held is not None or lane.owed:
             self.instance_ended(entry)
         if entry.held is None and entry.due is None and not entry.running:
-            self._end(entry) if entry.live else entry.lane.forget_if_idle(entry)
-        if entry.lane.finishing and not self.is_in_progress(entry.lane):
-            entry.lane.idle.set()
+            self._end(entry) if entry.live else lane.forget_if_idle(entry)
+        if lane.finishing and not self.is_in_progress(lane):
+            lane.idle.set()
         if not self.in_progress:
             self.idle.set()
 

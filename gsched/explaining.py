@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from gsched.document import UnreadableTrigger
 from gsched.explanation import (
@@ -16,12 +17,14 @@ from gsched.explanation import (
     duration,
     history_option,
     kept_successes,
+    recent_words,
     recorded,
     say,
 )
 from gsched.history import RUNNING, RunInfo
 from gsched.instants import from_ms, to_ms
 from gsched.job import Job
+from gsched.recent import RecentOutcome
 from gsched.run import Outcome
 from gsched.triggers.base import TRIGGER_ERRORS
 
@@ -84,6 +87,8 @@ def _explain_by_trigger(case: Case, job: Job, spans: Sequence[RunInfo]) -> Expla
 def _due(case: Case, job: Job) -> Explanation:
     """Of an instant that is due by the trigger and has no record."""
     account, instant = case.account, case.instant
+    if (found := _recent(case, job)) is not None:
+        return replace(say(case, found.outcome, recent_words(found, len(case.recent))), recorded=True)
     if job.paused:
         return _paused(case)
     if account.parked is not None:
@@ -102,6 +107,21 @@ def _due(case: Case, job: Job) -> Explanation:
             f"it was claimed{by_node(account)} and has no record yet: it is in progress, or ended a moment ago.",
         )  # fmt: skip
     return _ended(case, job)
+
+
+def _recent(case: Case, job: Job) -> RecentOutcome | None:
+    """The instant's among the job's last outcomes, which tell the second. If the job was due several times in that
+    second, one stands for all that are alike; None if one is missing, or differs. Into what an instant was coalesced,
+    the outcomes do not tell."""
+    second = case.instant // 1000
+    found = [each for each in case.recent if to_ms(each.scheduled_at) // 1000 == second]
+    outcomes = {each.outcome for each in found}
+    if len(outcomes) != 1 or Outcome.COALESCED in outcomes:
+        return None
+    first = job.next_ms(second * 1000 - 1)
+    due = () if first is None else islice(job.instants(first), len(found) + 1)
+    expected = sum(instant // 1000 == second for instant in due)
+    return found[-1] if expected <= len(found) else None
 
 
 def _paused(case: Case) -> Explanation:

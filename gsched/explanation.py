@@ -11,6 +11,8 @@ from gsched.durations import rough_duration
 from gsched.history import JobFigures, RunInfo
 from gsched.instants import from_ms, to_ms
 from gsched.job import Job
+from gsched.recent import RecentOutcome
+from gsched.run import Outcome
 
 NEVER_BEFORE = -1
 
@@ -91,10 +93,25 @@ class Case(NamedTuple):
     missed: Sequence[RunInfo] = ()
     figures: JobFigures | None = None
 
+    @property
+    def recent(self) -> Sequence[RecentOutcome]:
+        """The job's last outcomes, the oldest first."""
+        return () if self.figures is None else self.figures.recent
+
 
 def recorded(case: Case, record: RunInfo) -> Explanation:
     """The outcome is on record."""
     return replace(say(case, record.outcome, _words(case, record) + "."), recorded=True, record=record)
+
+
+def recent_words(found: RecentOutcome, kept: int) -> str:
+    """What one of a job's last outcomes says."""
+    words = [found.outcome.replace("_", " ")]
+    if found.outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED):
+        words += [f"started {duration(found.lateness)} late", f"took {duration(found.duration)}"]
+    elif found.outcome in _MEANINGS:
+        words[0] += f" ({_MEANINGS[found.outcome]})"
+    return f"{', '.join(words)}; one of the job's last {kept} outcomes."
 
 
 _MEANINGS = {

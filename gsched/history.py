@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from gsched.durations import as_ms
 from gsched.errors import ConfigurationError
 from gsched.instants import as_instant, to_ms
+from gsched.recent import RecentOutcome
 from gsched.run import Outcome
 from gsched.spelling import did_you_mean
 
@@ -75,6 +76,7 @@ class JobFigures:
     :ivar last_run: when the last of them started, UTC
     :ivar last_duration: how many seconds it took
     :ivar last_error: what the last one that did not succeed said; later successes leave it
+    :ivar recent: its last outcomes, the oldest first, as many as the store's option `history_recent` keeps
     """
 
     runs: int = 0
@@ -82,6 +84,7 @@ class JobFigures:
     last_run: datetime | None = None
     last_duration: float | None = None
     last_error: str | None = None
+    recent: tuple[RecentOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ user's objects.
 from __future__ import annotations
 
 import traceback
+from array import array
 from collections.abc import Iterator
 from types import CodeType
 from typing import Final
@@ -16,6 +17,7 @@ from gsched.history import RUNNING, JobFigures, RunInfo, RunQuery
 from gsched.instants import from_ms
 from gsched.job import Job
 from gsched.planning import Span
+from gsched.recent import KEPT, LAST, packed, read_packed
 from gsched.run import Outcome, Result, Run, run_id
 
 LONG_RUN_MS: Final = 3000
@@ -228,28 +230,67 @@ def _last_lines(error: BaseException) -> str:
 
 
 class Tally:
-    """One job's figures as they are counted."""
+    """One job's figures as they are counted.
 
-    __slots__ = ("error", "failures", "finished_ms", "runs", "started_ms")
+    Stores count most successes themselves, without a call: one more in `noted`, the times, and the entry in `recent`.
 
-    def __init__(self) -> None:
-        self.runs = self.failures = 0
+    :param recent: whether to keep the job's last outcomes
+    :ivar noted: how many outcomes there were, of runs and of instants without one
+    :ivar recent: the last of them, as `gsched.recent.packed` makes them: the n-th of all, from 0 on, at n & LAST
+    """
+
+    __slots__ = ("_unlike_runs", "error", "failures", "finished_ms", "noted", "recent", "started_ms")
+
+    def __init__(self, recent: bool) -> None:
+        self.noted = self.failures = 0
         self.started_ms: int | None = None  # of the last run
         self.finished_ms: int | None = None
         self.error: str | None = None
+        self.recent: array[int] | None = array("Q", bytes(8 * KEPT)) if recent else None
+        self._unlike_runs = 0  # by how many the runs are more than what is noted
+
+    @property
+    def runs(self) -> int:
+        """How many runs were started and have ended."""
+        return self.noted + self._unlike_runs
 
     def count(self, run: Run, result: Result) -> None:
         """A run that was started has ended."""
-        self.runs += 1
         self.started_ms = run.started_ms
         self.finished_ms = run.finished_ms
         if result.outcome is not Outcome.SUCCEEDED:
             self.failures += 1
             self.error = _said(result)
+        if run.request is None:
+            late, took = run.lateness or 0.0, run.duration or 0.0
+            self._note(packed(run.scheduled_ms, round(late * 1000), round(took * 1000), result.outcome))
+        else:  # it is on record, and was not due
+            self._unlike_runs += 1
+
+    def count_span(self, span: Span) -> None:
+        """Due instants have ended without a run; the first of them stands for all."""
+        if span.request is None:
+            self._note(packed(span.first, 0, 0, span.outcome))
+            self._unlike_runs -= 1
+
+    def _note(self, number: int) -> None:
+        if self.recent is not None:
+            self.recent[self.noted & LAST] = number
+        self.noted += 1
+
+    def last_outcomes(self) -> list[int]:
+        """The last outcomes as `gsched.recent.packed` makes them, the oldest first."""
+        if self.recent is None:
+            return []
+        return [self.recent[number & LAST] for number in range(max(0, self.noted - KEPT), self.noted)]
 
     def add_earlier(self, earlier: Tally) -> None:
         """Count in what was counted before this."""
-        self.runs += earlier.runs
+        runs, outcomes = self.runs + earlier.runs, [*earlier.last_outcomes(), *self.last_outcomes()]
+        self.noted = 0
+        for number in outcomes:
+            self._note(number)
+        self._unlike_runs = runs - self.noted
         self.failures += earlier.failures
         if self.started_ms is None:
             self.started_ms, self.finished_ms = earlier.started_ms, earlier.finished_ms
@@ -265,7 +306,8 @@ class Tally:
     def figures(self) -> JobFigures:
         """As users see them."""
         last_run = None if self.started_ms is None else from_ms(self.started_ms)
-        return JobFigures(self.runs, self.failures, last_run, self.duration, self.error)
+        recent = read_packed(self.last_outcomes())
+        return JobFigures(self.runs, self.failures, last_run, self.duration, self.error, recent)
 
 
 def _said(result: Result) -> str:

@@ -307,7 +307,7 @@ def test_runs_are_listed_newest_first_page_by_page_and_by_what_they_are(rig):
 
 @on_every_store
 def test_an_instant_that_ended_without_a_record_is_inferred_to_have_succeeded(rig):
-    scheduler = rig.scheduler()
+    scheduler = rig.scheduler(history_recent=0)
     handle = scheduler.add_job(succeed, "interval", seconds=0.5, id="poll", coalesce=False)
     rig.until(lambda: scheduler.get_figures("poll").runs)
     first = handle.trigger.next_after(datetime.now(UTC))
@@ -345,7 +345,7 @@ def test_that_a_run_began_at_an_instant_tells_that_it_was_due_though_the_job_was
 
 @on_every_store
 def test_no_node_is_said_to_have_claimed_what_was_due_before_it_came(rig):
-    scheduler = rig.scheduler()
+    scheduler = rig.scheduler(history_recent=0)
     handle = scheduler.add_job(succeed, "interval", seconds=0.5, id="poll")
     rig.until(lambda: scheduler.get_figures("poll").runs)
     due = handle.trigger.next_after(datetime.now(UTC))
@@ -566,7 +566,7 @@ def test_an_error_that_cannot_be_printed_is_recorded_all_the_same():
 
 
 def test_the_history_in_memory_is_bounded_and_says_so(make_bench):
-    bench = make_bench(jobstores={"default": MemoryJobStore(history_size=3)}).start()
+    bench = make_bench(jobstores={"default": MemoryJobStore(history_size=3, history_recent=0)}).start()
     bench.every(10, fail, id="poll")
     bench.advance(60)
     assert [to_ms(run.scheduled_at) for run in bench.scheduler.get_runs()] == [bench.at(s) for s in (60, 50, 40)]

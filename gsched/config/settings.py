@@ -14,6 +14,7 @@ from gsched.config.values import (
     history_successes,
     name_without,
     optional_duration,
+    recent_outcomes,
     switch,
     tables,
     text,
@@ -123,6 +124,9 @@ class Configuration:
     )
     history_successes: str | int = _setting(
         "store.history.successes", history_successes, "none", "which successes it has: none, all, sampled:N"
+    )
+    history_recent: int = _setting(
+        "store.history.recent", recent_outcomes, 32, "how many last outcomes each job keeps, successes too: 32 or 0"
     )
     node_ttl: float = _setting(
         "store.node_ttl", duration, 10.0, "after so long a silence a process is dead to the others"

@@ -95,6 +95,15 @@ def history_successes(key: str, value: Any) -> str | int:
     return int(every)
 
 
+def recent_outcomes(key: str, value: Any) -> int:
+    """How many last outcomes are kept: as many as there is room for, or none."""
+    from gsched.recent import KEPT  # imports much, and few set this
+
+    if str(value) not in ("0", str(KEPT)):
+        raise ConfigurationError(f"{key}: expected {KEPT} or 0, got {value!r}")
+    return int(value)
+
+
 def free_table(key: str, value: Any) -> Mapping[str, Any]:
     """A table whose content somebody else checks."""
     if not isinstance(value, Mapping):

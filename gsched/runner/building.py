@@ -208,7 +208,7 @@ def refuse_memory_for_many(configuration: Configuration, place: Place) -> None:
 def _store_at(place: Place, configuration: Configuration) -> BaseJobStore:
     """Raises ConfigurationError if it cannot be, EmbeddedMongoError for a private MongoDB that does not start."""
     if place.kind == "memory":
-        return MemoryJobStore()
+        return MemoryJobStore(history_recent=configuration.history_recent)
     from gsched.stores import MongoDBJobStore
 
     options: dict[str, Any] = {
@@ -216,6 +216,7 @@ def _store_at(place: Place, configuration: Configuration) -> BaseJobStore:
         "modules": configuration.modules,
         "history_keep": configuration.history_keep,
         "history_successes": configuration.history_successes,
+        "history_recent": configuration.history_recent,
         "node_ttl": configuration.node_ttl,
     }
     if configuration.database is not None:

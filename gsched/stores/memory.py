@@ -13,6 +13,7 @@ from gsched.history import JobFigures, RunInfo, RunQuery, newest_first
 from gsched.instants import from_ms
 from gsched.job import Job, replacement
 from gsched.planning import Span
+from gsched.recent import HALF, KEPT, LAST, SHIFT, SHORT_MS, checked_recent
 from gsched.records import LONG_RUN_MS, Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
 from gsched.stores.base import (
@@ -41,14 +42,18 @@ class MemoryJobStore(BaseJobStore):
     :param history_size: how many records of what became of due instants are kept; the oldest go
     :param history_successes: which successes, and instants coalesced into a later run, the history has: "none", "all",
         or n for every n-th; all else it always has (see `gsched.records.Keeping`)
+    :param history_recent: how many of each job's last outcomes are kept, successes too: 32, or 0 for none
     :raises ConfigurationError: if an argument cannot be right
     """
 
-    def __init__(self, *, history_size: int = 10_000, history_successes: str | int = "none") -> None:
+    def __init__(
+        self, *, history_size: int = 10_000, history_successes: str | int = "none", history_recent: int = KEPT
+    ) -> None:
         if isinstance(history_size, bool) or not isinstance(history_size, int) or history_size < 0:
             raise ConfigurationError(f"history_size: expected a whole number from 0, got {history_size!r}")
         self._keeping = Keeping(history_successes)
         self._counts_successes = self._keeping.every > 0
+        self._keeps_recent = checked_recent(history_recent) > 0
         self._records: deque[Record] = deque(maxlen=history_size)
         self._forgotten_until = 0  # records of instants before this may be gone
         self._tallies: dict[str, Tally] = {}  # of jobs that have run
@@ -189,11 +194,21 @@ class MemoryJobStore(BaseJobStore):
             self._settle_at_length(run, result)
             return
         # What follows would find the same for most runs that succeed, at three times the cost.
-        tally.runs += 1
-        started = tally.started_ms = run.started_ms
-        finished = tally.finished_ms = run.finished_ms
-        if run.request is not None or finished - started >= LONG_RUN_MS:  # type: ignore[operator]
-            self._note(Record.of_run(run, result))
+        started, finished = run.started_ms, run.finished_ms
+        took = finished - started  # type: ignore[operator]
+        if run.request is not None or took >= LONG_RUN_MS:
+            self._settle_at_length(run, result)
+            return
+        if (recent := tally.recent) is not None:
+            scheduled = run.scheduled_ms
+            late = started - scheduled  # type: ignore[operator]
+            if not 0 <= late | took < SHORT_MS:
+                tally.count(run, result)
+                return
+            recent[tally.noted & LAST] = scheduled << SHIFT | (late << HALF | took)
+        tally.noted += 1
+        tally.started_ms = started
+        tally.finished_ms = finished
 
     def _settle_at_length(self, run: Run, result: Result) -> None:
         if run.started_ms is not None:
@@ -204,6 +219,8 @@ class MemoryJobStore(BaseJobStore):
     def settle_span(self, job: Job, span: Span) -> None:
         if self._keeping.keeps_span(span):
             self._note(Record.of_span(job, span))
+        if self._keeps_recent:
+            self._tally_of(job.id).count_span(span)
 
     def _note(self, record: Record) -> None:
         records = self._records
@@ -214,8 +231,8 @@ class MemoryJobStore(BaseJobStore):
 
     def _tally_of(self, job_id: str) -> Tally:
         if job_id in self._jobs:
-            return self._tallies.setdefault(job_id, Tally())
-        return Tally()  # the job was removed while it ran: nobody would let go of one that is kept
+            return self._tallies.setdefault(job_id, Tally(self._keeps_recent))
+        return Tally(recent=False)  # the job was removed while it ran: nobody would let go of one that is kept
 
     def runs(self, query: RunQuery) -> list[RunInfo]:
         unfinished = () if self._hub is None else self._hub.unfinished()

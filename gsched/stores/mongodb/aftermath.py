@@ -25,6 +25,7 @@ from gsched.instants import from_ms
 from gsched.interrupts import was_interrupt
 from gsched.job import Job
 from gsched.planning import Span
+from gsched.recent import CHARACTERS, HALF, KEPT, LAST, SHIFT, SHORT_MS, text_of
 from gsched.records import Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
 from gsched.stores.mongodb.bulk import DUPLICATE, Refusal, Written, write_all
@@ -46,6 +47,7 @@ class Aftermath:
 
     :param keep: how long the history is kept
     :param keeping: which successes it has
+    :param recent: whether each job's last outcomes are kept
     :ivar history: what of it waits to be written
     """
 
@@ -57,11 +59,13 @@ class Aftermath:
         *,
         keep: timedelta,
         keeping: Keeping,
+        recent: bool = True,
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._emit = emit
         self._keeping = keeping
+        self._keeps_recent = recent
         self._counts_successes = keeping.every > 0
         self.history = HistoryWriter(clock, keep, self._say_refused)
         self._tallies: dict[str, Tally] = {}
@@ -81,17 +85,21 @@ class Aftermath:
         tally = self._tallies.get(run.job.id)
         if tally is None or result.outcome is not _SUCCEEDED or self._counts_successes or _is_rare(run):
             return False
-        tally.runs += 1
-        tally.started_ms, tally.finished_ms = run.started_ms, run.finished_ms
+        started, finished = run.started_ms, run.finished_ms
+        if (recent := tally.recent) is not None:
+            scheduled = run.scheduled_ms
+            late, took = started - scheduled, finished - started  # type: ignore[operator]
+            if not 0 <= late | took < SHORT_MS:
+                return False
+            recent[tally.noted & LAST] = scheduled << SHIFT | (late << HALF | took)
+        tally.noted += 1
+        tally.started_ms, tally.finished_ms = started, finished
         return True
 
     def settle(self, run: Run, result: Result, node: str | None) -> None:
         """A run has ended."""
         if run.started_ms is not None:
-            tally = self._tallies.get(run.job.id)
-            if tally is None:
-                tally = self._tallies[run.job.id] = Tally()
-            tally.count(run, result)
+            self._tally_of(run.job.id).count(run, result)
         if self._keeping.keeps(run, result) or _may_be_written_down(run):
             self._note(Record.of_run(run, result, self._name(node)), closes=_is_rare(run))
 
@@ -103,6 +111,14 @@ class Aftermath:
             # Whatever was lost, was lost by another node.
             by = None if span.outcome is Outcome.LOST else self._name(node)
             self._note(Record.of_span(job, span, by))
+        if self._keeps_recent:
+            self._tally_of(job.id).count_span(span)
+
+    def _tally_of(self, job_id: str) -> Tally:
+        tally = self._tallies.get(job_id)
+        if tally is None:
+            tally = self._tallies[job_id] = Tally(self._keeps_recent)
+        return tally
 
     def end(self, job: Job) -> None:
         """The job's trigger has ended."""
@@ -205,7 +221,7 @@ class Aftermath:
                 written = write_all(jobs, [UpdateOne({"_id": i}, _counting(new)) for i, new in batch.items()])
             except BaseException:
                 for job_id, tally in batch.items():
-                    self._tallies.setdefault(job_id, Tally()).add_earlier(tally)
+                    self._tally_of(job_id).add_earlier(tally)
                 raise
             self._say_refused("the figures", list(batch), written.refused)
 
@@ -240,11 +256,31 @@ def _may_be_written_down(run: Run) -> bool:
     return run.finished_ms is not None and run.finished_ms - run.scheduled_ms >= _MAY_BE_WRITTEN_MS
 
 
-def _counting(new: Tally) -> Document:
-    """The update that counts in what is new of a job's figures."""
-    last: Document = {"figures.last_duration": new.duration}
+def _counting(new: Tally) -> list[Document]:
+    """The update that counts in what is new of a job's figures, as a pipeline: it appends to a text that it reads."""
+    figures: Document = {
+        "runs": _added("runs", new.runs), "failures": _added("failures", new.failures),
+        "last_duration": {"$ifNull": [new.duration, "$figures.last_duration"]},
+    }  # fmt: skip
     if new.started_ms is not None:
-        last["figures.last_run"] = from_ms(new.started_ms)
+        figures["last_run"] = from_ms(new.started_ms)
     if new.error is not None:
-        last["figures.last_error"] = new.error
-    return {"$inc": {"figures.runs": new.runs, "figures.failures": new.failures}, "$set": last}
+        figures["last_error"] = {"$literal": new.error}
+    if recent := text_of(new.last_outcomes()):
+        figures["recent"] = _appended("$figures.recent", recent)
+    return [{"$set": {f"figures.{name}": value for name, value in figures.items()}}]
+
+
+def _added(name: str, more: int) -> Document:
+    """The sum. The database refuses it, as it does an $inc, if the figures are no document: a pipeline alone would put
+    one in place of what people have written."""
+    is_document = {"$in": [{"$type": "$figures"}, ["missing", "object"]]}
+    return {"$add": [{"$ifNull": [f"$figures.{name}", 0]}, more, {"$cond": [is_document, 0, "no document"]}]}
+
+
+def _appended(field: str, more: str) -> Document:
+    """The text in the field, and `more`; of all this the end, as long as the last outcomes are."""
+    known = {"$cond": [{"$eq": [{"$type": field}, "string"]}, field, ""]}
+    whole = {"$concat": [known, {"$literal": more}]}
+    beyond = {"$max": [0, {"$subtract": [{"$strLenCP": "$$whole"}, KEPT * CHARACTERS]}]}
+    return {"$let": {"vars": {"whole": whole}, "in": {"$substrCP": ["$$whole", beyond, KEPT * CHARACTERS]}}}

@@ -22,6 +22,7 @@ from gsched.explanation import NEVER_BEFORE, Account
 from gsched.history import RUNNING, JobFigures, RunInfo, RunQuery, newest_first
 from gsched.instants import from_ms, to_ms
 from gsched.job import Job
+from gsched.recent import read_text
 from gsched.records import Keeping, Record
 from gsched.run import Outcome
 from gsched.stores.base import ALWAYS
@@ -157,6 +158,7 @@ class MongoHistory:
             last_run=known.get("last_run"),
             last_duration=known.get("last_duration"),
             last_error=known.get("last_error"),
+            recent=read_text(known.get("recent"), self.clock.now_ms()),
         )
 
     @translate_errors()

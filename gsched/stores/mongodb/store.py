@@ -26,6 +26,7 @@ from gsched.helpers import spawn
 from gsched.job import Job
 from gsched.patching import PATCH_REMEDY
 from gsched.planning import Span
+from gsched.recent import KEPT, checked_recent
 from gsched.records import Keeping
 from gsched.run import Result, Run
 from gsched.stores.base import BaseJobStore, HubSide
@@ -70,6 +71,8 @@ class MongoDBJobStore(
     :param history_successes: which successes, and instants coalesced into a later run, the history has: "none", "all",
         or n for every n-th; all else it always has (see `gsched.records.Keeping`), and what was written down while it
         was in progress
+    :param history_recent: how many of each job's last outcomes are kept with its figures, successes too: 32, or 0 for
+        none
     :param node_ttl: after so many seconds of silence a node is dead to the others, and its jobs are theirs; the same in
         all processes. Well below the default of ten seconds, a busy machine or a slow database looks like a death
     :param client_options: options for PyMongo's MongoClient
@@ -90,6 +93,7 @@ class MongoDBJobStore(
         port: int | None = None,
         history_keep: float | timedelta | str = "14d",
         history_successes: str | int = "none",
+        history_recent: int = KEPT,
         node_ttl: float | timedelta | str = 10.0,
         **client_options: Any,
     ) -> None:
@@ -101,6 +105,7 @@ class MongoDBJobStore(
         self._keep_history = timedelta(seconds=as_seconds(history_keep, "history_keep"))
         self._keeping = Keeping(history_successes)
         self._room: dict[str, int] = {}
+        self._keeps_recent = checked_recent(history_recent) > 0
         self._greenlets: list[gevent.Greenlet] = []
         self._mongo: EmbeddedMongo | None = None
         named = _DATABASE if client is not None else _database_in({"host": uri, **address, **client_options})
@@ -139,8 +144,9 @@ class MongoDBJobStore(
             self._mongo.open()  # after a shutdown
         self._emit = hub.emit
         self._aftermath = Aftermath(
-            self._connection, self.clock, hub.emit, keep=self._keep_history, keeping=self._keeping
-        )
+            self._connection, self.clock, hub.emit, keep=self._keep_history, keeping=self._keeping,
+            recent=self._keeps_recent,
+        )  # fmt: skip
         cluster = self._cluster(self._complain)
         self._ownership = Ownership(cluster, self.clock, hub, self._aftermath.history, _node_name, self._pace)
         self._ownership.pause(paused)

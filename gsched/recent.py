@@ -1,0 +1,134 @@
+"""The last outcomes of each job: a ring of whole numbers in memory; in a database a text, eight characters an outcome.
+
+A number, "packed", has the millisecond at which the run was due, how late it was, how long it took, and its outcome.
+Most runs that succeed are packed as `scheduled << SHIFT | lateness << HALF | duration`, which needs no call.
+
+A text is the outcomes one after the other, the oldest first. Of each, five characters are the second, by 64 and modulo
+64 to the fifth; one is the lateness, one the duration, one the outcome. Lateness and duration are in steps that grow
+by a third, so that 64 steps reach from a millisecond to two days.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from gsched.errors import ConfigurationError
+from gsched.instants import from_ms
+from gsched.run import Outcome
+
+KEPT: Final = 32  # outcomes of a job; a power of 2
+LAST: Final = KEPT - 1  # of a ring; a number & LAST is its place there
+CHARACTERS: Final = 8  # of an entry in a text
+
+SHIFT: Final = 21
+HALF: Final = 10
+SHORT_MS: Final = 1 << HALF  # what is shorter is packed exactly
+
+_GROWTH: Final = 1.35
+_BY_STEPS: Final = 1 << 2 * HALF  # set where the rest is two steps and an outcome
+_BOUNDS: Final = tuple(round(_GROWTH**number) for number in range(63))  # ms, of the steps but for the last
+_OUTCOMES: Final = tuple(Outcome)
+_LETTERS: Final = "sftcmkol"  # of the outcomes, in their order
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-"
+_VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
+_SECONDS: Final = 64**5
+_AHEAD: Final = 86_400  # seconds by which an entry may be ahead of the clock that reads it
+
+
+class RecentOutcome(NamedTuple):
+    """One of a job's last outcomes.
+
+    :ivar scheduled_at: when it was due, UTC, in whole seconds
+    :ivar outcome: one of `Outcome`
+    :ivar lateness: how many seconds late it started, about; 0 if it did not start
+    :ivar duration: how many seconds it took, about
+    """
+
+    scheduled_at: datetime
+    outcome: str
+    lateness: float
+    duration: float
+
+
+def checked_recent(value: object) -> int:
+    """The option `history_recent`: KEPT, or 0 to keep none. Raises ConfigurationError for any other value."""
+    if isinstance(value, bool) or value not in (0, KEPT):
+        raise ConfigurationError(f"history_recent: expected {KEPT} or 0, got {value!r}")
+    return KEPT if value else 0
+
+
+def step_of(milliseconds: int) -> int:
+    """The step of a lateness or a duration: 0 for a millisecond and less, 63 for the longest."""
+    return bisect_left(_BOUNDS, milliseconds)
+
+
+def packed(scheduled_ms: int, lateness_ms: int, duration_ms: int, outcome: Outcome) -> int:
+    """An outcome as a whole number of 64 bits."""
+    late, took = max(lateness_ms, 0), max(duration_ms, 0)
+    if outcome is Outcome.SUCCEEDED and late < SHORT_MS and took < SHORT_MS:
+        return scheduled_ms << SHIFT | late << HALF | took
+    return scheduled_ms << SHIFT | _BY_STEPS | step_of(late) << 9 | step_of(took) << 3 | _OUTCOMES.index(outcome)
+
+
+class _Entry(NamedTuple):
+    """What both forms have."""
+
+    second: int
+    lateness: int  # a step
+    duration: int  # a step
+    outcome: int
+
+    def read(self) -> RecentOutcome:
+        at, outcome = from_ms(self.second * 1000), str(_OUTCOMES[self.outcome])
+        return RecentOutcome(at, outcome, _seconds(self.lateness), _seconds(self.duration))
+
+
+def _unpacked(number: int) -> _Entry:
+    second = (number >> SHIFT) // 1000
+    if number & _BY_STEPS:
+        return _Entry(second, number >> 9 & 63, number >> 3 & 63, number & 7)
+    return _Entry(second, step_of(number >> HALF & SHORT_MS - 1), step_of(number & SHORT_MS - 1), 0)
+
+
+def read_packed(numbers: Iterable[int]) -> tuple[RecentOutcome, ...]:
+    """The outcomes, in the same order."""
+    return tuple(_unpacked(number).read() for number in numbers)
+
+
+def text_of(numbers: Iterable[int]) -> str:
+    """The packed outcomes as text."""
+    return "".join(_text(_unpacked(number)) for number in numbers)
+
+
+def _text(entry: _Entry) -> str:
+    second = "".join(_DIGITS[entry.second >> shift & 63] for shift in (24, 18, 12, 6, 0))
+    return second + _DIGITS[entry.lateness] + _DIGITS[entry.duration] + _LETTERS[entry.outcome]
+
+
+def read_text(text: object, now_ms: int) -> tuple[RecentOutcome, ...]:
+    """The outcomes in a text, the oldest first; what is no entry is left out.
+
+    :param now_ms: the time, which tells apart what lies 34 years apart
+    """
+    return tuple(_read_text(text, now_ms)) if isinstance(text, str) else ()
+
+
+def _read_text(text: str, now_ms: int) -> Iterator[RecentOutcome]:
+    latest = now_ms // 1000 + _AHEAD
+    for begin in range(0, len(text) - CHARACTERS + 1, CHARACTERS):
+        letter = text[begin + CHARACTERS - 1]
+        values = [_VALUES.get(digit, -1) for digit in text[begin : begin + CHARACTERS - 1]]
+        if min(values) < 0 or letter not in _LETTERS:
+            continue
+        *seconds, lateness, duration = values
+        code = sum(value << shift for value, shift in zip(seconds, (24, 18, 12, 6, 0)))
+        entry = _Entry(latest - (latest - code) % _SECONDS, lateness, duration, _LETTERS.index(letter))
+        yield entry.read()
+
+
+def _seconds(step: int) -> float:
+    """About how long a step is: the middle of it, as factors go."""
+    return 0.0 if step == 0 else round(_GROWTH ** (step - 0.5)) / 1000

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
+from gsched.clock import Clock
 from gsched.histogram import BUCKETS, Histogram
 from gsched.nodes import NodeInfo
+from gsched.run import Outcome
+from gsched.troubles import JobTrouble, LongRun, TroubleGroup
 
 PERIOD_SECONDS: Final = 60.0  # what counts as recent
 MOST_DUE: Final = 5000  # jobs due in the next minute are counted up to here
+
+
+_EMPTY: Final = (0,) * (len(BUCKETS) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +28,15 @@ class Period:
     :ivar by_tag: the same by the jobs' first tag, "" for those without one
     :ivar lateness: how many runs were how late, for the buckets of `gsched.histogram`
     :ivar duration: how many runs took how long
+    :ivar late_by_pool: the lateness again, by executor
     """
 
     seconds: float
     outcomes: Mapping[str, int]
     by_tag: Mapping[str, Mapping[str, int]]
-    lateness: tuple[int, ...] = (0,) * (len(BUCKETS) + 1)
-    duration: tuple[int, ...] = (0,) * (len(BUCKETS) + 1)
+    lateness: Sequence[int] = _EMPTY
+    duration: Sequence[int] = _EMPTY
+    late_by_pool: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def runs(self) -> int:
@@ -41,12 +49,27 @@ class Period:
 
     @property
     def failures(self) -> int:
-        """How many due instants ended badly."""
-        return sum(count for outcome, count in self.outcomes.items() if outcome not in ("succeeded", "coalesced"))
+        """How many runs ended badly: they failed, timed out, were cancelled or lost."""
+        good = (Outcome.SUCCEEDED, Outcome.COALESCED, Outcome.SKIPPED, Outcome.MISSED)
+        return sum(count for outcome, count in self.outcomes.items() if outcome not in good)
 
-    def late(self, share: float) -> float | None:
-        """The lateness in seconds within which this share of the runs began; None if there were none."""
-        return Histogram.of(self.lateness).percentile(share)
+    @property
+    def skips(self) -> int:
+        """How many due instants were skipped."""
+        return self.outcomes.get(Outcome.SKIPPED, 0)
+
+    @property
+    def misses(self) -> int:
+        """How many due instants were missed."""
+        return self.outcomes.get(Outcome.MISSED, 0)
+
+    def late(self, share: float, pool: str | None = None) -> float | None:
+        """The lateness in seconds within which this share of the runs began; None if there were none.
+
+        :param pool: only of the runs of this executor
+        """
+        counts = self.lateness if pool is None else self.late_by_pool[pool]
+        return Histogram.of(counts).percentile(share)
 
     def long(self, share: float) -> float | None:
         """The duration in seconds within which this share of the runs ended; None if there were none."""
@@ -62,14 +85,61 @@ def together(periods: Iterable[Period]) -> Period:
         outcomes.update(period.outcomes)
         for tag, counts in period.by_tag.items():
             by_tag.setdefault(tag, Counter()).update(counts)
-    empty = (0,) * (len(BUCKETS) + 1)
+    pools = dict.fromkeys(pool for period in each for pool in period.late_by_pool)
     return Period(
         max((period.seconds for period in each), default=0.0),
         outcomes,
         by_tag,
-        tuple(map(sum, zip(empty, *(period.lateness for period in each)))),
-        tuple(map(sum, zip(empty, *(period.duration for period in each)))),
+        _summed(period.lateness for period in each),
+        _summed(period.duration for period in each),
+        {pool: _summed(period.late_by_pool.get(pool, _EMPTY) for period in each) for pool in pools},
     )
+
+
+def _summed(counts: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(_EMPTY, *counts)))
+
+
+class LastMinute:
+    """What a scheduler did within the last minute: the difference of two samples of what it did since its start.
+
+    :param activity: gives what it did since its start, as `gsched.figures.activity_of` does
+    """
+
+    def __init__(self, clock: Clock, activity: Callable[[], Mapping[str, Any]]) -> None:
+        self._clock = clock
+        self._activity = activity
+        self._samples: deque[tuple[float, Mapping[str, Any]]] = deque()  # of the last minute, by monotonic time
+
+    def sample(self) -> Mapping[str, Any]:
+        """Note what it did until now, and give that."""
+        now, activity = self._clock.monotonic(), self._activity()
+        self._samples.append((now, activity))
+        while len(self._samples) > 2 and self._samples[1][0] <= now - PERIOD_SECONDS:
+            self._samples.popleft()
+        return activity
+
+    def period(self) -> Period:
+        """What was done between the oldest sample and the last one."""
+        (began, before), (now, after) = self._samples[0], self._samples[-1]
+        pools, known = after.get("late_by_pool", {}), before.get("late_by_pool", {})
+        by_tag = {tag: _grown(before["by_tag"].get(tag, {}), counts) for tag, counts in after["by_tag"].items()}
+        return Period(
+            now - began,
+            _grown(before["outcomes"], after["outcomes"]),
+            {tag: counts for tag, counts in by_tag.items() if counts},
+            _more(before["lateness"], after["lateness"]),
+            _more(before["duration"], after["duration"]),
+            {pool: _more(known.get(pool, _EMPTY), counts) for pool, counts in pools.items()},
+        )
+
+
+def _grown(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    return {key: more for key, count in now.items() if (more := count - before.get(key, 0))}
+
+
+def _more(before: Sequence[int], now: Sequence[int]) -> list[int]:
+    return [new - old for old, new in zip(before, now, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +168,6 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
-class JobTrouble:
-    """What the history says of a job within the last minutes.
-
-    :ivar failures: how many due instants ended badly
-    :ivar longest: of its runs that are on record the longest, seconds; successes below 3 s mostly are not
-    :ivar last_error: what the last failure said
-    """
-
-    job_id: str
-    failures: int
-    longest: float | None
-    last_error: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Overview:
     """A store at a glance.
 
@@ -120,12 +175,18 @@ class Overview:
     :ivar nodes: the nodes that live, or died within the last minutes
     :ivar activities: what the living ones are doing
     :ivar troubles: jobs that fail or take long, the worst first
+    :ivar groups: what ended badly lately, together where tag and error are the same, the most first
+    :ivar in_progress: the runs in progress that were due first, as far as they are known
+    :ivar is_shared: whether nodes take part in the store, so that it matters that one lives
     """
 
     jobs: Mapping[str, int | None]
     nodes: tuple[NodeInfo, ...]
     activities: tuple[Activity, ...]
     troubles: tuple[JobTrouble, ...]
+    groups: tuple[TroubleGroup, ...] = ()
+    in_progress: tuple[LongRun, ...] = ()
+    is_shared: bool = True
 
     @property
     def recent(self) -> Period:

@@ -35,6 +35,13 @@ class _ByTag(dict[str, dict[Outcome, int]]):
         return tag if tag in self or len(self) < MOST_TAGS else OTHER
 
 
+class _ByPool(dict[str, list[int]]):
+    """Counts of how late runs were, by the alias of their executor."""
+
+    def __missing__(self, alias: str) -> list[int]:
+        return self.setdefault(alias, [0] * (len(BUCKETS) + 1))
+
+
 class Figures:
     """What a scheduler did since it started, and since the last summary.
 
@@ -44,7 +51,7 @@ class Figures:
     :ivar started: runs that a worker began to execute
     :ivar by_tag: how often each outcome came about, for at most MOST_TAGS tags, and OTHER
     :ivar skipped: how often runs were skipped, by tag and reason
-    :ivar lateness: of runs, from when they were due to when they started
+    :ivar late_by_pool: how many runs of each executor started how late, for the buckets of `gsched.histogram`
     :ivar duration: of runs, from start to finish
     :ivar slices: for how long the hub greenlet worked before it let everybody else have a turn
     """
@@ -53,12 +60,21 @@ class Figures:
         self.started = 0
         self.by_tag = _ByTag()
         self.skipped: dict[tuple[str, str], int] = {}
-        self.lateness = Histogram()
+        self.late_by_pool = _ByPool()
         self.duration = Histogram()
         self.slices = Histogram(_SLICES)
         self._reasons: set[str] = set()
-        self._late, self._long = self.lateness.counts, self.duration.counts
+        self._late_total = 0
+        self._long = self.duration.counts
         self._start_period()
+
+    @property
+    def lateness(self) -> Histogram:
+        """Of all runs, from when they were due to when they started."""
+        empty = [0] * (len(BUCKETS) + 1)
+        made = Histogram.of(map(sum, zip(empty, *self.late_by_pool.values(), strict=True)))
+        made.total = self._late_total
+        return made
 
     @property
     def outcomes(self) -> dict[Outcome, int]:
@@ -75,16 +91,17 @@ class Figures:
 
     def count(self, run: Run, result: Result) -> None:
         """A run ended."""
-        tags = run.job.tags
+        job = run.job
+        tags = job.tags
         self.by_tag[tags[0] if tags else UNTAGGED][result.outcome] += 1
         started, finished = run.started_ms, run.finished_ms
         if started is None or finished is None:
             if result.outcome is Outcome.SKIPPED:
-                self._count_skipped(run.job, result.reason)
+                self._count_skipped(job, result.reason)
             return
         late = started - run.scheduled_ms
-        self._late[bisect_left(BUCKETS, late) if late > 1 else 0] += 1
-        self.lateness.total += late
+        self.late_by_pool[job.executor][bisect_left(BUCKETS, late) if late > 1 else 0] += 1
+        self._late_total += late
         if (duration := finished - started) > self._slowest_ms:
             self._slowest, self._slowest_ms = run, duration
         self._long[bisect_left(BUCKETS, duration) if duration > 1 else 0] += 1
@@ -121,13 +138,15 @@ class Figures:
 def activity_of(
     figures: Figures, running: int, executors: Collection[BaseExecutor], lanes: Collection[Lane], clock: Clock
 ) -> dict[str, Any]:
-    """What a scheduler did since its start (outcomes, by_tag, lateness, duration), and is doing (running, waiting,
+    """What a scheduler did since its start (outcomes, by_tag, lateness, late_by_pool, duration),
+    and is doing (running, waiting,
     pool_size, due_soon), in plain values."""
     due_soon = sum(lane.due_within(_SOON_MS, clock, MOST_DUE) for lane in lanes)
     return {
         "outcomes": {str(outcome): count for outcome, count in figures.outcomes.items()},
         "by_tag": {tag: {str(o): n for o, n in counts.items() if n} for tag, counts in figures.by_tag.items()},
         "lateness": list(figures.lateness.counts),
+        "late_by_pool": {alias: list(counts) for alias, counts in figures.late_by_pool.items()},
         "duration": list(figures.duration.counts),
         "running": running,
         "waiting": sum(executor.waiting for executor in executors),

@@ -314,6 +314,13 @@ class GeventScheduler(Insight):
             jobs=hub.jobs(),
         )
 
+    def get_activity(self) -> dict[str, Any]:
+        """What it did since its start and is doing, in plain values: see `gsched.figures.activity_of`.
+
+        Raises SchedulerNotRunningError.
+        """
+        return self._require_running().activity()
+
     # -- threads and forks --------------------------------------------------------------------------------------
 
     def _at_home(self, verb: Callable[..., T], *args: Any) -> T:

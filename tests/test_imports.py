@@ -26,7 +26,7 @@ LAYERS = [
     ["funcref"],
     ["job"],
     ["run"],
-    ["planning"],
+    ["planning", "recent", "troubles"],
     ["timetable", "events", "document", "history", "records", "explanation", "explaining", "nodes", "doctor"],
     ["facts", "activity", "bus"],
     ["executors", "stores"],

@@ -181,7 +181,7 @@ def test_head_gives_no_body(served):
 
 def test_other_paths_are_not_found(served):
     status, body = served.get("/readyz/")
-    assert (status, body) == (404, "there are: /livez /readyz /health /metrics /stacks\n")
+    assert (status, body) == (404, "there are: /livez /readyz /health /metrics /overview /stacks\n")
 
 
 def test_other_methods_are_not_allowed(served):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gsched.activity import MOST_DUE, Activity, Overview, Period
 from gsched.cli.output import Column
-from gsched.nodes import DEAD, NodeInfo
+from gsched.durations import rough_duration
+from gsched.nodes import DEAD, SILENT, NodeInfo
 from gsched.wording import escaped
 
 _SHARES: Final = (0.5, 0.95, 0.99)
 _MOST_ROWS: Final = 12  # of a panel
+_BAD: Final = ("failures", "skips", "misses")
+_LONG_SECONDS: Final = 10.0  # a run in progress is shown from then on
 
 
 class Panel(NamedTuple):
@@ -23,25 +27,60 @@ class Panel(NamedTuple):
 
 
 def panels(overview: Overview) -> list[Panel]:
-    """What there is to see, the most important first. Panels without rows are left out."""
+    """What there is to see: trouble first, then what is done, then who does it. Panels without rows are left out."""
     recent = overview.recent
     found = [
-        Panel("jobs", ("total", "scheduled", "paused", "parked", "due in 1 min"), [_jobs(overview)]),
-        Panel("runs, last minute", ("running", "waiting", "pool", "runs/s", "failures"), [_runs(overview, recent)]),
+        Panel("trouble", ("",), [(line,) for line in _alarms(overview)]),
+        Panel(
+            "by tag and error, last 10 min",
+            ("tag", "outcome", "error", "count", "jobs", "latest job"),
+            _first(_groups(overview)),
+        ),
+        Panel(
+            "failing and slow jobs, last 10 min",
+            ("job", *_BAD, "longest", "last error"),
+            _first(_jobs_in_trouble(overview)),
+        ),
+        Panel("runs in progress, due first", ("job", "due for", "node"), _first(_in_progress(overview))),
+        Panel("runs, last minute", ("running", "waiting", "pool", "runs/s", *_BAD), [_runs(overview, recent)]),
+        Panel("tags, last minute", ("tag", "runs", *_BAD), _first(_tags(recent))),
         Panel("seconds, last minute", ("", "p50", "p95", "p99"), list(_times(recent))),
-        Panel("tags, last minute", ("tag", "runs", "failures"), _first(_tags(recent))),
+        Panel("jobs", ("total", "scheduled", "paused", "parked", "due in 1 min"), [_jobs(overview)]),
         Panel(
             "nodes",
             ("node", "state", "slots", "watermark age", "beat age", "running", "runs/s", "p99 late"),
             _first(_nodes(overview)),
         ),
-        Panel(
-            "failing and slow jobs, last 10 min",
-            ("job", "failures", "longest", "last error"),
-            _first(_jobs_in_trouble(overview)),
-        ),
     ]
     return [panel for panel in found if panel.rows]
+
+
+def _alarms(overview: Overview) -> Iterator[str]:
+    """What keeps jobs from being run, a line each."""
+    if overview.is_shared and not any(node.runs_jobs for node in overview.nodes):
+        yield "no runner is alive: nothing runs until `gsched run` is started"
+    for node in overview.nodes:
+        if node.state == SILENT:
+            yield f"{node.id} has not been heard of for {rough_duration(node.beat_age or 0.0)}"
+    for each in overview.activities:
+        if each.paused:
+            yield f"{each.node} is paused: what is due there waits"
+        if each.waiting:
+            yield f"{each.node}: {_number(each.waiting)} runs wait for a worker"
+    if parked := overview.jobs.get("parked"):
+        yield f"{_number(parked)} jobs are parked: gsched job list --state parked"
+
+
+def _groups(overview: Overview) -> Iterator[Sequence[str]]:
+    for each in overview.groups:
+        cells = (each.tag or "(none)", each.outcome, each.error or "-")
+        yield (*map(escaped, cells), _number(each.count), _number(each.jobs), escaped(each.latest_job_id))
+
+
+def _in_progress(overview: Overview) -> Iterator[Sequence[str]]:
+    for each in overview.in_progress:
+        if each.seconds >= _LONG_SECONDS:
+            yield (escaped(each.job_id), rough_duration(each.seconds), each.node or "-")
 
 
 def _first(rows: Iterator[Sequence[str]]) -> list[Sequence[str]]:
@@ -67,7 +106,7 @@ def _jobs(overview: Overview) -> Sequence[str]:
 def _job_counts(overview: Overview) -> dict[str, int | None]:
     total, paused, parked = (overview.jobs.get(name) for name in ("total", "paused", "parked"))
     known = total is not None and paused is not None and parked is not None
-    scheduled = max(0, total - paused - parked) if known else None  # type: ignore[operator]
+    scheduled = max(0, total - paused - parked) if known else overview.jobs.get("scheduled")  # type: ignore[operator]
     return {"total": total, "scheduled": scheduled, "paused": paused, "parked": parked}
 
 
@@ -78,23 +117,34 @@ def _due_soon(overview: Overview) -> int | None:
 
 def _runs(overview: Overview, recent: Period) -> Sequence[str]:
     sums = [sum(getattr(each, what) for each in overview.activities) for what in ("running", "waiting", "pool_size")]
-    return (*map(_number, sums), _number(overview.runs_per_second, 1), _number(recent.failures))
+    return (*map(_number, sums), _number(overview.runs_per_second, 1), *_bad(recent))
+
+
+def _bad(period: Period) -> tuple[str, str, str]:
+    return _number(period.failures), _number(period.skips), _number(period.misses)
 
 
 def _times(recent: Period) -> Iterator[Sequence[str]]:
     if recent.runs:
-        yield ("lateness", *(f"<={_seconds(recent.late(share))}" for share in _SHARES))
+        for pool in sorted(recent.late_by_pool):
+            if any(recent.late_by_pool[pool]):
+                late = (f"<={_seconds(recent.late(share, pool))}" for share in _SHARES)
+                yield (f"late in {escaped(pool)}", *late)
         yield ("duration", *(f"<={_seconds(recent.long(share))}" for share in _SHARES))
 
 
 def _tags(recent: Period) -> Iterator[Sequence[str]]:
-    """The busiest first; jobs without tags alone are not worth a panel."""
+    """Those in trouble first, then the busiest; jobs without tags alone are not worth a panel."""
     if set(recent.by_tag) <= {""}:
         return
-    by_runs = sorted(recent.by_tag.items(), key=lambda item: (-sum(item[1].values()), item[0]))
-    for tag, outcomes in by_runs:
-        of_tag = Period(recent.seconds, outcomes, {})
-        yield (escaped(tag) or "(none)", _number(sum(outcomes.values())), _number(of_tag.failures))
+    by_tag = [(tag, Period(recent.seconds, outcomes, {})) for tag, outcomes in recent.by_tag.items()]
+    by_tag.sort(key=lambda each: (-each[1].failures, -each[1].misses, -each[1].skips, -_ended(each[1]), each[0]))
+    for tag, period in by_tag:
+        yield (escaped(tag) or "(none)", _number(_ended(period)), *_bad(period))
+
+
+def _ended(period: Period) -> int:
+    return sum(period.outcomes.values())
 
 
 def _nodes(overview: Overview) -> Iterator[Sequence[str]]:
@@ -115,7 +165,8 @@ def _node(node: NodeInfo, activity: Activity | None) -> Sequence[str]:
 def _jobs_in_trouble(overview: Overview) -> Iterator[Sequence[str]]:
     for each in overview.troubles:
         error = escaped(each.last_error or "-")[:60]
-        yield (escaped(each.job_id), _number(each.failures), _seconds(each.longest), error)
+        bad = map(_number, (each.failures, each.skips, each.misses))
+        yield (escaped(each.job_id), *bad, _seconds(each.longest), error)
 
 
 # -- JSON -------------------------------------------------------------------------------------------------------------
@@ -128,13 +179,24 @@ COLUMNS: Final = (
     Column("pool_size", lambda overview: sum(each.pool_size for each in overview.activities)),
     Column("runs_per_second", lambda overview: round(overview.runs_per_second, 3)),
     Column("failures", lambda overview: overview.recent.failures),
+    Column("skips", lambda overview: overview.recent.skips),
+    Column("misses", lambda overview: overview.recent.misses),
     Column("lateness", lambda overview: _percentiles(overview.recent.late)),
+    Column("lateness_by_pool", lambda overview: dict(_lateness_by_pool(overview.recent))),
     Column("duration", lambda overview: _percentiles(overview.recent.long)),
     Column("outcomes", lambda overview: dict(overview.recent.outcomes)),
     Column("tags", lambda overview: {tag: dict(counts) for tag, counts in overview.recent.by_tag.items()}),
     Column("nodes", lambda overview: list(_node_objects(overview))),
+    Column("alarms", lambda overview: list(_alarms(overview))),
+    Column("groups", lambda overview: [_fields(each) for each in overview.groups]),
     Column("troubles", lambda overview: [_fields(each) for each in overview.troubles]),
+    Column("in_progress", lambda overview: [_fields(each) for each in overview.in_progress]),
 )
+
+
+def _lateness_by_pool(recent: Period) -> Iterator[tuple[str, dict[str, float | None]]]:
+    for pool in recent.late_by_pool:
+        yield pool, _percentiles(partial(recent.late, pool=pool))
 
 
 def _percentiles(at: Any) -> dict[str, float | None]:

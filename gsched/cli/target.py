@@ -37,7 +37,8 @@ def target(configuration: Configuration, *, makes_store: bool = False) -> Iterat
             raise CommandRefused(
                 "a memory store is inside the process that runs it, and out of reach from here",
                 Exit.INVALID,
-                "run with --embedded or --store URL; then name the same here (--store, -c, or -A)",
+                "run with --embedded or --store URL, and name the same here (--store, -c, or -A); `gsched top --probe "
+                "HOST:PORT` shows what a runner with --probe does",
             )
         yield scheduler
     finally:

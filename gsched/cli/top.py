@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -16,17 +17,19 @@ from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Output, output_options
 from gsched.config import Configuration
 from gsched.errors import StoreError
+from gsched.runner.exits import CommandRefused
 
 if TYPE_CHECKING:
+    from gsched.activity import Overview
     from gsched.cli.panels import Panel
-    from gsched.scheduler import GeventScheduler
 
 _CLEAR: Final = "\x1b[H\x1b[2J"
+_Look = Callable[[], "Overview"]
 _Show = Callable[[Sequence["Panel"], str | None], None]
 
 
 @click.command()
-@configured(*PLACE)
+@configured(*PLACE, "probe")
 @output_options
 @click.option("--once", is_flag=True, help="Print one picture and end.")
 @click.option("--interval", type=Duration(), default=2.0, metavar="DURATION", help="How often to look (2s).")
@@ -34,31 +37,45 @@ _Show = Callable[[Sequence["Panel"], str | None], None]
 def top(
     configuration: Configuration, out: Output, once: bool, interval: float, jobstore: str | None
 ) -> None:
-    """A refreshing overview: jobs, runs, lateness, tags, nodes, and jobs that fail or take long.
+    """A refreshing overview: trouble first, then runs, lateness, tags, jobs and nodes.
 
-    Each scheduler publishes what it does every other second; "last minute" is the last minute of each. Ctrl-C ends it.
+    Each scheduler publishes what it does every other second; "last minute" is the last minute of each. With --probe, or
+    where jobs are in memory, it asks one runner on its probe port. Ctrl-C ends it.
     """
+    with _source(configuration, jobstore) as look:
+        if once or out.form in ("json", "jsonl") or not sys.stdout.isatty():
+            _once(look, out)
+        else:
+            with _screen() as show:
+                _refresh(look, show, max(interval, 0.5))
+
+
+@contextmanager
+def _source(configuration: Configuration, jobstore: str | None) -> Iterator[_Look]:
+    """What gives overviews: a runner's probe port, or the store."""
+    if "probe" in configuration.flags or configuration.memory:
+        from gsched.cli.asking_overview import ask_overview
+        from gsched.web.address import USUAL
+
+        yield partial(ask_overview, configuration.probe or USUAL)
+        return
     from gsched.cli.target import target
 
     with target(configuration) as scheduler:
-        if once or out.form in ("json", "jsonl") or not sys.stdout.isatty():
-            _once(scheduler, out, jobstore)
-        else:
-            with _screen() as show:
-                _refresh(scheduler, show, max(interval, 0.5), jobstore)
+        yield partial(scheduler.get_overview, jobstore)
 
 
-def _once(scheduler: GeventScheduler, out: Output, jobstore: str | None) -> None:
+def _once(look: _Look, out: Output) -> None:
     from gsched.cli.panels import COLUMNS, panels
 
-    overview = scheduler.get_overview(jobstore)
+    overview = look()
     if out.form in ("json", "jsonl"):
         out.one(COLUMNS, overview)
     else:
         click.echo("\n".join(_text(panels(overview))))
 
 
-def _refresh(scheduler: GeventScheduler, show: _Show, interval: float, jobstore: str | None) -> None:
+def _refresh(look: _Look, show: _Show, interval: float) -> None:
     import gevent
 
     from gsched.cli.panels import panels
@@ -67,8 +84,8 @@ def _refresh(scheduler: GeventScheduler, show: _Show, interval: float, jobstore:
     while True:
         trouble = None
         try:
-            seen = panels(scheduler.get_overview(jobstore))
-        except StoreError as error:  # it may come back
+            seen = panels(look())
+        except (StoreError, CommandRefused) as error:  # it may come back
             trouble = f"{explained(error)[0]}; trying again"
         show(seen, trouble)
         gevent.sleep(interval)

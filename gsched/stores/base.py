@@ -371,7 +371,7 @@ class BaseJobStore(ABC):
         """Jobs, nodes, and what these are doing."""
         statistics = self.statistics()
         counts = {"total": sum(statistics.jobs.values()), **statistics.jobs}
-        return Overview(counts, (), (), ())
+        return Overview(counts, (), (), (), is_shared=self.shared)
 
     def diagnose(self) -> Iterator[Finding]:
         """Look for what is wrong with the store."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from gevent.pywsgi import WSGIServer
 
-from gsched.errors import ConfigurationError
+from gsched.errors import ConfigurationError, SchedulerNotRunningError
 from gsched.health import Check, Health, health_of
 from gsched.metrics import REMEDY, collector
 from gsched.scheduler import GeventScheduler
 from gsched.stacks import stacks_text
 from gsched.web.address import parse_address, shown_address
+from gsched.web.overview import LocalOverview
 
 STOP_SECONDS: Final = 1.0  # for requests that are being answered
 
@@ -23,19 +25,21 @@ Answer = tuple[str, str, bytes]  # status, content type, body
 
 
 class ProbeServer:
-    """Serves /livez, /readyz, /health, /metrics and /stacks.
+    """Serves /livez, /readyz, /health, /metrics, /overview and /stacks.
 
     :ivar address: where it listens, as HOST:PORT
     """
 
     def __init__(self, host: str, port: int, scheduler: GeventScheduler, draining: Callable[[], bool]) -> None:
-        self._pages = _Pages(scheduler, draining)
         self._server = WSGIServer((host, port), self._serve, log=None, error_log=None)
         self._server.start()
+        self._overview = LocalOverview(scheduler)
+        self._pages = _Pages(scheduler, draining, self._overview)
         self.address = shown_address(host, self._server.server_port)
 
     def stop(self) -> None:
         """Stop listening; what is being answered has a second to end."""
+        self._overview.stop()
         self._server.stop(timeout=STOP_SECONDS)
 
     def _serve(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -72,7 +76,10 @@ def serve_probe(address: str, scheduler: GeventScheduler, *, draining: Callable[
 class _Pages:
     """What is answered, by path."""
 
-    def __init__(self, scheduler: GeventScheduler, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self, scheduler: GeventScheduler, draining: Callable[[], bool], overview: LocalOverview
+    ) -> None:
+        self._overview = overview
         self._scheduler = scheduler
         self._draining = draining
         self._collector: Any = None
@@ -81,6 +88,7 @@ class _Pages:
             "/readyz": lambda _: _verdict(self._health().checks()),
             "/health": self._as_json,
             "/metrics": self._metrics,
+            "/overview": self._overview_page,
             "/stacks": _stacks,
         }
 
@@ -91,6 +99,16 @@ class _Pages:
         health = self._health()
         body = json.dumps(health.as_dict(), indent=2) + "\n"
         return _status(health.ready), "application/json", body.encode()
+
+    def _overview_page(self, environ: Mapping[str, Any]) -> Answer:
+        """For people on this machine only: it names jobs and shows errors."""
+        if not _is_local(environ):
+            return _FORBIDDEN
+        try:
+            found = self._overview.read()
+        except SchedulerNotRunningError as error:
+            return _plain("503 Service Unavailable", str(error))
+        return "200 OK", "application/json", f"{json.dumps(asdict(found))}\n".encode()
 
     def _metrics(self, environ: Mapping[str, Any]) -> Answer:
         """Ours, and what the application registered in the registry of the process."""
@@ -120,10 +138,14 @@ class _WithTheProcess:
 
 def _stacks(environ: Mapping[str, Any]) -> Answer:
     """For people on this machine only: stacks show code."""
-    peer = environ.get("REMOTE_ADDR", "")
-    if not peer.startswith("127.") and peer not in ("::1", "::ffff:127.0.0.1"):
-        return _plain("403 Forbidden", "only from this machine")
+    if not _is_local(environ):
+        return _FORBIDDEN
     return "200 OK", _TEXT, stacks_text().encode(errors="replace")
+
+
+def _is_local(environ: Mapping[str, Any]) -> bool:
+    peer = environ.get("REMOTE_ADDR", "")
+    return peer.startswith("127.") or peer in ("::1", "::ffff:127.0.0.1")
 
 
 def _verdict(checks: Iterable[Check]) -> Answer:
@@ -137,3 +159,6 @@ def _status(ok: bool) -> str:
 
 def _plain(status: str, text: str) -> Answer:
     return status, _TEXT, f"{text}\n".encode()
+
+
+_FORBIDDEN: Final = _plain("403 Forbidden", "only from this machine")

@@ -6,16 +6,16 @@ A document of `jobs.activity` is {_id: the node, at, paused, running, waiting, p
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from gevent.event import Event
 from pymongo import WriteConcern, errors as driver
 
-from gsched.activity import PERIOD_SECONDS, Activity, JobTrouble, Overview, Period
+from gsched.activity import Activity, LastMinute, Overview, Period
 from gsched.clock import Clock
+from gsched.history import RUNNING
 from gsched.instants import from_ms, to_ms
 from gsched.interrupts import was_interrupt
 from gsched.nodes import DEAD, NodeInfo
@@ -24,13 +24,11 @@ from gsched.stores.base import HubSide
 from gsched.stores.mongodb.connection import Connection, Document, Jobs, translate_errors
 from gsched.stores.mongodb.nodes import read_nodes
 from gsched.stores.mongodb.pace import Pace
+from gsched.troubles import BAD, LATELY_SECONDS, MOST_RECORDS, MOST_TROUBLES, LongRun, PastRun, groups_of, troubles_of
 
 _EVERY_SECONDS: Final = 2.0
 _LIMIT_MS: Final = 1000  # for each question that an overview asks
-_LATELY: Final = timedelta(minutes=10)
-_MOST_RECORDS: Final = 1000
-_MOST_TROUBLES: Final = 20
-_BAD: Final = tuple(str(o) for o in Outcome if o not in (Outcome.SUCCEEDED, Outcome.COALESCED))
+_LATELY: Final = timedelta(seconds=LATELY_SECONDS)
 
 
 class Publisher:
@@ -49,16 +47,14 @@ class Publisher:
         paused: Callable[[], bool],
     ) -> None:
         self._connection = connection
-        self._clock = clock
-        self._hub = hub
         self._node = node
         self._paused = paused
-        self._samples: deque[tuple[float, Mapping[str, Any]]] = deque()  # of the last minute, by monotonic time
+        self._last_minute = LastMinute(clock, hub.activity)
         self._stopped = Event()
 
     def run(self) -> None:
         """Publish until `stop`."""
-        self._sample()
+        self._last_minute.sample()
         while not self._stopped.wait(_EVERY_SECONDS):
             try:
                 self._publish()
@@ -76,42 +72,22 @@ class Publisher:
         published = self._connection.jobs().activity.with_options(write_concern=WriteConcern(1))
         published.update_one({"_id": node}, {"$set": document, "$currentDate": {"at": True}}, upsert=True)
 
-    def _sample(self) -> Mapping[str, Any]:
-        now, activity = self._clock.monotonic(), self._hub.activity()
-        self._samples.append((now, activity))
-        while len(self._samples) > 2 and self._samples[1][0] <= now - PERIOD_SECONDS:
-            self._samples.popleft()
-        return activity
-
     def _document(self) -> Document:
-        activity = self._sample()
-        (began, before), (now, _) = self._samples[0], self._samples[-1]
+        activity = self._last_minute.sample()
+        recent = self._last_minute.period()
         return {
             **{key: activity[key] for key in ("running", "waiting", "pool_size", "due_soon")},
             "paused": self._paused(),
             "totals": activity["outcomes"],
-            "recent": {"seconds": now - began, **_done_since(before, activity)},
+            "recent": {  # tags and executors are values, for they may hold what no key may
+                "seconds": recent.seconds,
+                "outcomes": recent.outcomes,
+                "by_tag": [{"tag": tag, "outcomes": counts} for tag, counts in recent.by_tag.items()],
+                "lateness": recent.lateness,
+                "duration": recent.duration,
+                "pools": [{"pool": pool, "lateness": counts} for pool, counts in recent.late_by_pool.items()],
+            },
         }
-
-
-def _done_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> Document:
-    """What was counted meanwhile. Tags are values, for they may hold what no key may."""
-    known = before["by_tag"]
-    by_tag = {tag: _grown(known.get(tag, {}), counts) for tag, counts in now["by_tag"].items()}
-    return {
-        "outcomes": _grown(before["outcomes"], now["outcomes"]),
-        "by_tag": [{"tag": tag, "outcomes": counts} for tag, counts in by_tag.items() if counts],
-        "lateness": _more(before["lateness"], now["lateness"]),
-        "duration": _more(before["duration"], now["duration"]),
-    }
-
-
-def _grown(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
-    return {key: more for key, count in now.items() if (more := count - before.get(key, 0))}
-
-
-def _more(before: Sequence[int], now: Sequence[int]) -> list[int]:
-    return [new - old for old, new in zip(before, now, strict=True)]
 
 
 class MongoActivity:
@@ -125,11 +101,14 @@ class MongoActivity:
     def overview(self) -> Overview:
         jobs, since = self._connection.jobs(), from_ms(self.clock.now_ms()) - _LATELY
         nodes = [node for node in read_nodes(jobs, self._pace.ttl) if node.ended_at is None or node.ended_at > since]
+        bad = _lately(jobs, BAD, to_ms(since))
         return Overview(
             {name: _counted(count) for name, count in _counts(jobs).items()},
             tuple(nodes),
             tuple(_activities(jobs, nodes)),
-            tuple(_troubles(jobs, to_ms(since))),
+            troubles_of([*bad, *_lately(jobs, (str(Outcome.SUCCEEDED),), to_ms(since))]),
+            groups_of(bad),
+            tuple(_in_progress(jobs)),
         )
 
 
@@ -166,6 +145,7 @@ def _activities(jobs: Jobs, nodes: Sequence[NodeInfo]) -> Iterator[Activity]:
                 {each["tag"]: each["outcomes"] for each in recent["by_tag"]},
                 tuple(recent["lateness"]),
                 tuple(recent["duration"]),
+                {each["pool"]: tuple(each["lateness"]) for each in recent.get("pools", ())},
             ),
             totals=document["totals"],
         )
@@ -174,37 +154,41 @@ def _activities(jobs: Jobs, nodes: Sequence[NodeInfo]) -> Iterator[Activity]:
 # -- jobs in trouble --------------------------------------------------------------------------------------------------
 
 
-def _troubles(jobs: Jobs, since: int) -> list[JobTrouble]:
-    by_job: dict[str, list[Document]] = {}
-    for outcomes in (_BAD, (str(Outcome.SUCCEEDED),)):
-        for document in _lately(jobs, outcomes, since):
-            by_job.setdefault(document["job_id"], []).append(document)
-    troubles = [_trouble(job_id, documents) for job_id, documents in by_job.items()]
-    troubles.sort(key=lambda trouble: (-trouble.failures, -(trouble.longest or 0), trouble.job_id))
-    return troubles[:_MOST_TROUBLES]
-
-
-def _lately(jobs: Jobs, outcomes: Sequence[str], since: int) -> list[Document]:
+def _lately(jobs: Jobs, outcomes: Sequence[str], since: int) -> list[PastRun]:
+    """The last records with these outcomes, the newest first."""
     wanted = {
         "outcome": {"$in": list(outcomes)},
         "scheduled_at": {"$gte": from_ms(since)},
         "job_id": {"$type": "string"},
     }
-    fields = ["job_id", "outcome", "error_message", "reason", "started_at", "finished_at"]
-    found = jobs.runs.find(wanted, fields, sort=[("scheduled_at", -1)], limit=_MOST_RECORDS, max_time_ms=_LIMIT_MS)
+    fields = ["job_id", "tags", "outcome", "error_type", "error_message", "reason", "started_at", "finished_at"]
+    found = jobs.runs.find(wanted, fields, sort=[("scheduled_at", -1)], limit=MOST_RECORDS, max_time_ms=_LIMIT_MS)
     try:
-        return list(found)
+        return list(map(_past_run, found))
     except driver.ExecutionTimeout:
         return []
 
 
-def _trouble(job_id: str, documents: Sequence[Document]) -> JobTrouble:
-    """Of the records of one job, the newest first."""
-    bad = [document for document in documents if document["outcome"] in _BAD]
-    took = [
-        (document["finished_at"] - document["started_at"]).total_seconds()
-        for document in documents
-        if document.get("started_at") is not None and document.get("finished_at") is not None
+def _past_run(document: Document) -> PastRun:
+    started, finished = document.get("started_at"), document.get("finished_at")
+    seconds = None if started is None or finished is None else (finished - started).total_seconds()
+    error = document.get("error_message") or document.get("reason")
+    tag = next(iter(document.get("tags") or ()), "")
+    return PastRun(document["job_id"], tag, document["outcome"], document.get("error_type"), error, seconds)
+
+
+def _in_progress(jobs: Jobs) -> list[LongRun]:
+    """The runs in progress that were due first; those of some seconds are written down."""
+    oldest: list[Document] = [
+        {"$match": {"state": RUNNING, "job_id": {"$type": "string"}, "scheduled_at": {"$type": "date"}}},
+        {"$sort": {"scheduled_at": 1}},
+        {"$limit": MOST_TROUBLES},
+        {"$project": {"job_id": 1, "node": 1, "since": {"$subtract": ["$$NOW", "$scheduled_at"]}}},
     ]
-    error = next((d.get("error_message") or d.get("reason") for d in bad), None)
-    return JobTrouble(job_id, len(bad), max(took, default=None), error)
+    try:
+        found = list(jobs.runs.aggregate(oldest, maxTimeMS=_LIMIT_MS))
+    except driver.ExecutionTimeout:
+        return []
+    return [
+        LongRun(run["job_id"], run["_id"].rpartition("#")[0], run["since"] / 1000, run.get("node")) for run in found
+    ]

@@ -1,0 +1,98 @@
+"""What one scheduler does, from its own memory: an overview for people who cannot reach its store."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import nsmallest
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+
+from gsched import events
+from gsched.activity import Activity, LastMinute, Overview
+from gsched.errors import SchedulerNotRunningError, message_of
+from gsched.run import Run
+from gsched.scheduler import STATE_PAUSED, GeventScheduler
+from gsched.troubles import LATELY_SECONDS, MOST_RECORDS, MOST_TROUBLES, LongRun, PastRun, groups_of, troubles_of
+
+_SAMPLE_SECONDS: Final = 5.0
+_BAD_ENDS: Final = sum(
+    (
+        events.EVENT_JOB_ERROR, events.EVENT_JOB_TIMED_OUT, events.EVENT_JOB_CANCELLED, events.EVENT_JOB_LOST,
+        events.EVENT_JOB_MISSED, events.EVENT_JOB_SKIPPED, events.EVENT_JOB_MAX_INSTANCES,
+    )
+)  # fmt: skip
+
+
+class LocalOverview:
+    """Samples what a scheduler does, every few seconds, and keeps what ended badly within the last minutes."""
+
+    def __init__(self, scheduler: GeventScheduler) -> None:
+        self._scheduler = scheduler
+        self._past: deque[tuple[float, PastRun]] = deque(maxlen=MOST_RECORDS)  # by monotonic time
+        self._last_minute = LastMinute(scheduler.clock, scheduler.get_activity)
+        self._stopped = Event()
+        scheduler.add_listener(self._note, _BAD_ENDS)
+        gevent.spawn(self._sample)
+
+    def stop(self) -> None:
+        """Sample and keep no more."""
+        self._stopped.set()
+        self._scheduler.remove_listener(self._note)
+
+    def read(self) -> Overview:
+        """The overview, as of now. Raises SchedulerNotRunningError."""
+        activity = self._last_minute.sample()
+        jobs, past = self._scheduler.vitals().jobs, list(self._lately())
+        return Overview(
+            {"scheduled": jobs["scheduled"] + jobs["waiting"], "parked": jobs["parked"]},
+            (),
+            (self._activity(activity),),
+            troubles_of(past),
+            groups_of(past),
+            tuple(map(self._long_run, nsmallest(MOST_TROUBLES, self._scheduler.get_running(), _scheduled))),
+            is_shared=False,
+        )
+
+    def _activity(self, now: Any) -> Activity:
+        return Activity(
+            node=self._scheduler.name,
+            age=0.0,
+            paused=self._scheduler.state == STATE_PAUSED,
+            **{key: now[key] for key in ("running", "waiting", "pool_size", "due_soon")},
+            recent=self._last_minute.period(),
+            totals=now["outcomes"],
+        )
+
+    def _long_run(self, run: Run) -> LongRun:
+        return LongRun(run.job_id, run.id, (self._scheduler.now_ms() - run.scheduled_ms) / 1000)
+
+    def _sample(self) -> None:
+        while not self._stopped.wait(_SAMPLE_SECONDS):
+            try:
+                self._last_minute.sample()
+            except SchedulerNotRunningError:
+                continue
+
+    def _note(self, event: events.JobExecutionEvent | events.JobSubmissionEvent) -> None:
+        self._past.append((self._scheduler.clock.monotonic(), _past_run(event)))
+
+    def _lately(self) -> Iterator[PastRun]:
+        since = self._scheduler.clock.monotonic() - LATELY_SECONDS
+        return (run for at, run in reversed(self._past) if at >= since)
+
+
+def _scheduled(run: Run) -> int:
+    return run.scheduled_ms
+
+
+def _past_run(event: events.JobExecutionEvent | events.JobSubmissionEvent) -> PastRun:
+    tag = next(iter(event.job.tags), "")
+    if isinstance(event, events.JobSubmissionEvent):
+        return PastRun(event.job_id, tag, str(event.span.outcome), None, event.reason, None)
+    error, outcome = event.exception, "" if event.result is None else str(event.result.outcome)
+    if error is None:
+        return PastRun(event.job_id, tag, outcome, None, event.reason, event.run.duration)
+    return PastRun(event.job_id, tag, outcome, type(error).__name__, message_of(error), event.run.duration)

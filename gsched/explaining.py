@@ -111,12 +111,10 @@ def _due(case: Case, job: Job) -> Explanation:
 
 def _recent(case: Case, job: Job) -> RecentOutcome | None:
     """The instant's among the job's last outcomes, which tell the second. If the job was due several times in that
-    second, one stands for all that are alike; None if one is missing, or differs. Into what an instant was coalesced,
-    the outcomes do not tell."""
+    second, one stands for all that are alike; None if one is missing, or differs."""
     second = case.instant // 1000
     found = [each for each in case.recent if to_ms(each.scheduled_at) // 1000 == second]
-    outcomes = {each.outcome for each in found}
-    if len(outcomes) != 1 or Outcome.COALESCED in outcomes:
+    if len({each.outcome for each in found}) != 1:
         return None
     first = job.next_ms(second * 1000 - 1)
     due = () if first is None else islice(job.instants(first), len(found) + 1)

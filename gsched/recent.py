@@ -23,14 +23,19 @@ KEPT: Final = 32  # outcomes of a job; a power of 2
 LAST: Final = KEPT - 1  # of a ring; a number & LAST is its place there
 CHARACTERS: Final = 8  # of an entry in a text
 
-SHIFT: Final = 21
 HALF: Final = 10
 SHORT_MS: Final = 1 << HALF  # what is shorter is packed exactly
+SHIFT: Final = 2 * HALF + 2
 
 _GROWTH: Final = 1.35
-_BY_STEPS: Final = 1 << 2 * HALF  # set where the rest is two steps and an outcome
+_LATE: Final = 1 << 2 * HALF  # set where the lateness is in units of _UNIT_MS
+_BY_STEPS: Final = 2 << 2 * HALF  # set where the rest is two steps and an outcome
 _BOUNDS: Final = tuple(round(_GROWTH**number) for number in range(63))  # ms, of the steps but for the last
 _OUTCOMES: Final = tuple(Outcome)
+_CODES: Final = {outcome: code for code, outcome in enumerate(_OUTCOMES)}
+_SUCCEEDED: Final = Outcome.SUCCEEDED
+_UNIT_MS: Final = 256
+_LATEST_MS: Final = _UNIT_MS << HALF
 _LETTERS: Final = "sftcmkol"  # of the outcomes, in their order
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-"
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
@@ -66,11 +71,13 @@ def step_of(milliseconds: int) -> int:
 
 
 def packed(scheduled_ms: int, lateness_ms: int, duration_ms: int, outcome: Outcome) -> int:
-    """An outcome as a whole number of 64 bits."""
-    late, took = max(lateness_ms, 0), max(duration_ms, 0)
-    if outcome is Outcome.SUCCEEDED and late < SHORT_MS and took < SHORT_MS:
-        return scheduled_ms << SHIFT | late << HALF | took
-    return scheduled_ms << SHIFT | _BY_STEPS | step_of(late) << 9 | step_of(took) << 3 | _OUTCOMES.index(outcome)
+    """An outcome as a whole number of 64 bits. Where too much is due, it is called for every run."""
+    if outcome is _SUCCEEDED and 0 <= duration_ms < SHORT_MS and 0 <= lateness_ms < _LATEST_MS:
+        if lateness_ms < SHORT_MS:
+            return scheduled_ms << SHIFT | lateness_ms << HALF | duration_ms
+        return scheduled_ms << SHIFT | (_LATE | lateness_ms // _UNIT_MS << HALF | duration_ms)
+    steps = step_of(lateness_ms) << 9 | step_of(duration_ms) << 3
+    return scheduled_ms << SHIFT | _BY_STEPS | steps | _CODES[outcome]
 
 
 class _Entry(NamedTuple):
@@ -90,7 +97,10 @@ def _unpacked(number: int) -> _Entry:
     second = (number >> SHIFT) // 1000
     if number & _BY_STEPS:
         return _Entry(second, number >> 9 & 63, number >> 3 & 63, number & 7)
-    return _Entry(second, step_of(number >> HALF & SHORT_MS - 1), step_of(number & SHORT_MS - 1), 0)
+    late = number >> HALF & SHORT_MS - 1
+    if number & _LATE:
+        late = late * _UNIT_MS + _UNIT_MS // 2
+    return _Entry(second, step_of(late), step_of(number & SHORT_MS - 1), 0)
 
 
 def read_packed(numbers: Iterable[int]) -> tuple[RecentOutcome, ...]:

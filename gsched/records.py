@@ -268,8 +268,9 @@ class Tally:
             self._unlike_runs += 1
 
     def count_span(self, span: Span) -> None:
-        """Due instants have ended without a run; the first of them stands for all."""
-        if span.request is None:
+        """Due instants have ended without a run; the first of them stands for all. Coalesced ones are left out: if too
+        much is due, they would drive out everything else."""
+        if span.request is None and span.outcome is not Outcome.COALESCED:
             self._note(packed(span.first, 0, 0, span.outcome))
             self._unlike_runs -= 1
 

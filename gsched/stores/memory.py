@@ -13,7 +13,7 @@ from gsched.history import JobFigures, RunInfo, RunQuery, newest_first
 from gsched.instants import from_ms
 from gsched.job import Job, replacement
 from gsched.planning import Span
-from gsched.recent import HALF, KEPT, LAST, SHIFT, SHORT_MS, checked_recent
+from gsched.recent import HALF, KEPT, LAST, SHIFT, SHORT_MS, checked_recent, packed
 from gsched.records import LONG_RUN_MS, Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
 from gsched.stores.base import (
@@ -202,10 +202,10 @@ class MemoryJobStore(BaseJobStore):
         if (recent := tally.recent) is not None:
             scheduled = run.scheduled_ms
             late = started - scheduled  # type: ignore[operator]
-            if not 0 <= late | took < SHORT_MS:
-                tally.count(run, result)
-                return
-            recent[tally.noted & LAST] = scheduled << SHIFT | (late << HALF | took)
+            if 0 <= late | took < SHORT_MS:
+                recent[tally.noted & LAST] = scheduled << SHIFT | (late << HALF | took)
+            else:
+                recent[tally.noted & LAST] = packed(scheduled, late, took, _SUCCEEDED)
         tally.noted += 1
         tally.started_ms = started
         tally.finished_ms = finished
@@ -219,8 +219,8 @@ class MemoryJobStore(BaseJobStore):
     def settle_span(self, job: Job, span: Span) -> None:
         if self._keeping.keeps_span(span):
             self._note(Record.of_span(job, span))
-        if self._keeps_recent:
-            self._tally_of(job.id).count_span(span)
+            if self._keeps_recent:
+                self._tally_of(job.id).count_span(span)
 
     def _note(self, record: Record) -> None:
         records = self._records

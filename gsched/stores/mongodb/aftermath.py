@@ -25,7 +25,7 @@ from gsched.instants import from_ms
 from gsched.interrupts import was_interrupt
 from gsched.job import Job
 from gsched.planning import Span
-from gsched.recent import CHARACTERS, HALF, KEPT, LAST, SHIFT, SHORT_MS, text_of
+from gsched.recent import CHARACTERS, HALF, KEPT, LAST, SHIFT, SHORT_MS, packed, text_of
 from gsched.records import Keeping, Record, Tally
 from gsched.run import Outcome, Reason, Result, Run
 from gsched.stores.mongodb.bulk import DUPLICATE, Refusal, Written, write_all
@@ -89,9 +89,10 @@ class Aftermath:
         if (recent := tally.recent) is not None:
             scheduled = run.scheduled_ms
             late, took = started - scheduled, finished - started  # type: ignore[operator]
-            if not 0 <= late | took < SHORT_MS:
-                return False
-            recent[tally.noted & LAST] = scheduled << SHIFT | (late << HALF | took)
+            if 0 <= late | took < SHORT_MS:
+                recent[tally.noted & LAST] = scheduled << SHIFT | (late << HALF | took)
+            else:
+                recent[tally.noted & LAST] = packed(scheduled, late, took, _SUCCEEDED)
         tally.noted += 1
         tally.started_ms, tally.finished_ms = started, finished
         return True
@@ -111,8 +112,8 @@ class Aftermath:
             # Whatever was lost, was lost by another node.
             by = None if span.outcome is Outcome.LOST else self._name(node)
             self._note(Record.of_span(job, span, by))
-        if self._keeps_recent:
-            self._tally_of(job.id).count_span(span)
+            if self._keeps_recent:
+                self._tally_of(job.id).count_span(span)
 
     def _tally_of(self, job_id: str) -> Tally:
         tally = self._tallies.get(job_id)

@@ -5,7 +5,9 @@ The same tests run on the simulation's database and on MongoDB: what the simulat
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import pytest
@@ -34,6 +36,7 @@ from gsched.stores.mongodb.documents import UNNAMED, new_document
 from gsched.stores.mongodb.former import keep_former
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
 from gsched.stores.mongodb.partition import slot_of
+from gsched.stores.mongodb.process_marks import mark_document, own_mark, read_mark
 from gsched.triggers import IntervalTrigger
 
 pytest_plugins = ["mongodb"]
@@ -66,6 +69,9 @@ class Rig(Protocol):
 
     def request(self, job_id: str, name: str, at: int) -> None: ...
 
+    def end_process(self, node: str) -> None:
+        """The process of the node, on this machine, ends without a word."""
+
 
 class SimRig:
     """The simulation's database without the simulation: every step happens at once."""
@@ -92,6 +98,10 @@ class SimRig:
     def request(self, job_id: str, name: str, at: int) -> None:
         run = RunRecord(job_id, slot_of(job_id), at, 1, name)
         self._database.runs[(job_id, at, 1, name)] = RunDocument("", run, waits=True)
+
+    def end_process(self, node: str) -> None:
+        self._database.one_machine = True
+        self._database.nodes[node].process = SimpleNamespace(dead=True)
 
 
 class MongoRig:
@@ -131,6 +141,16 @@ class MongoRig:
         waiting = {"job_id": job_id, "slot": slot_of(job_id), "request": name, "state": "waiting", "attempt": 1}
         times = {"scheduled_at": from_ms(at), "due_at": from_ms(at)}
         self.jobs.runs.insert_one({"_id": f"{job_id}!{name}#1", **waiting, **times})
+
+    def end_process(self, node: str) -> None:
+        ended, ours = subprocess.Popen(["true"]), own_mark()
+        ended.wait()
+        assert ours is not None
+        self.mark(node, mark_document(ours._replace(pid=ended.pid)))
+
+    def mark(self, node: str, document: Any) -> None:
+        """Say that the node is this process."""
+        self.jobs.nodes.update_one({"_id": node}, {"$set": {"process": document}})
 
     def close(self) -> None:
         self._connection.close()
@@ -243,6 +263,34 @@ def test_a_node_is_buried_if_its_beat_is_still_the_one_that_was_seen(cluster):
     assert node(cluster, "a").alive
     assert cluster.bury("a", 1)
     assert not node(cluster, "a").alive and node(cluster, "b").alive
+
+
+def test_a_node_is_known_to_have_ended_when_its_process_has(rig, cluster):
+    assert not node(cluster, "a").ended and not node(cluster, "b").ended
+    rig.end_process("a")
+    assert (node(cluster, "a").alive, node(cluster, "a").ended, node(cluster, "b").ended) == (True, True, False)
+    bury(cluster, "a")
+    assert not node(cluster, "a").ended, "it is dead, and that is enough"
+
+
+def test_a_node_that_joins_says_which_process_it_is(mongo):
+    mongo.cluster.join("a", T)
+    assert read_mark(mongo.jobs.nodes.find_one("a")["process"]) == own_mark()
+
+
+@pytest.mark.parametrize("field", ["boot", "pids", "times", "pid", "started"])
+@pytest.mark.parametrize("value", [None, "x", -1, {}, 10**12])
+def test_a_node_whose_process_is_not_named_as_this_machine_would_has_not_ended(mongo, field, value):
+    mongo.cluster.join("a", T)
+    mongo.end_process("a")
+    told = mongo.jobs.nodes.find_one("a")["process"]
+    assert node(mongo.cluster, "a").ended
+    mongo.mark("a", {**told, field: value})
+    still = field == "started" and value == 10**12  # no such process either
+    assert node(mongo.cluster, "a").ended is still
+    for strange in (None, "rubbish", []):
+        mongo.mark("a", strange)
+        assert not node(mongo.cluster, "a").ended
 
 
 def test_a_node_that_leaves_is_dead_and_says_until_when_all_has_ended(cluster):

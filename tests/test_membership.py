@@ -38,6 +38,13 @@ def test_a_node_is_silent_when_its_beat_has_not_changed_for_the_ttl(clock):
     assert found == [[]] * 22 + [["other"]]
 
 
+def test_a_node_whose_process_has_ended_is_waited_for_no_longer(clock):
+    membership = Membership(clock, TTL)
+    living, ended = NodeRecord("living", True, 0, 0, 7), NodeRecord("ended", True, 0, 0, 7, ended=True)
+    assert membership.silent([living, ended, NodeRecord("me", True, 0, 0, 0, ended=True)], "me") == [ended]
+    assert membership.silent([living, ended._replace(alive=False)], "me") == []
+
+
 def test_who_could_not_look_itself_says_of_nobody_that_he_is_silent(clock):
     membership = Membership(clock, TTL)
     every_half = [(30 + second / 2, 7) for second in range(21)]

@@ -46,6 +46,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "claims_never_expire": ("pauses", 2),
     "claims_expire_too_late": ("pauses", 2),
     "nodes_are_dead_too_soon": ("pauses", 11),
+    "processes_that_stand_still_count_as_ended": ("one machine", 1),
     "acked_follows_the_watermark": (None, 0),
     "acked_does_not_wait_for_runs": (None, 0),
     "acked_does_not_wait_for_what_is_due": (None, 0),

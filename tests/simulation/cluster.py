@@ -45,6 +45,7 @@ class NodeDocument:
     draining: bool = False
     drain_requested: bool = False
     settled: bool = False
+    process: Any = None
 
 
 @dataclass
@@ -122,6 +123,7 @@ class RunDocument:
 class Database:
     """The collections, as the primary has them.
 
+    :ivar one_machine: whether all processes that use it are on one machine, and see when others have ended
     :ivar confirmed: what a majority of the replica set has: while the primary is cut off from the others, not what is
         written there
     """
@@ -132,6 +134,7 @@ class Database:
         self.jobs: dict[str, JobDocument] = {}
         self.runs: dict[tuple[Any, ...], RunDocument] = {}
         self.formers: dict[str, FormerDocument] = {}
+        self.one_machine = False
         self.confirmed = self
 
     def is_cut_off(self) -> bool:
@@ -241,7 +244,7 @@ class SimCluster:
 
     def join(self, node: str, watermark: int) -> None:
         def do() -> None:
-            self._db.nodes.setdefault(node, NodeDocument(True, watermark, watermark))
+            self._db.nodes.setdefault(node, NodeDocument(True, watermark, watermark, process=self._process))
 
         self.step(f"join {node} {watermark}", do)
 
@@ -275,7 +278,8 @@ class SimCluster:
         def do() -> list[NodeRecord]:
             return [
                 NodeRecord(
-                    name, it.alive, it.watermark, it.acked, it.beat, it.draining, it.drain_requested, settled=it.settled
+                    name, it.alive, it.watermark, it.acked, it.beat, it.draining, it.drain_requested,
+                    settled=it.settled, ended=it.alive and self.has_ended(it.process),
                 )
                 for name, it in self._final.nodes.items()
                 if not it.settled or name in also
@@ -283,6 +287,10 @@ class SimCluster:
 
         found: list[NodeRecord] = self.read("nodes", do)
         return found
+
+    def has_ended(self, process: Any) -> bool:
+        """Whether this process can prove that the other one has ended."""
+        return self._db.one_machine and bool(process.dead)
 
     def bury(self, node: str, beat: int) -> bool:
         def do() -> bool:
@@ -671,7 +679,7 @@ class InstantCluster(SimCluster):
 
     def __init__(self, database: Database, now: int) -> None:
         unwatched = SimpleNamespace(advances=lambda *told: None, buried=lambda node: None)
-        super().__init__(SimpleNamespace(now=now), SimpleNamespace(number=0), database, unwatched)  # type: ignore[arg-type]
+        super().__init__(SimpleNamespace(now=now), SimpleNamespace(number=0, dead=False), database, unwatched)  # type: ignore[arg-type]
 
     def _ask(self, what: str, do: Callable[[], Any], is_answered: Callable[[], bool]) -> Any:
         return do()

@@ -245,6 +245,14 @@ def claims_expire_too_late() -> Any:
 
 
 @mutation
+def processes_that_stand_still_count_as_ended() -> Any:
+    def has_ended(self: SimCluster, process: Any) -> bool:
+        return self._db.one_machine and (process.dead or process.stands_still)
+
+    return patch.object(SimCluster, "has_ended", has_ended)
+
+
+@mutation
 def nodes_are_dead_too_soon() -> Any:
     real = Membership.__init__
 

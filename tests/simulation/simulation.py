@@ -31,6 +31,7 @@ class Scenario(NamedTuple):
     :ivar faults: kinds of what happens to nodes, as often as they are named
     :ivar trouble: kinds of what happens to single requests, with their shares
     :ivar spoils: how many jobs cannot be run by some nodes
+    :ivar one_machine: whether all nodes are on one machine, and see when the processes of others have ended
     """
 
     nodes: int
@@ -42,6 +43,7 @@ class Scenario(NamedTuple):
     writes: float = 0.3  # how many of the things that happen are writes of users
     skew: int = 0
     spoils: float = 0.0
+    one_machine: bool = False
 
 
 def scenario_of(world: World) -> Scenario:
@@ -76,6 +78,9 @@ STORMS = {
         3, 8, ("join", "kill", "stop", "pause"), (("silent", 0.03), ("late", 0.03)), 0.1, 0.2, 0.4, spoils=0.6
     ),
     "changes": Scenario(2, 5, ("kill", "kill", "pause", "join"), (("silent", 0.02),), slowness=0.1, writes=0.6),
+    "one machine": Scenario(
+        3, 6, ("kill", "kill", "pause", "join", "stop"), (("late", 0.05), ("silent", 0.03)), 0.1, one_machine=True
+    ),
     "users": Scenario(2, 3, ("kill", "join"), (("silent", 0.03),), slowness=0.3, feed_trouble=0.3, writes=0.9),
 }
 """Much of one kind of trouble."""
@@ -94,6 +99,7 @@ class Simulation:
         self.world = World(seed, show)
         self.scenario = scenario or scenario_of(self.world)
         self.database = Database(SLOTS, BEGINNING - 1)
+        self.database.one_machine = self.scenario.one_machine
         self.ledger = Ledger(self.world, self.database)
         self.users = Users(self.world, self.database, self.ledger, self._announce)
         self.users.spoils = self.scenario.spoils

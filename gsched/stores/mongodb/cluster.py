@@ -25,7 +25,8 @@ class NodeRecord(NamedTuple):
     """One node, alive or dead. `beat` changes while it lives; `draining` nodes give their slots away.
 
     `drain_requested`: somebody asked it to, which is for whoever started the node to follow. `left`: it ended itself.
-    `settled`: it is dead, and nothing is its own any more.
+    `settled`: it is dead, and nothing is its own any more. `ended`: it is alive by its record, and the reader knows for
+    certain that its process has ended; so it will never advance again.
     """
 
     id: str
@@ -37,6 +38,7 @@ class NodeRecord(NamedTuple):
     drain_requested: bool = False
     left: bool = False
     settled: bool = False
+    ended: bool = False
 
 
 class SlotRecord(NamedTuple):

@@ -16,6 +16,7 @@ from gsched.stores.mongodb.cluster import FormerSchedule, JobRecord, NodeRecord,
 from gsched.stores.mongodb.connection import Document
 from gsched.stores.mongodb.history import run_key
 from gsched.stores.mongodb.partition import SLOTS, slot_of
+from gsched.stores.mongodb.process_marks import Place, has_ended, read_mark
 
 # -- nodes and slots --------------------------------------------------------------------------------------------------
 
@@ -25,8 +26,12 @@ def alive(node: str) -> Document:
     return {"_id": node, "state": "alive"}
 
 
-def node_record(document: Document) -> NodeRecord:
-    """What a document says of a node."""
+def node_record(document: Document, here: Place | None) -> NodeRecord:
+    """What a document says of a node, and this machine of its process.
+
+    :param here: the place of this process, None if that is not known
+    """
+    mark = read_mark(document.get("process")) if document["state"] == "alive" else None
     return NodeRecord(
         document["_id"],
         document["state"] == "alive",
@@ -37,6 +42,7 @@ def node_record(document: Document) -> NodeRecord:
         document.get("drain_requested") is not None,
         document.get("left", False),
         document.get("settled_at") is not None,
+        here is not None and mark is not None and has_ended(mark, here),
     )
 
 

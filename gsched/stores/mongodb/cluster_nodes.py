@@ -18,6 +18,7 @@ from gsched.stores.mongodb.cluster_documents import alive, freeing, node_record,
 from gsched.stores.mongodb.connection import Document, translate_errors
 from gsched.stores.mongodb.nodes import is_node
 from gsched.stores.mongodb.partition import SLOTS, is_slot
+from gsched.stores.mongodb.process_marks import mark_document, own_mark
 
 
 class ClusterNodes(ClusterAccess):
@@ -37,6 +38,7 @@ class ClusterNodes(ClusterAccess):
                 "draining": False,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
+                "process": mark_document(own_mark()),
                 "started_at": from_ms(watermark),
                 "session": self._session.session_id["id"],
             }
@@ -64,7 +66,9 @@ class ClusterNodes(ClusterAccess):
     def _read_nodes(self, wanted: Document) -> Sequence[NodeRecord]:
         # What a majority has is final: a dead node's watermark read so can never be rolled back.
         confirmed = self._nodes.with_options(read_concern=ReadConcern("majority"))
-        return [node_record(document) for document in self._sane("node", confirmed.find(wanted), is_node)]
+        mark = own_mark()
+        here = None if mark is None else mark.place
+        return [node_record(document, here) for document in self._sane("node", confirmed.find(wanted), is_node)]
 
     @translate_errors()
     def count_dead(self) -> int:

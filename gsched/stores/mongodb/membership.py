@@ -14,6 +14,8 @@ from gsched.stores.mongodb.partition import SLOTS
 class Membership:
     """Watches the other nodes' beats by this machine's own elapsed time: no two clocks are ever compared.
 
+    A node whose process is known to have ended is waited for no longer.
+
     :param ttl_seconds: a node whose beat has not changed for so long is taken for dead
     """
 
@@ -25,7 +27,7 @@ class Membership:
         self._looked = clock.monotonic()
 
     def silent(self, nodes: Sequence[NodeRecord], me: str) -> list[NodeRecord]:
-        """The other nodes that count as alive but have not beaten for the TTL."""
+        """The other nodes that count as alive, but have not beaten for the TTL, or whose processes have ended."""
         now = self._clock.monotonic()
         if now - self._looked > self._ttl / 2:  # the others may have been cut off from the database just as we were
             self._beats.clear()
@@ -36,7 +38,11 @@ class Membership:
             known: last if last is not None and last[0] == beats[known] else (beats[known], now)
             for known, last in seen.items()
         }
-        return [node for node in nodes if node.id in self._beats and now - self._beats[node.id][1] > self._ttl]
+        return [
+            node
+            for node in nodes
+            if node.id in self._beats and (node.ended or now - self._beats[node.id][1] > self._ttl)
+        ]
 
     def strangers(self, owners: Collection[str], nodes: Sequence[NodeRecord]) -> list[str]:
         """Those who own slots and have not been among the nodes for the TTL: somebody has removed their documents."""

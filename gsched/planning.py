@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gsched.job import Job
 from gsched.run import Outcome, Reason
 
 MOST_STARTS = 250  # in one plan: others on the hub must not wait for weeks of instants
+_COALESCED: Final = Outcome.COALESCED  # where too much is due, looked at for every run: to look it up takes longer
 
 
 class Span(NamedTuple):
@@ -71,7 +72,7 @@ def _plan_coalesced(job: Job, due: int, now: int, running: int) -> Plan:
     following = job.next_ms(last)
     if running >= job.max_instances:
         return Plan((), (_skipped(due, now),), following)
-    return Plan((last,), (Span(Outcome.COALESCED, due, last),), following)
+    return Plan((last,), (Span(_COALESCED, due, last),), following)
 
 
 def _plan_each(job: Job, due: int, now: int, running: int) -> Plan:

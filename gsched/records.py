@@ -21,6 +21,7 @@ from gsched.recent import KEPT, LAST, packed, read_packed
 from gsched.run import Outcome, Result, Run, run_id
 
 LONG_RUN_MS: Final = 3000
+_COALESCED: Final = Outcome.COALESCED  # where too much is due, looked at for every run
 _LONGEST_TRACEBACK: Final = 8000
 _MOST_FRAMES: Final = 50
 _MOST_LINKS: Final = 10  # errors that caused each other
@@ -56,7 +57,7 @@ class Keeping:
 
     def keeps_span(self, span: Span) -> bool:
         """Whether to keep what became of instants that ended without a run."""
-        return span.outcome is not Outcome.COALESCED or self._is_nth()
+        return span.outcome is not _COALESCED or self._is_nth()
 
     def _is_nth(self) -> bool:
         self._seen += 1
@@ -270,7 +271,7 @@ class Tally:
     def count_span(self, span: Span) -> None:
         """Due instants have ended without a run; the first of them stands for all. Coalesced ones are left out: if too
         much is due, they would drive out everything else."""
-        if span.request is None and span.outcome is not Outcome.COALESCED:
+        if span.request is None and span.outcome is not _COALESCED:
             self._note(packed(span.first, 0, 0, span.outcome))
             self._unlike_runs -= 1
 

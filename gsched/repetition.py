@@ -10,6 +10,7 @@ from gsched.events import JobEvent, SchedulerEvent
 from gsched.executors.process import RemoteTraceback
 
 WINDOW_SECONDS: Final = 60.0
+AGAIN_SECONDS: Final = 59.0  # after a full line: runs that are due every minute begin now earlier, now later
 FULL_IN_A_WINDOW: Final = 5  # jobs whose alike events are written in full within a window
 MOST_KINDS: Final = 1_000  # kinds that are told apart at once
 MOST_JOBS: Final = 10_000  # jobs of one kind that are told apart at once
@@ -25,7 +26,7 @@ class Repetitions:
     """Decides which events are written in full. Counts the others, together for all that are alike.
 
     Events are alike if they have the same code, error (its type and the place that raised it), reason and first tag.
-    Of alike events, the first of each job within WINDOW_SECONDS is written, for up to FULL_IN_A_WINDOW jobs.
+    Of alike events, the first of each job within AGAIN_SECONDS is written, for up to FULL_IN_A_WINDOW jobs.
     """
 
     def __init__(self) -> None:
@@ -84,12 +85,12 @@ class Repeated:
 
     def is_active(self, now: float) -> bool:
         """Whether something was counted, or written within the window that ends now."""
-        return bool(self.count) or any(now - at < WINDOW_SECONDS for at in self._written.values())
+        return bool(self.count) or any(now - at < AGAIN_SECONDS for at in self._written.values())
 
     def is_new(self, event: SchedulerEvent, now: float) -> bool:
         """Whether to write this event in full; if not, it is counted."""
         job = event.job_id if isinstance(event, JobEvent) else ""
-        self._written = {each: at for each, at in self._written.items() if now - at < WINDOW_SECONDS}
+        self._written = {each: at for each, at in self._written.items() if now - at < AGAIN_SECONDS}
         if job not in self._written and len(self._written) < FULL_IN_A_WINDOW:
             self._written[job] = now
             return True

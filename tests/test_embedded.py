@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -13,11 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 from gsched.embedded import EmbeddedMongo, EmbeddedMongoError, find_mongod, guardian, open_embedded
+from gsched.embedded.flocks import EXCLUSIVE, is_held
 
 ROOT = Path(__file__).parents[1]
 USER = """
@@ -349,6 +353,43 @@ def test_a_long_log_is_moved_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     guardian.bound_log()
     assert log.read_text() == ""
     assert (tmp_path / "mongod.log.1").read_text() == "longer than that"
+
+
+def test_a_server_that_has_ended_is_started_again_where_it_was(tmp_path: Path) -> None:
+    with open_embedded(tmp_path) as mongo:
+        mongo.start_again()
+        was = server_of(tmp_path)
+        os.kill(was, signal.SIGKILL)
+        wait_until(lambda: not is_held(tmp_path / "server.lock", EXCLUSIVE), "its end")
+        uri = mongo.uri
+        mongo.start_again()
+        assert mongo.uri == uri and server_of(tmp_path) != was
+    mongo.start_again()
+    assert not is_held(tmp_path / "server.lock", EXCLUSIVE), "what is closed is not started"
+
+
+def server_of(directory: Path) -> int:
+    """The process of the server in a directory."""
+    found = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit() and _is_server(each, directory)]
+    return found[-1]
+
+
+def _is_server(process: Path, directory: Path) -> bool:
+    try:
+        runs_there = (process / "cwd").resolve() == directory.resolve()
+        return runs_there and b"mongod\0--dbpath" in (process / "cmdline").read_bytes()
+    except OSError:  # it is another user's, or gone
+        return False
+
+
+def test_a_server_that_does_not_start_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "mongod"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("GSCHED_MONGOD", str(broken))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5 << 20))
+    with pytest.raises(EmbeddedMongoError, match=r"the disk with .* is full \(5 MiB are free\)"):
+        open_embedded(tmp_path / "data")
 
 
 def test_a_directory_without_a_name_is_not_the_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -48,14 +50,21 @@ class EmbeddedMongo:
         """Take a share again after `close`; nothing happens while there is one. Raises EmbeddedMongoError."""
         if self._share is not None:
             return
-        try:
+        with _naming(self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             _refuse_foreign(self.path)
-            self._open(Deadline(self._timeout, f"mongod in {self.path} was not ready (see mongod.log there)"))
-        except OSError as error:
-            is_lasting = isinstance(error, _UNUSABLE) or error.errno == errno.EROFS
-            kind = EmbeddedMongoUnusableError if is_lasting else EmbeddedMongoError
-            raise kind(f"the data directory {self.path} cannot be used: {error}") from error
+            self._open(self._deadline())
+
+    def start_again(self) -> None:
+        """Start the server if it has ended, as it does on a full disk. Raises EmbeddedMongoError."""
+        if self._share is None or is_held(self.path / "server.lock", EXCLUSIVE):
+            return
+        deadline = self._deadline()
+        with _naming(self.path), locked(self.path / "start.lock", deadline):
+            self.uri = join_or_start(self.path, deadline)
+
+    def _deadline(self) -> Deadline:
+        return Deadline(self._timeout, f"mongod in {self.path} was not ready (see mongod.log there)")
 
     def _open(self, deadline: Deadline) -> None:
         with locked(self.path / "start.lock", deadline):
@@ -91,6 +100,17 @@ class EmbeddedMongo:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say of errors of the file system that they concern the data directory."""
+    try:
+        yield
+    except OSError as error:
+        is_lasting = isinstance(error, _UNUSABLE) or error.errno == errno.EROFS
+        kind = EmbeddedMongoUnusableError if is_lasting else EmbeddedMongoError
+        raise kind(f"the data directory {path} cannot be used: {error}") from error
 
 
 def _refuse_foreign(path: Path) -> None:

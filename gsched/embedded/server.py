@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 REPLICA_SET = "gsched"
 LOG_LINES = 6
+_MIB = 1 << 20
+_LEAST_ROOM = 32  # MiB
 SOCKET = "./mongod.sock"  # relative: the address in the replica set's configuration stays true when the directory moves
 
 
@@ -145,7 +148,15 @@ def _failure(directory: Path, log_start: int) -> str:
         lines = log.read().decode(errors="replace").splitlines()
     telling = [line for line in lines if not line.startswith("{") or '"s":"E"' in line or '"s":"F"' in line] or lines
     tail = "\n".join(f"  {line[:500]}" for line in telling[-LOG_LINES:]) or "  (none)"
+    if room := _too_little_room(directory):
+        return f"mongod ended before it was ready: {room}. Its last log lines:\n{tail}"
     return (
         f"mongod ended before it was ready: {find_mongod()} in {directory}. Its last log lines:\n{tail}\n"
         f"If it cannot run on this machine: {REMEDY}"
     )
+
+
+def _too_little_room(directory: Path) -> str | None:
+    """How much room there is on the disk, if that is too little for a server; mongod cannot even log it then."""
+    free = shutil.disk_usage(directory).free // _MIB
+    return f"the disk with {directory} is full ({free} MiB are free)" if free < _LEAST_ROOM else None

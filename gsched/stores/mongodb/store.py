@@ -39,6 +39,7 @@ from gsched.stores.mongodb.diagnosis import MongoDiagnosis
 from gsched.stores.mongodb.following import MongoFollowing
 from gsched.stores.mongodb.history import MongoHistory
 from gsched.stores.mongodb.housekeeping import MongoHousekeeping
+from gsched.stores.mongodb.keeper import Keeper
 from gsched.stores.mongodb.mongo_cluster import MongoCluster
 from gsched.stores.mongodb.nodes import MongoNodes
 from gsched.stores.mongodb.ownership import Ownership
@@ -108,6 +109,7 @@ class MongoDBJobStore(
         self._keeps_recent = checked_recent(history_recent) > 0
         self._greenlets: list[gevent.Greenlet] = []
         self._mongo: EmbeddedMongo | None = None
+        self._keeper: Keeper | None = None
         named = _DATABASE if client is not None else _database_in({"host": uri, **address, **client_options})
         self._connection = Connection(
             uri=uri,
@@ -155,6 +157,9 @@ class MongoDBJobStore(
         self._publisher = Publisher(self._connection, self.clock, hub, self._node, lambda: self._paused)
         parts = (self._ownership, self._feed, self._aftermath, self._publisher)
         self._greenlets = [spawn(part.run) for part in parts]
+        if self._mongo is not None:
+            self._keeper = Keeper(self._mongo, hub.emit)
+            spawn(self._keeper.run)
 
     def _cluster(self, complain: Callable[[str], object] = lambda said: None) -> MongoCluster:
         return MongoCluster(
@@ -190,6 +195,8 @@ class MongoDBJobStore(
             self._feed.stop()
             self._aftermath.stop()
             self._publisher.stop()
+            if self._keeper is not None:
+                self._keeper.stop()
             seconds = (AWAY_SECONDS if self._ownership.away else CLOSE_SECONDS) / 2
             gevent.joinall(self._greenlets[1:], timeout=seconds)
             self._ownership.end()  # last: it says that all has ended, and is written

@@ -21,6 +21,7 @@ from gsched.recent import KEPT, LAST, packed, read_packed
 from gsched.run import Outcome, Result, Run, run_id
 
 LONG_RUN_MS: Final = 3000
+_NOTHING: Final = array("Q", [0])  # times a number it takes as much memory as it needs; made of bytes it takes more
 _COALESCED: Final = Outcome.COALESCED  # where too much is due, looked at for every run
 _LONGEST_TRACEBACK: Final = 8000
 _MOST_FRAMES: Final = 50
@@ -247,7 +248,7 @@ class Tally:
         self.started_ms: int | None = None  # of the last run
         self.finished_ms: int | None = None
         self.error: str | None = None
-        self.recent: array[int] | None = array("Q", bytes(8 * KEPT)) if recent else None
+        self.recent: array[int] | None = _NOTHING * KEPT if recent else None
         self._unlike_runs = 0  # by how many the runs are more than what is noted
 
     @property

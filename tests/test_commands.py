@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ from gsched.runner.commands import run_command
 
 ENDINGS = {"run.succeeded", "run.failed", "run.timed_out", "run.cancelled"}
 wait_until = partial(waiting.wait_until, sleep=gevent.sleep)
+only_root = pytest.mark.skipif(os.getuid() != 0, reason="only root changes users")
 STUBBORN = "trap '' TERM; while :; do sleep 0.05; done"
 
 
@@ -228,11 +231,64 @@ def test_a_directory_with_an_odd_name_is_no_command(site, tmp_path):
     assert site.said("pwd", cwd=str(odd)) == [str(odd)]
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root changes users")
+@only_root
 def test_root_runs_commands_as_other_users(site):
     nobody = pwd.getpwnam("nobody")
     lines = site.said("id -un; id -u; echo $HOME; echo $LOGNAME", user="nobody")
     assert lines == ["nobody", str(nobody.pw_uid), nobody.pw_dir, "nobody"]
+
+
+@only_root
+def test_another_users_command_sees_nothing_of_the_runners_environment_but_the_machines(site, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("PATH", f"/root/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    lines = site.said("env; pwd", user="nobody", env={"EXTRA": "it's \n$(id) \\"})
+    assert {"PATH=/usr/bin:/bin", "TZ=Europe/Paris", "SHELL=/bin/sh", "USER=nobody", "EXTRA=it's "} <= set(lines)
+    assert "$(id) \\" in lines and lines[-1] == "/"
+    names = {line.partition("=")[0] for line in lines if re.match(r"[A-Z_]+=", line)}
+    known = {"PATH", "TZ", "LANG", "LC_ALL", "SHELL", "USER", "LOGNAME", "HOME", "EXTRA", "PWD", "OLDPWD", "_", "SHLVL"}
+    assert {name for name in names if not name.startswith("GSCHED_")} <= known
+
+
+@only_root
+def test_no_program_that_is_root_heeds_the_variables_of_another_users_command(site, shared_directory):
+    written = shared_directory / "linker"  # by the dynamic linker of each program, with the rights that it has
+    site.said("/bin/true", user="nobody", env={"LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": str(written)})
+    owners = {path.stat().st_uid for path in shared_directory.iterdir()}
+    assert owners == {pwd.getpwnam("nobody").pw_uid}
+
+
+@pytest.fixture
+def shared_directory() -> Iterator[Path]:
+    """A directory that every user may write to; those of `tmp_path` are for one."""
+    with tempfile.TemporaryDirectory() as made:
+        os.chmod(made, 0o777)
+        yield Path(made)
+
+
+@only_root
+def test_another_users_command_has_no_descriptor_group_or_capability_of_roots(site):
+    listing = "ls /proc/self/fd"
+    assert site.said(listing, user="nobody") == site.said(listing)
+    nobody = pwd.getpwnam("nobody")
+    groups = site.said("id -G", user="nobody")[0].split()
+    assert set(map(int, groups)) == set(os.getgrouplist("nobody", nobody.pw_gid))
+    capabilities = site.said("grep -E 'Cap(Inh|Prm|Eff|Amb)' /proc/self/status", user="nobody")
+    assert {line.split()[1] for line in capabilities} == {"0" * 16}
+
+
+@only_root
+def test_another_users_command_gets_its_input_and_a_large_environment(site):
+    large = {f"LARGE_{number}": "x" * 100_000 for number in range(5)}
+    lines = site.said("cat; echo ${#LARGE_4}", user="nobody", stdin="typed\n", env=large)
+    assert lines == ["typed", "100000"]
+
+
+@only_root
+@pytest.mark.parametrize("name", ["A B", "1ST", "X;id", "", "A=B"])
+def test_what_cannot_be_a_variable_of_another_users_command_is_refused(site, name):
+    assert "cannot be a variable" in str(site.run("true", user="nobody", env={name: "x"}).exception)
 
 
 def test_a_user_that_does_not_exist_is_a_failure(site):

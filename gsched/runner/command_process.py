@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import gevent
 from gevent import get_hub
@@ -21,11 +21,27 @@ from gsched.runner.command_groups import guard, unguard
 CHUNK_BYTES: Final = 65_536
 REAP_SECONDS: Final = 0.5  # after KILL; a process that the kernel holds is not waited for longer
 _POLL_SECONDS: Final = 0.02
-# A command begins when its guardian knows of it, and never if this process is killed before: it waits for a line.
-_GATE: Final = 3
-_GATEKEEPER: Final = ("/bin/sh", "-c", f'read -r line <&{_GATE} && exec "$0" "$@" {_GATE}<&-')
 # Python ignores these, or a shell's nohup does; a command expects the defaults.
 _DEFAULT_SIGNALS: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
+
+class Start(NamedTuple):
+    """How a command's process starts.
+
+    A command begins when its guardian knows of its group, and never if this process is killed before: the process waits
+    until it can read `opening`.
+
+    :ivar arguments: the program's path and its arguments
+    :ivar environment: its environment variables
+    :ivar opening: what the process waits for
+    :ivar opens_on_stdin: it reads `opening` as its standard input, and the command's comes on descriptor 3; else the
+        other way round
+    """
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    opening: bytes
+    opens_on_stdin: bool
 
 
 class CommandProcess:
@@ -33,14 +49,12 @@ class CommandProcess:
 
     It is spawned, not forked: forking takes as long as this process's memory is large, and runs its fork hooks.
 
-    :param arguments: the program's path and its arguments
-    :param environment: its environment variables
     :raises OSError: if it cannot be started
     """
 
     _pid = 0
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, start: Start) -> None:
         loop = get_hub().loop
         if not loop.default:
             raise ConfigurationError("commands run in the program's main thread only: use a greenlet executor")
@@ -52,28 +66,33 @@ class CommandProcess:
         try:
             for _ in range(4):
                 theirs += os.pipe()
-            stdin, self._stdin, self._stdout, stdout, self._stderr, stderr, gate, opener = theirs
-            self._pid = _spawn([*_GATEKEEPER, *arguments], environment, (stdin, stdout, stderr, gate))
+            stdin, self._stdin, self._stdout, stdout, self._stderr, stderr, gate, self._opener = theirs
+            first, fourth = (gate, stdin) if start.opens_on_stdin else (stdin, gate)
+            self._pid = _spawn(start.arguments, start.environment, (first, stdout, stderr, fourth))
         except BaseException:
             self._descriptors.update(theirs)
             self.close()
             raise
         guard(self._pid)
-        os.write(opener, b"\n")
+        self._opening = start.opening
         self._watcher: Any = loop.child(self._pid)
         self._watcher.start(self._on_end, self._watcher)
-        self._descriptors = {self._stdin, self._stdout, self._stderr}
-        for descriptor in (stdin, stdout, stderr, gate, opener):
+        self._descriptors = {self._opener, self._stdin, self._stdout, self._stderr}
+        for descriptor in (stdin, stdout, stderr, gate):
             os.close(descriptor)
         for descriptor in self._descriptors:
             make_nonblocking(descriptor)
 
-    def feed(self, content: bytes) -> None:
-        """Write to its standard input, then close that; what it does not read is dropped."""
+    def begin(self, content: bytes) -> None:
+        """Have the command begin, write to its standard input, and close that; what it does not read is dropped."""
+        self._feed(self._opener, self._opening)
+        self._feed(self._stdin, content)
+
+    def _feed(self, descriptor: int, content: bytes) -> None:
         with suppress(BrokenPipeError):
             while content:
-                content = content[nb_write(self._stdin, content) :]
-        self._close(self._stdin)
+                content = content[nb_write(descriptor, content) :]
+        self._close(descriptor)
 
     def read_output(self) -> bytes:
         """What came on its standard output; nothing at the end."""

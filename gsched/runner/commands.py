@@ -7,7 +7,7 @@ import pwd
 import shutil
 from collections.abc import Mapping
 from errno import ENOENT
-from typing import Any, Final
+from typing import Final
 
 import gevent
 
@@ -16,12 +16,16 @@ from gsched.helpers import spawn
 from gsched.run import Run, current_run
 from gsched.runner.command_options import wrong_options
 from gsched.runner.command_output import OutputLog
-from gsched.runner.command_process import CommandProcess
+from gsched.runner.command_process import CommandProcess, Start
+from gsched.runner.command_start import as_another_user, as_ourselves
 
 COMMANDS: Final = "gsched.runner.commands"  # what a runner has to allow for commands to run
 RUN_COMMAND: Final = f"{COMMANDS}:run_command"
 # What the runner is told, its store's password among it, and what systemd tells the runner alone.
 _WITHHELD: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+# What of the runner's environment reaches another user's command: the machine's language and time zone.
+_OF_THE_MACHINE: Final = ("LANG", "LC_ALL", "TZ")
+_USUAL_PATH: Final = "/usr/bin:/bin"
 _CHANGE_DIRECTORY: Final = 'cd -- "$0" && exec "$@"'
 
 
@@ -43,15 +47,16 @@ def run_command(
     the background counts as part of the run while it holds the output open, else it goes on after the run.
 
     The environment is the runner's without GSCHED_ variables, with SHELL, and where they are not set HOME, LOGNAME and
-    USER; GSCHED_JOB_ID, GSCHED_RUN_ID, GSCHED_ATTEMPT and GSCHED_SCHEDULED_AT tell the command which run it is.
+    USER; for another user it is PATH=/usr/bin:/bin, SHELL, HOME, LOGNAME, USER, and the runner's LANG, LC_ALL and TZ.
+    GSCHED_JOB_ID, GSCHED_RUN_ID, GSCHED_ATTEMPT and GSCHED_SCHEDULED_AT tell the command which run it is.
 
     Needs the greenlet executor, in the program's main thread; patched or not.
 
     :param shell: gets `-c` and the command
     :param env: variables on top
-    :param cwd: working directory (default: the runner's); "~" is the home directory
+    :param cwd: working directory (default: the runner's, for another user /); "~" is the home directory
     :param stdin: text for standard input (default: it is empty)
-    :param user: run as this user; only root's runner can
+    :param user: run as this user; only root's runner can. No program sees `env` before it runs as this user
     :param max_lines: so many lines of output are logged; of more, and of long lines, what is left out is counted
     :raises CommandFailedError: if the exit status is not 0 or a signal ended it
     :raises ConfigurationError: if an option is wrong, or the user does not exist or cannot be changed to
@@ -59,11 +64,7 @@ def run_command(
     """
     run = current_run()
     _check({"command": command, "shell": shell, "env": env or {}, "cwd": cwd, "stdin": stdin, "user": user}, max_lines)
-    if shutil.which(shell) is None:
-        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), shell)
-    account = _account(user)
-    variables = {**_environment(account, user is not None, shell), **_of_run(run), **(env or {})}
-    process = CommandProcess(_arguments(command, shell, cwd, account, variables), variables)
+    process = CommandProcess(_start(run, command, shell, env or {}, cwd, user))
     output = OutputLog(run.log, max_lines)
     try:
         _follow(process, output, stdin)
@@ -85,6 +86,20 @@ def _check(options: Mapping[str, Any], max_lines: Any) -> None:
         raise ConfigurationError("; ".join(map(str, problems)))
 
 
+def _start(
+    run: Run, command: str, shell: str, env: Mapping[str, str], cwd: str | None, user: str | None
+) -> Start:
+    account = _account(user)
+    arguments = [shell, "-c", command]
+    if account is not None and account.pw_uid != os.getuid():
+        variables = {**_of_another(account), "SHELL": shell, **_of_run(run), **env}
+        return as_another_user(account, _in_directory(cwd or "/", arguments, variables), variables)
+    if shutil.which(shell) is None:
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), shell)
+    variables = {**_of_ours(account, named=user is not None), "SHELL": shell, **_of_run(run), **env}
+    return as_ourselves(_in_directory(cwd, arguments, variables), variables)
+
+
 def _follow(process: CommandProcess, output: OutputLog, stdin: str | None) -> None:
     """Feed the command and read what it says, until it has closed its output. Raises what any of that raises."""
     errors: list[BaseException] = []
@@ -92,7 +107,7 @@ def _follow(process: CommandProcess, output: OutputLog, stdin: str | None) -> No
         spawn(output.follow, process.read_output, "stdout", on_error=errors.append),
         spawn(output.follow, process.read_errors, "stderr", on_error=errors.append),
     ]
-    feeder = spawn(process.feed, (stdin or "").encode(), on_error=errors.append)
+    feeder = spawn(process.begin, (stdin or "").encode(), on_error=errors.append)
     try:
         for _ in gevent.iwait([*readers, feeder]):
             if errors:
@@ -104,25 +119,12 @@ def _follow(process: CommandProcess, output: OutputLog, stdin: str | None) -> No
         gevent.joinall([*readers, feeder])
 
 
-def _arguments(
-    command: str, shell: str, cwd: str | None, account: Any, variables: Mapping[str, str]
-) -> list[str]:
-    arguments = [shell, "-c", command]
-    if cwd is not None:
-        if cwd == "~" or cwd.startswith("~/"):
-            cwd = variables.get("HOME", "/") + cwd[1:]
-        arguments = ["/bin/sh", "-c", _CHANGE_DIRECTORY, cwd, *arguments]
-    if account is None or account.pw_uid == os.getuid():
+def _in_directory(cwd: str | None, arguments: list[str], variables: Mapping[str, str]) -> list[str]:
+    if cwd is None:
         return arguments
-    return [*_as_user(account), *arguments]
-
-
-def _as_user(account: pwd.struct_passwd) -> list[str]:
-    setpriv = shutil.which("setpriv")
-    if os.getuid() != 0 or setpriv is None:
-        need = "only root can run commands as another user" if setpriv else "setpriv (of util-linux) is missing"
-        raise ConfigurationError(f"user {account.pw_name!r}: {need}")
-    return [setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups", "--"]
+    if cwd == "~" or cwd.startswith("~/"):
+        cwd = variables.get("HOME", "/") + cwd[1:]
+    return ["/bin/sh", "-c", _CHANGE_DIRECTORY, cwd, *arguments]
 
 
 def _account(user: str | None) -> pwd.struct_passwd | None:
@@ -135,14 +137,25 @@ def _account(user: str | None) -> pwd.struct_passwd | None:
         raise ConfigurationError(f"user {user!r}: there is no such user") from None
 
 
-def _environment(account: pwd.struct_passwd | None, changed: bool, shell: str) -> dict[str, str]:
+def _of_ours(account: pwd.struct_passwd | None, named: bool) -> dict[str, str]:
+    """The environment of commands that run as this process's own user, who is perhaps named."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("GSCHED_") and name not in _WITHHELD
     }  # fmt: skip
-    own = {} if account is None else {"HOME": account.pw_dir, "LOGNAME": account.pw_name, "USER": account.pw_name}
-    return {**(inherited | own if changed else own | inherited), "SHELL": shell}
+    own = {} if account is None else _of_account(account)
+    return inherited | own if named else own | inherited
+
+
+def _of_another(account: pwd.struct_passwd) -> dict[str, str]:
+    """The environment of another user's commands: the runner's may hold what is root's alone."""
+    machine = {name: os.environ[name] for name in _OF_THE_MACHINE if name in os.environ}
+    return {"PATH": _USUAL_PATH, **machine, **_of_account(account)}
+
+
+def _of_account(account: pwd.struct_passwd) -> dict[str, str]:
+    return {"HOME": account.pw_dir, "LOGNAME": account.pw_name, "USER": account.pw_name}
 
 
 def _of_run(run: Run) -> dict[str, str]:

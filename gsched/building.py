@@ -77,6 +77,8 @@ class JobBuilder:
             **{**self._defaults, **checked_options({key: given[key] for key in given.keys() & OPTIONS.keys()})},
         )
         self._calls.check(job)
+        if ref is not None:
+            self._allowed.register(ref, func, job.args, job.kwargs)
         due_at = given.get("next_run_time", UNDEFINED)
         return with_next_run_time(with_jitter(job), due_at, self._timezone, self._now)
 
@@ -86,9 +88,7 @@ class JobBuilder:
         except TypeError:  # a callable object that cannot be hashed
             return named_function(func)
         if known is None:
-            call, ref = known = self._functions[func] = named_function(func)
-            if ref is not None:
-                self._allowed.register(ref, call)
+            known = self._functions[func] = named_function(func)
         return known
 
     def _begun(self, trigger: Any, trigger_args: Mapping[str, Any]) -> tuple[BaseTrigger, int | None]:

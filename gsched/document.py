@@ -145,7 +145,7 @@ class DocumentReader:
         if "next_run_time" not in document:
             problems.append("next_run_time is missing")
         fields["id"] = self._id(document, problems)
-        fields["func_ref"], fields["func"] = self._function(document.get("func"), problems)
+        fields["func_ref"], fields["func"] = self._function(document.get("func"), fields, problems)
         fields["trigger"] = _trigger(document.get("trigger"), problems)
         fields.setdefault("name", fields["id"])
         if self._durable:
@@ -173,7 +173,9 @@ class DocumentReader:
         problems.append(f"{self._id_key}: expected a text that is not empty, got {type(job_id).__name__}")
         return shown_id(job_id)
 
-    def _function(self, ref: Any, problems: list[str]) -> tuple[str | None, Callable[..., Any] | None]:
+    def _function(
+        self, ref: Any, fields: Mapping[str, Any], problems: list[str]
+    ) -> tuple[str | None, Callable[..., Any] | None]:
         if not isinstance(ref, str):
             problems.append("func: expected a reference 'package.module:function'")
             return None, None
@@ -185,6 +187,8 @@ class DocumentReader:
                 self._missing[ref] = str(error)
             except Exception as error:  # what is found along the way may have properties that raise
                 self._missing[ref] = _reason(ref, error)
+        if func is None:
+            func = self._allowed.registered_call(ref, fields.get("args", ()), fields.get("kwargs", NOTHING))
         if func is None:
             problems.append(self._missing[ref])
         return ref, func

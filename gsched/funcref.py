@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import json
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 from gevent import GreenletExit, Timeout
 
@@ -15,6 +17,15 @@ from gsched.errors import FuncRefError
 
 # What others throw into a greenlet: a deadline of the caller's, or its end. Neither tells anything of a module.
 _THROWN: Final = (GreenletExit, Timeout)
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def executes_its_arguments(func: F) -> F:
+    """Decorator for a function whose arguments are a program: a scheduler that uses it allows those arguments only."""
+    func.executes_its_arguments = True  # type: ignore[attr-defined]
+    return func
 
 
 def ref_of(func: Callable[..., Any]) -> str | None:
@@ -93,14 +104,30 @@ class AllowedFunctions:
     def __init__(self, modules: Iterable[str] = ()) -> None:
         self._modules = {module.rstrip(".") for module in modules}
         self._registered: dict[str, Callable[..., Any]] = {}
+        self._calls: dict[tuple[str, str], Callable[..., Any]] = {}
 
     def allow(self, modules: Iterable[str]) -> None:
         """Allow these modules, too."""
         self._modules |= {module.rstrip(".") for module in modules}
 
-    def register(self, ref: str, func: Callable[..., Any]) -> None:
-        """Allow one reference: the program used this function itself."""
-        self._registered[ref] = func
+    def register(
+        self, ref: str, func: Callable[..., Any], args: Iterable[Any] = (), kwargs: Mapping[str, Any] = _NONE
+    ) -> None:
+        """Allow one reference: the program used this function itself, with these arguments.
+
+        Stored jobs may call the function with any arguments, unless it executes them.
+        """
+        if not hasattr(func, "executes_its_arguments"):
+            self._registered[ref] = func
+        elif (call := _as_text(args, kwargs)) is not None:
+            self._calls[ref, call] = func
+
+    def registered_call(
+        self, ref: str, args: Iterable[Any], kwargs: Mapping[str, Any]
+    ) -> Callable[..., Any] | None:
+        """The function that executes its arguments, if the program itself used it with the same ones."""
+        call = _as_text(args, kwargs) if self._calls else None
+        return None if call is None else self._calls.get((ref, call))
 
     def resolve(self, ref: str) -> Callable[..., Any]:
         """The callable, if it may be resolved. Raises FuncRefError with the reason if not.
@@ -123,6 +150,14 @@ class AllowedFunctions:
 
     def _allows(self, module: str) -> bool:
         return any(module == allowed or module.startswith(allowed + ".") for allowed in self._modules)
+
+
+def _as_text(args: Iterable[Any], kwargs: Mapping[str, Any]) -> str | None:
+    """The same for what a store does not tell apart; None for what cannot be compared."""
+    try:
+        return json.dumps([list(args), dict(kwargs)], sort_keys=True, default=dict)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 class UnresolvedFunctions(AllowedFunctions):

@@ -159,8 +159,7 @@ def _modules(configuration: Configuration, place: Place) -> list[str]:
     modules = list(configuration.modules)
     if configuration.app is not None:
         modules.append(configuration.app.partition(":")[0])
-    # Nobody but this user can write to an embedded store; with a crontab, commands are what we were told to run.
-    if place.kind == "embedded" or configuration.crontab is not None:
+    if place.kind == "embedded":  # nobody but this user can write there
         modules.append(COMMANDS)
     return modules
 

@@ -12,6 +12,7 @@ from typing import Final
 import gevent
 
 from gsched.errors import CommandFailedError, ConfigurationError
+from gsched.funcref import executes_its_arguments
 from gsched.helpers import spawn
 from gsched.run import Run, current_run
 from gsched.runner.command_options import wrong_options
@@ -19,7 +20,7 @@ from gsched.runner.command_output import OutputLog
 from gsched.runner.command_process import CommandProcess, Start
 from gsched.runner.command_start import as_another_user, as_ourselves
 
-COMMANDS: Final = "gsched.runner.commands"  # what a runner has to allow for commands to run
+COMMANDS: Final = "gsched.runner.commands"  # what a runner has to allow for stored commands to run
 RUN_COMMAND: Final = f"{COMMANDS}:run_command"
 # What the runner is told, its store's password among it, and what systemd tells the runner alone.
 _WITHHELD: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -29,6 +30,7 @@ _USUAL_PATH: Final = "/usr/bin:/bin"
 _CHANGE_DIRECTORY: Final = 'cd -- "$0" && exec "$@"'
 
 
+@executes_its_arguments
 def run_command(
     command: str,
     *,

@@ -139,7 +139,7 @@ def load_crontab(file: str, timezone: str | tzinfo | None) -> CrontabFile:
 
 
 def crontab_jobs(scheduler: GeventScheduler, loaded: CrontabFile) -> list[Job]:
-    """The jobs that a crontab would add; nothing is stored."""
+    """The jobs that a crontab would add. Nothing is stored; the scheduler may run these commands from now on."""
     definitions = crontab_definitions(loaded.crontab.entries, *loaded.source[:2], loaded.source.user)
     added = (_adding(job_id, definition) for job_id, definition in definitions)
     return [scheduler.build_job({"id": change.job_id, **change.arguments}) for change in added]
@@ -182,7 +182,7 @@ def _changing(job: JobHandle, wanted: Mapping[str, Any]) -> Change:
 
 
 def _differing(job: JobHandle, wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    if job.func_ref != wanted["func"]:
+    if job.func_ref != wanted["func"] or job.parked is not None:  # a change has it looked at again
         yield "func", wanted["func"]
     if not wanted["trigger"].same_schedule(job.trigger):
         yield "trigger", wanted["trigger"]

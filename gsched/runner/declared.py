@@ -74,7 +74,7 @@ def plan_declared(scheduler: GeventScheduler, declarations: Sequence[Declaration
         if known is None:
             if not _is_over(declaration.job, scheduler.now_ms()):
                 plan.added.append(declaration)
-        elif _differs(known, declaration.job):
+        elif known.parked is not None or _differs(known, declaration.job):  # a change has it looked at again
             plan.changed.append(declaration)
         else:
             unchanged += 1

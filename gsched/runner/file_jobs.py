@@ -11,7 +11,7 @@ from gevent.lock import RLock
 from gsched.config import Configuration
 from gsched.errors import GschedError, StoreUnreachableError
 from gsched.helpers import spawn
-from gsched.runner.crontab import CrontabFile, load_crontab, write_crontab
+from gsched.runner.crontab import CrontabFile, crontab_jobs, load_crontab, write_crontab
 from gsched.runner.declaration import Declaration
 from gsched.runner.declared import apply_declared, plan_declared, read_declarations
 from gsched.runner.insisting import insist
@@ -86,7 +86,9 @@ class FileJobs:
     def _loaded(self, configuration: Configuration) -> CrontabFile | None:
         if self._crontab_path is None:
             return None
-        return load_crontab(self._crontab_path, configuration.timezone or self._scheduler.timezone)
+        loaded = load_crontab(self._crontab_path, configuration.timezone or self._scheduler.timezone)
+        crontab_jobs(self._scheduler, loaded)  # of what is in the store, these commands may run
+        return loaded
 
     def _try(self) -> None:
         try:

@@ -68,8 +68,8 @@ class MongoDefinitions:
             new = change(old).evolve(rev=old.rev + 1)
             if old.parked is not None:  # it is read again below: whatever was wrong may be mended
                 new = new.evolve(parked=None)
-            if new.func is not None and new.func_ref is not None and new.func is not old.func:
-                self.allowed.register(new.func_ref, new.func)
+            if new.func is not None and new.func_ref is not None:
+                self.allowed.register(new.func_ref, new.func, new.args, new.kwargs)
             jobs, rescheduled = self._connection.jobs(), reschedules(old, new)
             fields = changing_fields(old, new, self.clock.now_ms(), rescheduled)
             as_read = {"_id": document["_id"], "rev": document.get("rev")}

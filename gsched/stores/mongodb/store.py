@@ -298,8 +298,11 @@ class _Widened(AllowedFunctions):
         super().__init__(modules)
         self._allowed = allowed
 
-    def register(self, ref: str, func: Callable[..., Any]) -> None:
-        self._allowed.register(ref, func)
+    def register(self, ref: str, func: Callable[..., Any], *call: Any) -> None:
+        self._allowed.register(ref, func, *call)
+
+    def registered_call(self, ref: str, *call: Any) -> Callable[..., Any] | None:
+        return self._allowed.registered_call(ref, *call)
 
     def resolve(self, ref: str) -> Callable[..., Any]:
         try:

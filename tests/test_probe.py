@@ -17,8 +17,10 @@ import gevent
 import pytest
 import waiting
 from gevent import get_hub
+from gevent.event import Event
 
 from gsched import ConfigurationError, GeventScheduler
+from gsched.web import server
 from gsched.web.address import parse_address
 from gsched.web.probe import serve_probe
 
@@ -34,10 +36,10 @@ def elsewhere(func, *args):
 class Served:
     """A scheduler with a probe port."""
 
-    def __init__(self):
+    def __init__(self, address="0"):
         self.scheduler = GeventScheduler(summary_every=None)
         self.draining = False
-        self.probe = serve_probe("0", self.scheduler, draining=lambda: self.draining)
+        self.probe = serve_probe(address, self.scheduler, draining=lambda: self.draining)
 
     def request(self, path, method="GET", **headers):
         """(status, body, headers) of an answer."""
@@ -438,3 +440,118 @@ def scraped(address, name):
             connection.close()
 
     return "\n".join(line for line in elsewhere(scrape).splitlines() if line.startswith(name))
+
+
+# -- strangers at the port --------------------------------------------------------------------------------------------
+
+
+def half_requests(address, count, start=b"GET /livez HTTP/1.1\r\nHost: a\r\n"):
+    """Connections that have sent the beginning of a request."""
+    opened = [socket.create_connection(parse_address(address), 20) for _ in range(count)]
+    for connection in opened:
+        try:
+            connection.sendall(start)
+        except OSError:  # ended by the server meanwhile
+            pass
+    return opened
+
+
+def test_it_answers_while_hundreds_of_half_requests_are_open(served, monkeypatch):
+    monkeypatch.setattr(server, "CONNECTION_SECONDS", 3600)  # none of them ends by itself
+    opened = elsewhere(half_requests, served.probe.address, 500)
+    assert served.get("/livez") == (200, "ok\n")
+    for each in opened:
+        each.close()
+
+
+def test_no_more_connections_are_open_than_the_bound(served):
+    opened = elsewhere(half_requests, served.probe.address, 3 * server.MOST_CONNECTIONS)
+    wait_until(lambda: served.get("/livez")[0] == 200)
+    ours = parse_address(served.probe.address)[1]
+    held = [1 for each in descriptors() if isinstance(each, tuple) and each[1] == ours]
+    assert len(held) <= server.MOST_CONNECTIONS + server.BoundedServer.max_accept + 1  # and the one that listens
+    for each in opened:
+        each.close()
+
+
+def descriptors():
+    """The addresses of this process's own ends of TCP connections that servers accepted, and of what listens."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(name))) as found:
+                if found.family == socket.AF_INET and found.getsockname()[1] != 0:
+                    yield found.getsockname()
+        except OSError:
+            pass
+
+
+def test_a_connection_ends_when_its_time_is_over(served, monkeypatch, capfd):
+    monkeypatch.setattr(server, "CONNECTION_SECONDS", 0.1)
+    for start in (b"", b"GET /livez HTT", b"GET /livez HTTP/1.1\r\nHost: a\r\n"):
+        (connection,) = half_requests(served.probe.address, 1, start)
+        assert elsewhere(connection.recv, 100) == b""
+        connection.close()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"X: " + b"a" * server.MOST_HEADER_BYTES,
+        b"\r\n".join(b"X%d: %s" % (number, b"a" * 1000) for number in range(20)),
+        b"\r\n".join(b"X%d: a" % number for number in range(200)),
+        b"Content-Length: -1",
+    ],
+)
+def test_a_request_with_headers_beyond_reason_is_refused_without_a_word(served, headers, capfd):
+    (connection,) = half_requests(served.probe.address, 1, b"GET /livez HTTP/1.1\r\n" + headers + b"\r\n\r\n")
+    assert elsewhere(connection.recv, 100).startswith(b"HTTP/1.1 400")
+    connection.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_connection_serves_one_request(served):
+    request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    (connection,) = half_requests(served.probe.address, 1, 2 * request)
+    answer = elsewhere(lambda: b"".join(iter(lambda: connection.recv(4096), b"")))
+    assert answer.count(b"200 OK") == 1 and b"Connection: close" in answer
+    connection.close()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8788", "127.0.0.1.evil.example", "[evil]", "a b"])
+def test_a_port_of_this_machine_alone_answers_no_foreign_name(served, host):
+    for path in served.probe._pages.by_path:
+        assert served.request(path, Host=host)[0] == 421
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8788", "LOCALHOST", "[::1]:8788", "10.0.0.7:8788"])
+def test_addresses_and_localhost_are_answered(served, host):
+    assert served.request("/stacks", Host=host)[0] == 200
+
+
+def test_a_port_that_others_reach_answers_any_name_but_shows_no_stacks_to_it():
+    served = Served("0.0.0.0:0")
+    served.probe.address = served.probe.address.replace("0.0.0.0", "127.0.0.1")
+    try:
+        assert served.request("/livez", Host="gsched.example:8788")[0] == 200
+        assert served.request("/stacks", Host="gsched.example:8788")[0] == 421
+    finally:
+        served.close()
+
+
+def test_what_is_being_answered_when_it_stops_is_answered(unstarted):
+    answering, go_on = Event(), Event()
+
+    def slow(_):
+        answering.set()
+        go_on.wait()
+        return "200 OK", "text/plain", b"whole"
+
+    unstarted.probe._pages.by_path["/slow"] = slow
+    asked = gevent.spawn(unstarted.get, "/slow")
+    answering.wait()
+    stopping = gevent.spawn(unstarted.probe.stop)
+    gevent.sleep(0)
+    go_on.set()
+    assert asked.get() == (200, "whole")
+    stopping.join()

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from gevent.pywsgi import WSGIServer
-
 from gsched.errors import ConfigurationError, SchedulerNotRunningError
 from gsched.health import Check, Health, health_of
 from gsched.metrics import REMEDY, collector
@@ -16,9 +14,11 @@ from gsched.scheduler import GeventScheduler
 from gsched.stacks import stacks_text
 from gsched.web.address import parse_address, shown_address
 from gsched.web.overview import LocalOverview
+from gsched.web.server import BoundedServer
 
 STOP_SECONDS: Final = 1.0  # for requests that are being answered
 
+_STACKS: Final = "/stacks"
 _TEXT: Final = "text/plain; charset=utf-8"
 
 Answer = tuple[str, str, bytes]  # status, content type, body
@@ -31,10 +31,10 @@ class ProbeServer:
     """
 
     def __init__(self, host: str, port: int, scheduler: GeventScheduler, draining: Callable[[], bool]) -> None:
-        self._server = WSGIServer((host, port), self._serve, log=None, error_log=None)
-        self._server.start()
         self._overview = LocalOverview(scheduler)
         self._pages = _Pages(scheduler, draining, self._overview)
+        self._server = BoundedServer(host, port, self._serve)
+        self._server.start()
         self.address = shown_address(host, self._server.server_port)
 
     def stop(self) -> None:
@@ -50,12 +50,19 @@ class ProbeServer:
         elif environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             answer = _plain("405 Method Not Allowed", "GET or HEAD")
             headers = [("Allow", "GET, HEAD")]
+        elif not self._is_addressed(environ):
+            answer = _plain("421 Misdirected Request", "the Host is neither an address nor localhost")
         else:
             answer = page(environ)
         status, kind, body = answer
         headers += [("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
-        start_response(status, headers)
+        start_response(status, [*headers, ("Connection", "close")])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def _is_addressed(self, environ: Mapping[str, Any]) -> bool:
+        """Where strangers reach the port, they may call it by any name, but for what is for this machine only."""
+        for_all = environ["PATH_INFO"] != _STACKS and not self._server.is_private()
+        return for_all or self._server.is_named_by(environ.get("HTTP_HOST", ""))
 
 
 def serve_probe(address: str, scheduler: GeventScheduler, *, draining: Callable[[], bool]) -> ProbeServer:
@@ -89,7 +96,7 @@ class _Pages:
             "/health": self._as_json,
             "/metrics": self._metrics,
             "/overview": self._overview_page,
-            "/stacks": _stacks,
+            _STACKS: _stacks,
         }
 
     def _health(self) -> Health:

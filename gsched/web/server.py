@@ -1,0 +1,121 @@
+"""An HTTP server that strangers cannot exhaust: bounded connections, bounded requests, bounded time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, Final
+
+import gevent
+import structlog
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+MOST_CONNECTIONS: Final = 64
+CONNECTION_SECONDS: Final = 5.0  # for a connection's only request and the answer
+MOST_HEADER_BYTES: Final = 16_384
+_BAD_REQUEST: Final = ("400", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+
+class BoundedServer(WSGIServer):  # type: ignore[misc]
+    """Serves a WSGI application, one request a connection.
+
+    - `MOST_CONNECTIONS` are open at once. A further one ends the one that has been open for longest, so that those who
+      send half a request keep nobody out.
+    - A connection lasts `CONNECTION_SECONDS` at most.
+    - A request whose headers have more than `MOST_HEADER_BYTES` is refused with status 400.
+
+    :param host: where to listen
+    :param port: 0: the system chooses one
+    """
+
+    max_accept = 16  # so many connections may come on top before the oldest are gone
+
+    def __init__(self, host: str, port: int, application: Callable[..., Any]) -> None:
+        super().__init__(
+            (host, port), application, log=None, error_log=None, spawn=_Connections(), handler_class=_Handler
+        )
+        self._host = host.lower()
+
+    def is_private(self) -> bool:
+        """Whether only this machine reaches it."""
+        return ip_address(self.socket.getsockname()[0]).is_loopback
+
+    def is_named_by(self, host_header: str) -> bool:
+        """Whether a request's Host is an address, localhost, or the name that the server listens on.
+
+        Another name may be one that a page in somebody's browser has had pointed here.
+        """
+        name = host_header.lower()
+        if not name.endswith("]"):
+            name = name.rpartition(":")[0] if ":" in name else name
+        name = name.removeprefix("[").removesuffix("]")
+        return name in ("", "localhost", self._host) or _is_address(name)
+
+
+class _Connections(Pool):  # type: ignore[misc]
+    """The greenlets of connections; one too many ends the oldest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by_age: dict[gevent.Greenlet, None] = {}
+
+    def spawn(self, *args: Any) -> gevent.Greenlet:
+        if len(self._by_age) >= MOST_CONNECTIONS:
+            self._end(next(iter(self._by_age)))
+        made = super().spawn(*args)
+        self._by_age[made] = None
+        made.rawlink(self._forget)
+        return made
+
+    def _end(self, oldest: gevent.Greenlet) -> None:
+        self._forget(oldest)
+        oldest.kill(block=False)
+
+    def _forget(self, ended: gevent.Greenlet) -> None:
+        self._by_age.pop(ended, None)
+
+
+class _Handler(WSGIHandler):  # type: ignore[misc]
+    def handle(self) -> None:
+        with gevent.Timeout(CONNECTION_SECONDS, False):
+            super().handle()
+
+    def MessageClass(self, file: Any, *args: Any) -> Any:
+        return super().MessageClass(_Head(file), *args)
+
+    def read_request(self, raw_requestline: str) -> Any:
+        is_read = super().read_request(raw_requestline)
+        self.close_connection = True
+        return is_read
+
+    def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
+        """A client's mistake is not worth a line: any number of them may come."""
+        return _BAD_REQUEST
+
+    def _log_error(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if issubclass(kind, Exception):  # else the connection has taken too long, or was one too many
+            structlog.get_logger("gsched").error("probe.failed", exc_info=(kind, error, trace))
+
+
+class _Head:
+    """A connection's file while headers are read."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._room = MOST_HEADER_BYTES
+
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._file.readline(min(limit, self._room + 1))
+        self._room -= len(line)
+        if self._room < 0:
+            raise ValueError("the headers are too large")
+        return line
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

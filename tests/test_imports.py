@@ -15,7 +15,7 @@ ROOT = Path(gsched.__file__).parent
 
 # From the ground up. A module may import from layers below its own, and from its own package.
 LAYERS = [
-    ["errors", "spelling", "batches"],
+    ["errors", "spelling", "batches", "file_rights"],
     ["local_zone", "callables", "shared_sockets", "patching", "forks"],
     [
         *("durations", "histogram", "instants", "clock", "slices", "threads", "runtime", "stacks", "wording"),

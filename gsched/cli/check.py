@@ -55,9 +55,11 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
     Nothing is started, and nothing is changed: jobs that the application adds, and declared ones, are shown and not
     stored. (An application that has a job store of its own and adds jobs while it is imported, adds them itself.)
     """
+    from gsched.file_rights import REMEDY
     from gsched.patching import patch_all
     from gsched.runner.application import load_application
     from gsched.runner.building import place_of
+    from gsched.runner.foreign_files import foreign_files
 
     patch_all()
     wrong = list(configuration.problems)
@@ -71,6 +73,8 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
         raise ConfigurationError("\n".join(wrong))
     _say(f"application {configuration.app or '(none)'}: valid")
     _say(f"configuration {configuration.path or '(no file)'}: valid")
+    for reason in foreign_files(configuration):
+        _say(f"warning: {reason}; {REMEDY}")
     for found in own:
         if found.final is not None:
             _say(f"job {found.job.id!r} is due for the last time at {as_text(found.final)}")

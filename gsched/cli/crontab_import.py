@@ -108,7 +108,7 @@ def _scheduler(configuration: Configuration, dry_run: bool) -> Iterator[GeventSc
 def _has_store(configuration: Configuration) -> bool:
     """Whether a store is named, or there is a private MongoDB already."""
     from gsched.embedded import has_data
-    from gsched.runner.building import data_directory
+    from gsched.runner.data_directory import data_directory
 
     if configuration.memory:
         return False

@@ -50,8 +50,10 @@ def _noted(findings: Iterator[Finding], verdicts: list[str]) -> Iterator[Finding
 def _findings(configuration: Configuration) -> Iterator[Finding]:
     from gsched.cli.target import target
     from gsched.doctor import PROBLEM, WARNING, Finding, environment_findings
+    from gsched.runner.foreign_files import file_rights
 
     yield from environment_findings(runs_jobs=False)
+    yield file_rights(configuration)
     try:
         with target(configuration) as scheduler:
             yield from scheduler.diagnose_stores()

@@ -9,7 +9,8 @@ import gevent
 
 from gsched.cli.options import PLACE
 from gsched.config import Configuration
-from gsched.runner.building import control_scheduler, data_directory
+from gsched.runner.building import control_scheduler
+from gsched.runner.data_directory import data_directory
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.scheduler import GeventScheduler
 from gsched.stores import MemoryJobStore

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from importlib.util import find_spec
+import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 from gsched.errors import EmbeddedMongoUnusableError
@@ -39,10 +40,13 @@ def find_mongod() -> Path:
 
 
 def _packaged_mongod() -> Path | None:
-    spec = find_spec("fiftyone")  # the top package only: finding a submodule would import it
-    folders = (spec.submodule_search_locations or []) if spec else []
-    candidates = [Path(folder, "db", "bin", "mongod") for folder in folders]
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    here = os.path.realpath(os.curdir)  # nothing in there has been installed
+    installed_in = [folder for folder in sys.path if folder and os.path.realpath(folder) != here]
+    for installed in distributions(name=WHEEL, path=installed_in):
+        for file in installed.files or ():
+            if file.name == "mongod":
+                return Path(str(installed.locate_file(file)))
+    return None
 
 
 def _executable(mongod: Path, source: str) -> Path:

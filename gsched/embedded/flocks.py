@@ -33,7 +33,7 @@ class Deadline:
 
 def try_lock(path: Path, kind: int) -> int | None:
     """The descriptor that holds the lock, until it is closed; None when others hold it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import final
 from gsched.embedded.flocks import EXCLUSIVE, SHARED, Deadline, is_held, locked, take_lock
 from gsched.embedded.server import join_or_start
 from gsched.errors import EmbeddedMongoError, EmbeddedMongoUnusableError
+from gsched.file_rights import REMEDY, ROOT, open_to_others
 
 STOP_SECONDS = 70.0
 _UNUSABLE = (PermissionError, FileExistsError, NotADirectoryError)  # the file system does not change by itself
@@ -33,7 +33,8 @@ class EmbeddedMongo:
     - Children made by `os.fork` share the parent's share: the server runs until all of them have closed or ended.
     - Programs stopped by systemd need `KillMode=mixed`: otherwise the server gets the signal when its users do.
 
-    Raises EmbeddedMongoError when mongod is missing, cannot run or is not ready in time.
+    Raises EmbeddedMongoError when mongod is missing, cannot run or is not ready in time, and when this is root and
+    others may write to the directory.
     """
 
     uri: str
@@ -113,21 +114,13 @@ def _naming(path: Path) -> Iterator[None]:
         raise kind(f"the data directory {path} cannot be used: {error}") from error
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Refuse to start, as root, a server on the data of another user, who could not use that data any more."""
-    owner = (path / "db").stat().st_uid if os.geteuid() == 0 and has_data(path) else 0
-    if owner != 0 and not is_held(path / "server.lock", EXCLUSIVE):
-        raise EmbeddedMongoUnusableError(
-            f"the data directory {path} belongs to the user {_name_of(owner)}, and no MongoDB runs there: start the "
-            "runner, or run this as that user"
-        )
-
-
-def _name_of(user: int) -> str:
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return str(user)
+def _refuse_foreign(directory: Path) -> None:
+    """What is in there decides which server root talks to, and which commands root runs."""
+    if os.geteuid() == ROOT:
+        for path in (directory, directory / "db"):
+            if (reason := open_to_others(path)) is not None:
+                refused = f"root does not use a data directory that others may write: {reason}"
+                raise EmbeddedMongoUnusableError(f"{refused}; run this as the directory's owner, or {REMEDY}")
 
 
 def has_data(path: str | os.PathLike[str]) -> bool:

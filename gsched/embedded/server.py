@@ -79,7 +79,7 @@ def _spawn_guardian(directory: Path, server_lock: int, command: list[str]) -> in
         file_actions=[
             (os.POSIX_SPAWN_DUP2, server_lock, guardian.SERVER_LOCK),
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,

@@ -8,12 +8,14 @@ import sysconfig
 import traceback
 from collections.abc import Callable
 from importlib import import_module
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 import gsched.errors
 from gsched.errors import ConfigurationError, GschedError, StoreError
+from gsched.file_rights import REMEDY, ROOT, open_to_others
 from gsched.funcref import resolve
 from gsched.patching import patch_all
 from gsched.scheduler import GeventScheduler
@@ -35,7 +37,7 @@ def load_application(name: str) -> GeventScheduler | None:
     application adds jobs to a store that fails.
     """
     patch_all()
-    look_here()
+    look_here(name)
     module_name, colon, attribute = name.partition(":")
     if not module_name or (colon and not attribute) or module_name.endswith(".py"):
         raise ConfigurationError(f"app {name!r}: write it as package.module:name, the name being a scheduler")
@@ -54,10 +56,20 @@ def load_application(name: str) -> GeventScheduler | None:
     return found
 
 
-def look_here() -> None:
-    """Find modules in the working directory, as `python -m` does. Raises ConfigurationError if it was deleted."""
-    if (here := str(working_directory())) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+def look_here(name: str) -> None:
+    """Find the module of "package.module:name" in the working directory if it is there, as `python -m` does.
+
+    Without such a module nothing is ever imported from there: it may be a directory that others write to.
+
+    :raises ConfigurationError: if this is root, and others may write there, or if the directory was deleted
+    """
+    here = str(working_directory())
+    package = name.partition(":")[0].partition(".")[0]
+    if here in sys.path or "" in sys.path or PathFinder.find_spec(package, [here]) is None:
+        return
+    if os.geteuid() == ROOT and (reason := open_to_others(here)) is not None:
+        raise ConfigurationError(f"{name!r} is in the working directory, but {reason}; {REMEDY}")
+    sys.path.insert(0, here)
 
 
 def working_directory() -> Path:
@@ -70,7 +82,8 @@ def working_directory() -> Path:
 
 
 def import_function(ref: str) -> Callable[..., Any]:
-    """The callable that a reference in a file names. Raises FuncRefError."""
+    """The callable that a reference in a file names. Raises FuncRefError, or ConfigurationError as `look_here` does."""
+    look_here(ref)
     imported.add(ref)
     return resolve(ref)
 

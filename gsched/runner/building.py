@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -16,7 +14,9 @@ from gsched.executors import BaseExecutor
 from gsched.funcref import UnresolvedFunctions
 from gsched.runner.application import load_application, look_here
 from gsched.runner.commands import COMMANDS
+from gsched.runner.data_directory import data_directory
 from gsched.runner.exits import CommandRefused, Exit
+from gsched.runner.foreign_files import refuse_foreign_files
 from gsched.runner.problems import Problems
 from gsched.scheduler import GeventScheduler
 from gsched.scheduler_settings import checked_defaults, make_executor
@@ -42,9 +42,12 @@ def runner_scheduler(configuration: Configuration) -> tuple[GeventScheduler, Pla
     What an application's scheduler sets itself stays. The configuration adds modules, executors and, where it has none,
     the job store; and what it says about names and logging counts.
 
-    Raises ConfigurationError if the two contradict each other, or the application cannot be loaded.
+    Raises ConfigurationError if the two contradict each other, the application cannot be loaded, or others may write
+    what root's runner executes.
     """
-    look_here()
+    refuse_foreign_files(configuration)
+    for module in configuration.modules:
+        look_here(module)
     scheduler = load_application(configuration.app) if configuration.app is not None else None
     if scheduler is None:
         scheduler = GeventScheduler(**_options(configuration))
@@ -255,29 +258,3 @@ def _has_mongod() -> bool:
     except EmbeddedMongoError:
         return False
     return True
-
-
-def data_directory(configuration: Configuration) -> Path:
-    """Where the private MongoDB has its data: the configured place, else the service's, the system's or the user's.
-
-    systemd names the directories of a unit's `StateDirectory=` in STATE_DIRECTORY; the first of them is the service's.
-
-    Raises ConfigurationError if the user has no home directory.
-    """
-    if configuration.directory is not None:
-        return Path(configuration.directory)
-    if service := os.environ.get("STATE_DIRECTORY", "").partition(":")[0]:
-        return Path(service)
-    if os.getuid() == 0:
-        return Path("/var/lib/gsched")
-    return Path(os.environ.get("XDG_STATE_HOME") or _home() / ".local" / "state") / "gsched"
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:  # Python's words name neither
-        raise ConfigurationError(
-            f"this process's user, {os.getuid()}, has no home directory: no entry in passwd, and HOME is not set; say "
-            "where the jobs are (--data DIRECTORY, --store URL), or --memory"
-        ) from None

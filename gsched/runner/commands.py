@@ -7,7 +7,7 @@ import pwd
 import shutil
 from collections.abc import Mapping
 from errno import ENOENT
-from typing import Final
+from typing import Any, Final
 
 import gevent
 

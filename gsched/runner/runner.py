@@ -13,10 +13,12 @@ from gsched.clock import SystemClock
 from gsched.config import Configuration, origin, read_again, taken_over
 from gsched.errors import ConfigurationError, GschedError, SchedulerNotRunningError, StoreUnreachableError
 from gsched.events import EVENT_NODE_DRAIN_REQUESTED
+from gsched.file_rights import REMEDY
 from gsched.helpers import spawn
 from gsched.runner.building import refuse_memory_for_many, runner_scheduler
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.runner.file_jobs import FileJobs
+from gsched.runner.foreign_files import foreign_files, refuse_foreign_files
 from gsched.runner.garbage import LongCollections
 from gsched.runner.insisting import insist
 from gsched.runner.logs import configure_logging, runner_log
@@ -57,6 +59,8 @@ def run_jobs(configuration: Configuration, requests: Requests, reporter: Reporte
     if isinstance(scheduler.stores["default"], MemoryJobStore):
         refuse_memory_for_many(configuration, place)
     runner_log().info("store.chosen", store=place.kind, where=place.why)
+    for reason in foreign_files(configuration):
+        runner_log().warning("file.open_to_others", reason=reason, remedy=REMEDY)
     return Runner(configuration, scheduler, requests, reporter).run()
 
 
@@ -189,6 +193,7 @@ class Runner:
         self._reporter.reloading(self._clock.monotonic())
         try:
             wanted, later = taken_over(self._configuration, read_again(self._configuration))
+            refuse_foreign_files(wanted)
             self._files.reload(wanted)
         except GschedError as error:
             runner_log().error("configuration.refused", error=said_by(error))

@@ -1,0 +1,43 @@
+"""Files that decide what a runner executes, and that others may change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from gsched.config import Configuration
+from gsched.doctor import OK, PROBLEM, WARNING, Finding
+from gsched.errors import ConfigurationError
+from gsched.file_rights import REMEDY, ROOT, open_to_others
+from gsched.runner.data_directory import data_directory
+
+
+def foreign_files(configuration: Configuration) -> Iterator[str]:
+    """Why others decide what this configuration's runner executes: one reason for each file that they may change."""
+    for path in (configuration.path, configuration.crontab, *_data(configuration)):
+        if path is not None and (reason := open_to_others(path)) is not None:
+            yield reason
+
+
+def _data(configuration: Configuration) -> Iterator[Path]:
+    """Of a private MongoDB, if it may be used: its commands run."""
+    if configuration.store is None and not configuration.memory:
+        directory = data_directory(configuration)
+        yield from (directory, directory / "db")
+
+
+def refuse_foreign_files(configuration: Configuration) -> None:
+    """Raises ConfigurationError if this is root, and others may change one of these files."""
+    if os.geteuid() == ROOT:
+        for reason in foreign_files(configuration):
+            raise ConfigurationError(f"{reason}; root does not execute what others may write: {REMEDY}")
+
+
+def file_rights(configuration: Configuration) -> Finding:
+    """The doctor's check of these files."""
+    reasons = list(foreign_files(configuration))
+    if not reasons:
+        return Finding("file rights", OK, "nobody else may change what a runner executes")
+    verdict = PROBLEM if os.geteuid() == ROOT else WARNING
+    return Finding("file rights", verdict, "; ".join(dict.fromkeys(reasons)), REMEDY)

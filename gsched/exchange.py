@@ -24,7 +24,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from errno import EPERM
 from math import isfinite
+from stat import S_IMODE
 from typing import IO, Any, Final, TypeAlias
 
 from gsched.document import DocumentReader, job_document
@@ -173,13 +175,18 @@ def _is_ours(kind: Any) -> bool:
 
 @contextmanager
 def _appearing_whole(outfile: Target) -> Iterator[IO[str]]:
-    """A file to write to, whose content reaches `outfile` when all of it has been written."""
+    """A file to write to, whose content reaches `outfile` when all of it has been written.
+
+    A new file is for this user alone, for jobs' arguments may be secrets; one that is replaced keeps its owner and mode.
+    """
     if isinstance(outfile, (str, os.PathLike)) and _may_be_replaced(outfile):
+        _refuse_foreign_link(outfile)
         path = os.path.realpath(outfile)
         part = f"{path}.{uuid.uuid4().hex}.part"
         try:
-            with open(part, "x", encoding="utf-8") as out:
+            with open(part, "x", encoding="utf-8", opener=_for_this_user) as out:
                 yield out
+                _keep_rights(path, out.fileno())
             os.replace(part, path)
         finally:
             if os.path.exists(part):
@@ -193,6 +200,27 @@ def _appearing_whole(outfile: Target) -> Iterator[IO[str]]:
                 shutil.copyfileobj(out, device)
         else:
             shutil.copyfileobj(out, outfile)
+
+
+def _for_this_user(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _keep_rights(path: str, descriptor: int) -> None:
+    """Give an open file the owner and the mode of the one at `path`, if there is one."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return
+    if os.geteuid() == 0:
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+    os.fchmod(descriptor, S_IMODE(status.st_mode))
+
+
+def _refuse_foreign_link(path: str | os.PathLike[str]) -> None:
+    """Another user's link leads where that user wants us to write."""
+    if os.path.islink(path) and os.lstat(path).st_uid not in (0, os.geteuid()):
+        raise PermissionError(EPERM, "it is another user's symbolic link", os.fspath(path))
 
 
 def _may_be_replaced(path: str | os.PathLike[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import json
 import math
 import uuid
@@ -245,6 +246,35 @@ def test_a_link_stays_a_link(tmp_path):
     scheduler().export_jobs(tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").is_file()
+
+
+def mode_of(path):
+    return path.stat().st_mode & 0o777
+
+
+def test_a_new_export_is_for_its_user_alone_and_a_replaced_one_keeps_its_mode(tmp_path):
+    path = tmp_path / "jobs.json"
+    scheduler().export_jobs(path)
+    assert mode_of(path) == 0o600
+    for mode in (0o644, 0o640, 0o400):
+        path.chmod(mode)
+        scheduler().export_jobs(path)
+        assert mode_of(path) == mode
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make files of other users")
+def test_a_replaced_export_keeps_its_owner_and_another_users_link_is_not_followed(tmp_path):
+    path, link = tmp_path / "jobs.json", tmp_path / "link"
+    path.write_text("before")
+    os.chown(path, 65_534, 65_534)
+    scheduler().export_jobs(path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (65_534, 65_534)
+    link.symlink_to(path)
+    os.chown(link, 65_534, 65_534, follow_symlinks=False)
+    before = path.read_text()
+    with pytest.raises(PermissionError, match="another user's symbolic link"):
+        scheduler().export_jobs(link)
+    assert path.read_text() == before
 
 
 def test_a_device_is_written_to_and_not_replaced():

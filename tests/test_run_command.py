@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import os
@@ -12,14 +13,17 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from runner_rig import GSCHED, Runner, environment, run_to_the_end, running, write
 from waiting import wait_until
 
+from gsched import ConfigurationError
 from gsched.clock import SystemClock
 from gsched.runner.garbage import LongCollections
+from gsched.runner.pid_file import pid_file
 
 pytest_plugins = ["mongodb"]
 
@@ -410,6 +414,64 @@ def test_a_stale_pid_file_is_replaced_and_a_line_says_so(app: Path) -> None:
     with running(app, "-A", "plain", "--memory", "--pid-file", "run.pid") as runner:
         assert runner.lines("pid_file.replaced")[0]["left_by"] == "4711"
         assert (app / "run.pid").read_text() == f"{runner.pid}\n"
+
+
+def foreign_pid_files(directory: Path) -> Iterator[tuple[str, Path]]:
+    """What is wrong with a path as a pid file, and the path, with the content that is not to be lost in it."""
+    precious = write(directory / "precious", "precious content\n")
+    (directory / "link").symlink_to(precious)
+    yield "it is a symbolic link", directory / "link"
+    yield "it holds no process id", precious
+    os.link(write(directory / "number", "4711\n"), directory / "second name")
+    yield "it is no file of its own", directory / "number"
+    os.mkfifo(directory / "pipe")
+    yield "it is no file of its own", directory / "pipe"
+
+
+def test_what_is_no_pid_file_keeps_its_content(tmp_path: Path) -> None:
+    for reason, path in foreign_pid_files(tmp_path):
+        before = path.read_text() if path.is_file() else None
+        with pytest.raises(ConfigurationError, match=reason), pid_file(str(path)):
+            pass
+        assert before == (path.read_text() if path.is_file() else None)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make files of other users")
+def test_a_pid_file_of_another_user_is_left_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "run.pid", "4711\n")
+    os.chown(path, 65_534, -1)
+    with pytest.raises(ConfigurationError, match="another user"), pid_file(str(path)):
+        pass
+    assert path.read_text() == "4711\n"
+
+
+def test_nobody_else_can_open_a_pid_file_and_so_lock_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "run.pid", "4711\n")
+    path.chmod(0o644)
+    for _ in range(2):  # one that was left behind, and a new one
+        with pid_file(str(path)):
+            assert path.stat().st_mode & 0o777 == 0o600
+        assert not path.exists()
+
+
+def test_a_file_that_has_taken_its_place_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "run.pid"
+    with pid_file(str(path)):
+        path.unlink()
+        write(path, "another one\n")
+    assert path.read_text() == "another one\n"
+
+
+@pytest.mark.parametrize("content", ["{pid}", "0", "-1", "99999999999999", "precious", ""])
+def test_a_dump_signals_no_process_that_does_not_hold_the_pid_file(tmp_path: Path, content: str) -> None:
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        path = write(tmp_path / "run.pid", content.format(pid=bystander.pid))
+        with path.open() as held:  # as somebody who can read it may do
+            fcntl.flock(held, fcntl.LOCK_SH)
+            done = subprocess.run([*GSCHED, "dump", "--pid-file", path], capture_output=True, text=True, timeout=60)
+        assert done.returncode in (1, 3, 5) and len(done.stderr.splitlines()) == 1
+        assert bystander.poll() is None
+        bystander.kill()
 
 
 def test_a_pid_file_that_cannot_be_written_is_an_error(app: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 from pathlib import Path
@@ -38,9 +37,8 @@ def dump(configuration: Configuration, timeout: float) -> None:
 
 def _signal(pid_file: Path) -> None:
     try:
-        pid = _live_owner(pid_file)
-        os.kill(pid, signal.SIGUSR1)
-    except ValueError:
+        pid = _signal_owner(pid_file)
+    except (ValueError, OverflowError):
         raise CommandRefused(f"{pid_file} does not hold a process id", Exit.INVALID) from None
     except (FileNotFoundError, ProcessLookupError):
         raise CommandRefused(f"no runner runs with the pid file {pid_file}", Exit.NOT_FOUND) from None
@@ -49,11 +47,28 @@ def _signal(pid_file: Path) -> None:
     click.echo(f"process {pid} logs its stacks (under systemd: journalctl _PID={pid})", err=True)
 
 
-def _live_owner(pid_file: Path) -> int:
-    """Who holds the file. One left behind may name anybody, whom the signal would end."""
+def _signal_owner(pid_file: Path) -> int:
+    """Signal the process that the file names, if it has the file open; its id.
+
+    A file that was left behind may name any process, which the signal would end. Raises ProcessLookupError for such.
+    """
     with pid_file.open(encoding="ascii") as file:
+        pid = int(file.read(64))
+        process = os.pidfd_open(pid)  # it stays this process, also if the id is given to another one
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return int(file.read())
-    raise ProcessLookupError
+            if not _has_open(pid, os.fstat(file.fileno())):
+                raise ProcessLookupError
+            signal.pidfd_send_signal(process, signal.SIGUSR1)
+        finally:
+            os.close(process)
+    return pid
+
+
+def _has_open(pid: int, wanted: os.stat_result) -> bool:
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.path.samestat(each.stat(), wanted):
+                return True
+        except FileNotFoundError:  # closed meanwhile
+            pass
+    return False

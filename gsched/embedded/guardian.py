@@ -41,7 +41,7 @@ def main(directory: str, command: list[str]) -> None:
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     os.chdir(directory)
-    users = os.open("users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    users = os.open("users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     while serve(command, users):
         print("mongod crashed: starting it again", file=sys.stderr, flush=True)
 
@@ -103,9 +103,14 @@ def write_state(mongod_pid: int) -> None:
         "mongod_pid": mongod_pid,
         "guardian_pid": os.getpid(),
     }
-    with open("mongod.json.new", "w") as file:
+    with open("mongod.json.new", "w", opener=own_file) as file:
         json.dump(state, file)
     os.replace("mongod.json.new", "mongod.json")
+
+
+def own_file(name: str, flags: int) -> int:
+    """Open a file in the data directory, not what a link there leads to, for this user alone."""
+    return os.open(name, flags | os.O_NOFOLLOW, 0o600)
 
 
 def socket_path() -> str:
@@ -120,7 +125,7 @@ def bound_log() -> None:
     """Move a long log to mongod.log.1. mongod appends to the same file: what it writes meanwhile may be cut off."""
     if os.path.getsize("mongod.log") < MAX_LOG_BYTES:
         return
-    with open("mongod.log", "rb") as log, open("mongod.log.1", "wb") as old:
+    with open("mongod.log", "rb") as log, open("mongod.log.1", "wb", opener=own_file) as old:
         old.write(log.read())
     os.truncate("mongod.log", 0)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +19,12 @@ from gsched.runner.logs import runner_log
 def pid_file(name: str | None) -> Iterator[None]:
     """Inside the block the file has our process id; one that a process left behind is replaced.
 
-    Forked children hold it, too: until the last of them has ended, nobody else gets it.
+    Forked children hold it, too: until the last of them has ended, nobody else gets it. Only this user can open it:
+    who could read it, could lock it.
 
     :param name: None: no file
     :raises CommandRefused: if a live process has it (exit code 6)
-    :raises ConfigurationError: if it cannot be written
+    :raises ConfigurationError: if it cannot be written, or what is there is no pid file of this user
     """
     if name is None:
         yield
@@ -30,31 +33,56 @@ def pid_file(name: str | None) -> Iterator[None]:
     try:
         descriptor = _locked(path)
     except OSError as error:
-        raise ConfigurationError(f"pid file {path}: {error.strerror}") from error
+        said = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise ConfigurationError(f"pid file {path}: {said}") from error
     if stale := _content(descriptor):
         runner_log().warning("pid_file.replaced", path=str(path), left_by=stale)
+    os.fchmod(descriptor, 0o600)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{owner}\n".encode(), 0)
     try:
         yield
     finally:
-        if os.getpid() == owner:
-            path.unlink(missing_ok=True)
+        if os.getpid() == owner and _is_at(path, descriptor):
+            path.unlink()
         os.close(descriptor)
 
 
 def _locked(path: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            _refuse_foreign(path, descriptor)
+        except ConfigurationError:
+            os.close(descriptor)
+            raise
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             message = f"pid file {path}: process {_content(descriptor) or '?'} runs already"
             os.close(descriptor)
             raise CommandRefused(message, Exit.CONFLICT) from None
-        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+        if _is_at(path, descriptor):
             return descriptor
         os.close(descriptor)  # its owner has just removed it
+
+
+def _refuse_foreign(path: Path, descriptor: int) -> None:
+    """What is no pid file of ours is not to be emptied."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise ConfigurationError(f"pid file {path}: it is no file of its own; name another one")
+    if status.st_uid != os.geteuid():
+        raise ConfigurationError(f"pid file {path}: it belongs to another user; name another one, or remove it")
+    if status.st_size and not _content(descriptor).isdecimal():
+        raise ConfigurationError(f"pid file {path}: it holds no process id; name another file, or remove this one")
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _content(descriptor: int) -> str:

@@ -177,7 +177,7 @@ def _is_ours(kind: Any) -> bool:
 def _appearing_whole(outfile: Target) -> Iterator[IO[str]]:
     """A file to write to, whose content reaches `outfile` when all of it has been written.
 
-    A new file is for this user alone, for jobs' arguments may be secrets; one that is replaced keeps its owner and mode.
+    A new file is for this user alone: jobs' arguments may be secrets. One that is replaced keeps its owner and mode.
     """
     if isinstance(outfile, (str, os.PathLike)) and _may_be_replaced(outfile):
         _refuse_foreign_link(outfile)

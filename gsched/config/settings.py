@@ -15,6 +15,7 @@ from gsched.config.values import (
     name_without,
     optional_duration,
     recent_outcomes,
+    secret_text,
     switch,
     tables,
     text,
@@ -103,7 +104,7 @@ class Configuration:
     )
 
     store: str | None = _setting(
-        "store.url", text, None, "keep jobs in the MongoDB at this URL", "--store", metavar="URL"
+        "store.url", secret_text, None, "keep jobs in the MongoDB at this URL", "--store", metavar="URL"
     )
     embedded: bool = _setting("store.embedded", switch, False, "keep jobs in a private MongoDB", "--embedded")
     memory: bool = _setting("store.memory", switch, False, "keep jobs in memory only", "--memory")

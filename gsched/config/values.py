@@ -18,6 +18,13 @@ def text(key: str, value: Any) -> str:
     return value
 
 
+def secret_text(key: str, value: Any) -> str:
+    """A text that is not empty, and that no message shows."""
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"{key}: expected a text")
+    return value
+
+
 def zone_name(key: str, value: Any) -> str:
     """The name of a time zone."""
     try:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from gsched.config import Configuration, origin
 from gsched.errors import ConfigurationError, EmbeddedMongoError, InvalidJobError, JobIdConflictError
@@ -18,6 +17,7 @@ from gsched.runner.data_directory import data_directory
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.runner.foreign_files import refuse_foreign_files
 from gsched.runner.problems import Problems
+from gsched.runner.store_url import check_url, shown_url
 from gsched.scheduler import GeventScheduler
 from gsched.scheduler_settings import checked_defaults, make_executor
 from gsched.stores import BaseJobStore, MemoryJobStore
@@ -188,7 +188,7 @@ def place_of(configuration: Configuration, application: GeventScheduler | None) 
     if application is not None and _has_own_store(application):
         return Place("application", "its own")
     if configuration.store is not None:
-        return Place("mongodb", without_password(configuration.store))
+        return Place("mongodb", shown_url(configuration.store))
     if configuration.memory:
         return Place("memory", "configured")
     if not configuration.embedded and not _has_mongod():
@@ -224,29 +224,9 @@ def _store_at(place: Place, configuration: Configuration) -> BaseJobStore:
     if configuration.database is not None:
         options["database"] = configuration.database
     if configuration.store is not None:
-        _check_url(configuration.store, origin(configuration, "store"))
+        check_url(configuration.store, origin(configuration, "store"))
         return MongoDBJobStore(configuration.store, **options)
     return MongoDBJobStore.embedded(place.why, **options)
-
-
-def _check_url(url: str, where: str) -> None:
-    """Refuse what PyMongo would take for a host's name, and options that it would not heed."""
-    from pymongo.errors import PyMongoError
-    from pymongo.uri_parser import split_options
-
-    if not url.startswith(("mongodb://", "mongodb+srv://")):
-        raise ConfigurationError(f"{where}: expected mongodb://... or mongodb+srv://..., got {without_password(url)!r}")
-    for option in filter(None, re.split("[&;]", urlsplit(url).query)):
-        try:
-            split_options(option)
-        except (PyMongoError, ValueError) as error:
-            said = str(error).replace(" or maybe a camelCase version of one? Refer to docstring.", "?")
-            raise ConfigurationError(f"{where}: the URL's option {option!r}: {said}") from None
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1:***@", url)
 
 
 def _has_mongod() -> bool:

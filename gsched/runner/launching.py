@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from gsched.config import Configuration
 from gsched.patching import patch_all
 from gsched.runner.inherited import keep_to_ourselves, unblock_signals
-from gsched.runner.logs import configure_logging
+from gsched.runner.logs import configure_logging, runner_log
 from gsched.runner.pid_file import pid_file
 from gsched.runner.signals import SUPERVISED, Requests
+from gsched.runner.store_url import PASSWORD_REMEDY, has_password
 from gsched.runner.systemd import Notifier
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def launch(configuration: Configuration) -> int:
     if configuration.processes == 1:
         patch_all()
     configure_logging(configuration)
+    if has_password(configuration.flags.get("store", "")):
+        runner_log().warning("store.password_visible", flag="--store", remedy=PASSWORD_REMEDY)
     with pid_file(configuration.pid_file):
         if configuration.processes > 1:
             return _supervise(configuration)

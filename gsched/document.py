@@ -169,7 +169,11 @@ class DocumentReader:
     def _id(self, document: Mapping[str, Any], problems: list[str]) -> str:
         job_id = document.get(self._id_key)
         if isinstance(job_id, str) and job_id:
-            return job_id
+            try:
+                return _text(self._id_key, job_id)
+            except InvalidJobError as error:
+                problems.append(str(error))
+                return job_id
         problems.append(f"{self._id_key}: expected a text that is not empty, got {type(job_id).__name__}")
         return shown_id(job_id)
 
@@ -231,7 +235,7 @@ def _reason(key: str, error: Exception) -> str:
 
 
 def _text(key: str, value: Any) -> str:
-    return value if type(value) is str and value else checked_text(key, value)
+    return value if type(value) is str and value and value.isascii() else checked_text(key, value)
 
 
 def _name(key: str, value: Any) -> str:

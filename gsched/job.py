@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,6 +32,7 @@ class Undefined:
 
 
 UNDEFINED: Final = Undefined()
+_HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +201,14 @@ def named_function(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], 
 
 
 def checked_text(what: str, value: object) -> str:
-    """The value. Raises InvalidJobError, naming it by `what`, unless it is a text that is not empty."""
+    """The value. Raises InvalidJobError, naming it by `what`, unless it is a text that is not empty, and Unicode.
+
+    A file's name that is no UTF-8 is a text with halves of characters, which no store and no metric can express.
+    """
     if not isinstance(value, str) or not value:
         raise InvalidJobError(f"{what}: expected a text that is not empty, got {value!r}")
+    if not value.isascii() and _HALF_CHARACTER.search(value):
+        raise InvalidJobError(f"{what}: expected Unicode text, got {value!r}")
     return value
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import structlog
 
+from gsched.wording import escaped_lines
+
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _REMEDY: Final = (
     "gsched: the logger 'gsched' is disabled, so that warnings and errors come here: logging.config disables the "
@@ -61,5 +63,5 @@ def _writes_to_standard_logging() -> bool:
 
 def _as_text(name: str, fields: Mapping[str, Any]) -> str:
     text = "".join(f" {key}={value!r}" for key, value in fields.items() if key != "traceback")
-    trace = f"\n{fields['traceback']}" if "traceback" in fields else ""
+    trace = f"\n{escaped_lines(fields['traceback'])}" if "traceback" in fields else ""
     return name + text + trace

@@ -62,10 +62,15 @@ def collector(scheduler: GeventScheduler) -> Collector:
             for metric in METRICS:
                 family = make[metric.kind](metric.name, metric.help, labels=metric.labels)
                 for labels, value in metric.samples(vitals):
-                    family.add_metric(labels, **_numbers(value))
+                    family.add_metric([_label(each) for each in labels], **_numbers(value))
                 yield family
 
     return SchedulerCollector()
+
+
+def _label(value: str) -> str:
+    """A label's value. What is no UTF-8, such as an argument that was no text, would spoil the whole answer."""
+    return value if value.isascii() else value.encode(errors="backslashreplace").decode()
 
 
 def _numbers(value: Any) -> dict[str, Any]:

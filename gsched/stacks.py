@@ -13,6 +13,8 @@ from types import FrameType
 from gevent.monkey import get_original
 from greenlet import getcurrent, greenlet
 
+from gsched.wording import escaped
+
 _thread_names = get_original("threading", "enumerate")
 
 
@@ -27,7 +29,7 @@ def stacks_text() -> str:
 def _thread_stacks() -> Iterator[str]:
     names = {thread.ident: thread.name for thread in _thread_names()}
     for ident, frame in sys._current_frames().items():
-        yield f"thread {names.get(ident, ident)}:\n{_stack(frame)}"
+        yield f"thread {escaped(str(names.get(ident, ident)))}:\n{_stack(frame)}"
 
 
 def _greenlet_stacks() -> Iterator[str]:
@@ -36,7 +38,7 @@ def _greenlet_stacks() -> Iterator[str]:
         found = [each for each in gc.get_objects() if issubclass(type(each), greenlet) and each.gr_frame is not None]
     for each in found:
         if each is not getcurrent() and (frame := each.gr_frame) is not None:
-            alike[_stack(frame)].append(_name_of(each))
+            alike[_stack(frame)].append(escaped(_name_of(each)))
     for stack, names in sorted(alike.items(), key=lambda item: -len(item[1])):
         shown = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
         yield f"{len(names)} greenlet{'s' if len(names) > 1 else ''} ({shown}):\n{stack}"

@@ -19,6 +19,11 @@ def escaped(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def escaped_lines(text: str) -> str:
+    """Text of several lines, such as a traceback, with what else would move a cursor shown escaped."""
+    return "\n".join(escaped(line.expandtabs()) for line in text.split("\n"))
+
+
 def said_by(error: GschedError) -> str:
     """What those need to know of an error who did not call us: of a store's, what its driver said, in a line."""
     cause = error.__cause__ if isinstance(error, StoreError) else None

@@ -12,6 +12,7 @@ import click
 from gsched import __version__
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.messages import explained
+from gsched.cli.printing import say
 from gsched.errors import StoreError
 from gsched.runner.exits import Exit, code_of
 from gsched.runner.inherited import open_missing_streams
@@ -96,9 +97,9 @@ def _failed(error: Exception, verbose: bool) -> int:
     if verbose:
         traceback.print_exception(error)
     message, remedy = explained(error)
-    click.echo(f"gsched: {message}", err=True)
+    say(f"gsched: {message}", err=True)
     if remedy:
-        click.echo(f"  {remedy}", err=True)
+        say(f"  {remedy}", err=True)
     return code_of(error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from gsched.config.values import duration
 from gsched.errors import ConfigurationError
 
 _COMPLETED = 50  # ids that are offered
+# What no shell takes for anything but a word. Others would be put into the line as they are, and executed with it.
+_PLAIN = re.compile(r"[\w./][\w@%+=:,./-]*")
 _QUICK = "serverSelectionTimeoutMS=500&connectTimeoutMS=500&socketTimeoutMS=1000"
 
 
@@ -38,7 +41,8 @@ def _ids(params: dict[str, Any], incomplete: str) -> list[str]:
 
     url = f"{configuration.store}{'&' if '?' in configuration.store else '?'}{_QUICK}"
     scheduler = control_scheduler(replace(configuration, app=None, store=url))
-    return [job.id for job in scheduler.iter_jobs(prefix=incomplete, limit=_COMPLETED) if job.id.isprintable()]
+    found = scheduler.iter_jobs(prefix=incomplete, limit=_COMPLETED)
+    return [job.id for job in found if _PLAIN.fullmatch(job.id)]
 
 
 class Duration(click.ParamType[float | str]):

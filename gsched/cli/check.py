@@ -12,6 +12,7 @@ import click
 
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, as_text, output_options
+from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError
 
@@ -181,4 +182,4 @@ def _found(job: Job, source: str, now: int) -> Found:
 
 
 def _say(text: str) -> None:
-    click.echo(f"gsched: {text}", err=True)
+    say(f"gsched: {text}", err=True)

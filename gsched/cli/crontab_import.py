@@ -13,6 +13,7 @@ import click
 from gsched.cli.arguments import Duration
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
+from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.errors import JobIdConflictError
 from gsched.runner.exits import CommandRefused, Exit
@@ -87,8 +88,8 @@ def import_file(
     out.rows(COLUMNS, changes)
     _sum_up(changes, dry_run)
     if configuration.store is not None and COMMANDS not in configuration.modules:
-        click.echo(f'Runners of this store need modules = ["{COMMANDS}"] in [store]: whoever can write', err=True)
-        click.echo("to the database can have commands run there.", err=True)
+        say(f'Runners of this store need modules = ["{COMMANDS}"] in [store]: whoever can write', err=True)
+        say("to the database can have commands run there.", err=True)
 
 
 @contextmanager
@@ -122,7 +123,7 @@ def _text(file: str) -> str:
 def _report(file: str, crontab: Crontab, skip_bad: bool) -> None:
     for kind, remarks in (("error", crontab.errors), ("warning", crontab.warnings)):
         for remark in remarks:
-            click.echo(f"{file}: {kind}: {remark}", err=True)
+            say(f"{file}: {kind}: {remark}", err=True)
     if crontab.errors and not skip_bad:
         lines = "1 line is" if len(crontab.errors) == 1 else f"{len(crontab.errors)} lines are"
         raise CommandRefused(
@@ -133,4 +134,4 @@ def _report(file: str, crontab: Crontab, skip_bad: bool) -> None:
 def _sum_up(changes: list[Change], dry_run: bool) -> None:
     counts = Counter(change.action for change in changes)
     said = ", ".join(f"{count} {action}" for action, count in counts.items()) or "no jobs"
-    click.echo(f"{said} (dry run: nothing was done)" if dry_run else said, err=True)
+    say(f"{said} (dry run: nothing was done)" if dry_run else said, err=True)

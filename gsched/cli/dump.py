@@ -10,6 +10,7 @@ import click
 
 from gsched.cli.asking import ask
 from gsched.cli.options import configured
+from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.web.address import USUAL
@@ -32,7 +33,7 @@ def dump(configuration: Configuration, timeout: float) -> None:
     status, body = ask(configuration.probe or USUAL, "/stacks", timeout)
     if status != 200:
         raise CommandRefused(f"the probe port answers {status}: {body.decode(errors='replace').strip()}")
-    click.echo(body.decode(errors="replace"), nl=False)
+    say(body.decode(errors="replace").rstrip("\n"))
 
 
 def _signal(pid_file: Path) -> None:
@@ -44,7 +45,7 @@ def _signal(pid_file: Path) -> None:
         raise CommandRefused(f"no runner runs with the pid file {pid_file}", Exit.NOT_FOUND) from None
     except OSError as error:
         raise CommandRefused(f"{pid_file}: {error.strerror}") from None
-    click.echo(f"process {pid} logs its stacks (under systemd: journalctl _PID={pid})", err=True)
+    say(f"process {pid} logs its stacks (under systemd: journalctl _PID={pid})", err=True)
 
 
 def _signal_owner(pid_file: Path) -> int:

@@ -10,6 +10,7 @@ import click
 from gsched.cli.asking import ask
 from gsched.cli.options import configured
 from gsched.cli.output import Column, Output, output_options
+from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.runner.exits import CommandRefused, Exit
 from gsched.web.address import USUAL
@@ -40,7 +41,7 @@ def health(configuration: Configuration, out: Output, ready: bool, timeout: floa
     out.rows(COLUMNS, found["checks"])
     for check in found["checks"]:
         if check.get("warning"):
-            click.echo(f"gsched: warning: {check['name']}: {check['what']}", err=True)
+            say(f"gsched: warning: {check['name']}: {check['what']}", err=True)
     if not found["ready" if ready else "live"]:
         failing = [f"{check['name']}: {check['what']}" for check in found["checks"] if not check["ok"]]
         raise CommandRefused(f"not {'ready' if ready else 'live'}: {'; '.join(failing)}", Exit.UNHEALTHY)

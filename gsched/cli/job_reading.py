@@ -13,6 +13,7 @@ import click
 from gsched.cli.arguments import job_argument, jobstore_option
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
+from gsched.cli.printing import say
 from gsched.config import Configuration
 
 if TYPE_CHECKING:
@@ -115,12 +116,12 @@ def next_times(configuration: Configuration, out: Output, job_id: str, jobstore:
     with target(configuration) as scheduler:
         job = find_job(scheduler, job_id, jobstore)
         if reason := job.parked:
-            click.echo(f"gsched: {job.id!r} is parked, and none of these will run: {reason}", err=True)
+            say(f"gsched: {job.id!r} is parked, and none of these will run: {reason}", err=True)
         elif job.paused:
-            click.echo(f"gsched: {job.id!r} is paused: none of these will run until it is resumed", err=True)
+            say(f"gsched: {job.id!r} is paused: none of these will run until it is resumed", err=True)
         times = list(next_run_times(job.definition, scheduler.now_ms(), count))
         if len(times) < count:
-            click.echo(f"gsched: {job.id!r} is due {len(times) or 'no'} more times", err=True)
+            say(f"gsched: {job.id!r} is due {len(times) or 'no'} more times", err=True)
         out.rows([Column("next_run_time", lambda time: time)], times)
 
 

@@ -11,6 +11,7 @@ import click
 from gsched.cli.arguments import Duration, job_argument, jobstore_option
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
+from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.runner.exits import CommandRefused, Exit
 
@@ -60,7 +61,7 @@ def run(
             warn_if_no_runner(scheduler, job.jobstore)
             return Exit.OK
         last = absent_runner(scheduler, job.jobstore)
-        click.echo(f"gsched: waiting for {run_id}{'' if last is None else f'; {no_runner_line(last)}'}", err=True)
+        say(f"gsched: waiting for {run_id}{'' if last is None else f'; {no_runner_line(last)}'}", err=True)
         ended = _wait(scheduler, job, run_id, timeout)
         out.rows(ENDED, [ended])
         return Exit.OK if ended.outcome == "succeeded" else Exit.FAILED

@@ -12,6 +12,7 @@ from gsched.cli.arguments import Duration, job_argument, jobstore_option
 from gsched.cli.job_changing import COLUMNS
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
+from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, InvalidTriggerError
 from gsched.instants import as_instant, as_timezone, from_ms
@@ -105,7 +106,7 @@ def set_options(
         out.rows(columns, [job.modify(**changes)])
         executor = changes.get("executor", "default")
         if executor not in {"default", *scheduler.executors}:
-            click.echo(f"gsched: executors are the runner's: one without {executor!r} parks the job when due", err=True)
+            say(f"gsched: executors are the runner's: one without {executor!r} parks the job when due", err=True)
         warn_if_no_runner(scheduler, job.jobstore)
 
 

@@ -10,6 +10,7 @@ import click
 from gsched.cli.arguments import Duration, jobstore_option
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
+from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.runner.exits import CommandRefused, Exit
 
@@ -89,13 +90,13 @@ def drain(configuration: Configuration, wanted: str, wait: bool, timeout: float,
         living = [each for each in known if each.state != "dead"]
         chosen = find_node(living if any(wanted in each.id for each in living) else known, wanted)
         if chosen.state == "dead":
-            click.echo(f"{chosen.id} has ended already", err=True)
+            say(f"{chosen.id} has ended already", err=True)
             return
         scheduler.drain_node(chosen.id, jobstore)
-        click.echo(f"{chosen.id} is asked to drain", err=True)
+        say(f"{chosen.id} is asked to drain", err=True)
         if wait:
             _wait_for_end(scheduler, chosen.id, timeout, jobstore)
-            click.echo(f"{chosen.id} has ended", err=True)
+            say(f"{chosen.id} has ended", err=True)
 
 
 def find_node(nodes: Sequence[NodeInfo], wanted: str) -> NodeInfo:

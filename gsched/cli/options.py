@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from gsched.cli.printing import say
 from gsched.config import Configuration, Setting, read_configuration, read_what_is_right, settings
 from gsched.errors import ConfigurationError
 from gsched.runner.store_url import PASSWORD_REMEDY, has_password
@@ -58,8 +59,8 @@ def _option(setting: Setting) -> Callable[[Any], Any]:
 
 def _warn_of_password(flags: dict[str, Any]) -> None:
     if has_password(flags.get("store", "")):
-        click.echo("gsched: warning: every user of this machine can see the password in --store", err=True)
-        click.echo(f"  -> {PASSWORD_REMEDY}", err=True)
+        say("gsched: warning: every user of this machine can see the password in --store", err=True)
+        say(f"  -> {PASSWORD_REMEDY}", err=True)
 
 
 def _configuration(

@@ -52,7 +52,7 @@ def panels(overview: Overview) -> list[Panel]:
             _first(_nodes(overview)),
         ),
     ]
-    return [panel for panel in found if panel.rows]
+    return [panel._replace(rows=[tuple(map(escaped, row)) for row in panel.rows]) for panel in found if panel.rows]
 
 
 def _alarms(overview: Overview) -> Iterator[str]:
@@ -74,13 +74,13 @@ def _alarms(overview: Overview) -> Iterator[str]:
 def _groups(overview: Overview) -> Iterator[Sequence[str]]:
     for each in overview.groups:
         cells = (each.tag or "(none)", each.outcome, each.error or "-")
-        yield (*map(escaped, cells), _number(each.count), _number(each.jobs), escaped(each.latest_job_id))
+        yield (*cells, _number(each.count), _number(each.jobs), each.latest_job_id)
 
 
 def _in_progress(overview: Overview) -> Iterator[Sequence[str]]:
     for each in overview.in_progress:
         if each.seconds >= _LONG_SECONDS:
-            yield (escaped(each.job_id), rough_duration(each.seconds), each.node or "-")
+            yield (each.job_id, rough_duration(each.seconds), each.node or "-")
 
 
 def _first(rows: Iterator[Sequence[str]]) -> list[Sequence[str]]:
@@ -129,7 +129,7 @@ def _times(recent: Period) -> Iterator[Sequence[str]]:
         for pool in sorted(recent.late_by_pool):
             if any(recent.late_by_pool[pool]):
                 late = (f"<={_seconds(recent.late(share, pool))}" for share in _SHARES)
-                yield (f"late in {escaped(pool)}", *late)
+                yield (f"late in {pool}", *late)
         yield ("duration", *(f"<={_seconds(recent.long(share))}" for share in _SHARES))
 
 
@@ -140,7 +140,7 @@ def _tags(recent: Period) -> Iterator[Sequence[str]]:
     by_tag = [(tag, Period(recent.seconds, outcomes, {})) for tag, outcomes in recent.by_tag.items()]
     by_tag.sort(key=lambda each: (-each[1].failures, -each[1].misses, -each[1].skips, -_ended(each[1]), each[0]))
     for tag, period in by_tag:
-        yield (escaped(tag) or "(none)", _number(_ended(period)), *_bad(period))
+        yield (tag or "(none)", _number(_ended(period)), *_bad(period))
 
 
 def _ended(period: Period) -> int:
@@ -164,9 +164,9 @@ def _node(node: NodeInfo, activity: Activity | None) -> Sequence[str]:
 
 def _jobs_in_trouble(overview: Overview) -> Iterator[Sequence[str]]:
     for each in overview.troubles:
-        error = escaped(each.last_error or "-")[:60]
+        error = (each.last_error or "-")[:60]
         bad = map(_number, (each.failures, each.skips, each.misses))
-        yield (escaped(each.job_id), *bad, _seconds(each.longest), error)
+        yield (each.job_id, *bad, _seconds(each.longest), error)
 
 
 # -- JSON -------------------------------------------------------------------------------------------------------------

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
+from gsched.cli.printing import say
 from gsched.durations import rough_duration
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def warn_if_no_runner(scheduler: GeventScheduler, jobstore: str | None = None) -
     for alias in aliases:
         if (last := absent_runner(scheduler, alias)) is not None:
             where = f" for the store {alias!r}" if len(aliases) > 1 else ""
-            click.echo(f"gsched: {no_runner_line(last, where)}", err=True)
+            say(f"gsched: {no_runner_line(last, where)}", err=True)
 
 
 def no_runner_line(last: str, where: str = "") -> str:

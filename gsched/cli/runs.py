@@ -12,10 +12,10 @@ from gsched.cli.arguments import JobId, jobstore_option
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
+from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, JobNotFoundError
 from gsched.runner.exits import CommandRefused, Exit
-from gsched.wording import escaped
 
 if TYPE_CHECKING:
     from gsched.history import RunInfo
@@ -134,6 +134,6 @@ def _explain(scheduler: GeventScheduler, out: Output, job_id: str, instant: str,
     except JobNotFoundError as error:
         raise CommandRefused(str(error), Exit.NOT_FOUND) from None
     if out.form == "table":
-        click.echo(escaped(str(explanation)))
+        say(str(explanation))
     else:
         out.one([Column(name, attrgetter(name)) for name in _EXPLAINED], explanation)

@@ -11,6 +11,7 @@ from gsched.cli.arguments import jobstore_option
 from gsched.cli.confirming import confirm, yes_option
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
+from gsched.cli.printing import say
 from gsched.cli.progress import progress
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, InvalidJobError, JobIdConflictError
@@ -46,7 +47,7 @@ def init(configuration: Configuration, jobstore: str) -> None:
 
     with target(configuration, makes_store=True) as scheduler:
         scheduler.prepare_store(jobstore)
-        click.echo(f"gsched: the store {jobstore!r} is ready", err=True)
+        say(f"gsched: the store {jobstore!r} is ready", err=True)
 
 
 @store.command()
@@ -74,7 +75,7 @@ def export_jobs(configuration: Configuration, file: str, jobstore: str | None) -
         total = sum(sum(scheduler.get_statistics(alias).jobs.values()) for alias in aliases) if _shows() else 0
         with progress("exporting", total) as note:
             count = scheduler.export_jobs(sys.stdout if file == "-" else file, jobstore, note)
-        click.echo(f"gsched: exported {count} jobs", err=True)
+        say(f"gsched: exported {count} jobs", err=True)
 
 
 @store.command("import")
@@ -98,7 +99,7 @@ def import_jobs(configuration: Configuration, file: str, jobstore: str, replace:
             raise CommandRefused(str(error), Exit.FAILED) from None
         except JobIdConflictError as error:
             raise CommandRefused(f"the job id {error.job_id!r} is taken", Exit.CONFLICT, "say --replace") from None
-        click.echo(f"gsched: imported {count} jobs", err=True)
+        say(f"gsched: imported {count} jobs", err=True)
 
 
 @store.command()
@@ -120,12 +121,12 @@ def purge(configuration: Configuration, older_than: str, jobstore: str, yes: boo
         except ConfigurationError as error:
             raise click.UsageError(str(error).replace("before:", "--older-than:")) from None
         if dry_run or not count:
-            click.echo(f"gsched: {count} records are older", err=True)
+            say(f"gsched: {count} records are older", err=True)
             return
         confirm(f"Remove {count} records of the history?", yes)
         with progress("purging", count) as note:
             purged = scheduler.purge_runs(older_than, jobstore, note)
-        click.echo(f"gsched: removed {purged} records", err=True)
+        say(f"gsched: removed {purged} records", err=True)
 
 
 def _shows() -> bool:

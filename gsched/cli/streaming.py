@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from gsched.cli.output import Column, Output, as_text
+from gsched.cli.printing import say
 from gsched.wording import escaped, without_noise
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def followed(scheduler: GeventScheduler, jobstore: str | None) -> Iterator[Fact]
 
 
 def _note(said: str) -> None:
-    click.echo(f"gsched: {escaped(said)}", err=True)
+    say(f"gsched: {said}", err=True)
 
 
 def reader_watch() -> Callable[[], bool]:

@@ -18,6 +18,7 @@ from gsched.cli.output import Output, output_options
 from gsched.config import Configuration
 from gsched.errors import StoreError
 from gsched.runner.exits import CommandRefused
+from gsched.wording import escaped
 
 if TYPE_CHECKING:
     from gsched.activity import Overview
@@ -86,7 +87,7 @@ def _refresh(look: _Look, show: _Show, interval: float) -> None:
         try:
             seen = panels(look())
         except (StoreError, CommandRefused) as error:  # it may come back
-            trouble = f"{explained(error)[0]}; trying again"
+            trouble = escaped(f"{explained(error)[0]}; trying again")
         show(seen, trouble)
         gevent.sleep(interval)
 

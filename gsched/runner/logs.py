@@ -15,7 +15,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from gsched.clock import SystemClock
 from gsched.config import Configuration
 from gsched.instants import from_ms
-from gsched.wording import escaped
+from gsched.wording import escaped, escaped_lines
 
 _NOISY: Final = ("pymongo", "urllib3")  # at level debug they write a line for each thing that they send
 _FIRST: Final = ("timestamp", "level", "logger", "event")
@@ -119,9 +119,13 @@ def _in_local_zone(value: Any) -> Any:
 
 def _printable(_: WrappedLogger, __: str, event: EventDict, whole: tuple[str, ...] = ()) -> EventDict:
     return {
-        "_".join(key.split()) or "_": value if key in whole or not isinstance(value, str) else escaped(value)
+        "_".join(key.split()) or "_": value if not isinstance(value, str) else _shown(value, has_lines=key in whole)
         for key, value in event.items()
     }
+
+
+def _shown(value: str, has_lines: bool) -> str:
+    return escaped_lines(value) if has_lines else escaped(value)
 
 
 class _Line:
@@ -139,7 +143,7 @@ class _Handler(logging.Handler):
         try:
             write_line(self.format(record))
         except Exception as error:  # arguments that do not fit the message, a __str__ that raises
-            write_line(f"logging: {record.name}, {record.pathname}:{record.lineno}: {error!r}")
+            write_line(escaped(f"logging: {record.name}, {record.pathname}:{record.lineno}: {error!r}"))
 
 
 def _route_standard_logging(level: int, chain: list[Processor], last: list[Processor]) -> None:

@@ -14,6 +14,7 @@ from gsched.handle import JobHandle
 from gsched.job import Job
 from gsched.stores import JobQuery
 from gsched.verbs.places import Places
+from gsched.wording import escaped
 
 
 class Listing(Places):
@@ -104,6 +105,6 @@ class Listing(Places):
             print(f"Jobstore {alias}:", file=out)
             jobs = self.get_jobs(alias)
             for job in jobs:
-                print(f"    {job}", file=out)
+                print(f"    {escaped(str(job))}", file=out)
             if not jobs:
                 print("    No scheduled jobs", file=out)

@@ -15,6 +15,7 @@ from gsched.stacks import stacks_text
 from gsched.web.address import parse_address, shown_address
 from gsched.web.overview import LocalOverview
 from gsched.web.server import BoundedServer
+from gsched.wording import escaped
 
 STOP_SECONDS: Final = 1.0  # for requests that are being answered
 
@@ -157,7 +158,7 @@ def _is_local(environ: Mapping[str, Any]) -> bool:
 
 def _verdict(checks: Iterable[Check]) -> Answer:
     failing = [f"{check.name}: {check.what}" for check in checks if not check.ok]
-    return _plain(_status(not failing), "\n".join(failing) or "ok")
+    return _plain(_status(not failing), "\n".join(map(escaped, failing)) or "ok")
 
 
 def _status(ok: bool) -> str:

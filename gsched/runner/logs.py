@@ -119,7 +119,7 @@ def _in_local_zone(value: Any) -> Any:
 
 def _printable(_: WrappedLogger, __: str, event: EventDict, whole: tuple[str, ...] = ()) -> EventDict:
     return {
-        "_".join(key.split()) or "_": value if not isinstance(value, str) else _shown(value, has_lines=key in whole)
+        "_".join(escaped(key).split()) or "_": value if not isinstance(value, str) else _shown(value, has_lines=key in whole)
         for key, value in event.items()
     }
 

@@ -18,6 +18,7 @@ from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms, to_ms
 from gsched.job import NOTHING, OPTIONS, CallChecker, Job, can_change, checked_flag, checked_text
 from gsched.triggers import BaseTrigger
+from gsched.triggers.combining import refuse_too_many
 from gsched.triggers.registry import trigger_fields, trigger_from_fields
 
 LONGEST_REASON: Final = 500
@@ -314,6 +315,8 @@ _triggers: dict[Any, BaseTrigger] = {}  # what was parsed lately; triggers never
 
 def _trigger(fields: Any, problems: list[str]) -> BaseTrigger:
     try:
+        if type(fields) is dict and "triggers" in fields:
+            refuse_too_many(fields)
         anchor = fields.get("anchor") if type(fields) is dict and fields.get("type") == "interval" else None
         if isinstance(anchor, datetime) and anchor.tzinfo is not None:
             # Intervals of jobs that were added one by one differ in their anchors only.

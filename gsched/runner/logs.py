@@ -118,10 +118,11 @@ def _in_local_zone(value: Any) -> Any:
 
 
 def _printable(_: WrappedLogger, __: str, event: EventDict, whole: tuple[str, ...] = ()) -> EventDict:
-    return {
-        "_".join(escaped(key).split()) or "_": value if not isinstance(value, str) else _shown(value, has_lines=key in whole)
-        for key, value in event.items()
-    }
+    return {_key(key): _shown(value, key in whole) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _key(key: str) -> str:
+    return "_".join(escaped(key).split()) or "_"
 
 
 def _shown(value: str, has_lines: bool) -> str:

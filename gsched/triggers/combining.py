@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from functools import reduce
+from itertools import cycle
 from math import gcd
 from typing import Any, Final
 
@@ -16,25 +18,35 @@ from gsched.triggers.interval import IntervalTrigger
 from gsched.triggers.registry import trigger_fields, trigger_from_fields
 from gsched.triggers.zones import DAY, instant_of, stretch_at
 
+MAX_MEMBERS: Final = 100
+"""How many members a trigger may have in all, those of its members included."""
+
 MAX_ATTEMPTS: Final = 5_000
-"""How many disagreements an AndTrigger bears before it takes its members for ones that never meet."""
+"""How many disagreements, or weeks of them, a whole trigger bears before it takes members for ones that never meet."""
+
+_BISECTION: Final = 2 * MAX_ATTEMPTS  # for all the steps of one
+_WEEK: Final = 7 * DAY * 1000
 
 
 class CombiningTrigger(FrozenTrigger):
     """Triggers combined. Members keep their own phases.
 
-    :param triggers: the members, at least one
+    :param triggers: the members, at least one and at most MAX_MEMBERS, with theirs
     :param jitter: longest delay of a run, seconds; default: the largest of the members'
-    :raises InvalidTriggerError: when there are no members or something else is among them
+    :raises InvalidTriggerError: when there are no members, or too many, or something else is among them
     """
 
-    __slots__ = ("_jitter_ms", "jitter_ms", "timezone", "triggers")
+    __slots__ = ("_jitter_ms", "jitter_ms", "size", "timezone", "triggers")
 
     triggers: tuple[BaseTrigger, ...]
     _jitter_ms: int
+    size: int
 
     def __init__(self, triggers: Iterable[BaseTrigger], jitter: float | None = None) -> None:
         self.triggers = _members(self.alias, triggers)
+        self.size = 1 + sum(each.size if isinstance(each, CombiningTrigger) else 1 for each in self.triggers)
+        if self.size > MAX_MEMBERS + 1:
+            raise InvalidTriggerError(f"{self.alias} trigger: triggers: expected at most {MAX_MEMBERS} in all")
         self.timezone = self.triggers[0].timezone
         self._jitter_ms = jitter_ms(self.alias, jitter)
         self.jitter_ms = self._jitter_ms or max(trigger.jitter_ms for trigger in self.triggers)
@@ -47,6 +59,18 @@ class CombiningTrigger(FrozenTrigger):
     def by_elapsed_time(self) -> bool:  # type: ignore[override]
         """True if all members go by elapsed time."""
         return all(member.by_elapsed_time for member in self.triggers)
+
+    def next_ms(self, after: int) -> int | None:
+        """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
+        return self._next_ms(after, _Attempts(MAX_ATTEMPTS + self.size))
+
+    def last_ms(self, first: int, until: int) -> int:
+        """The last instant not after `until`, given one that is due; an earlier one if they are too far apart."""
+        return _Bounded(self, _Attempts(_BISECTION)).last_ms(first, until)
+
+    @abstractmethod
+    def _next_ms(self, after: int, attempts: _Attempts) -> int | None:
+        """`next_ms`, with what is left of the attempts for the whole trigger."""
 
     @property
     def jitter(self) -> int | float | None:
@@ -71,6 +95,7 @@ class CombiningTrigger(FrozenTrigger):
         """The trigger that `fields()` describes. Raises InvalidTriggerError."""
         members = fields.get("triggers")
         if isinstance(members, (list, tuple)):
+            refuse_too_many(fields)
             made = [each if isinstance(each, BaseTrigger) else trigger_from_fields(each) for each in members]
             fields = {**fields, "triggers": made}
         return super().from_fields(fields)
@@ -100,9 +125,8 @@ class OrTrigger(CombiningTrigger):
         trigger = type(self)([member.begun(at)[0] for member in self.triggers], self.jitter)
         return trigger, trigger.next_ms(at - 1)
 
-    def next_ms(self, after: int) -> int | None:
-        """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
-        found = (trigger.next_ms(after) for trigger in self.triggers)
+    def _next_ms(self, after: int, attempts: _Attempts) -> int | None:
+        found = (_next_of(trigger, after, attempts) for trigger in self.triggers)
         return min((due for due in found if due is not None), default=None)
 
 
@@ -111,7 +135,8 @@ class AndTrigger(CombiningTrigger):
 
     Intervals among the members are solved by arithmetic. For the others each in turn moves to its first instant not
     before the latest one seen, until they agree. Members that disagree `MAX_ATTEMPTS` times in a row
-    (two daily ones: for seven years) are taken never to meet.
+    (two daily ones: for seven years), or for as many weeks, are taken never to meet; all AndTriggers inside one trigger
+    have these attempts together.
 
     Intervals without a start date are counted from the last midnight before the job was added, in the zone of the
     first member that is no interval: from the moment of adding, to the millisecond, they would meet nothing else.
@@ -144,20 +169,68 @@ class AndTrigger(CombiningTrigger):
         zones = (each.timezone for each in self.triggers if not isinstance(each, IntervalTrigger))
         return next(zones, self.timezone)
 
-    def next_ms(self, after: int) -> int | None:
-        """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
+    def _next_ms(self, after: int, attempts: _Attempts) -> int | None:
         if self._solved is None:
             return None
         latest, agreed = after + 1, 0
-        for attempt in range(MAX_ATTEMPTS + len(self._solved)):
-            due = self._solved[attempt % len(self._solved)].next_ms(latest - 1)
+        for turn, member in enumerate(cycle(self._solved)):
+            due = _next_of(member, latest - 1, attempts) if attempts.take(1) else None
             if due is None:
                 return None
+            if turn >= len(self._solved):  # a search over years costs as much as many over days
+                attempts.take((due - latest) // _WEEK)
             agreed = agreed + 1 if due == latest else 1
             latest = due
             if agreed == len(self._solved):
                 return latest
-        return None
+        raise AssertionError("a cycle has no end")
+
+
+class _Attempts:
+    """How many are left."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, count: int) -> bool:
+        """Take some; whether there were as many."""
+        self.left -= count
+        return self.left >= 0
+
+
+def _next_of(trigger: BaseTrigger, after: int, attempts: _Attempts) -> int | None:
+    return trigger._next_ms(after, attempts) if isinstance(trigger, CombiningTrigger) else trigger.next_ms(after)
+
+
+class _Bounded(BaseTrigger):
+    """A trigger for many questions that have attempts together; when these are used up, nothing comes any more."""
+
+    __slots__ = ("_attempts", "_trigger")
+
+    alias = "bounded"
+
+    def __init__(self, trigger: CombiningTrigger, attempts: _Attempts) -> None:
+        self._trigger, self._attempts = trigger, attempts
+
+    def next_ms(self, after: int) -> int | None:
+        return self._trigger._next_ms(after, self._attempts)
+
+    def fields(self) -> dict[str, Any]:
+        raise NotImplementedError("exists only while a CombiningTrigger is bisected")
+
+
+def refuse_too_many(fields: Mapping[str, Any]) -> None:
+    """Raises InvalidTriggerError if a trigger's fields have too many members in all, before any of them is made."""
+    unseen, count = [fields], 0
+    while unseen:
+        members = unseen.pop().get("triggers")
+        if isinstance(members, (list, tuple)):
+            count += len(members)
+            if count > MAX_MEMBERS:
+                raise InvalidTriggerError(f"triggers: expected at most {MAX_MEMBERS} in all")
+            unseen += [each for each in members if isinstance(each, Mapping)]
 
 
 _PHASED: Final = (IntervalTrigger, CombiningTrigger)  # what has, or may have, a phase to the millisecond

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
 from math import lcm
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -31,6 +32,7 @@ from gsched.triggers import (
     trigger_fields,
     trigger_from_fields,
 )
+from gsched.triggers.combining import MAX_ATTEMPTS
 from gsched.triggers.jitter import jittered_last, jittered_next
 
 
@@ -449,3 +451,98 @@ def test_apscheduler_questions_are_answered():
     assert trigger.get_next_fire_time(now, now) == now + timedelta(seconds=10)
     assert trigger.get_next_fire_time(None, now + timedelta(microseconds=1)) == now + timedelta(seconds=10)
     assert instants(trigger, now, now + timedelta(seconds=20)) == [now + timedelta(seconds=n) for n in (10, 20)]
+
+
+# -- triggers that cost -----------------------------------------------------------------------------------------------
+
+
+class Counting(BaseTrigger):
+    """Due each day at an hour of its own, in UTC; counts how often it is asked."""
+
+    alias = "counting"
+    asked: ClassVar[int] = 0
+
+    def __init__(self, hour, days=1):
+        self.hour, self.days = hour, days
+
+    def next_ms(self, after):
+        type(self).asked += 1
+        period, phase = self.days * 86_400_000, self.hour * 3_600_000
+        return after + period - (after - phase) % period
+
+    def fields(self):
+        return {"hour": self.hour}
+
+
+@pytest.fixture
+def asked():
+    Counting.asked = 0
+    return lambda: Counting.asked
+
+
+def never(days=1):
+    return AndTrigger([Counting(1, days), Counting(2, days)])
+
+
+@pytest.mark.parametrize("days", [1, 30, 365])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda member: OrTrigger([member() for _ in range(33)]),
+        lambda member: AndTrigger([AndTrigger([member(), Counting(3)]), member()]),
+        lambda member: OrTrigger([AndTrigger([OrTrigger([member(), Counting(3)]), Counting(4)]), member()]),
+    ],
+)
+def test_members_that_never_meet_cost_a_bounded_number_of_steps_however_many_they_are(asked, make, days):
+    trigger = make(lambda: never(days))
+    trigger.next_ms(0)
+    assert asked() <= MAX_ATTEMPTS + 2 * trigger.size
+    before = asked()
+    trigger.last_ms(0, 10**13)
+    assert asked() - before <= 3 * (MAX_ATTEMPTS + trigger.size)
+
+
+def test_long_searches_count_for_more_than_short_ones(asked):
+    never(365).next_ms(0)
+    assert asked() < 500
+
+
+def test_members_beside_those_that_never_meet_are_due_as_ever():
+    assert OrTrigger([*(never() for _ in range(20)), Counting(5)]).next_ms(0) == 5 * 3_600_000
+
+
+def test_a_common_instant_that_is_years_away_is_found():
+    leap_day = CronTrigger(month=2, day=29, timezone="UTC")
+    monday = CronTrigger(day_of_week="mon", timezone="UTC")
+    found = AndTrigger([leap_day, monday]).next_after(datetime(2024, 3, 1, tzinfo=UTC))
+    assert found == datetime(2044, 2, 29, tzinfo=UTC)
+    far = DateTrigger("2150-01-01 00:00", timezone="UTC")
+    assert AndTrigger([far, CronTrigger(hour=0, timezone="UTC")]).next_ms(0) == far.next_ms(0)
+
+
+@pytest.mark.parametrize("kind", ["and", "or"])
+def test_a_trigger_with_too_many_members_is_refused_before_any_is_made(kind, monkeypatch):
+    interval = {"type": "interval", "seconds": 1, "timezone": "UTC"}
+    monkeypatch.setattr("gsched.triggers.combining.trigger_from_fields", lambda _: pytest.fail("one was made"))
+    wide = {"type": kind, "triggers": [interval] * 101}
+    deep = interval
+    for _ in range(101):
+        deep = {"type": kind, "triggers": [deep]}
+    nested = {"type": kind, "triggers": [{"type": kind, "triggers": [interval] * 30}] * 10}
+    for fields in (wide, deep, nested):
+        with pytest.raises(InvalidTriggerError, match="at most 100 in all"):
+            trigger_from_fields(fields)
+
+
+def test_so_it_is_when_it_is_made_of_objects():
+    hundred = OrTrigger([IntervalTrigger(seconds=1)] * 100)
+    with pytest.raises(InvalidTriggerError, match="at most 100 in all"):
+        OrTrigger([hundred])
+
+
+@pytest.mark.parametrize(
+    "fields", [{"minute": "0," * 500 + "0"}, {"day": "last," * 300 + "1"}, {"crontab": "0," * 3000 + "0 * * * *"}]
+)
+def test_a_cron_field_that_is_longer_than_any_list_needs_is_refused(fields):
+    with pytest.raises(InvalidTriggerError, match="characters"):
+        trigger_from_fields({"type": "cron", "timezone": "UTC", **fields})

@@ -46,6 +46,9 @@ _FOREIGN: Final = (
 )
 
 
+_LONGEST: Final = 5_000  # characters of all fields
+
+
 @lru_cache(maxsize=16_384)
 def compile_crontab(text: str, seconds: bool = False) -> Schedule:
     """The schedule of a crontab line's time fields, or of a nickname such as @daily.
@@ -53,6 +56,8 @@ def compile_crontab(text: str, seconds: bool = False) -> Schedule:
     :param seconds: whether a field for seconds comes first
     :raises InvalidTriggerError: naming the field, the text and the reason
     """
+    if len(text) > _LONGEST:
+        raise InvalidTriggerError(f"crontab: expected at most {_LONGEST} characters, got {len(text)}")
     written = " ".join(text.lower().split())
     values = _split(text, written, seconds)
     sets = {name: _values(name, value) for name, value in values.items()}

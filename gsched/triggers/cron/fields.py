@@ -45,6 +45,10 @@ class Field:
     """(which one in the month, weekday): 2nd fri is (2, 4), last sun is (LAST, 6)."""
 
 
+LONGEST: Final = 1_000
+"""How many characters a field may have; all seconds of a minute, in a list, are 169."""
+
+
 def parse_field(name: str, value: object) -> Field:
     """The field `name` of a cron trigger from what the user wrote: an int or a comma-separated list of expressions.
 
@@ -53,6 +57,8 @@ def parse_field(name: str, value: object) -> Field:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise InvalidTriggerError(f"cron trigger: {name} {value!r}: expected text or a whole number")
     text = str(value)
+    if len(text) > LONGEST:
+        raise InvalidTriggerError(f"cron trigger: {name}: expected at most {LONGEST} characters, got {len(text)}")
     try:
         return _union([_expression(name, part.strip().lower()) for part in text.split(",")])
     except ValueError as reason:

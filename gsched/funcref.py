@@ -7,7 +7,7 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -59,15 +59,33 @@ def resolve(ref: str) -> Callable[..., Any]:
 
     Raises FuncRefError if the text is no reference, its module cannot be imported, or nothing callable is there.
     """
-    found = _lookup(ref)
+    return _callable(ref, _lookup(ref))
+
+
+def _callable(ref: str, found: Any) -> Callable[..., Any]:
     if not callable(found):
         raise FuncRefError(f"{ref!r} is not callable but a {type(found).__name__}")
     return found  # type: ignore[no-any-return]
 
 
-def _lookup(ref: str) -> Any:
+def _is_computed(found: object) -> bool:
+    """Whether it is a property or its like, as it stands in a class."""
+    return hasattr(type(found), "__get__") and not callable(found) and not isinstance(found, classmethod)
+
+
+def _homes_of_making(func: Callable[..., Any]) -> Iterator[str]:
+    """For a class, the modules of what is called to make an instance; what Python's own types do is left out."""
+    if inspect.isclass(func):
+        for name in ("__new__", "__init__"):
+            definer = next(each for each in func.__mro__ if name in vars(each))
+            if definer.__module__ != "builtins":
+                yield definer.__module__
+
+
+def _lookup(ref: str, step: Callable[[Any, str], Any] = getattr) -> Any:
+    """What is found at `ref`, from the module on by `step`."""
     module_name, colon, qualname = ref.partition(":")
-    if not colon or not module_name or not qualname:
+    if not colon or not all(name.isidentifier() for name in (*module_name.split("."), *qualname.split("."))):
         raise FuncRefError(f"{ref!r} is not a function reference; write it as 'package.module:function'")
     try:
         module = importlib.import_module(module_name)
@@ -76,7 +94,9 @@ def _lookup(ref: str) -> Any:
     except BaseException as error:  # user modules may raise anything while they are imported, or exit
         raise FuncRefError(f"{ref!r}: cannot import {module_name!r}: {error!r}") from error
     try:
-        return functools.reduce(getattr, qualname.split("."), module)
+        return functools.reduce(step, qualname.split("."), module)
+    except FuncRefError as error:
+        raise FuncRefError(f"{ref!r} {error}") from None
     except AttributeError:
         raise FuncRefError(f"{ref!r}: {module_name!r} has no {qualname!r}") from None
     except _THROWN:
@@ -132,7 +152,8 @@ class AllowedFunctions:
     def resolve(self, ref: str) -> Callable[..., Any]:
         """The callable, if it may be resolved. Raises FuncRefError with the reason if not.
 
-        The function must also *live* in an allowed module, so that `myapp:os.system` opens no way round.
+        The function must also *live* in an allowed module, so that `myapp:os.system` opens no way round, and so must
+        all on the way to it; none of that is evaluated. For a class, what makes an instance must live there.
         """
         registered = self._registered.get(ref)
         if registered is not None:
@@ -142,11 +163,23 @@ class AllowedFunctions:
             raise FuncRefError(f"{ref!r} is outside the modules this scheduler may call; name its module in modules=")
         if _is_program(module):
             raise FuncRefError(f"{ref!r}: to import {module!r} would run that program")
-        func = resolve(ref)
-        home = getattr(inspect.unwrap(func), "__module__", None)
-        if not self._allows(home or ""):
-            raise FuncRefError(f"{ref!r} leads to {home}, outside the modules this scheduler may call")
+        func = _callable(ref, _lookup(ref, self._step))
+        for home in (getattr(inspect.unwrap(func), "__module__", None), *_homes_of_making(func)):
+            if not self._allows(home or ""):
+                raise FuncRefError(f"{ref!r} leads to {home}, outside the modules this scheduler may call")
         return func
+
+    def _step(self, owner: Any, name: str) -> Any:
+        """The attribute, if its owner lives in an allowed module and no code of the owner's is called for it."""
+        if inspect.ismodule(owner):
+            home = owner.__name__
+        else:
+            home = owner.__module__ if inspect.isclass(owner) else type(owner).__module__
+        if not self._allows(home):
+            raise FuncRefError(f"leads to {home}, outside the modules this scheduler may call")
+        if not inspect.ismodule(owner) and _is_computed(inspect.getattr_static(owner, name)):
+            raise FuncRefError(f"is no function: {name!r} is computed when it is asked for")
+        return getattr(owner, name)
 
     def _allows(self, module: str) -> bool:
         return any(module == allowed or module.startswith(allowed + ".") for allowed in self._modules)

@@ -1,5 +1,5 @@
 # `make` alone explains itself.
-.PHONY: help setup demo test style types check load soak clean
+.PHONY: help setup demo test style types audit check lock load soak clean
 
 PYTHON = .venv/bin/python
 
@@ -22,7 +22,13 @@ types:  ## mypy, strict, on the package
 	@scripts/setup
 	@$(PYTHON) -m mypy --no-error-summary
 
-check: test style types  ## all of these
+audit:  ## known weaknesses of what CI installs, if the data can be reached
+	@scripts/audit
+
+check: test style types audit  ## all of these
+
+lock:  ## write requirements.lock anew: what CI installs, with hashes
+	@scripts/lock
 
 load:  ## measure the promises beside peers and raw primitives (takes a while)
 	@scripts/setup

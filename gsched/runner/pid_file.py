@@ -32,12 +32,12 @@ def pid_file(name: str | None) -> Iterator[None]:
     path, owner = Path(name), os.getpid()
     try:
         descriptor = _locked(path)
+        os.fchmod(descriptor, 0o600)
     except OSError as error:
         said = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise ConfigurationError(f"pid file {path}: {said}") from error
     if stale := _content(descriptor):
         runner_log().warning("pid_file.replaced", path=str(path), left_by=stale)
-    os.fchmod(descriptor, 0o600)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{owner}\n".encode(), 0)
     try:
@@ -74,7 +74,8 @@ def _refuse_foreign(path: Path, descriptor: int) -> None:
         raise ConfigurationError(f"pid file {path}: it is no file of its own; name another one")
     if status.st_uid != os.geteuid():
         raise ConfigurationError(f"pid file {path}: it belongs to another user; name another one, or remove it")
-    if status.st_size and not _content(descriptor).isdecimal():
+    content = _content(descriptor)  # files of the kernel have content and no size
+    if content and not content.isdecimal():
         raise ConfigurationError(f"pid file {path}: it holds no process id; name another file, or remove this one")
 
 

@@ -13,18 +13,19 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from gsched.callables import name_of
-from gsched.errors import FuncRefError, GschedError, InvalidJobError
+from gsched.errors import FuncRefError, GschedError, InvalidJobError, InvalidTriggerError
 from gsched.funcref import AllowedFunctions
 from gsched.instants import from_ms, to_ms
 from gsched.job import NOTHING, OPTIONS, CallChecker, Job, can_change, checked_flag, checked_text
 from gsched.triggers import BaseTrigger
-from gsched.triggers.combining import refuse_too_many
 from gsched.triggers.registry import trigger_fields, trigger_from_fields
 
 LONGEST_REASON: Final = 500
 _LARGEST_WHOLE_DOUBLE: Final = 2**53  # beyond that, one more is the same
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _MOST_SEEN: Final = 10_000  # of the different triggers and options that are remembered
+_MOST_VALUES: Final = 5_000  # of a trigger, with those inside of it
+_MOST_CHARACTERS: Final = 100_000
 
 
 class UnreadableTrigger(BaseTrigger):
@@ -315,8 +316,6 @@ _triggers: dict[Any, BaseTrigger] = {}  # what was parsed lately; triggers never
 
 def _trigger(fields: Any, problems: list[str]) -> BaseTrigger:
     try:
-        if type(fields) is dict and "triggers" in fields:
-            refuse_too_many(fields)
         anchor = fields.get("anchor") if type(fields) is dict and fields.get("type") == "interval" else None
         if isinstance(anchor, datetime) and anchor.tzinfo is not None:
             # Intervals of jobs that were added one by one differ in their anchors only.
@@ -328,9 +327,14 @@ def _trigger(fields: Any, problems: list[str]) -> BaseTrigger:
 
 
 def _shared_trigger(fields: Any, anchor: int | None = None) -> BaseTrigger:
+    is_flat = type(fields) is dict and _PLAIN.issuperset(map(type, fields.values()))
+    if not is_flat:
+        _refuse_large(fields)
     key = _frozen(fields)
     trigger = _triggers.get((key, anchor))
     if trigger is None:
+        if is_flat:
+            _refuse_large(fields)
         if anchor is None:
             trigger = trigger_from_fields(fields)
         else:
@@ -339,6 +343,25 @@ def _shared_trigger(fields: Any, anchor: int | None = None) -> BaseTrigger:
             _triggers.clear()
         _triggers[key, anchor] = trigger
     return trigger
+
+
+def _refuse_large(fields: Any) -> None:
+    """Raises InvalidTriggerError for more than any trigger needs: to read all of a large document takes seconds."""
+    unseen, values, characters = [fields], 0, 0
+    while unseen:
+        each = unseen.pop()
+        if isinstance(each, (str, bytes)):
+            characters += len(each)
+        elif isinstance(each, (Mapping, list, tuple)):
+            values += len(each)
+        if values > _MOST_VALUES or characters > _MOST_CHARACTERS:
+            raise InvalidTriggerError(
+                f"trigger: expected at most {_MOST_VALUES} values and {_MOST_CHARACTERS} characters"
+            )
+        if isinstance(each, Mapping):
+            unseen += [*each, *each.values()]
+        elif isinstance(each, (list, tuple)):
+            unseen += each
 
 
 def _frozen(value: Any) -> Any:

@@ -18,7 +18,9 @@ from apscheduler.triggers.interval import IntervalTrigger as TheirIntervalTrigge
 from hypothesis import given, settings, strategies as st
 from trigger_oracles import instants, wall_times
 
+from gsched.document import DocumentReader
 from gsched.errors import InvalidTriggerError
+from gsched.funcref import AllowedFunctions
 from gsched.instants import to_ms
 from gsched.triggers import (
     AndTrigger,
@@ -546,3 +548,23 @@ def test_so_it_is_when_it_is_made_of_objects():
 def test_a_cron_field_that_is_longer_than_any_list_needs_is_refused(fields):
     with pytest.raises(InvalidTriggerError, match="characters"):
         trigger_from_fields({"type": "cron", "timezone": "UTC", **fields})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "interval", "seconds": 1, "x": [1] * 6_000},
+        {"type": "interval", "seconds": 1, "x": [{"a": [{"b": 1}]}] * 2_000},
+        {"type": "interval", **{f"x{number}": 1 for number in range(6_000)}},
+        {"type": "or", "triggers": {str(number): {} for number in range(6_000)}},
+        {"type": "x" * 200_000},
+        {"type": "cron", "timezone": "x" * 200_000},
+        {"type": "interval", "x" * 200_000: 1},
+        [1] * 6_000,
+    ],
+)
+def test_a_stored_trigger_that_is_larger_than_any_needs_is_not_read(fields, monkeypatch):
+    monkeypatch.setattr("gsched.document.trigger_from_fields", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr("gsched.document._triggers", {})
+    job = DocumentReader(AllowedFunctions(), "default").read({"id": "a", "func": "a:b", "trigger": fields})
+    assert "trigger: expected at most 5000 values and 100000 characters" in job.parked

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from gsched.cli.output import Column, Output, as_text, output_options
-from gsched.cli.printing import say
 from gsched.cli.table import print_pairs
 from gsched.runner.exits import CommandRefused, Exit
+from gsched.wording import escaped
 
 if TYPE_CHECKING:
     from gsched.triggers import BaseTrigger
@@ -54,7 +54,7 @@ def explain(out: Output, expression: tuple[str, ...], count: int, seconds: bool)
         print_pairs([("meaning", explained.meaning), *_under_each_other(explained)])
     else:
         for name, value in (("meaning", explained.meaning), *_lines(explained)):
-            say(f"{name}\t{value}")
+            click.echo(f"{name}\t{escaped(value)}")
 
 
 def _explained(text: str, trigger: BaseTrigger, count: int) -> Explained:

@@ -111,8 +111,8 @@ def test_nothing_imports_the_package_root(module):
         assert "" not in map(own_module, set(imports_of(module)) - {"gsched.__version__"})
 
 
-# `helpers` itself, and what gets the error from the greenlet.
-SPAWNS = {"helpers", "testing.driver"}
+# `helpers` itself, what gets the error from the greenlet, and connections, whose errors gevent's server answers.
+SPAWNS = {"helpers", "testing.driver", "web.server"}
 
 
 @pytest.mark.parametrize("module", modules())

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from heapq import nsmallest
 from typing import Any, Final
 
-import gevent
 from gevent.event import Event
 
 from gsched import events
 from gsched.activity import Activity, LastMinute, Overview
 from gsched.errors import SchedulerNotRunningError, message_of
+from gsched.helpers import spawn
 from gsched.run import Run
 from gsched.scheduler import STATE_PAUSED, GeventScheduler
 from gsched.troubles import LATELY_SECONDS, MOST_RECORDS, MOST_TROUBLES, LongRun, PastRun, groups_of, troubles_of
@@ -35,7 +35,7 @@ class LocalOverview:
         self._last_minute = LastMinute(scheduler.clock, scheduler.get_activity)
         self._stopped = Event()
         scheduler.add_listener(self._note, _BAD_ENDS)
-        gevent.spawn(self._sample)
+        spawn(self._sample)
 
     def stop(self) -> None:
         """Sample and keep no more."""

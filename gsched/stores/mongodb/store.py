@@ -159,7 +159,7 @@ class MongoDBJobStore(
         self._greenlets = [spawn(part.run) for part in parts]
         if self._mongo is not None:
             self._keeper = Keeper(self._mongo, hub.emit)
-            spawn(self._keeper.run)
+            self._greenlets.append(spawn(self._keeper.run))
 
     def _cluster(self, complain: Callable[[str], object] = lambda said: None) -> MongoCluster:
         return MongoCluster(

@@ -55,6 +55,7 @@ def returns_awaitable() -> Any:
 
 LOOP = asyncio.new_event_loop()
 NOT_CALLED = [poll, polls, AsyncCallable(), AsyncCallable().method, functools.partial(poll)]
+NAMES = ["coroutine function", "asynchronous generator function", "object", "method", "partial"]
 
 
 @pytest.mark.parametrize("func", [returns_coroutine, returns_future, returns_awaitable])
@@ -89,13 +90,13 @@ def test_a_generator_as_a_result_is_warned_of_once_for_each_job(make_bench: Call
     assert len(bench.events("run.succeeded")) == 6
 
 
-@pytest.mark.parametrize("func", NOT_CALLED, ids=repr)
+@pytest.mark.parametrize("func", NOT_CALLED, ids=NAMES)
 def test_a_job_whose_call_would_run_nothing_is_refused(unstarted: Any, func: Callable[..., Any]) -> None:
     with pytest.raises(InvalidJobError, match="only makes an object and runs nothing of it"):
         unstarted.add(func)
 
 
-@pytest.mark.parametrize("callback", NOT_CALLED, ids=repr)
+@pytest.mark.parametrize("callback", NOT_CALLED, ids=NAMES)
 def test_a_listener_whose_call_would_run_nothing_is_refused(unstarted: Any, callback: Callable[..., Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"listener: a call of .* runs nothing of it; wrap it"):
         unstarted.scheduler.add_listener(callback)

@@ -17,7 +17,7 @@ from waiting import LONGEST_SECONDS, wait_until
 
 import gsched as package
 from gsched import InvalidJobError, MemoryJobStore
-from gsched.log import _StandardLogger
+from gsched.log_lines import _StandardLogger
 from gsched.runner import logs
 
 pytest_plugins = ["mongodb"]

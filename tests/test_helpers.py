@@ -14,7 +14,11 @@ def fail(what: BaseException) -> None:
     raise what
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), gevent.Timeout(1), AssertionError()], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("no"), SystemExit(3), gevent.Timeout(1), AssertionError()],
+    ids=lambda error: type(error).__name__,
+)
 def test_what_ends_a_helper_is_logged_with_its_traceback(caplog, capsys, error):
     with caplog.at_level(logging.ERROR, "gsched"):
         helper = spawn(fail, error)

@@ -313,7 +313,7 @@ def test_an_option_that_is_wrong_fails_the_run_by_its_name(site, options, reason
     assert str(failed.exception).startswith(reason)
 
 
-@pytest.mark.parametrize("method", ["read_output", "read_errors", "feed"])
+@pytest.mark.parametrize("method", ["read_output", "read_errors", "begin"])
 def test_an_error_while_a_command_is_followed_fails_its_run_and_ends_it(site, monkeypatch, tmp_path, method):
     def fail(*_: object) -> bytes:
         raise ArithmeticError(method)

@@ -131,7 +131,7 @@ OF_ARGUMENTS = {
     "job show": "Missing argument 'JOB'.",
     "job show x --memory": "a memory store is inside the process that runs it, and out of reach from here",
     "job list --stroe x": "No such option '--stroe'",
-    "job list --store localhost": "--store: expected mongodb://... or mongodb+srv://..., got 'localhost'",
+    "job list --store localhost": "--store: expected mongodb://... or mongodb+srv://...",
     "job list -c nofile": "nofile: No such file or directory",
     "job list -c /": "/: Is a directory",
     "job list --embedded --data /nonexistent": "there is no private MongoDB in /nonexistent",

@@ -192,6 +192,7 @@ def test_other_methods_are_not_allowed(served):
 
 
 def test_nothing_is_logged_for_a_request(capfd, served):  # in this order: it writes where stderr is when it begins
+    capfd.readouterr()  # what the start of the scheduler has written
     served.get("/livez")
     served.get("/nowhere")
     with socket.create_connection(parse_address(served.probe.address)) as rude:
@@ -327,7 +328,8 @@ def test_an_answer_that_never_ends_is_none():
 
 def test_the_command_imports_little_and_costs_little(served):
     program = f"""
-import resource, sys
+import os, resource, sys
+os._exit = lambda code: None  # with which a command ends
 sys.argv = ["gsched", "health", "--probe", {served.probe.address!r}]
 from gsched.cli import main
 main()

@@ -86,8 +86,9 @@ def ids(store: BaseJobStore, **query: Any) -> list[str]:
 
 def test_what_is_added_is_found(bound):
     added = job(args=(1,), kwargs={"x": 2}, tags=("t",), metadata={"m": 1}, misfire_grace_ms=5, timeout_seconds=2)
-    assert bound.add([added], replace=False) == [added]
-    assert bound.get("a") == added
+    (stored,) = bound.add([added], replace=False)
+    assert stored.evolve(rev=added.rev) == added  # a store may count revisions from where it likes
+    assert bound.get("a") == stored
 
 
 def test_what_is_not_there_is_named(bound):
@@ -116,7 +117,7 @@ def test_replacing_with_the_same_trigger_keeps_schedule_and_pause_and_counts_the
     first = bound.get("a")
     bound.add([job(name="new").evolve(next_run_ms=first.next_run_ms + 5000)], replace=True)
     found = bound.get("a")
-    assert (found.name, found.paused, found.next_run_ms, found.rev) == ("new", True, first.next_run_ms, 2)
+    assert (found.name, found.paused, found.next_run_ms, found.rev) == ("new", True, first.next_run_ms, first.rev + 1)
 
 
 def test_replacing_with_another_trigger_or_a_given_time_does_not(bound):
@@ -129,15 +130,15 @@ def test_replacing_with_another_trigger_or_a_given_time_does_not(bound):
 
 
 def test_a_change_gives_a_higher_revision_and_an_error_in_it_changes_nothing(bound):
-    bound.add([job()], replace=False)
-    assert bound.change("a", lambda found: found.evolve(name="x")).rev == 2
+    (stored,) = bound.add([job()], replace=False)
+    assert bound.change("a", lambda found: found.evolve(name="x")).rev == stored.rev + 1
 
     def fail(found):
         raise InvalidJobError("no")
 
     with pytest.raises(InvalidJobError):
         bound.change("a", fail)
-    assert (bound.get("a").name, bound.get("a").rev) == ("x", 2)
+    assert (bound.get("a").name, bound.get("a").rev) == ("x", stored.rev + 1)
 
 
 def test_removing_one_leaves_the_others_and_removing_all_leaves_none(bound):

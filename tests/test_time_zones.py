@@ -85,11 +85,11 @@ def first_due(trigger: BaseTrigger) -> str:
 )
 def test_a_trigger_without_a_zone_takes_the_schedulers_when_it_is_added(monkeypatch, make, due):
     monkeypatch.setenv("TZ", "Europe/Berlin")
-    local_timezone.cache_clear()
+    _local_timezone.cache_clear()
     try:
         assert first_due(make()) == due
     finally:
-        local_timezone.cache_clear()
+        _local_timezone.cache_clear()
 
 
 def test_a_trigger_keeps_the_zone_in_which_it_was_added_first():

@@ -70,7 +70,7 @@ def run(
 def _wait(scheduler: GeventScheduler, job: JobHandle, run_id: str, timeout: float | None) -> RunInfo:
     run: RunInfo | None = None
     for run in _looks(scheduler, job, run_id, timeout):
-        if run is not None and run.outcome != "running":
+        if run is not None and run.outcome not in ("running", "waiting"):
             return run
     raise _not_ended(scheduler, job, run_id, run)
 
@@ -78,14 +78,14 @@ def _wait(scheduler: GeventScheduler, job: JobHandle, run_id: str, timeout: floa
 def _not_ended(scheduler: GeventScheduler, job: JobHandle, run_id: str, seen: RunInfo | None) -> CommandRefused:
     """What to say of a run that has not ended in time.
 
-    :param seen: what the history has of the run, None while no runner has begun it
+    :param seen: what the history has of the run; None, or waiting, while no runner has begun it
     """
     from gsched.cli.runners import absent_runner
 
     tells = "gsched runs show tells what became of it"
     if (last := absent_runner(scheduler, job.jobstore)) is None:
         return CommandRefused(f"the run {run_id!r} has not ended", Exit.FAILED, f"it goes on; {tells}")
-    if seen is None:
+    if seen is None or seen.outcome == "waiting":
         message, remedy = f"the run {run_id!r} has not begun: no runner is alive{last}", "the request stays until then"
     else:
         message, remedy = f"the run {run_id!r} has not ended, and no runner is alive{last}", tells

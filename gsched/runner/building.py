@@ -11,7 +11,7 @@ from gsched.config import Configuration, origin
 from gsched.errors import ConfigurationError, EmbeddedMongoError, InvalidJobError, JobIdConflictError
 from gsched.executors import BaseExecutor
 from gsched.funcref import UnresolvedFunctions
-from gsched.runner.application import load_application, look_here
+from gsched.runner.application import load_application, look_here, working_directory
 from gsched.runner.commands import COMMANDS
 from gsched.runner.data_directory import data_directory
 from gsched.runner.exits import CommandRefused, Exit
@@ -184,7 +184,11 @@ def _has_nameless_jobs(scheduler: GeventScheduler) -> bool:
 
 
 def place_of(configuration: Configuration, application: GeventScheduler | None) -> Place:
-    """The one that is named, else a private MongoDB if there is a mongod, else memory."""
+    """The one that is named, else a private MongoDB if there is a mongod, else memory.
+
+    Raises ConfigurationError if the working directory was deleted: relative paths and commands count from there.
+    """
+    working_directory()
     if application is not None and _has_own_store(application):
         return Place("application", "its own")
     if configuration.store is not None:

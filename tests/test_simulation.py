@@ -51,7 +51,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "acked_does_not_wait_for_runs": (None, 0),
     "acked_does_not_wait_for_what_is_due": (None, 0),
     "acked_does_not_wait_for_a_backlog": ("pauses", 2),
-    "acked_does_not_wait_for_messages": ("failovers", 143),
+    "acked_does_not_wait_for_messages": ("failovers", 320),
     "unsure_writes_are_believed_at_once": ("failovers", 46),
     "parked_jobs_are_not_awaited": ("spoilt jobs", 0),
     "parked_jobs_stay_covered": ("spoilt jobs", 0),

@@ -74,7 +74,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "rescues_are_not_written_down": ("moves", 26),
     "rescues_do_not_wait_for_a_free_instance": ("kills", 7),
     "late_instants_after_a_takeover_are_skipped": ("kills", 0),
-    "stopping_does_not_wait_for_the_last_claim": ("moves", 35),
+    "stopping_does_not_wait_for_the_last_claim": ("moves", 458),
     "leaving_says_that_all_has_ended": ("stops", 193),
     "former_schedules_are_not_looked_at": ("kills", 2),
     "users_copy_no_schedule": ("changes", 1),

@@ -195,6 +195,7 @@ def log_beside():
         log.info("main")
         with lock:
             gevent.sleep(0.0005)
+        gevent.sleep(0.0005)  # to take the lock again before yielding starves all who wait, greenlets too
 
 
 def main(kinds):

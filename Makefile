@@ -1,26 +1,48 @@
 # `make` alone explains itself.
-.PHONY: help setup demo test style types audit check lock load soak clean
+.PHONY: help setup demo demo-sqlite test quick style types wheels audit check lock load soak clean
 
-PYTHON = .venv/bin/python
+# Another interpreter has an environment of its own: make quick PYTHON=python3.12
+export VENV := $(if $(PYTHON),.venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),.venv)
+export PYTHON
+RUN = $(VENV)/bin/python
+
+# Most tests wait for processes and databases, so more of them run at once than there are cores.
+# With this hash seed all processes name test cases alike, sets included.
+# They start hundreds of programs, each of which would compile gsched again if no bytecode were kept.
+PYTEST = PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -n 6 --dist worksteal
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
 
-demo:  ## set up what is missing, then poll 5,000 HTTP endpoints for half a minute
-	@scripts/setup embedded
-	$(PYTHON) examples/mass_polling.py --seconds 30
+demo:  ## set up what is missing, then poll 5,000 HTTP endpoints for half a minute, with the jobs in MongoDB
+	@scripts/setup embedded-mongodb
+	$(RUN) examples/mass_polling.py --seconds 30
+
+demo-sqlite:  ## the same with the jobs in a SQLite file
+	@scripts/setup sql
+	$(RUN) examples/mass_polling.py --seconds 30 --sqlite
 
 test:  ## set up what is missing, then run all tests
 	@scripts/setup
-	PYTHONHASHSEED=0 $(PYTHON) -m pytest -n 2 --dist loadfile  # both processes name test cases alike, sets included
+	$(PYTEST)
+
+quick:  ## the tests of single parts and of the claim protocol; PYTHON=python3.12 takes another interpreter
+	@scripts/setup
+	$(PYTEST) tests/unit tests/claims
 
 style:  ## the style of all Python files
 	@scripts/setup
-	@$(PYTHON) -m ruff check -q .
+	@$(RUN) -m ruff check -q .
 
-types:  ## mypy, strict, on the package
+types:  ## mypy, strict: the package, and as on macOS and Windows all of it that does not need Linux
 	@scripts/setup
-	@$(PYTHON) -m mypy --no-error-summary
+	@$(RUN) -m mypy --no-error-summary
+	@for platform in darwin win32; do \
+	    $(RUN) -m mypy --no-error-summary --platform $$platform --follow-imports=silent \
+	        --exclude '^gsched/(cli|embedded|runner)/' || exit 1; done
+
+wheels:  ## what the library needs on macOS and Windows: is all of it there as wheels
+	@scripts/wheels
 
 audit:  ## known weaknesses of what CI installs, if the data can be reached
 	@scripts/audit
@@ -32,11 +54,11 @@ lock:  ## write requirements.lock anew: what CI installs, with hashes
 
 load:  ## measure the promises beside peers and raw primitives (takes a while)
 	@scripts/setup
-	$(PYTHON) -m load_tests
+	$(RUN) -m load_tests
 
-soak:  ## two minutes of all verbs at random on every store, with nodes and databases killed and frozen
+soak:  ## look for faults for MINUTES=10: thousands of simulated seeds, all verbs at random, nodes and databases killed
 	@scripts/setup
-	$(PYTHON) load_tests/verbs_fuzz.py --seconds 60 --seed $${SEED:-1}
+	@scripts/soak $${MINUTES:-10} $${SEED:-1}
 
 clean:  ## remove what these made
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def follow(random: Random, log: TextIO, options: argparse.Namespace) -> None:
-    """Append live until the time is over."""
+    """Append lines as time goes on, until `--seconds` are over."""
     scheduler = GeventScheduler(job_defaults={"coalesce": False, "max_instances": 1000})
     scheduler.add_job(append, "interval", seconds=1 / options.rate, args=[random, log])
     if options.seconds is not None:

@@ -1,11 +1,11 @@
-"""Count visits per five minutes from a web server's access log (combined format), every five minutes.
+"""Count the visits of each five minutes in a web server's access log (combined format), every five minutes.
 
     python examples/access_log_generator.py /tmp/access.log
     python examples/access_log_visits.py /tmp/access.log --every 5 --seconds 20
 
-A visit is one well-formed line of the log. Only what was appended since the last time is read. The position is kept in
-a file beside the log, so that a restart goes on where it was. The log may be rotated (by renaming it, to NAME.1) or
-truncated at any time; a line that is written by halves counts once, when it is whole.
+A visit is one well-formed line of the log. The job reads only the lines that were appended since its last run. It keeps
+its position in a file beside the log, so that a restart goes on there. The log may be rotated (renamed to NAME.1) or
+truncated at any time. A line that is half written counts once, when it is whole.
 """
 
 # ruff: noqa: E402 - gevent patches before anything else is imported
@@ -34,7 +34,7 @@ from gsched import GeventScheduler, ThreadPoolExecutor
 PERIOD = 300  # seconds
 PERIODS_KEPT = 7 * 86_400 // PERIOD
 CHUNK = 1 << 20
-HEAD = 128  # bytes at the beginning of a log, which tell it from another log in the same place
+HEAD = 128  # bytes at the beginning of a log; another log in the same place begins differently
 QUOTED = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 COMBINED = re.compile(
     rb"\S+ \S+ [^\[]*\[(\d\d/\w{3}/\d{4}:\d\d:\d\d):\d\d ([+-]\d{4})\] "  # address, names, time
@@ -57,7 +57,7 @@ def main() -> None:
 def run(visits: "Visits", options: argparse.Namespace) -> None:
     # Reading a file blocks, so a thread does it.
     scheduler = GeventScheduler(executors={"default": ThreadPoolExecutor(1)})
-    # The start date is long ago: due on every full five minutes, not five minutes after the program was started.
+    # The start date is long ago: the job is due at every full five minutes, not five minutes after the program's start.
     scheduler.add_job(
         report, "interval", seconds=options.every, start_date="2000-01-01T00:00:00Z", args=[visits, options.rows]
     )
@@ -79,11 +79,11 @@ def report(visits: "Visits", rows: int) -> None:
 
 @dataclass
 class State:
-    """What is remembered between two readings and across restarts."""
+    """What the job remembers between two readings and across restarts."""
 
     inode: int = 0
     offset: int = 0
-    head: str = ""  # how the log began, at most as far as it was read
+    head: str = ""  # the beginning of the log, at most as far as it was read
     lines: int = 0
     garbage: int = 0
     visits: dict[str, int] = field(default_factory=dict)  # by the beginning of the period, seconds since the epoch
@@ -95,7 +95,7 @@ class State:
     def save(self, path: Path) -> None:
         written = path.with_name(path.name + ".new")
         written.write_text(json.dumps(asdict(self)))
-        written.replace(path)  # at no moment is there half a file
+        written.replace(path)  # in one step: the file is never half written
 
 
 class Visits:
@@ -105,7 +105,7 @@ class Visits:
         self.state = State.load(state_path)
         self._log = log
         self._state_path = state_path
-        self._file: BinaryIO | None = None  # stays open, for a log that is rotated is still to be read to its end
+        self._file: BinaryIO | None = None  # stays open: a rotated log is still to be read to its end
 
     def update(self) -> None:
         """Read what is new."""
@@ -118,7 +118,7 @@ class Visits:
             self._file.close()
 
     def _files(self) -> Iterator[BinaryIO]:
-        """What to read: the log as it was known, and if there is another one in its place now, that one."""
+        """The files to read: the log that was read last, then the one that took its place, if there is one."""
         self._file = self._file or self._reopen()
         if self._file is not None:
             self._restart_if_rewritten(self._file)
@@ -130,7 +130,7 @@ class Visits:
             yield self._file
 
     def _reopen(self) -> BinaryIO | None:
-        """After a restart: the log that was read last, under its name or the one that rotating gave it."""
+        """After a restart: the log that was read last, under its own name or the name of a rotated log."""
         for path in (self._log, self._log.with_name(self._log.name + ".1")):
             if path.exists() and path.stat().st_ino == self.state.inode:
                 return path.open("rb")

@@ -3,8 +3,8 @@
     python examples/cache_refresh.py                                   # its own Redis, 5,000 keys, each every 20 s
     python examples/cache_refresh.py --redis redis://127.0.0.1:6379/9 --keys 1000
 
-Jitter lets the refreshes drift apart, so that the source sees an even stream of requests. At the end it says how old
-the oldest value was that a reader could have met at any time.
+Jitter lets the refreshes drift apart, so that the source gets an even stream of requests. At the end the example prints
+the age of the oldest value that a reader could have read.
 """
 
 # ruff: noqa: E402 - gevent patches before anything else is imported, redis among it
@@ -33,7 +33,7 @@ from loopback import HttpClient, child_server, inherited_socket, serve_until_orp
 from gsched import EVENT_JOB_ERROR, GeventScheduler
 
 CONNECTIONS = 64
-READ_AT_ONCE = 500  # keys, so that looking at all of them delays no refresh
+READ_AT_ONCE = 500  # keys: reading all of them at once would delay refreshes
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ def run(cache: "Cache", options: argparse.Namespace) -> None:
 
 
 def refreshes(cache: "Cache", options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One job for each key. The first runs are spread over the interval, or the cache would be filled in one burst."""
+    """One job for each key. The first runs are spread over the interval; otherwise one burst would fill the cache."""
     begin = datetime.now(UTC)
     for number, key in enumerate(cache.keys):
         yield {
@@ -82,7 +82,7 @@ def refreshes(cache: "Cache", options: argparse.Namespace) -> Iterator[dict[str,
 
 
 class Cache:
-    """Values in Redis, each with the time when the source was asked for it."""
+    """Values in Redis, each with the time of the request for it."""
 
     def __init__(self, url: str, source: HttpClient, options: argparse.Namespace) -> None:
         self.keys = [f"gsched-example:price:{number}" for number in range(options.keys)]
@@ -98,7 +98,7 @@ class Cache:
         self._redis = redis.Redis(connection_pool=pool)
 
     def refresh(self, key: str) -> None:
-        """The job. A value that nobody refreshes any more expires, rather than being believed for ever."""
+        """The job. If a value is refreshed no more, it expires."""
         asked_at = time.time()
         value = json.loads(self._source.get(f"/{key}"))
         self._redis.set(key, json.dumps({**value, "asked_at": asked_at}), ex=int(3 * self._options.every) + 1)
@@ -108,7 +108,7 @@ class Cache:
         self.failures += 1
 
     def watch(self) -> None:
-        """Once a second: read all keys as any reader would, and remember the oldest value met."""
+        """Once a second: read all keys, and remember the age of the oldest value."""
         ages = self.ages()
         oldest = max(ages, default=0.0)
         self.oldest_seconds = max(self.oldest_seconds, oldest)
@@ -161,7 +161,7 @@ def redis_server(url: str | None) -> Iterator[str]:
         server = subprocess.Popen(
             [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", directory, "--save", ""],
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us, who still clear the cache
+            start_new_session=True,  # Ctrl-C reaches this process only, which still clears the cache
         )
         try:
             url = f"redis://127.0.0.1:{port}/0"

@@ -4,10 +4,10 @@
     gunicorn -c examples/gunicorn.conf.py gunicorn_app:app             # the same
 
 The jobs of a memory store belong to their process: each worker has a scheduler of its own and runs its own copy of
-every job. That is right for work that concerns the process itself, as here: every worker keeps a copy of a settings
-file fresh, so that no request reads the file. It is wrong for work to be done once, such as sending a mail every
-morning: with four workers that would be four mails. Such jobs belong into a MongoDBJobStore, which all workers share
-and which gives each run to one of them.
+every job. That is right for work on the process itself, as here: every worker keeps a copy of a settings file fresh, so
+that no request reads the file. It is wrong for work that is to be done once, such as a mail every morning: four workers
+would send four mails. Such jobs belong in a store that all workers share, a SQLite file or MongoDB: one worker gets
+each run.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 def child_server(script: str, *arguments: str) -> Iterator[int]:
     """Run `python script arguments... --serve FD`, where FD is a listening loopback socket; gives its port.
 
-    The socket listens before the child is up, so nobody has to wait for it. The child ends when its standard input
-    does, which is at the latest when this process ends, in whatever way.
+    The socket listens before the child is up, so that clients need not wait for the child. The child ends when its
+    standard input ends: at the latest when this process ends, however it ends.
     """
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         port, fd = listener.getsockname()[1], listener.fileno()
@@ -64,20 +64,20 @@ def inherited_socket(fd: int) -> socket.socket:
 
 
 def stop_on_sigterm(stop: Any) -> None:
-    """Call `stop` in a greenlet when this process is told to terminate."""
+    """Call `stop` in a greenlet when this process gets SIGTERM."""
     gevent.signal_handler(signal.SIGTERM, stop)
 
 
 class HttpClient:
     """GETs from one server over at most `size` connections, which are kept open.
 
-    A request costs a third of what it does with http.client, which would be most of what a poll costs.
+    A request costs a third of one with http.client, which would be most of the cost of a poll.
     """
 
     def __init__(self, port: int, size: int = 64, timeout_seconds: float = 5.0) -> None:
         self._address = ("127.0.0.1", port)
         self._timeout = timeout_seconds
-        self._connections: LifoQueue = LifoQueue()  # the one that was used last is used first
+        self._connections: LifoQueue = LifoQueue()  # the one used last is taken first
         for _ in range(size):
             self._connections.put(None)
 

@@ -2,11 +2,12 @@
 
     python examples/mass_polling.py                 # 5,000 endpoints, each every 5 s, for 30 s
     python examples/mass_polling.py --endpoints 5000 --every 2
-    python examples/mass_polling.py --memory        # without MongoDB
+    python examples/mass_polling.py --sqlite        # the jobs in a SQLite file
+    python examples/mass_polling.py --memory        # the jobs in memory
 
-The jobs are kept in a private MongoDB, in a directory that is removed at the end; where there is no mongod, in memory.
-The endpoints are served by another process on this machine, which counts what it is asked, and at the end that count
-is compared with what the triggers promise: every endpoint, exactly so often.
+The jobs are in a private MongoDB, in a directory that is removed at the end. If there is no mongod, they are in memory.
+Another process on this machine serves the endpoints and counts the requests. At the end the example compares that count
+with the promise of the triggers: how often each endpoint is to be polled.
 """
 
 # ruff: noqa: E402 - gevent patches before anything else is imported
@@ -36,6 +37,7 @@ from gsched import (
     GeventScheduler,
     MemoryJobStore,
     MongoDBJobStore,
+    SQLJobStore,
 )
 
 
@@ -61,8 +63,8 @@ def main() -> int:
 def run(options: argparse.Namespace, store: BaseJobStore, client: HttpClient, board: "Board") -> None:
     global http
     http = client
-    # The polls go to the store that lasts; what is about this process stays in its memory.
-    # The board counts polls that fail: the log need not tell of each.
+    # The polls go to the durable store; jobs about this process stay in its memory.
+    # The board counts polls that fail, so the log need not name each of them.
     scheduler = GeventScheduler(jobstores={"polls": store, "default": MemoryJobStore()}, run_events="none")
     scheduler.add_listener(board.note, EVENT_ALL)
     end = board.begin + timedelta(seconds=options.seconds)
@@ -70,7 +72,7 @@ def run(options: argparse.Namespace, store: BaseJobStore, client: HttpClient, bo
     next_second = board.begin + timedelta(seconds=1)
     scheduler.add_job(board.show, "interval", seconds=1, args=[scheduler], next_run_time=next_second)
     scheduler.add_job(scheduler.shutdown, "date", run_date=end)
-    gc.freeze()  # the jobs are here to stay: spare the garbage collector looking at them again and again
+    gc.freeze()  # the jobs stay for the whole run: the garbage collector need not look at them again
     stop_on_sigterm(scheduler.shutdown)
     scheduler.run_forever()
 
@@ -79,7 +81,7 @@ http: HttpClient
 
 
 def poll(path: str) -> None:
-    """What the jobs do."""
+    """The job: one request."""
     http.get(path)
 
 
@@ -101,23 +103,33 @@ def polls(options: argparse.Namespace, begin: datetime, end: datetime) -> Iterat
 
 @contextmanager
 def job_store(options: argparse.Namespace) -> Iterator[BaseJobStore]:
-    """A store for the polls: a private MongoDB if there is a mongod."""
+    """A store for the polls: a private MongoDB if there is a mongod, or what the options say."""
     with TemporaryDirectory(prefix="gsched-demo-") as directory:
-        try:
-            store = MemoryJobStore() if options.memory else MongoDBJobStore.embedded(directory)
-        except EmbeddedMongoError as error:
-            print(f"jobs in memory: {error}")
-            options.memory, store = True, MemoryJobStore()
-        if not options.memory:
-            print("jobs in a private MongoDB")
-        yield store
+        if options.memory:
+            yield MemoryJobStore()
+        elif options.sqlite:
+            print("jobs in a SQLite file")
+            yield SQLJobStore.in_directory(directory)
+        else:
+            yield private_mongodb(directory, options)
 
 
-# -- what is seen of it -----------------------------------------------------------------------------------------------
+def private_mongodb(directory: str, options: argparse.Namespace) -> BaseJobStore:
+    try:
+        store = MongoDBJobStore.embedded(directory)
+    except EmbeddedMongoError as error:
+        print(f"jobs in memory: {error}")
+        options.memory = True
+        return MemoryJobStore()
+    print("jobs in a private MongoDB")
+    return store
+
+
+# -- what the user sees -----------------------------------------------------------------------------------------------
 
 
 class Board:
-    """Counts what became of the polls, shows it once a second, and compares it with the promise at the end."""
+    """Counts the outcomes of the polls, prints them once a second, and compares them with the promise at the end."""
 
     def __init__(self, options: argparse.Namespace, begin: datetime) -> None:
         self.options = options
@@ -125,7 +137,7 @@ class Board:
         self.outcomes: Counter[str] = Counter()
         self.lateness: list[float] = []  # seconds
         self.durations: list[float] = []
-        self.shown = 0  # how many runs were there when the last line was shown
+        self.shown = 0  # how many runs the lines so far have shown
 
     def note(self, event: Any) -> None:
         """A listener."""
@@ -225,7 +237,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two polls of one (default: 5)")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long (default: 30)")
     parser.add_argument("--connections", type=int, default=64, help="kept open at most (default: 64)")
-    parser.add_argument("--memory", action="store_true", help="keep the jobs in memory")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--sqlite", action="store_true", help="keep the jobs in a SQLite file")
+    place.add_argument("--memory", action="store_true", help="keep the jobs in memory")
     parser.add_argument("--broken", type=int, default=0, help="endpoints that answer 503 (default: 0)")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()

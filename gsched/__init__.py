@@ -13,21 +13,26 @@ if TYPE_CHECKING:
     from gsched.errors import (
         CommandFailedError as CommandFailedError,
         ConfigurationError as ConfigurationError,
+        ConflictingIdError as ConflictingIdError,
         EmbeddedMongoError as EmbeddedMongoError,
         EmbeddedMongoUnusableError as EmbeddedMongoUnusableError,
         EventLoopStalledError as EventLoopStalledError,
         ForkedError as ForkedError,
         FuncRefError as FuncRefError,
+        GiveUp as GiveUp,
         GschedError as GschedError,
         InvalidJobError as InvalidJobError,
         InvalidTriggerError as InvalidTriggerError,
         JobIdConflictError as JobIdConflictError,
+        JobLookupError as JobLookupError,
         JobNotFoundError as JobNotFoundError,
         NodeNotFoundError as NodeNotFoundError,
         NothingRanError as NothingRanError,
         NotInRunError as NotInRunError,
+        Retry as Retry,
         RunCancelled as RunCancelled,
         RunInterrupted as RunInterrupted,
+        RunNotFoundError as RunNotFoundError,
         RunTimedOut as RunTimedOut,
         SchedulerAlreadyRunningError as SchedulerAlreadyRunningError,
         SchedulerNotRunningError as SchedulerNotRunningError,
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
         TooManyWaitingError as TooManyWaitingError,
         WorkerDiedError as WorkerDiedError,
     )
+    from gsched.event_loop.patch import patch_all as patch_all
     from gsched.events import (
         EVENT_ALL as EVENT_ALL,
         EVENT_ALL_JOBS_REMOVED as EVENT_ALL_JOBS_REMOVED,
@@ -69,6 +75,7 @@ if TYPE_CHECKING:
         EVENT_JOB_PAUSED as EVENT_JOB_PAUSED,
         EVENT_JOB_REMOVED as EVENT_JOB_REMOVED,
         EVENT_JOB_RESUMED as EVENT_JOB_RESUMED,
+        EVENT_JOB_RETRYING as EVENT_JOB_RETRYING,
         EVENT_JOB_RETURNED_GENERATOR as EVENT_JOB_RETURNED_GENERATOR,
         EVENT_JOB_SKIPPED as EVENT_JOB_SKIPPED,
         EVENT_JOB_STARTED as EVENT_JOB_STARTED,
@@ -96,6 +103,7 @@ if TYPE_CHECKING:
         EVENT_SUMMARY as EVENT_SUMMARY,
         JobEvent as JobEvent,
         JobExecutionEvent as JobExecutionEvent,
+        JobPauseEvent as JobPauseEvent,
         JobSubmissionEvent as JobSubmissionEvent,
         SchedulerEvent as SchedulerEvent,
     )
@@ -105,32 +113,36 @@ if TYPE_CHECKING:
         ProcessPoolExecutor as ProcessPoolExecutor,
         ThreadPoolExecutor as ThreadPoolExecutor,
     )
-    from gsched.explanation import Explanation as Explanation
-    from gsched.facts import Fact as Fact
-    from gsched.handle import JobHandle as JobHandle
-    from gsched.history import (
-        JobFigures as JobFigures,
-        RunInfo as RunInfo,
-    )
-    from gsched.job import Job as Job
-    from gsched.nodes import NodeInfo as NodeInfo
-    from gsched.patching import patch_all as patch_all
-    from gsched.run import (
-        Outcome as Outcome,
-        Result as Result,
-        Run as Run,
-        current_run as current_run,
-    )
-    from gsched.scheduler import (
+    from gsched.executors.asyncio import AsyncIOExecutor as AsyncIOExecutor
+    from gsched.history.explanation import Explanation as Explanation
+    from gsched.history.queries import JobCounters as JobCounters, RunInfo as RunInfo
+    from gsched.history.reruns import RetriedRun as RetriedRun
+    from gsched.jobs.job import Job as Job, undefined as undefined
+    from gsched.jobs.outcomes import Outcome as Outcome, Result as Result
+    from gsched.jobs.pause import Pause as Pause
+    from gsched.jobs.run import Run as Run, current_run as current_run
+    from gsched.monitoring.cluster_events import StoreEvent as StoreEvent
+    from gsched.monitoring.nodes import NodeInfo as NodeInfo
+    from gsched.schedulers.acting import acting as acting
+    from gsched.schedulers.asyncio import AsyncIOScheduler as AsyncIOScheduler
+    from gsched.schedulers.background import BackgroundScheduler as BackgroundScheduler
+    from gsched.schedulers.base import (
         STATE_PAUSED as STATE_PAUSED,
         STATE_RUNNING as STATE_RUNNING,
         STATE_STOPPED as STATE_STOPPED,
-        GeventScheduler as GeventScheduler,
     )
+    from gsched.schedulers.blocking import BlockingScheduler as BlockingScheduler
+    from gsched.schedulers.gevent import GeventScheduler as GeventScheduler
+    from gsched.schedulers.handle import JobHandle as JobHandle
+    from gsched.schedulers.qt import QtScheduler as QtScheduler
+    from gsched.schedulers.tornado import TornadoScheduler as TornadoScheduler
+    from gsched.schedulers.twisted import TwistedScheduler as TwistedScheduler
     from gsched.stores import (
         BaseJobStore as BaseJobStore,
         MemoryJobStore as MemoryJobStore,
         MongoDBJobStore as MongoDBJobStore,
+        SQLAlchemyJobStore as SQLAlchemyJobStore,
+        SQLJobStore as SQLJobStore,
     )
     from gsched.triggers import (
         AndTrigger as AndTrigger,
@@ -146,11 +158,12 @@ __version__ = "0.1.0"
 
 _HOMES: Final = {
     "gsched.errors": (
-        "CommandFailedError ConfigurationError EmbeddedMongoError EmbeddedMongoUnusableError EventLoopStalledError "
-        "ForkedError FuncRefError GschedError InvalidJobError InvalidTriggerError JobIdConflictError JobNotFoundError "
-        "NodeNotFoundError NotInRunError NothingRanError RunCancelled RunInterrupted RunTimedOut "
-        "SchedulerAlreadyRunningError SchedulerNotRunningError StoreAccessError StoreConflictError StoreError "
-        "StoreUnreachableError TooManyWaitingError WorkerDiedError"
+        "CommandFailedError ConfigurationError ConflictingIdError JobLookupError "
+        "EmbeddedMongoError EmbeddedMongoUnusableError EventLoopStalledError "
+        "ForkedError FuncRefError GiveUp GschedError InvalidJobError InvalidTriggerError JobIdConflictError "
+        "JobNotFoundError NodeNotFoundError NotInRunError NothingRanError Retry RunCancelled RunInterrupted "
+        "RunNotFoundError RunTimedOut SchedulerAlreadyRunningError SchedulerNotRunningError StoreAccessError "
+        "StoreConflictError StoreError StoreUnreachableError TooManyWaitingError WorkerDiedError"
     ),
     "gsched.events": (
         "EVENT_ALL EVENT_ALL_JOBS_REMOVED EVENT_CLOCK_SKEWED EVENT_EVENTS_DROPPED EVENT_EXECUTOR_ADDED "
@@ -159,56 +172,65 @@ _HOMES: Final = {
         "EVENT_JOBSTORE_ADDED EVENT_JOBSTORE_REMOVED EVENT_JOB_ADDED EVENT_JOB_CANCELLED EVENT_JOB_COALESCED "
         "EVENT_JOB_ERROR EVENT_JOB_EXECUTED EVENT_JOB_HEALED EVENT_JOB_INTERRUPTED EVENT_JOB_LOST "
         "EVENT_JOB_MAX_INSTANCES EVENT_JOB_MISSED EVENT_JOB_MODIFIED EVENT_JOB_PARKED EVENT_JOB_PAUSED "
-        "EVENT_JOB_REMOVED EVENT_JOB_RESUMED EVENT_JOB_RETURNED_GENERATOR EVENT_JOB_SKIPPED EVENT_JOB_STARTED "
-        "EVENT_JOB_SUBMITTED EVENT_JOB_TIMED_OUT EVENT_LISTENER_FAILED EVENT_LISTENER_STALLED EVENT_NODE_DIED "
-        "EVENT_NODE_DRAIN_REQUESTED EVENT_NODE_FENCED EVENT_NODE_JOINED EVENT_NODE_LEFT EVENT_NOT_PATCHED "
+        "EVENT_JOB_REMOVED EVENT_JOB_RESUMED EVENT_JOB_RETRYING EVENT_JOB_RETURNED_GENERATOR "
+        "EVENT_JOB_SKIPPED EVENT_JOB_STARTED EVENT_JOB_SUBMITTED EVENT_JOB_TIMED_OUT EVENT_LISTENER_FAILED "
+        "EVENT_LISTENER_STALLED EVENT_NODE_DIED EVENT_NODE_DRAIN_REQUESTED EVENT_NODE_FENCED EVENT_NODE_JOINED "
+        "EVENT_NODE_LEFT EVENT_NOT_PATCHED "
         "EVENT_SCHEDULER_DRAINING EVENT_SCHEDULER_PAUSED EVENT_SCHEDULER_RESUMED EVENT_SCHEDULER_SHUTDOWN "
         "EVENT_SCHEDULER_START EVENT_SCHEDULER_STARTED EVENT_STORE_CONNECTED EVENT_STORE_DISCONNECTED "
-        "EVENT_STORE_FAILED EVENT_SUMMARY JobEvent JobExecutionEvent JobSubmissionEvent SchedulerEvent"
+        "EVENT_STORE_FAILED EVENT_SUMMARY JobEvent JobExecutionEvent JobPauseEvent JobSubmissionEvent "
+        "SchedulerEvent"
     ),
     "gsched.executors": "BaseExecutor GreenletPoolExecutor ProcessPoolExecutor ThreadPoolExecutor",
-    "gsched.explanation": "Explanation",
-    "gsched.facts": "Fact",
-    "gsched.handle": "JobHandle",
-    "gsched.history": "JobFigures RunInfo",
-    "gsched.job": "Job",
-    "gsched.nodes": "NodeInfo",
-    "gsched.patching": "patch_all",
-    "gsched.run": "Outcome Result Run current_run",
-    "gsched.scheduler": "GeventScheduler STATE_PAUSED STATE_RUNNING STATE_STOPPED",
-    "gsched.stores": "BaseJobStore MemoryJobStore MongoDBJobStore",
+    "gsched.executors.asyncio": "AsyncIOExecutor",
+    "gsched.history.explanation": "Explanation",
+    "gsched.monitoring.cluster_events": "StoreEvent",
+    "gsched.schedulers.handle": "JobHandle",
+    "gsched.history.queries": "JobCounters RunInfo",
+    "gsched.history.reruns": "RetriedRun",
+    "gsched.jobs.job": "Job undefined",
+    "gsched.monitoring.nodes": "NodeInfo",
+    "gsched.event_loop.patch": "patch_all",
+    "gsched.jobs.outcomes": "Outcome Result",
+    "gsched.jobs.pause": "Pause",
+    "gsched.jobs.run": "Run current_run",
+    "gsched.schedulers.acting": "acting",
+    "gsched.schedulers.base": "STATE_PAUSED STATE_RUNNING STATE_STOPPED",
+    "gsched.schedulers.asyncio": "AsyncIOScheduler",
+    "gsched.schedulers.background": "BackgroundScheduler",
+    "gsched.schedulers.blocking": "BlockingScheduler",
+    "gsched.schedulers.gevent": "GeventScheduler",
+    "gsched.schedulers.qt": "QtScheduler",
+    "gsched.schedulers.tornado": "TornadoScheduler",
+    "gsched.schedulers.twisted": "TwistedScheduler",
+    "gsched.stores": "BaseJobStore MemoryJobStore MongoDBJobStore SQLAlchemyJobStore SQLJobStore",
     "gsched.triggers": (
         "AndTrigger BaseTrigger CalendarIntervalTrigger CronTrigger DateTrigger IntervalTrigger OrTrigger"
     ),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names.split()}
 
+_OTHER_STORE: Final = "jobs are kept by SQLAlchemyJobStore in SQLite, and by MongoDBJobStore"
+_INSTEAD: Final = {
+    "EtcdJobStore": _OTHER_STORE,
+    "RedisJobStore": _OTHER_STORE,
+    "RethinkDBJobStore": _OTHER_STORE,
+    "ZooKeeperJobStore": _OTHER_STORE,
+    "DebugExecutor": "gsched.testing.Driver runs jobs step by step",
+    "GeventExecutor": "it is GreenletPoolExecutor",
+    "TornadoExecutor": "it is AsyncIOExecutor",
+    "TwistedExecutor": "it is AsyncIOExecutor",
+}
+
 __all__ = sorted(_HOME_OF)
 
 
-# APScheduler's other schedulers, and what there is instead.
-_NO_SCHEDULER: Final = {
-    **dict.fromkeys(
-        ["BackgroundScheduler", "QtScheduler", "TwistedScheduler"],
-        "make a GeventScheduler and run it in a thread of its own:"
-        " threading.Thread(target=scheduler.run_forever, daemon=True).start()",
-    ),
-    "BlockingScheduler": "make a GeventScheduler and call scheduler.run_forever() instead of start()",
-    **dict.fromkeys(
-        ["AsyncIOScheduler", "TornadoScheduler"],
-        "make a GeventScheduler, run it in a thread of its own:"
-        " threading.Thread(target=scheduler.run_forever, daemon=True).start(),"
-        " and give it functions that call asyncio.run(), with a ThreadPoolExecutor",
-    ),
-}
-
-
 def __getattr__(name: str) -> Any:
-    if name in _NO_SCHEDULER:
-        raise ImportError(f"gsched has no {name}: {_NO_SCHEDULER[name]}", name=__name__)
     try:
         home = _HOME_OF[name]
     except KeyError:
+        if name in _INSTEAD:  # ImportError: that of `from gsched import` would replace the message of another error
+            raise ImportError(f"gsched has no {name}: {_INSTEAD[name]}") from None
         raise AttributeError(f"module 'gsched' has no attribute {name!r}") from None
     value = globals()[name] = getattr(import_module(home), name)
     return value

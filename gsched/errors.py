@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LONGEST_MESSAGE = 2000
+LONGEST_DELAY_SECONDS = 3650 * 86_400
 
 
 class GschedError(Exception):
@@ -32,7 +34,7 @@ class SchedulerNotRunningError(GschedError):
 class ForkedError(GschedError):
     """The process was forked after the scheduler had started; the scheduler goes on in the parent only.
 
-    Create and start a scheduler in each child: gunicorn's post_worker_init hook, uWSGI's @postfork.
+    Start the scheduler in each child, or one of its own: gunicorn's post_worker_init hook, uWSGI's @postfork.
     """
 
 
@@ -70,6 +72,11 @@ class JobIdConflictError(JobError):
         self.job_id = job_id
 
 
+# APScheduler 3's names
+JobLookupError = JobNotFoundError
+ConflictingIdError = JobIdConflictError
+
+
 class InvalidJobError(JobError, ValueError):
     """A job's options or arguments cannot work."""
 
@@ -80,6 +87,16 @@ class NodeNotFoundError(GschedError, KeyError):
     def __init__(self, node_id: str) -> None:
         super().__init__(f"no node has the id {node_id!r}")
         self.node_id = node_id
+
+    __str__ = Exception.__str__  # KeyError would print the repr of the message
+
+
+class RunNotFoundError(GschedError, KeyError):
+    """The history has no record of a run with this id: it is not due yet, it succeeded, or its records have expired."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"the history has no run {run_id!r}")
+        self.run_id = run_id
 
     __str__ = Exception.__str__  # KeyError would print the repr of the message
 
@@ -106,8 +123,8 @@ class CommandFailedError(GschedError):
     def __init__(self, status: int, output: Iterable[str] = ()) -> None:
         self.status = status
         self.output = list(output)
-        said = ": " + " | ".join(self.output) if self.output else ""
-        super().__init__((f"ended by {_signal_name(-status)}" if status < 0 else f"exit status {status}") + said)
+        end = f"ended by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
+        super().__init__(": ".join([end, " | ".join(self.output)]) if self.output else end)
 
 
 def _signal_name(number: int) -> str:
@@ -124,7 +141,7 @@ class EmbeddedMongoError(GschedError):
 
 
 class EmbeddedMongoUnusableError(EmbeddedMongoError):
-    """The embedded MongoDB cannot be used until a person changes something: a directory's owner, what is installed."""
+    """The embedded MongoDB cannot be used until the machine is repaired: a directory's owner, a missing package."""
 
 
 class RunInterrupted(BaseException):
@@ -142,8 +159,46 @@ class RunCancelled(RunInterrupted):
     """The run was cancelled: by cancel_run(), or because the scheduler shuts down."""
 
 
+class Retry(GschedError):
+    """Raised by a job: this attempt has failed, and another one is to begin later.
+
+    :ivar delay: seconds from the end of this attempt; None: as the job's `retry_delay` says
+    :ivar at: the time at which the next attempt begins, instead of a delay
+    :ivar count: False: the attempt spends none of the job's `retries`
+    :raises ValueError: for a delay that is no time from now on, a time without a zone, or both
+    """
+
+    def __init__(
+        self, delay: float | timedelta | None = None, at: datetime | None = None, count: bool = True
+    ) -> None:
+        self.delay = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        self.at = at
+        self.count = count
+        if self.delay is not None and (at is not None or not _is_delay(self.delay)):
+            raise ValueError(f"Retry: expected either a delay from 0 (seconds or a timedelta) or a time, got {delay!r}")
+        if at is not None and (not isinstance(at, datetime) or at.tzinfo is None):
+            raise ValueError(f"Retry: at: expected a datetime with its zone, got {at!r}")
+        super().__init__(f"the job asks for another attempt{self._when()}")
+
+    def _when(self) -> str:
+        if self.at is not None:
+            return f" at {self.at.isoformat()}"
+        return "" if self.delay is None else f" in {self.delay:g} s"
+
+    def __reduce__(self) -> tuple[type[Retry], tuple[float | None, datetime | None, bool]]:
+        return type(self), (self.delay, self.at, self.count)
+
+
+def _is_delay(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LONGEST_DELAY_SECONDS
+
+
+class GiveUp(GschedError):
+    """Raised by a job: the run has failed, and no attempt follows, whatever its `retries`."""
+
+
 class StoreError(GschedError):
-    """The job store's database refused an operation; its message says why."""
+    """The job store's database refused an operation; the message has the reason."""
 
 
 class StoreUnreachableError(StoreError):
@@ -154,15 +209,19 @@ class StoreUnreachableError(StoreError):
 
 
 class StoreAccessError(StoreError):
-    """The job store's database does not let this user in, or not do this. It needs readWrite on the database."""
+    """The job store's database refuses this user, or the operation. The user needs readWrite on the database."""
 
 
 class TooManyWaitingError(StoreError):
-    """So many runs of the job that were asked for wait already. Ask again when some of them have begun."""
+    """Too many requested runs of the job wait already. Request again when some of them have started."""
 
 
 class StoreConflictError(StoreError):
-    """Others kept changing the same jobs while they were being changed here; try again."""
+    """Other processes kept changing the same jobs at the same time; try again."""
+
+
+class RemoteTraceback(Exception):
+    """The cause of an exception from a worker process: its traceback there, as text. It is never raised itself."""
 
 
 def message_of(error: BaseException) -> str:
@@ -172,3 +231,17 @@ def message_of(error: BaseException) -> str:
     except Exception as other:
         message = f"<its str() raised {type(other).__name__}>"
     return message[:LONGEST_MESSAGE].encode(errors="replace").decode()
+
+
+def error_names(error: BaseException) -> frozenset[str]:
+    """The names that match this error in `retry_on` and `give_up_on`: those of its class and of its base classes."""
+    known: frozenset[str] | None = getattr(error, "names_in_worker", None)
+    return names_of_class(type(error)) if known is None else known
+
+
+def names_of_class(kind: type) -> frozenset[str]:
+    """The names of the class and of its base classes, each with and without its module."""
+    names = set()
+    for each in kind.__mro__:
+        names |= {each.__name__, each.__qualname__, f"{each.__module__}.{each.__qualname__}"}
+    return frozenset(names)

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: our own counters, read when somebody scrapes. Never a label for each job.
+"""Metrics for Prometheus: our own counters, read at each scrape. No label has a value for each job.
 
     from prometheus_client import REGISTRY
     from gsched.metrics import collector
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gsched import __version__
 from gsched.errors import ConfigurationError
-from gsched.histogram import Histogram
-from gsched.scheduler import GeventScheduler
-from gsched.vitals import Vitals
+from gsched.jobs.outcomes import Outcome
+from gsched.monitoring.histogram import Histogram
+from gsched.monitoring.scheduler_status import SchedulerStatus
+from gsched.schedulers.gevent import GeventScheduler
 
 if TYPE_CHECKING:
     from prometheus_client import Metric as Family
@@ -29,21 +30,21 @@ Sample = tuple[tuple[str, ...], Any]  # the values of the labels, and a number o
 
 
 class Metric(NamedTuple):
-    """One metric. `samples` reads it from a scheduler's vital signs."""
+    """One metric. `samples` reads it from a scheduler's status."""
 
     name: str
     kind: str  # gauge, counter or histogram
     labels: tuple[str, ...]
-    samples: Callable[[Vitals], Iterable[Sample]]
+    samples: Callable[[SchedulerStatus], Iterable[Sample]]
     help: str
 
 
 def collector(scheduler: GeventScheduler) -> Collector:
     """A collector for a registry of prometheus-client's.
 
-    A scrape reads memory only, and may come in any thread. A registry takes one scheduler's.
+    A scrape reads memory only, and may come in any thread. A registry takes the collector of one scheduler.
 
-    :raises ConfigurationError: if prometheus-client is not installed; the message says what to do
+    :raises ConfigurationError: if prometheus-client is not installed; the message has the remedy
     """
     try:
         from prometheus_client import core, registry
@@ -58,10 +59,10 @@ def collector(scheduler: GeventScheduler) -> Collector:
             return [make[metric.kind](metric.name, metric.help) for metric in METRICS]
 
         def collect(self) -> Iterator[Family]:
-            vitals = scheduler.vitals()
+            status = scheduler.status()
             for metric in METRICS:
                 family = make[metric.kind](metric.name, metric.help, labels=metric.labels)
-                for labels, value in metric.samples(vitals):
+                for labels, value in metric.samples(status):
                     family.add_metric([_label(each) for each in labels], **_numbers(value))
                 yield family
 
@@ -69,7 +70,7 @@ def collector(scheduler: GeventScheduler) -> Collector:
 
 
 def _label(value: str) -> str:
-    """A label's value. What is no UTF-8, such as an argument that was no text, would spoil the whole answer."""
+    """A label's value. Text that is no UTF-8 would spoil the whole answer, so it is escaped."""
     return value if value.isascii() else value.encode(errors="backslashreplace").decode()
 
 
@@ -80,31 +81,38 @@ def _numbers(value: Any) -> dict[str, Any]:
     return {"buckets": list(zip(bounds, accumulate(value.counts), strict=True)), "sum_value": value.total / 1000}
 
 
-# -- where the numbers are ----------------------------------------------------------------------------------------
+# -- the numbers ----------------------------------------------------------------------------------------
 
 
-def _runs(vitals: Vitals) -> Iterator[Sample]:
-    for tag, outcomes in list(vitals.figures.by_tag.items()) if vitals.figures else ():
-        yield from (((tag, str(outcome)), count) for outcome, count in outcomes.items())
+def _runs(status: SchedulerStatus) -> Iterator[Sample]:
+    for tag, outcomes in list(status.counters.by_tag.items()) if status.counters else ():
+        yield from (
+            ((tag, str(outcome)), count) for outcome, count in outcomes.items() if outcome is not Outcome.RETRIED
+        )
 
 
-def _skipped(vitals: Vitals) -> Iterable[Sample]:
-    return list(vitals.figures.skipped.items()) if vitals.figures else ()
+def _retries(status: SchedulerStatus) -> Iterator[Sample]:
+    for tag, outcomes in list(status.counters.by_tag.items()) if status.counters else ():
+        yield (tag,), outcomes[Outcome.RETRIED]
 
 
-def _histogram(name: str) -> Callable[[Vitals], Iterable[Sample]]:
-    return lambda vitals: [((), getattr(vitals.figures, name))] if vitals.figures else ()
+def _skipped(status: SchedulerStatus) -> Iterable[Sample]:
+    return list(status.counters.skipped.items()) if status.counters else ()
 
 
-def _pools(name: str) -> Callable[[Vitals], Iterable[Sample]]:
-    return lambda vitals: [((alias,), getattr(pool, name)) for alias, pool in vitals.pools.items()]
+def _histogram(name: str) -> Callable[[SchedulerStatus], Iterable[Sample]]:
+    return lambda status: [((), getattr(status.counters, name))] if status.counters else ()
 
 
-def _stores(name: str) -> Callable[[Vitals], Iterable[Sample]]:
-    """A number of each store that has it, or numbers by one label or several."""
+def _pools(name: str) -> Callable[[SchedulerStatus], Iterable[Sample]]:
+    return lambda status: [((alias,), getattr(pool, name)) for alias, pool in status.pools.items()]
 
-    def samples(vitals: Vitals) -> Iterator[Sample]:
-        for alias, report in vitals.stores.items():
+
+def _stores(name: str) -> Callable[[SchedulerStatus], Iterable[Sample]]:
+    """A number of each store that has it, or numbers by one or several labels."""
+
+    def samples(status: SchedulerStatus) -> Iterator[Sample]:
+        for alias, report in status.stores.items():
             value = getattr(report, name)
             if isinstance(value, Mapping):
                 for key, each in value.items():
@@ -115,92 +123,98 @@ def _stores(name: str) -> Callable[[Vitals], Iterable[Sample]]:
     return samples
 
 
-def _feed(vitals: Vitals) -> Iterator[Sample]:
-    for alias, report in vitals.stores.items():
+def _feed(status: SchedulerStatus) -> Iterator[Sample]:
+    for alias, report in status.stores.items():
         if report.feed is not None:
             yield (alias,), report.feed == "connected"
 
 
-def _single(name: str) -> Callable[[Vitals], Iterable[Sample]]:
-    return lambda vitals: [((), getattr(vitals, name))]
+def _single(name: str) -> Callable[[SchedulerStatus], Iterable[Sample]]:
+    return lambda status: [((), getattr(status, name))]
 
 
 METRICS: Final = (
     Metric(
-        "gsched_jobs", "gauge", ("state",), lambda vitals: [((state,), n) for state, n in vitals.jobs.items()],
-        "Jobs that this process looks after now: scheduled, waiting (for a run of theirs to end) or parked. "
-        "In MongoDB: those due within five minutes, in the slots that it owns.",
+        "gsched_jobs", "gauge", ("state",), lambda status: [((state,), n) for state, n in status.jobs.items()],
+        "Jobs that this process looks after now: scheduled, waiting (for a run of their own to end) or parked. "
+        "With MongoDB: the jobs due within five minutes, in the slots that this process owns.",
     ),
     Metric(
         "gsched_runs_total", "counter", ("tag", "outcome"), _runs,
-        "Runs that ended, and spans of due instants that ended without a run (however many, a span counts once), by "
-        "the first tag of their job. From the hundredth tag on, tags count as 'other'.",
+        "Runs that ended, and spans of due instants that ended without a run, by the first tag of their job. A span "
+        "counts once, however many instants it has. From the hundredth tag on, tags count as 'other'.",
     ),
     Metric(
-        "gsched_run_duration_seconds", "histogram", (), _histogram("duration"), "Runs, from start to finish.",
+        "gsched_run_duration_seconds", "histogram", (), _histogram("duration"),
+        "Time from the start of a run to its end.",
     ),
     Metric(
         "gsched_run_lateness_seconds", "histogram", (), _histogram("lateness"),
-        "Runs, from when they were due to when they started: the scheduler's own service level.",
+        "Time from when a run was due to its start: the scheduler's own service level.",
     ),
     Metric(
         "gsched_runs_skipped_total", "counter", ("tag", "reason"), _skipped,
-        "What gsched_runs_total counts as skipped, by reason: max_instances, pool_full, shutdown, ...",
+        "Skipped runs and spans of gsched_runs_total, by reason: max_instances, pool_full, shutdown, ...",
+    ),
+    Metric(
+        "gsched_run_retries_total", "counter", ("tag",), _retries,
+        "Attempts that failed and that another attempt follows. gsched_runs_total has the last attempt only.",
     ),
     Metric(
         "gsched_runs_in_progress", "gauge", ("executor",), _pools("in_progress"), "Runs that execute now.",
     ),
     Metric(
-        "gsched_pool_size", "gauge", ("executor",), _pools("size"), "Runs that an executor executes at once at most.",
+        "gsched_pool_size", "gauge", ("executor",), _pools("size"),
+        "How many runs the executor executes at once at most.",
     ),
     Metric(
         "gsched_pool_waiting", "gauge", ("executor",), _pools("waiting"), "Runs that wait for a worker.",
     ),
     Metric(
         "gsched_pool_full_seconds", "gauge", ("executor",), _pools("saturated"),
-        "For how long runs have waited for a worker; 0 while none waits.",
+        "How long runs have waited for a worker; 0 while none waits.",
     ),
     Metric(
         "gsched_hub_slice_seconds", "histogram", (), _histogram("slices"),
-        "For how long the scheduler's greenlet worked before it let everybody else have a turn.",
+        "How long the hub greenlet worked before it yielded to the event loop.",
     ),
     Metric(
         "gsched_hub_blocked_total", "counter", (), _single("blocked"),
-        "How often code held gevent's event loop for longer than blocked_hub_after (the log says whose).",
+        "How often code held gevent's event loop for longer than blocked_hub_after; the log names the code.",
     ),
     Metric(
-        "gsched_store_connected", "gauge", ("store",), _stores("connected"), "Whether the job store answers: 1 or 0.",
+        "gsched_store_connected", "gauge", ("store",), _stores("connected"), "1 while the job store answers, else 0.",
     ),
     Metric(
         "gsched_store_operations_seconds", "histogram", ("store", "op"), _stores("operations"),
-        "How long the database took to answer, by command; not counted is the change feed's waiting for news.",
+        "How long the database took to answer, by command, without the time that the change feed waits for changes.",
     ),
     Metric(
         "gsched_store_errors_total", "counter", ("store", "op", "error"), _stores("errors"),
-        "Commands that the database did not answer or refused. The op 'claim' is a turn of the claim protocol, which "
-        "fails also while nothing can be sent: nothing new starts here then.",
+        "Commands that the database refused or did not answer. The op 'claim' is a turn of the claim protocol, which "
+        "also fails while nothing can be sent. While it fails, this process starts no runs.",
     ),
     Metric(
         "gsched_feed_connected", "gauge", ("store",), _feed,
-        "Whether changes made by other processes are heard of at once: 1, or 0 while they are polled for.",
+        "1 while changes by other processes arrive at once, 0 while this process polls for them.",
     ),
     Metric(
         "gsched_feed_lag_seconds", "gauge", ("store",), _stores("feed_lag"),
-        "How long the last change that was heard of took to get here (MongoDB 6.0 and later).",
+        "How long the last change by another process took to arrive (MongoDB 6.0 and later).",
     ),
     Metric(
         "gsched_slots_owned", "gauge", ("store",), _stores("slots"),
-        "Partitions of the jobs that are this process's, of 256.",
+        "How many of the 256 slots, the partitions of the jobs, this process owns.",
     ),
     Metric(
         "gsched_watermark_age_seconds", "gauge", ("store",), _stores("watermark_age"),
-        "How far what is claimed lies behind the time; 0 when all is well. While it grows, nothing starts here: the "
-        "store does not answer, or the scheduler is paused.",
+        "How far the watermark lies behind the time; below 1 when all is well. While the age grows, this process "
+        "starts no runs: the store does not answer, or the scheduler is paused.",
     ),
     Metric(
         "gsched_nodes", "gauge", ("store", "state"), _stores("nodes"),
-        "Processes that share the store, as this one sees them: alive, draining, or dead (declared so within the last "
-        "day; not those that ended by themselves).",
+        "Processes that share the store, as this one sees them: alive, draining, or dead. Dead ones were declared dead "
+        "within the last day; processes that ended by themselves do not count.",
     ),
     Metric(
         "gsched_events_dropped_total", "counter", (), _single("dropped"),
@@ -211,6 +225,7 @@ METRICS: Final = (
     ),
     Metric(
         "gsched_build_info", "gauge", ("version", "python"),
-        lambda _: [((__version__, platform.python_version()), 1)], "Always 1; the labels say what runs.",
+        lambda _: [((__version__, platform.python_version()), 1)],
+        "Always 1; the labels have the versions of gsched and Python.",
     ),
 )  # fmt: skip

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 NAMES = (
-    *("throughput", "lateness", "io_jobs", "hub_slices", "memory", "bulk_add", "triggers", "overheads"),
+    *("throughput", "lateness", "io_jobs", "hub_slices", "memory", "bulk_add", "triggers", "overheads", "threads"),
+    *("without_gevent", "stores", "retries"),
     *("mongodb_throughput", "mongodb_lateness", "mongodb_scale", "mongodb_wakeup", "mongodb_takeover"),
-    *("mongodb_requests", "cluster_faults"),
+    *("run_requests", "cluster_faults", "sqlite_faults"),
 )
 TIMEOUT_SECONDS = 180
 LONGER_SECONDS = {
-    **{"mongodb_throughput": 600, "mongodb_scale": 1200, "mongodb_takeover": 300, "mongodb_requests": 300},
-    "cluster_faults": 1800,
+    **{"mongodb_throughput": 600, "mongodb_scale": 1200, "mongodb_takeover": 300, "run_requests": 900},
+    **{"threads": 300, "without_gevent": 1500, "cluster_faults": 1800, "sqlite_faults": 1200, "stores": 1500},
+    **{"retries": 300},
 }
 VERDICTS = {True: "ok", False: "FAILS", None: ""}
 

@@ -66,7 +66,7 @@ def add_jobs(count: int) -> dict[str, float]:
     gevent.sleep(0.05)
     lag.longest, watch = 0.0, Stopwatch()
     scheduler.add_jobs(given)
-    while len(scheduler._hub._lanes["default"].timetable) < count:
+    while len(scheduler._engine.hub._lanes["default"].timetable) < count:
         gevent.sleep(0.01)
     wall, cpu = watch.read()
     gevent.sleep(0.05)

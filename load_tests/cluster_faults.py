@@ -23,7 +23,7 @@ from typing import Any
 
 from harness import Results, percentile, promise, run
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 from cluster.checker import Verdict
 from cluster.rig import Cluster, ReplicaSet, scratch
@@ -32,7 +32,7 @@ from waiting import wait_until
 TTL = 3.0
 SEED = 20
 JOBS = 60
-POINTS = ("claim", "start", "run", "settle")  # where nodes can be told to crash, see tests/cluster/node.py
+POINTS = ("claim", "start", "run", "settle")  # where nodes can be told to crash, see tests/support/cluster/node.py
 FEED_ERRORS = (286, 136, 43)  # history lost, position lost, cursor not found
 WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes", "unrecorded", "not_in_history")
 
@@ -40,8 +40,10 @@ WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes", "u
 class Chaos:
     """Disturbs a cluster, and its database."""
 
-    def __init__(self, cluster: Cluster, servers: ReplicaSet, nodes: int, seed: int) -> None:
-        self._cluster, self._servers = cluster, servers
+    def __init__(self, cluster: Cluster, nodes: int, seed: int, servers: ReplicaSet | None = None) -> None:
+        self._cluster = cluster
+        if servers is not None:
+            self._servers = servers
         self._random = Random(seed)
         self._names = (f"node{number}" for number in count())
         self._thaws: dict[str, float] = {}
@@ -92,9 +94,9 @@ class Chaos:
         self.done[what] += 1
         self._cluster.start(next(self._names))
 
-    def crash_at_each_point(self) -> None:
+    def crash_at_each_point(self, *more: str) -> None:
         """Nodes kill themselves at each named point, one after the other."""
-        for point in POINTS:
+        for point in (*POINTS, *more):
             name = next(self._names)
             self._cluster.start_and_wait(name, crash=point)
             wait_until(lambda name=name: self._cluster.starts(node=name), f"runs on {name}")
@@ -239,34 +241,47 @@ def measure(quick: bool) -> Results:
         servers = ReplicaSet(directory, 3)
         try:
             for name, nodes, disturb in scenarios(quick):
-                figures[name] = one(name, nodes, disturb, servers, directory / name, problems)
+                cluster = Cluster(servers.uri, made(directory / name), node_ttl=TTL)
+                figures[name] = one(name, nodes, disturb, cluster, problems, servers)
                 total.update(figures[name]["counts"])
                 print(name, figures[name], problems[:5], file=sys.stderr, flush=True)
         finally:
             servers.end_at_once()
     figures["problems"] = problems[:50]
     figures["total"] = dict(total)
-    return Results(
-        [
-            promise("instants under faults", total["instants"]),
-            promise("that ran", total["run"]),
-            promise("that were reported as lost, and were", total["lost"] + total["cut_lost"]),
-            promise("that were reported as lost, and had ended", total["uncertain"]),
-            promise("that ran again after a crash", total["recovered"]),
-            *(promise(f"that are wrong: {what}", total[what], at_most=0) for what in WRONG),
-        ],
-        figures,
-    )
+    return Results(promises_of(total), figures)
+
+
+def promises_of(total: Counter[str]) -> list[dict[str, Any]]:
+    """What became of all instants, and that nothing is wrong."""
+    return [
+        promise("instants under faults", total["instants"]),
+        promise("that ran", total["run"]),
+        promise("that were reported as lost, and were", total["lost"] + total["cut_lost"]),
+        promise("that were reported as lost, and had ended", total["uncertain"]),
+        promise("that ran again after a crash", total["recovered"]),
+        *(promise(f"that are wrong: {what}", total[what], at_most=0) for what in WRONG),
+    ]
+
+
+def made(directory: Path) -> Path:
+    """The directory, which is new."""
+    directory.mkdir(mode=0o700)
+    return directory
 
 
 def one(
-    name: str, nodes: int, disturb: Callable[[Chaos], None], servers: ReplicaSet, directory: Path, problems: list[str]
+    name: str,
+    nodes: int,
+    disturb: Callable[[Chaos], None],
+    cluster: Cluster,
+    problems: list[str],
+    servers: ReplicaSet | None = None,
+    kind: type[Chaos] = Chaos,
 ) -> dict[str, Any]:
     """One scenario."""
-    directory.mkdir()
-    cluster = Cluster(servers.uri, directory, node_ttl=TTL)
     try:
-        chaos = Chaos(cluster, servers, nodes, SEED + nodes)
+        chaos = kind(cluster, nodes, SEED + nodes, servers)
         chaos.jobs = add_jobs(cluster)
         cluster.wait_until_all_run(chaos.jobs, time.time())
         disturb(chaos)

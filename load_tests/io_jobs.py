@@ -26,8 +26,8 @@ from gsched.events import (
     JobExecutionEvent,
     JobSubmissionEvent as SpanEvent,
 )
-from gsched.instants import to_ms
 from gsched.testing.ledger import mismatches
+from gsched.times.instants import to_ms
 
 JOBS = 10_000
 WAIT_SECONDS = 0.05

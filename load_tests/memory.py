@@ -76,7 +76,7 @@ def case(definitions: Callable[[int], Iterator[dict[str, Any]]], read: Callable[
     gc.collect()
     before = read()
     scheduler.add_jobs(definitions(count))
-    while len(scheduler._hub._lanes["default"].timetable) < count:
+    while len(scheduler._engine.hub._lanes["default"].timetable) < count:
         gevent.sleep(0.05)
     gc.collect()
     return (read() - before) / count

@@ -23,7 +23,7 @@ from pymongo import MongoClient, monitoring
 from gsched import GeventScheduler
 from gsched.embedded import open_embedded
 from gsched.stores import MongoDBJobStore
-from gsched.stores.mongodb.membership import wanted_slots
+from gsched.stores.claims.membership import wanted_slots
 
 LONGEST_SECONDS = 60.0
 

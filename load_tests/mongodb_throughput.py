@@ -35,7 +35,7 @@ from workload import counted, every_second, runs_so_far
 
 from gsched import GeventScheduler
 from gsched.stores import MemoryJobStore, MongoDBJobStore
-from gsched.stores.mongodb.partition import SLOTS
+from gsched.stores.claims.partition import SLOTS
 
 ROUND_TRIPS_RUNS = 10_000  # a second
 THEIR_JOBS = 50
@@ -132,8 +132,8 @@ def running(store: Any, **job_defaults: Any) -> Iterator[GeventScheduler]:
 
 def owns_all(store: MongoDBJobStore) -> bool:
     """Whether all slots are attached: its first moments are no part of what is measured."""
-    tenure = store._ownership.tenure
-    return tenure is not None and len(tenure.slots) == SLOTS
+    holdings = store._ownership.holdings
+    return holdings is not None and len(holdings.slots) == SLOTS
 
 
 def climb(make_store: Callable[[], Any], top: float, shares: Sequence[float], quick: bool) -> list[dict[str, Any]]:
@@ -154,7 +154,7 @@ def hold(make_store: Callable[[], Any], jobs: int, seconds: float) -> dict[str, 
         scheduler.add_jobs(every_second(counted, jobs, delay))
         wait_until(lambda: knows(scheduler, jobs), 0.05)
         gevent.sleep(max(0.0, first - time.monotonic()) + 1)
-        before, earlier = outcomes(scheduler), list(scheduler._hub.figures.lateness.counts)
+        before, earlier = outcomes(scheduler), list(scheduler._engine.hub.counters.lateness.counts)
         done = window(seconds)
         after, p99 = outcomes(scheduler), lateness_percentile(scheduler, earlier, 0.99)
     ended = {name: after[name] - before[name] for name in after if after[name] > before[name]}
@@ -164,7 +164,7 @@ def hold(make_store: Callable[[], Any], jobs: int, seconds: float) -> dict[str, 
 
 def knows(scheduler: GeventScheduler, jobs: int) -> bool:
     """Whether all jobs are in its timetable."""
-    return len(scheduler._hub._lanes["default"].entries) == jobs
+    return len(scheduler._engine.hub._lanes["default"].entries) == jobs
 
 
 def round_trips(server: Server, seconds: float) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def hold(jobs: int, seconds: float) -> dict[str, Any]:
     scheduler.start()
     freeze()
     gevent.sleep(SETTLE_SECONDS + jobs / 40_000)
-    before, earlier = outcomes(scheduler), list(scheduler._hub.figures.lateness.counts)
+    before, earlier = outcomes(scheduler), list(scheduler._engine.hub.counters.lateness.counts)
     done = window(seconds)
     after, p99 = outcomes(scheduler), lateness_percentile(scheduler, earlier, 0.99)
     scheduler.shutdown(wait=False)

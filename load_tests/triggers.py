@@ -15,7 +15,7 @@ from apscheduler.triggers.cron import CronTrigger as TheirCronTrigger
 from apscheduler.triggers.interval import IntervalTrigger as TheirIntervalTrigger
 from harness import Results, bars, promise, run
 
-from gsched.instants import to_ms
+from gsched.times.instants import to_ms
 from gsched.triggers import CronTrigger, IntervalTrigger
 
 CRON = (

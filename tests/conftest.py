@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +13,12 @@ import structlog
 from bench import Bench
 from waiting import LONGEST_SECONDS
 
-from gsched.stores import BaseJobStore, MemoryJobStore, MongoDBJobStore
+from gsched.stores import BaseJobStore, MemoryJobStore, MongoDBJobStore, SQLJobStore
+
+# What configures the gsched of whoever runs the tests is not for the tests.
+for name in [name for name in os.environ if name.startswith("GSCHED_") and name != "GSCHED_MONGOD"]:
+    del os.environ[name]
+os.environ.pop("NO_COLOR", None)
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +33,9 @@ def children_are_their_parents() -> Iterator[None]:
     """Once a command has run, gevent's event loop reaps all child processes: those of the next test would have no exit
     status left."""
     yield
-    gevent.get_hub().loop.reset_sigchld()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if hasattr(signal, "SIGCHLD"):  # not on Windows
+        gevent.get_hub().loop.reset_sigchld()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @pytest.fixture
@@ -58,12 +65,27 @@ def unstarted(make_bench: Callable[..., Bench]) -> Bench:
     return make_bench()
 
 
-@pytest.fixture(params=["memory", "mongodb"])
+@pytest.fixture(params=["memory", "sqlite", "mongodb"])
 def any_store(request: pytest.FixtureRequest) -> Iterator[BaseJobStore]:
     """An empty store of each kind that must keep the contract, not bound to a scheduler yet."""
     if request.param == "memory":
         yield MemoryJobStore()
         return
+    if request.param == "sqlite":
+        kept = SQLJobStore(f"sqlite:///{request.getfixturevalue('tmp_path')}/jobs.sqlite")
+        yield kept
+        kept.close()
+        return
     made = MongoDBJobStore(request.getfixturevalue("uri"), database=request.getfixturevalue("database").name)
     yield made
     made.close()
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def make_store(request: pytest.FixtureRequest) -> Callable[[], BaseJobStore]:
+    """Makes stores that share the jobs of one database: one for each scheduler of a test."""
+    if request.param == "sqlite":
+        path = request.getfixturevalue("tmp_path") / "jobs.sqlite"
+        return lambda: SQLJobStore(f"sqlite:///{path}")
+    uri, name = request.getfixturevalue("uri"), request.getfixturevalue("database").name
+    return lambda: MongoDBJobStore(uri, database=name)

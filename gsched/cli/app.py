@@ -1,4 +1,4 @@
-"""The root command: finds the others, and turns whatever goes wrong into one line on stderr and an exit code."""
+"""The root command: finds the others, and turns errors into one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Any, Final
 import click
 
 from gsched import __version__
+from gsched.cli.error_text import error_text
 from gsched.cli.lazy import LazyGroup
-from gsched.cli.messages import explained
 from gsched.cli.printing import say
 from gsched.errors import StoreError
-from gsched.runner.exits import Exit, code_of
+from gsched.runner.exit_codes import Exit, code_of
 from gsched.runner.inherited import open_missing_streams
 
-# name: where the command is, and what `gsched --help` says of it
+# name: where the command is, and its line in `gsched --help`
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "run": ("gsched.cli.run:run", "Run an application's jobs, declared jobs or a crontab."),
-    "check": ("gsched.cli.check:check", "Check application, configuration and store; starts nothing."),
-    "job": ("gsched.cli.job:job", "List, show, pause, resume, change, run and remove jobs."),
-    "runs": ("gsched.cli.runs:runs", "What became of due instants."),
-    "node": ("gsched.cli.node:node", "The processes that run jobs: list, show, drain."),
-    "events": ("gsched.cli.events:events", "The live event stream."),
-    "top": ("gsched.cli.top:top", "A refreshing overview."),
-    "crontab": ("gsched.cli.crontab:crontab", "Import a crontab; explain a cron expression."),
-    "store": ("gsched.cli.store:store", "Prepare, measure, export, import and purge the store."),
-    "health": ("gsched.cli.health:health", "Ask a runner whether it is well: for exec probes."),
-    "dump": ("gsched.cli.dump:dump", "The greenlet stacks of a runner."),
-    "doctor": ("gsched.cli.doctor:doctor", "Look for what is wrong, and say what to do."),
-    "completion": ("gsched.cli.completion:completion", "Print the completion script for a shell."),
+    "run": ("gsched.cli.commands.run:run", "Run an application's jobs, declared jobs or a crontab."),
+    "check": ("gsched.cli.commands.check:check", "Check application, configuration and store; starts nothing."),
+    "job": ("gsched.cli.commands.job:job", "List, show, pause, resume, change, run and remove jobs."),
+    "runs": ("gsched.cli.commands.runs:runs", "The history: outcomes of due instants."),
+    "node": ("gsched.cli.commands.node:node", "The processes that run jobs: list, show, drain."),
+    "events": ("gsched.cli.commands.events:events", "Print the events of the store, past or live."),
+    "top": ("gsched.cli.commands.top:top", "Show an overview that refreshes itself."),
+    "crontab": ("gsched.cli.commands.crontab:crontab", "Import a crontab; explain a cron expression."),
+    "store": ("gsched.cli.commands.store:store", "Prepare, measure, copy, export, import and purge the store."),
+    "health": ("gsched.cli.commands.health:health", "Ask a runner whether it lives: for exec probes."),
+    "dump": ("gsched.cli.commands.dump:dump", "Print the stacks of a runner's greenlets and threads."),
+    "doctor": ("gsched.cli.commands.doctor:doctor", "Look for problems, and print their remedies."),
+    "completion": ("gsched.cli.commands.completion:completion", "Print the completion script for a shell."),
 }
 
 
 class Root(LazyGroup):
-    """Looks after what concerns every command: colours, errors, and readers that read no further."""
+    """Handles what all commands share: colours, errors, and a closed pipe."""
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         """--help and --version are written while options are read."""
@@ -86,7 +86,7 @@ def run_command_line(arguments: list[str] | None = None) -> int:
 
 
 def _failed(error: Exception, verbose: bool) -> int:
-    """Say what went wrong, for people; the traceback only to those who want it. The exit code."""
+    """Print the error in a line, and the traceback if the user asked for it: the exit code."""
     if isinstance(error, BrokenPipeError):  # `gsched job list | head`
         _silence_stdout()
         return Exit.OK
@@ -96,7 +96,7 @@ def _failed(error: Exception, verbose: bool) -> int:
         _silence_stdout()
     if verbose:
         traceback.print_exception(error)
-    message, remedy = explained(error)
+    message, remedy = error_text(error)
     say(f"gsched: {message}", err=True)
     if remedy:
         say(f"  {remedy}", err=True)

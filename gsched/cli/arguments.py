@@ -16,6 +16,7 @@ from gsched.errors import ConfigurationError
 _COMPLETED = 50  # ids that are offered
 # What no shell takes for anything but a word. Others would be put into the line as they are, and executed with it.
 _PLAIN = re.compile(r"[\w./][\w@%+=:,./-]*")
+_PLACES = ("store", "embedded", "embedded_mongodb", "directory")
 _QUICK = "serverSelectionTimeoutMS=500&connectTimeoutMS=500&socketTimeoutMS=1000"
 
 
@@ -25,7 +26,7 @@ class JobId(click.ParamType[str]):
     name = "job"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Ids that begin so, if a database is named and answers at once."""
+        """Ids that begin so, if there is a store that answers at once."""
         try:
             return [CompletionItem(job_id) for job_id in _ids(ctx.params, incomplete)]
         except Exception:  # a shell that completes has no place for messages
@@ -33,15 +34,21 @@ class JobId(click.ParamType[str]):
 
 
 def _ids(params: dict[str, Any], incomplete: str) -> list[str]:
-    flags = {name: params[name] for name in ("store",) if params.get(name)}
-    configuration = read_configuration(params.get("config"), flags)
-    if configuration.store is None:  # a private MongoDB may have to be started, an application to be imported
-        return []
-    from gsched.runner.building import control_scheduler
+    from gsched.runner.build import control_scheduler
+    from gsched.runner.place import place_of
 
-    url = f"{configuration.store}{'&' if '?' in configuration.store else '?'}{_QUICK}"
-    scheduler = control_scheduler(replace(configuration, app=None, store=url))
-    found = scheduler.iter_jobs(prefix=incomplete, limit=_COMPLETED)
+    flags = {name: params[name] for name in _PLACES if params.get(name)}
+    configuration = read_configuration(params.get("config"), flags)
+    if configuration.app is not None and configuration.store is None:  # it may have a store of its own
+        return []
+    configuration = replace(configuration, app=None)
+    place = place_of(configuration, None)
+    if place.kind == "mongodb":
+        url = str(configuration.store)
+        configuration = replace(configuration, store=f"{url}{'&' if '?' in url else '?'}{_QUICK}")
+    elif place.kind != "sqlite":  # a private MongoDB may have to be started
+        return []
+    found = control_scheduler(configuration).iter_jobs(prefix=incomplete, limit=_COMPLETED)
     return [job.id for job in found if _PLAIN.fullmatch(job.id)]
 
 

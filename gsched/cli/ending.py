@@ -27,5 +27,5 @@ def _has_users_code() -> bool:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it, or it is closed; what that means was decided before
+        with suppress(OSError, ValueError):  # the reader is gone or the stream closed; the exit code was decided before
             stream.flush()

@@ -15,7 +15,7 @@ from gsched.runner.store_url import PASSWORD_REMEDY, has_password
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PLACE = ("app", "store", "embedded", "memory", "directory")  # what says where the jobs are
+PLACE = ("app", "store", "embedded", "embedded_mongodb", "memory", "directory")  # the settings that name the store
 
 
 def configured(*names: str, reports_problems: bool = False) -> Callable[[F], Callable[..., Any]]:
@@ -33,7 +33,7 @@ def configured(*names: str, reports_problems: bool = False) -> Callable[[F], Cal
         @functools.wraps(command)
         def configure(*args: Any, config: str | None, **options: Any) -> Any:
             flags = {s.name: value for s in chosen if (value := options.pop(s.name)) is not None}
-            if click.get_current_context().info_name != "run":  # whose log says it
+            if click.get_current_context().info_name != "run":  # it logs that itself
                 _warn_of_password(flags)
             return command(_configuration(read, config, flags), *args, **options)
 

@@ -22,7 +22,7 @@ import click
 
 from gsched.cli.table import print_pairs, print_table
 from gsched.errors import ConfigurationError
-from gsched.instants import as_timezone
+from gsched.times.instants import as_timezone
 from gsched.wording import escaped
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,16 +31,18 @@ FORMS: Final = ("table", "plain", "json", "jsonl")
 
 
 class Column(NamedTuple):
-    """A column, or the key of a JSON object: its name, and how it is got from what is listed.
+    """A column of a table, or a key of a JSON object: its name, and the function that reads it from an item.
 
     :ivar wide: tables have no room for it; the other forms have it
     :ivar in_table: how tables for people get it, if otherwise
+    :ivar json_only: only JSON has it
     """
 
     name: str
     value: Callable[[Any], Any]
     wide: bool = False
     in_table: Callable[[Any], Any] | None = None
+    json_only: bool = False
 
 
 class Output:
@@ -61,7 +63,11 @@ class Output:
         elif self.form == "jsonl":
             for item in items:
                 click.echo(json.dumps(self._as_object(columns, item)))
-        elif self.form == "plain":
+        else:
+            self._text([column for column in columns if not column.json_only], items)
+
+    def _text(self, columns: Sequence[Column], items: Iterable[Any]) -> None:
+        if self.form == "plain":
             for item in items:
                 click.echo("\t".join(self._cells(columns, item)))
         else:
@@ -131,7 +137,7 @@ def as_text(value: Any) -> str:
 
 
 def as_json(value: Any) -> Any:
-    """A value in JSON's types: times as ISO 8601, durations as seconds; what has no form there as its repr."""
+    """A value in JSON's types: times as ISO 8601, durations as seconds, and values without a form in JSON as a repr."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
     if isinstance(value, timedelta):

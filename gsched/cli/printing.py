@@ -1,4 +1,4 @@
-"""How commands print text for people: what others named or wrote cannot move the cursor, or say what is not so."""
+"""Prints text for people. Names and texts of others are escaped: they cannot move the cursor or forge a line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gsched.wording import escaped_lines
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print text of one line or several; in each, what is not printable is shown escaped.
+    """Print one or several lines of text; unprintable characters are escaped.
 
     :param err: on standard error
     """

@@ -1,17 +1,17 @@
-"""Says that no runner is alive, where people would take it that their jobs run."""
+"""The warning that no runner is alive, for commands whose users expect jobs to run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from gsched.cli.printing import say
-from gsched.durations import rough_duration
+from gsched.times.durations import rough_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gsched.nodes import NodeInfo
-    from gsched.scheduler import GeventScheduler
+    from gsched.monitoring.nodes import NodeInfo
+    from gsched.schedulers.gevent import GeventScheduler
 
 
 def warn_if_no_runner(scheduler: GeventScheduler, jobstore: str | None = None) -> None:
@@ -27,23 +27,23 @@ def warn_if_no_runner(scheduler: GeventScheduler, jobstore: str | None = None) -
 
 
 def no_runner_line(last: str, where: str = "") -> str:
-    """What to say if no runner is alive.
+    """The warning that no runner is alive.
 
-    :param last: what `absent_runner` says
+    :param last: the text that `absent_runner` gives
     """
     return f"no runner is alive{where}: nothing runs until `gsched run` is started{last}"
 
 
 def absent_runner(scheduler: GeventScheduler, alias: str) -> str | None:
-    """None if a runner is alive in the store; else which one was heard of last, in words, or nothing."""
-    nodes = scheduler.get_nodes(alias)
+    """None if a runner is alive in the store; else text on the last one that was alive, perhaps empty."""
+    nodes = scheduler.admin.get_nodes(alias)
     is_served = not scheduler.stores[alias].shared or any(node.runs_jobs for node in nodes)
     return None if is_served else _last(nodes)
 
 
 def _last(nodes: Sequence[NodeInfo]) -> str:
-    heard = [(node.beat_age, node.id) for node in nodes if node.beat_age is not None]
-    if not heard:
+    ages = [(node.beat_age, node.id) for node in nodes if node.beat_age is not None]
+    if not ages:
         return ""
-    age, node = min(heard)
-    return f" ({node} was heard of {rough_duration(age)} ago)"
+    age, node = min(ages)
+    return f" ({node} sent its last heartbeat {rough_duration(age)} ago)"

@@ -1,4 +1,4 @@
-"""Printing what happens while it happens: a line for each item, at once, until nobody reads any more."""
+"""Prints items as they come: a line for each, at once, until the reader is gone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gsched.cli.printing import say
 from gsched.wording import escaped, without_noise
 
 if TYPE_CHECKING:
-    from gsched.facts import Fact
-    from gsched.scheduler import GeventScheduler
+    from gsched.monitoring.cluster_events import StoreEvent
+    from gsched.schedulers.gevent import GeventScheduler
 
 _WIDEST: Final = 48  # a column grows with what comes, up to here
 
@@ -37,27 +37,27 @@ def _print_aligned(out: Output, columns: Sequence[Column], items: Iterable[Any])
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
-def followed(scheduler: GeventScheduler, jobstore: str | None) -> Iterator[Fact]:
-    """What happens from now on. What concerns the feed itself is said on stderr as well."""
+def followed(scheduler: GeventScheduler, jobstore: str | None) -> Iterator[StoreEvent]:
+    """The events from now on. Those about the feed itself are also written to stderr."""
     is_known = False
-    for fact in scheduler.follow(jobstore, stop=reader_watch()):
-        if fact.name == "feed.opened":
+    for event in scheduler.admin.follow(jobstore, stop=reader_watch()):
+        if event.name == "feed.opened":
             _note("following again" if is_known else "following; Ctrl-C ends it")
             is_known = True
-        elif fact.name == "feed.lost":
-            reason = without_noise(fact.details["reason"])
-            _note(f"the feed broke, and what happens until it is back is not shown: {reason}")
-        elif fact.name == "feed.unsupported":
-            _note(f"following by a look every second: {without_noise(fact.details['reason'])}")
-        yield fact
+        elif event.name == "feed.lost":
+            reason = without_noise(event.details["reason"])
+            _note(f"the feed broke; events until it is back are not shown: {reason}")
+        elif event.name == "feed.unsupported":
+            _note(f"following by a look every second: {without_noise(event.details['reason'])}")
+        yield event
 
 
-def _note(said: str) -> None:
-    say(f"gsched: {said}", err=True)
+def _note(text: str) -> None:
+    say(f"gsched: {text}", err=True)
 
 
 def reader_watch() -> Callable[[], bool]:
-    """A function that tells whether nobody reads our output any more: else the next line only would show it."""
+    """A function that returns True once the reader of our output is gone; a write would show it one line later."""
     try:
         number = sys.stdout.fileno()
     except (OSError, ValueError):

@@ -51,7 +51,7 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def _colour(name: str, cell: str) -> str | None:
-    return _COLOURS.get(cell) if name in _COLOURED else None
+    return _COLOURS.get(cell.partition(" ")[0]) if name in _COLOURED else None  # "paused by ops: vendor down"
 
 
 def _fitted(widths: list[int], room: int) -> list[int]:

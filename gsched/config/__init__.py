@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gsched.config.reading import (
+    comes_from_file,
     origin,
     read_again,
     read_configuration,
@@ -13,6 +14,6 @@ from gsched.config.reading import (
 from gsched.config.settings import Configuration, Setting, settings
 
 __all__ = [
-    "Configuration", "Setting", "origin", "read_again", "read_configuration", "read_what_is_right", "settings",
-    "taken_over", "with_flags",
+    "Configuration", "Setting", "comes_from_file", "origin", "read_again", "read_configuration", "read_what_is_right",
+    "settings", "taken_over", "with_flags",
 ]  # fmt: skip

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from gsched.config.settings import Configuration, Setting, settings
 from gsched.errors import ConfigurationError
-from gsched.spelling import did_you_mean
-from gsched.text_files import read_text
+from gsched.files.text import read_text
+from gsched.wording import did_you_mean
 
 _SECTIONS: Final = "; there are the sections gsched, store, store.history, executors, defaults, log and [[job]]"
 _ELSEWHERE: Final = {
@@ -32,12 +32,12 @@ def read_configuration(
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Configuration:
-    """The configuration: flags win over environment variables, those over the file.
+    """The configuration: flags win over environment variables, and these over the file.
 
-    Of the store's places (url, embedded, memory) the one named by the stronger source wins.
+    Of the store's places (url, embedded, embedded_mongodb, memory) the one named by the stronger source wins.
 
     :param path: a TOML file; None: none
-    :param flags: what the command line says, by the names of Configuration's fields
+    :param flags: the options of the command line, by the names of Configuration's fields
     :param environment: default: the process's own
     :raises ConfigurationError: for a file that cannot be read or is not TOML; for unknown keys and wrong values, with a
         line for each
@@ -53,15 +53,15 @@ def read_what_is_right(
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Configuration:
-    """As `read_configuration`, but what is wrong with single keys of the file is left out, and in `problems`.
+    """As `read_configuration`, but wrong keys of the file are left out, and listed in `problems`.
 
-    Raises ConfigurationError for a file that cannot be read or is not TOML, and for what is wrong elsewhere.
+    Raises ConfigurationError for a file that cannot be read or is not TOML, and for wrong flags and variables.
     """
     problems: list[str] = []
     from_file = dict(_from_file(Path(path), problems)) if path is not None else {}
     from_environment = dict(_from_environment(os.environ if environment is None else environment))
-    said = flags or {}
-    from_flags = {s.name: s.read(s.flags[-1], said[s.name]) for s in settings() if s.name in said}
+    given = flags or {}
+    from_flags = {s.name: s.read(s.flags[-1], given[s.name]) for s in settings() if s.name in given}
     merged: dict[str, Any] = {}
     for source, where, named in (
         (from_file, f"{path}: ", attrgetter("key")),
@@ -93,7 +93,7 @@ def read_again(configuration: Configuration) -> Configuration:
 
 
 def taken_over(running: Configuration, wanted: Configuration) -> tuple[Configuration, set[str]]:
-    """What a running process takes over of a configuration that was read anew; and the settings that need a restart.
+    """The settings that a running process takes over from a new configuration, and those that need a restart.
 
     What needs one stays as it is altogether: declared jobs, too, keep the name and the zone that the process has.
     """
@@ -103,17 +103,24 @@ def taken_over(running: Configuration, wanted: Configuration) -> tuple[Configura
 
 
 def origin(configuration: Configuration, name: str) -> str:
-    """Where the value of a field comes from, as it is written there, for messages."""
-    setting = next(setting for setting in settings() if setting.name == name)
-    if name in configuration.flags:
-        return setting.flags[-1]
-    if setting.variable in os.environ:
-        return str(setting.variable)
-    return f"{configuration.path}: {setting.key}"
+    """The place that a field's value comes from, for messages."""
+    setting = _setting_of(name)
+    if comes_from_file(configuration, name):
+        return f"{configuration.path}: {setting.key}"
+    return setting.flags[-1] if name in configuration.flags else str(setting.variable)
+
+
+def comes_from_file(configuration: Configuration, name: str) -> bool:
+    """True if neither the command line nor the environment sets the field."""
+    return name not in configuration.flags and _setting_of(name).variable not in os.environ
+
+
+def _setting_of(name: str) -> Setting:
+    return next(setting for setting in settings() if setting.name == name)
 
 
 def with_flags(configuration: Configuration, **flags: Any) -> Configuration:
-    """The configuration with more said on the command line, by the names of its fields."""
+    """The configuration with further options of the command line, by the names of its fields."""
     return replace(
         configuration,
         given=configuration.given | flags.keys(),
@@ -122,7 +129,7 @@ def with_flags(configuration: Configuration, **flags: Any) -> Configuration:
     )
 
 
-_PLACES = ("store", "embedded", "memory")
+_PLACES = ("store", "embedded", "embedded_mongodb", "memory")
 
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
@@ -147,7 +154,7 @@ def _from_file(path: Path, problems: list[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _leaves(table: Mapping[str, Any], known: Mapping[str, Setting], prefix: str) -> Iterator[tuple[str, Any]]:
-    """The settings that a table has, by their whole keys; sections are tables that are no settings themselves."""
+    """The settings in a table, by their whole keys; a table that is no setting is a section."""
     sections = {".".join(key.split(".")[:depth]) for key in known for depth in range(1, key.count(".") + 1)}
     for name, value in table.items():
         key = f"{prefix}{name}"

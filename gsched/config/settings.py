@@ -1,4 +1,4 @@
-"""Every setting, declared once: its key in gsched.toml, flag, environment variable, what it takes, default."""
+"""Every setting, declared once: its key in gsched.toml, flag, environment variable, type and default."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Setting(NamedTuple):
 
     :ivar name: the field of Configuration
     :ivar key: where it is in gsched.toml: "section.name"
-    :ivar read: makes its value from what a file, a flag or a variable says; raises ConfigurationError, naming the key
+    :ivar read: makes its value from the text of a file, flag or variable; raises ConfigurationError, naming the key
     :ivar help: one line for people
     :ivar flags: on the command line; the last one without its dashes is the variable: --pid-file, GSCHED_PID_FILE
     :ivar metavar: what stands for its value in help texts
@@ -47,12 +47,12 @@ class Setting(NamedTuple):
 
     @property
     def variable(self) -> str | None:
-        """Its environment variable; None for what has no flag."""
+        """Its environment variable; None for a setting without a flag."""
         return "GSCHED_" + self.flags[-1].strip("-").upper().replace("-", "_") if self.flags else None
 
     @property
     def is_switch(self) -> bool:
-        """Whether its flag takes no value."""
+        """True if its flag takes no value."""
         return self.read is switch
 
 
@@ -65,10 +65,10 @@ def _setting(
 
 @dataclass(frozen=True)
 class Configuration:
-    """What the runner and the command line are told. Durations are seconds.
+    """The settings of the runner and the command line. Durations are seconds.
 
     :ivar path: the file that it comes from, if any
-    :ivar problems: what is wrong with that file, a line each; such settings are at their default
+    :ivar problems: the wrong settings of that file, a line each; they have their default values
     :ivar given: the names of the fields that were set, by whatever means
     :ivar flags: those that were set on the command line: they still count when the file is read anew
     """
@@ -104,13 +104,20 @@ class Configuration:
     )
 
     store: str | None = _setting(
-        "store.url", secret_text, None, "keep jobs in the MongoDB at this URL", "--store", metavar="URL"
+        "store.url", secret_text, None, "keep jobs in the MongoDB or SQLite file at this URL", "--store", metavar="URL"
     )
-    embedded: bool = _setting("store.embedded", switch, False, "keep jobs in a private MongoDB", "--embedded")
+    embedded: bool = _setting(
+        "store.embedded", switch, False, "keep jobs in SQLite, in the data directory (the default)", "--embedded"
+    )
+    embedded_mongodb: bool = _setting(
+        "store.embedded_mongodb", switch, False, "keep jobs in a private MongoDB, in the data directory",
+        "--embedded-mongodb",
+    )  # fmt: skip
     memory: bool = _setting("store.memory", switch, False, "keep jobs in memory only", "--memory")
     directory: str | None = _setting(
-        "store.directory", text, None, "where the private MongoDB has its data", "--data", metavar="DIRECTORY"
-    )
+        "store.directory", text, None, "the data directory of --embedded and --embedded-mongodb", "--data",
+        metavar="DIRECTORY",
+    )  # fmt: skip
     database: str | None = _setting(
         "store.database", name_without(' ./\\"$'), None, "the database (default: the URL's, else gsched)"
     )

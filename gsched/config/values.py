@@ -1,4 +1,4 @@
-"""How the values of settings are read: each function takes the setting's key and what somebody wrote."""
+"""Reads the values of settings: each function takes the setting's key and the written value."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from gsched.durations import as_seconds
+from gsched.checks import written_whole
 from gsched.errors import ConfigurationError
-from gsched.instants import as_timezone
+from gsched.times.durations import as_seconds
+from gsched.times.instants import as_timezone
 
 
 def text(key: str, value: Any) -> str:
@@ -54,15 +55,11 @@ def texts(key: str, value: Any) -> tuple[str, ...]:
 
 def whole_number(key: str, value: Any) -> int:
     """A whole number, at least 1."""
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{key}: expected a whole number from 1, got {value!r}")
-    return value
+    return written_whole(key, value, 1)
 
 
 def switch(key: str, value: Any) -> bool:
-    """True or false; variables say it as text."""
+    """True or false; environment variables have it as text."""
     meant = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if isinstance(value, str) and value.lower() in meant:
         return meant[value.lower()]
@@ -104,7 +101,7 @@ def history_successes(key: str, value: Any) -> str | int:
 
 def recent_outcomes(key: str, value: Any) -> int:
     """How many last outcomes are kept: as many as there is room for, or none."""
-    from gsched.recent import KEPT  # imports much, and few set this
+    from gsched.history.recent import KEPT  # imports much, and few set this
 
     if str(value) not in ("0", str(KEPT)):
         raise ConfigurationError(f"{key}: expected {KEPT} or 0, got {value!r}")
@@ -112,7 +109,7 @@ def recent_outcomes(key: str, value: Any) -> int:
 
 
 def free_table(key: str, value: Any) -> Mapping[str, Any]:
-    """A table whose content somebody else checks."""
+    """A table whose content is checked elsewhere."""
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{key}: expected a table, got {value!r}")
     return MappingProxyType(dict(value))

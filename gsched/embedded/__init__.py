@@ -6,8 +6,12 @@ is shut down. See gsched/embedded/guardian.py for how that survives crashes.
 
 from __future__ import annotations
 
-from gsched.embedded.binary import find_mongod
-from gsched.embedded.handle import EmbeddedMongo, has_data, open_embedded
-from gsched.errors import EmbeddedMongoError
+from gsched.errors import EmbeddedMongoError, EmbeddedMongoUnusableError
+from gsched.platforms import require_posix
 
-__all__ = ["EmbeddedMongo", "EmbeddedMongoError", "find_mongod", "has_data", "open_embedded"]
+require_posix("a private MongoDB", EmbeddedMongoUnusableError)
+
+from gsched.embedded.binary import find_mongod  # noqa: E402  # what they import, Windows has not
+from gsched.embedded.handle import EmbeddedMongo, open_embedded  # noqa: E402
+
+__all__ = ["EmbeddedMongo", "EmbeddedMongoError", "find_mongod", "open_embedded"]

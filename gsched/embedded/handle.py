@@ -1,22 +1,22 @@
-"""The handle that users of an embedded MongoDB hold."""
+"""The handle of an embedded MongoDB."""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import final
 
-from gsched.embedded.flocks import EXCLUSIVE, SHARED, Deadline, is_held, locked, take_lock
+from gsched.embedded.file_locks import EXCLUSIVE, SHARED, Deadline, is_held, locked, take_lock
+from gsched.embedded.guardian import CLOSED
 from gsched.embedded.server import join_or_start
-from gsched.errors import EmbeddedMongoError, EmbeddedMongoUnusableError
-from gsched.file_rights import REMEDY, ROOT, open_to_others
+from gsched.errors import ConfigurationError, EmbeddedMongoError, EmbeddedMongoUnusableError
+from gsched.files.data_directory import absolute, make_data_directory
 
 STOP_SECONDS = 70.0
-_UNUSABLE = (PermissionError, FileExistsError, NotADirectoryError)  # the file system does not change by itself
+_UNUSABLE = (PermissionError, FileExistsError, NotADirectoryError)  # they last until the file system is changed
 
 
 @final
@@ -28,21 +28,20 @@ class EmbeddedMongo:
 
     - `uri` is a connection string for any MongoDB client on this machine that runs as the same user. The server listens
       on a Unix socket inside the directory and nowhere else.
-    - The server stops when its last user closes or ends, in whatever way. Without `close()` it is used until the
-      process ends.
+    - The server stops when its last user closes, and a few seconds after that one has ended without `close()`, in
+      whatever way: a program that was killed and is started again finds the server running.
     - Children made by `os.fork` share the parent's share: the server runs until all of them have closed or ended.
     - Programs stopped by systemd need `KillMode=mixed`: otherwise the server gets the signal when its users do.
 
-    Raises EmbeddedMongoError when mongod is missing, cannot run or is not ready in time, and when this is root and
-    others may write to the directory.
+    Raises EmbeddedMongoError when mongod is missing, cannot run or is not ready in time, and when others may write to
+    the directory.
     """
 
     uri: str
 
     def __init__(self, path: str | os.PathLike[str], *, timeout_seconds: float = 60.0) -> None:
-        if not os.fspath(path):  # an unset variable, perhaps: Path takes it for the current directory
-            raise EmbeddedMongoError("the data directory has no name; write '.' for the current directory")
-        self.path = _absolute(path)
+        with _naming(path):
+            self.path = absolute(path).resolve()
         self._timeout = timeout_seconds
         self._share: int | None = None
         self.open()
@@ -52,8 +51,7 @@ class EmbeddedMongo:
         if self._share is not None:
             return
         with _naming(self.path):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _refuse_foreign(self.path)
+            make_data_directory(self.path)
             self._open(self._deadline())
 
     def start_again(self) -> None:
@@ -73,9 +71,15 @@ class EmbeddedMongo:
             try:
                 self.uri = join_or_start(self.path, deadline)
             except BaseException:
-                os.close(share)
+                self._give_back(share)
                 raise
             self._share = share
+
+    def _give_back(self, share: int) -> None:
+        """Give the share back, and leave a note for the guardian: this user was not killed."""
+        os.close(share)
+        with suppress(OSError):  # on a full disk the server stops a little later
+            os.close(os.open(self.path / CLOSED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
 
     def close(self) -> None:
         """Give the share back; the last user waits until the server has shut down. Closing twice does nothing.
@@ -85,9 +89,9 @@ class EmbeddedMongo:
         share, self._share = self._share, None
         if share is None:
             return
-        os.close(share)
+        self._give_back(share)
         deadline = Deadline(STOP_SECONDS, f"mongod in {self.path} did not stop (see mongod.log there)")
-        with locked(self.path / "start.lock", deadline):  # nobody joins while we look who is left
+        with locked(self.path / "start.lock", deadline):  # no process joins while we look for the others
             while is_held(self.path / "server.lock", EXCLUSIVE) and not self._others_left():
                 deadline.pause()
 
@@ -104,39 +108,18 @@ class EmbeddedMongo:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Say of errors of the file system that they concern the data directory."""
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn errors of the file system into EmbeddedMongoError, naming the data directory."""
     try:
         yield
+    except ConfigurationError as error:
+        raise EmbeddedMongoUnusableError(str(error)) from error
     except OSError as error:
         is_lasting = isinstance(error, _UNUSABLE) or error.errno == errno.EROFS
         kind = EmbeddedMongoUnusableError if is_lasting else EmbeddedMongoError
         raise kind(f"the data directory {path} cannot be used: {error}") from error
 
 
-def _refuse_foreign(directory: Path) -> None:
-    """What is in there decides which server root talks to, and which commands root runs."""
-    if os.geteuid() == ROOT:
-        for path in (directory, directory / "db"):
-            if (reason := open_to_others(path)) is not None:
-                refused = f"root does not use a data directory that others may write: {reason}"
-                raise EmbeddedMongoUnusableError(f"{refused}; run this as the directory's owner, or {REMEDY}")
-
-
-def has_data(path: str | os.PathLike[str]) -> bool:
-    """Whether there has ever been a MongoDB in the data directory `path`. Raises EmbeddedMongoError."""
-    return (_absolute(path) / "db").is_dir()
-
-
-def _absolute(path: str | os.PathLike[str]) -> Path:
-    try:
-        return Path(path).expanduser().resolve()
-    except RuntimeError:  # "~", and the user has none
-        raise EmbeddedMongoError(f"the data directory {path}: the user has no home directory; write it out") from None
-    except OSError as error:  # relative, and the working directory was deleted
-        raise EmbeddedMongoError(f"the data directory {path} cannot be used: {error}") from error
-
-
 def open_embedded(path: str | os.PathLike[str], *, timeout_seconds: float = 60.0) -> EmbeddedMongo:
-    """Open the MongoDB in the data directory `path`, starting it if nobody has; see EmbeddedMongo."""
+    """Open the MongoDB in the data directory `path`, and start it if it does not run; see EmbeddedMongo."""
     return EmbeddedMongo(path, timeout_seconds=timeout_seconds)

@@ -14,9 +14,9 @@ from gevent.monkey import get_original
 
 from gsched.embedded import guardian
 from gsched.embedded.binary import REMEDY, find_mongod
-from gsched.embedded.flocks import EXCLUSIVE, POLL_SECONDS, Deadline, try_lock
+from gsched.embedded.file_locks import EXCLUSIVE, POLL_SECONDS, Deadline, try_lock
 from gsched.errors import EmbeddedMongoError
-from gsched.runtime import interpreter
+from gsched.event_loop.process import interpreter
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -65,6 +65,8 @@ def _mongod_command() -> list[str]:
         *("--dbpath", "db", "--replSet", REPLICA_SET, "--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.25"),
         *("--bind_ip", SOCKET, "--nounixsocket"),  # this socket only: no TCP port, no socket in /tmp
         *("--setParameter", "diagnosticDataCollectionEnabled=false", "--quiet"),
+        # Of the journal three files are made beforehand, of 100 MB each by default, and read when it starts.
+        *("--wiredTigerEngineConfigString", "log=(file_max=8MB)"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Executors: where runs are executed. Names are resolved when they are used, for worker processes need none of them."""
+"""Executors: where runs are executed. Names are imported when they are used, because worker processes need none."""
 
 from __future__ import annotations
 

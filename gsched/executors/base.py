@@ -1,4 +1,4 @@
-"""What an executor is: it takes runs, executes a bounded number at once, and returns how each one ended."""
+"""The contract of executors: take runs, execute a bounded number at once, and return each run's result."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ from typing import Any
 import gevent
 from gevent import get_hub
 
-from gsched.callables import refuse_awaitable
-from gsched.clock import Clock
+from gsched.checks import written_whole
 from gsched.errors import ConfigurationError, RunCancelled
+from gsched.event_loop.forks import end_process
+from gsched.event_loop.slices import Slice
 from gsched.executors.interruption import Interruption
-from gsched.forks import end_process
-from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Reason, Result, Run, log_reads_context
-from gsched.slices import Slice
+from gsched.jobs.callables import refuse_awaitable
+from gsched.jobs.outcomes import SUCCEEDED_WITH_NONE, Outcome, Reason, Result
+from gsched.jobs.run import Run, log_reads_context
+from gsched.times.clock import Clock
 
 _SOON = 1e-6  # seconds: a timer, so that the event loop serves I/O before the next slice
 
 
 class BaseExecutor(ABC):
-    """Executes at most `size` runs at once; more wait in order, without a worker.
+    """Executes at most `size` runs at once; further runs wait in order, without a worker.
 
-    - All methods are called in the scheduler's thread, and none blocks but `shutdown`.
-    - Each submitted run comes back by exactly one `run.owner.run_finished(run, result)`, its worker already free.
+    - All methods are called in the scheduler's thread. Only `shutdown` may block.
+    - Each submitted run comes back by exactly one `run.owner.run_finished(run, result)`, after its worker is free.
     - A run that finds `max_waiting` others waiting is returned as skipped ("pool_full"); one that waited beyond its
       job's misfire_grace_time is returned as missed.
     - A run that exceeds its job's timeout, or is cancelled, is interrupted in steps (see Interruption).
 
     Subclasses say how a run begins (`_begin`), is interrupted (`_throw`) and is given up (`_abandon`).
 
-    :param size: runs at once, at least 1
-    :param max_waiting: runs that may wait on top, at least 0
+    :param size: how many runs execute at once, at least 1
+    :param max_waiting: how many further runs may wait, at least 0
     """
 
-    alias: str  # under which its scheduler has it
+    alias: str  # its name in the scheduler
     warning: str | None = None  # what its jobs must not do in this program, and the remedy; known after `start`
-    _size_setting = "size"  # what users of the subclass call it
+    awaits = False  # True: it awaits the coroutine that a job's function returns
+    _size_setting = "size"  # the name of `size` in the subclass
 
     def __init__(self, size: int, max_waiting: int = 100_000) -> None:
-        self.size = _whole_number(size, self._size_setting, 1)
-        self.max_waiting = _whole_number(max_waiting, "max_waiting", 0)
+        self.size = written_whole(self._size_setting, size, 1)
+        self.max_waiting = written_whole("max_waiting", max_waiting, 0)
+        self._most = size  # runs that are begun; beyond `size` they wait for the next free worker
         self.abandoned = 0  # workers given up so far, because their runs would not stop
         self._queue: deque[Run] = deque()
         self._executing: set[Run] = set()
@@ -61,22 +65,22 @@ class BaseExecutor(ABC):
     @property
     def in_progress(self) -> int:
         """Runs that execute now."""
-        return len(self._executing)
+        return min(len(self._executing), self.size)
 
     @property
     def waiting(self) -> int:
         """Runs that wait for a worker."""
-        return len(self._queue)
+        return len(self._queue) + max(0, len(self._executing) - self.size)
 
     @property
     def saturated_seconds(self) -> float:
-        """For how long runs have been waiting because all workers were busy; 0 while none waits."""
+        """For how many seconds runs have been waiting for a free worker; 0 while none waits."""
         since = self._saturated
         return 0.0 if since is None or not self._queue else self._clock.monotonic() - since
 
     @property
     def starting(self) -> bool:
-        """Whether waiting runs are just being given to free workers."""
+        """True while waiting runs are given to free workers."""
         return self._draining
 
     def runs(self) -> list[Run]:
@@ -85,33 +89,42 @@ class BaseExecutor(ABC):
 
     def submit(self, run: Run) -> None:
         """Execute `run` as soon as a worker is free."""
-        if len(self._executing) + len(self._queue) >= self.size + self.max_waiting:
+        if len(self._queue) >= self.max_waiting and self._is_full():
             run.owner.run_finished(run, Result(Outcome.SKIPPED, reason=Reason.POOL_FULL))
             return
         self._queue.append(run)
         if not self._draining:
             self._wake()
 
-    def cancel(self, run: Run) -> bool:
-        """Stop `run`, whether it waits or executes; False if it is not here (any more)."""
+    def _is_full(self) -> bool:
+        return len(self._executing) + len(self._queue) >= self.size + self.max_waiting
+
+    def cancel(self, run: Run, reason: Reason | None = None) -> bool:
+        """Cancel `run`, whether it waits or executes; False if this executor does not have it.
+
+        :param reason: why; None: somebody asked for it
+        """
         if run in self._executing:
-            self._interruption(run).begin(Outcome.CANCELLED)
+            if self._withdraw(run):
+                self._finish(run, _cancelled_before_start(reason))
+            else:
+                self._interruption(run).begin(Outcome.CANCELLED, reason)
             return True
         if run in self._queue:
             self._queue.remove(run)
             self._note_saturation()
             run.cancelled = True
-            run.owner.run_finished(run, Result(Outcome.CANCELLED, error=RunCancelled("cancelled before it started")))
+            run.owner.run_finished(run, _cancelled_before_start(reason))
             return True
         return False
 
     def abandon_all(self) -> None:
-        """Report every run that executes as ended, whatever its function still does."""
+        """Report every executing run as ended, though its function may go on."""
         for run in list(self._executing):
             self._give_up(run)
 
     def retire(self) -> None:
-        """Give up the workers as soon as the last run has ended; no more will be submitted."""
+        """Give up the workers after the last run. No further run will be submitted."""
         self._retiring = True
         self._shut_down_if_retired()
 
@@ -120,22 +133,23 @@ class BaseExecutor(ABC):
             self.shutdown()
 
     def greenlets(self) -> Collection[gevent.Greenlet]:
-        """Those that execute runs. In a forked copy of the process only the one that has forked goes on."""
+        """The greenlets that execute runs. In a forked copy of the process only the one that forked goes on."""
         return ()
 
     def forked(self) -> None:
-        """This is a forked copy of the process: begin no run in it, and report none.
+        """This is a forked copy of the process: start no run in it, and report none.
 
-        A run that has forked goes on in the copy. The copy ends when the function of that run ends.
+        A run that forked goes on in the copy. The copy ends when the function of that run ends.
         """
         self._queue.clear()
+        self._draining = False  # for a start in the copy
         for run in self._executing:
             if run is not self._forking:
-                run.cancelled = True  # one whose worker is just starting does not begin
+                run.cancelled = True  # a run whose worker is just starting does not start
         self._executing.clear()
 
     def shutdown(self) -> None:
-        """Give up the workers. Runs that still execute were cancelled or waited for by the caller before."""
+        """Give up the workers. The caller has waited for the runs, or cancelled them."""
 
     # -- for subclasses ---------------------------------------------------------------------------------------
 
@@ -143,28 +157,32 @@ class BaseExecutor(ABC):
     def _begin(self, run: Run) -> None:
         """Have a free worker execute `run` and call `_finish` at its end. Called in gevent's Hub: no blocking."""
 
+    def _withdraw(self, run: Run) -> bool:
+        """Take back a run that was begun, if no worker has taken it; True if none will."""
+        return False
+
     def _throw(self, run: Run, error: BaseException) -> None:
-        """Raise `error` inside the run, where that is possible. Called in gevent's Hub."""
+        """Raise `error` inside the run, if that is possible. Called in gevent's Hub."""
 
     def _abandon(self, run: Run) -> None:
-        """The run would not stop, and is about to be reported as ended: replace its worker."""
+        """Replace the worker of a run that does not stop. The run is reported as ended afterwards."""
 
     def _time_of(self, run: Run) -> int:
-        """Now, ms, in the time that scheduled the run, which may be a store's own. In whatever thread."""
+        """Now, ms, in the time that scheduled the run, which may be a store's own. Call it in any thread."""
         return self._clock.now_ms() + run.clock_offset
 
     def _finish(self, run: Run, result: Result) -> None:
-        """The worker is free: take the run off the books, tell its owner, let the next one begin.
+        """The worker is free: forget the run, report its result to its owner, and start the next run.
 
-        Of a run that was given up before, the owner has heard already.
+        A run that was given up has been reported before.
         """
         if run not in self._executing:
             if run is self._forking:
                 self._end_copy(result)
             return
         self._executing.remove(run)
-        if run.finished_ms is None:  # else its thread noted it
-            run.finished_ms = self._time_of(run)
+        if run.finished_ms is None:  # otherwise its thread has set it
+            run.finished_ms = self._clock.now_ms() + run.clock_offset  # _time_of, without a call for every run
         if run.interruption is not None:
             result = run.interruption.conclude(result)
         run.owner.run_finished(run, result)
@@ -174,9 +192,9 @@ class BaseExecutor(ABC):
             self._shut_down_if_retired()
 
     def _end_copy(self, result: Result) -> None:
-        """The function that has forked this copy of the process has ended in it: so does the copy.
+        """End this copy of the process: the function that forked it has ended.
 
-        Else a second copy of the whole program would go on, its main function included.
+        Otherwise a second copy of the whole program would go on, its main function included.
         """
         end_process(result.error)
 
@@ -187,10 +205,10 @@ class BaseExecutor(ABC):
         self._loop.run_callback(self._drain)
 
     def _drain(self) -> None:
-        """Let waiting runs begin while there are free workers."""
+        """Start waiting runs while there are free workers."""
         pace = Slice()
-        self._binds_log = log_reads_context()  # asked once for many runs
-        while self._queue and len(self._executing) < self.size:
+        self._binds_log = log_reads_context()  # read once for many runs
+        while self._queue and (len(self._executing) < self.size or self._may_begin_ahead()):
             run = self._queue.popleft()
             if run.job.misfire_grace_ms is None or not self._too_late(run, run.job.misfire_grace_ms):
                 self._executing.add(run)
@@ -200,6 +218,11 @@ class BaseExecutor(ABC):
                 return
         self._draining = False
         self._note_saturation()
+
+    def _may_begin_ahead(self) -> bool:
+        """True if the next run may be handed to the workers, though all are busy. One that may not be late waits here.
+        """
+        return len(self._executing) < self._most and self._queue[0].job.misfire_grace_ms is None
 
     def _note_saturation(self) -> None:
         if not self._queue:
@@ -216,7 +239,8 @@ class BaseExecutor(ABC):
         self._drain()
 
     def _too_late(self, run: Run, grace_ms: int) -> bool:
-        if self._time_of(run) - run.scheduled_ms <= grace_ms:
+        due = run.scheduled_ms if run.due_ms is None else run.due_ms
+        if self._time_of(run) - due <= grace_ms:
             return False
         run.owner.run_finished(run, Result(Outcome.MISSED, reason=Reason.WAITED))
         return True
@@ -224,9 +248,9 @@ class BaseExecutor(ABC):
     # -- timeouts and cancellation ----------------------------------------------------------------------------
 
     def _started(self, run: Run) -> None:
-        """Note that `run` begins now, and watch over its timeout."""
-        if run.started_ms is None:  # else its thread noted it
-            run.started_ms = self._time_of(run)
+        """Note that `run` starts now, and start its timeout."""
+        if run.started_ms is None:  # otherwise its thread has set it
+            run.started_ms = self._clock.now_ms() + run.clock_offset  # _time_of, without a call for every run
         if run.job.timeout_seconds is not None:
             self._interruption(run).begin_after(run.job.timeout_seconds)
         run.owner.run_started(run)
@@ -244,8 +268,12 @@ class BaseExecutor(ABC):
         self._finish(run, Result(Outcome.FAILED, reason=Reason.ABANDONED))
 
 
+def _cancelled_before_start(reason: Reason | None) -> Result:
+    return Result(Outcome.CANCELLED, error=RunCancelled(f"{reason or 'cancelled'} before it started"), reason=reason)
+
+
 def refuse_pool_kwargs(pool_kwargs: Mapping[str, Any] | None) -> None:
-    """Raises ConfigurationError for APScheduler's `pool_kwargs`, unless there is nothing in them."""
+    """Raises ConfigurationError for APScheduler's `pool_kwargs`, unless they are empty."""
     if pool_kwargs:
         names = ", ".join(sorted(pool_kwargs))
         raise ConfigurationError(f"pool_kwargs: the pools of concurrent.futures are not used here, remove {names}")
@@ -257,11 +285,3 @@ def result_of(value: Any) -> Result:
         return SUCCEEDED_WITH_NONE
     refuse_awaitable(value)
     return Result(Outcome.SUCCEEDED, value)
-
-
-def _whole_number(value: object, setting: str, least: int) -> int:
-    """A number of at least `least`; settings files write it as text, too."""
-    number = int(value) if isinstance(value, str) and value.isdecimal() else value
-    if isinstance(number, bool) or not isinstance(number, int) or number < least:
-        raise ConfigurationError(f"{setting}: expected a whole number from {least}, got {value!r}")
-    return number

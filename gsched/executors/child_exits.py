@@ -7,26 +7,27 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import gevent
+import gevent.os
 from gevent import monkey
 from gevent.monkey import get_original
-from gevent.os import waitpid as _gevents_waitpid
 
-from gsched.clock import Clock
-from gsched.threads import is_main_thread
+from gsched.event_loop.forks import on_fork
+from gsched.event_loop.threads import is_main_thread
+from gsched.times.clock import Clock
 
 _allocate_lock = get_original("_thread", "allocate_lock")
-_KEPT_SECONDS: Final = 60.0  # how long an exit is kept for those who ask after it; gevent keeps its own as long
-_LAG_SECONDS: Final = 0.2  # the main event loop reaps a child a little before it tells
+_KEPT_SECONDS: Final = 60.0  # how long an exit is kept for a later `call_at_exit`; gevent keeps its own as long
+_LAG_SECONDS: Final = 0.2  # the main event loop reaps a child a little before it reports the exit
 
 
 class ChildExits:
-    """Hears of every child process that the main event loop reaps, and passes its exit on to other threads.
+    """Passes the exit of every child process that the main event loop reaps on to other threads.
 
-    gevent's event loop reaps each child, whichever thread has started it. The watcher for process 0 hears of all. It is
+    gevent's event loop reaps each child, whichever thread started it. A watcher for process 0 gets all exits. It is
     made when a thread is about to start its first child: from then on nothing else in the process can wait for a child
     natively, as `os.system` does in a thread.
 
-    Made in the thread of the main event loop.
+    Create it in the thread of the main event loop.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -38,7 +39,7 @@ class ChildExits:
         self._watcher: Any = None
 
     def watch(self) -> None:
-        """Hear of every child that is started from now on. Called in another thread; waits for the main event loop."""
+        """Get the exit of every child that is started from now on. Called in another thread; waits for the main one."""
         if self._watcher is None:
             done = _allocate_lock()
             done.acquire()
@@ -57,8 +58,8 @@ class ChildExits:
             self._forget_until(now - _KEPT_SECONDS)
             self._recent[pid] = status, now
             waiting = self._waiting.pop(pid, ())
-        for tell in waiting:
-            tell(status)
+        for callback in waiting:
+            callback(status)
 
     def _forget_until(self, then: float) -> None:
         while self._recent:
@@ -67,33 +68,32 @@ class ChildExits:
                 return
             del self._recent[pid]
 
-    def tell(self, pid: int, tell: Callable[[int], object]) -> None:
-        """Call `tell(status)` once, with the wait status of the child `pid`: now if it has ended, or when it ends.
+    def call_at_exit(self, pid: int, callback: Callable[[int], object]) -> None:
+        """Call `callback(status)` once, with the wait status of the child `pid`: now if it has ended, or when it ends.
 
         The call may come in any thread.
         """
         with self._lock:
             ended = self._recent.get(pid)
             if ended is None:
-                self._waiting.setdefault(pid, []).append(tell)
+                self._waiting.setdefault(pid, []).append(callback)
         if ended is not None:
-            tell(ended[0])
-
+            callback(ended[0])
 
     def status_of(self, pid: int) -> int | None:
-        """The wait status of a child that the main event loop may have reaped; None if it has not. Takes a moment."""
+        """The wait status of a child that the main event loop may have reaped, or None. It waits a moment."""
         if self._watcher is None:
             return None
         found: list[int] = []
-        told = _allocate_lock()
-        told.acquire()
+        answered = _allocate_lock()
+        answered.acquire()
 
         def note(status: int) -> None:
             found.append(status)
-            told.release()
+            answered.release()
 
-        self.tell(pid, note)
-        told.acquire(timeout=_LAG_SECONDS)
+        self.call_at_exit(pid, note)
+        answered.acquire(timeout=_LAG_SECONDS)
         return found[0] if found else None
 
 
@@ -101,7 +101,7 @@ _exits: ChildExits | None = None
 
 
 def watch_from_here(clock: Clock) -> None:
-    """Let other threads hear of the exits of child processes, if the calling thread has the main event loop."""
+    """Let other threads get the exits of child processes, if the calling thread has the main event loop."""
     global _exits
     if _exits is None and gevent.get_hub().loop.default:
         _exits = ChildExits(clock)
@@ -110,12 +110,13 @@ def watch_from_here(clock: Clock) -> None:
 
 
 def _waitpid(pid: int, options: int) -> tuple[int, int]:
-    """gevent's os.waitpid, which knows only of children that gevent has started.
+    """gevent's os.waitpid, which knows only the children that gevent has started.
 
-    For others, such as those of multiprocessing's "spawn", the main event loop may be faster than a thread that waits.
+    For other children, such as those of multiprocessing's "spawn", the main event loop may be faster than a thread that
+    waits.
     """
     try:
-        return _gevents_waitpid(pid, options)  # type: ignore[no-any-return]
+        return gevent.os.waitpid(pid, options)  # type: ignore[no-any-return]
     except ChildProcessError:
         status = None if _exits is None or is_main_thread() else _exits.status_of(pid)
         if status is None:
@@ -124,7 +125,7 @@ def _waitpid(pid: int, options: int) -> tuple[int, int]:
 
 
 def child_exits() -> ChildExits | None:
-    """Where other threads hear of the exits of child processes; None if no thread with the main event loop tells."""
+    """The exits of child processes, for other threads; None if no thread with the main event loop passes them on."""
     return _exits
 
 
@@ -134,7 +135,7 @@ def _after_fork() -> None:
     _exits = None
 
 
-os.register_at_fork(after_in_child=_after_fork)
+on_fork(after_in_child=_after_fork)
 
 
 class ChildWatcher:
@@ -154,7 +155,7 @@ class ChildWatcher:
     def start(self, callback: Callable[..., object], *args: Any) -> None:
         """Call `callback(*args)` in the loop when the process has ended."""
         self._wakeup.start(callback, *args)
-        self._exits.tell(self.pid, self._ended)
+        self._exits.call_at_exit(self.pid, self._ended)
 
     def _ended(self, status: int) -> None:
         self.rpid, self.rstatus = self.pid, status

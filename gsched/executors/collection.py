@@ -13,12 +13,12 @@ class Executors(dict[str, BaseExecutor]):
         self._leaving: list[BaseExecutor] = []
 
     def remove(self, alias: str) -> BaseExecutor:
-        """Let nothing more run on the executor `alias`. Raises KeyError if there is none."""
+        """Remove the executor `alias` and return it. Raises KeyError if there is none."""
         executor = self.pop(alias)
         self._leaving.append(executor)
         return executor
 
     def working(self) -> list[BaseExecutor]:
-        """All that may have runs in progress."""
+        """All executors that may have runs in progress, removed ones included."""
         self._leaving = [executor for executor in self._leaving if executor.runs()]
         return [*self.values(), *self._leaving]

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import sys
 from contextvars import Context
+from typing import Final
 
 import gevent
 from gevent import GreenletExit, get_hub
 
 from gsched.errors import ConfigurationError
+from gsched.event_loop.forks import ParentsGreenlet
+from gsched.event_loop.patch import is_patched
+from gsched.event_loop.threads import is_main_thread
 from gsched.executors.base import BaseExecutor, result_of
-from gsched.run import SUCCEEDED_WITH_NONE, Outcome, Reason, Result, Run, bind_log, make_current
+from gsched.jobs.outcomes import SUCCEEDED_WITH_NONE, Outcome, Reason, Result
+from gsched.jobs.run import Run, bind_log, make_current
+from gsched.times.clock import Clock
+
+BLOCKING_REMEDY: Final = (
+    "gevent has not patched this program, and jobs in greenlets share the scheduler's thread: one that blocks stops all"
+    " others and the scheduler; use a ThreadPoolExecutor for them"
+)
 
 
 class GreenletPoolExecutor(BaseExecutor):
-    """Executes runs in a bounded pool of greenlets that are kept and used again.
+    """Executes runs in a bounded pool of greenlets that are reused.
 
-    A parked worker is switched to, which costs a twentieth of spawning one. Each run gets a fresh contextvars context.
+    Switching to a parked worker costs a twentieth of spawning one. Each run gets a fresh contextvars context.
     A gevent.Timeout that a job starts and leaves behind stays with the worker and hits a later run: use it in a `with`
     block.
 
     In a patched program, thread-local values are greenlet-local ones. No run sees those of an earlier run, because a
     worker that has any is replaced.
 
-    :param size: runs at once
-    :param max_waiting: runs that may wait for a worker on top of these
+    :param size: how many runs execute at once
+    :param max_waiting: how many further runs may wait for a worker
     :param fresh_locals: False keeps greenlet-local values in the worker from run to run, as a thread pool does. Then
         database connections that SQLAlchemy or Django keep there stay open, and a run sees what another job has left
     """
@@ -34,7 +45,12 @@ class GreenletPoolExecutor(BaseExecutor):
         if not isinstance(fresh_locals, bool):
             raise ConfigurationError(f"fresh_locals: expected True or False, got {fresh_locals!r}")
         self.fresh_locals = fresh_locals
-        self._idle: list[_Worker] = []
+        self._idle: list[_GreenletWorker] = []
+
+    def start(self, clock: Clock) -> None:
+        super().start(clock)
+        if not is_patched() and not is_main_thread():
+            self.warning = BLOCKING_REMEDY
 
     def shutdown(self) -> None:
         idle, self._idle = self._idle, []
@@ -47,6 +63,7 @@ class GreenletPoolExecutor(BaseExecutor):
         for run in self._executing:
             if run.worker is gevent.getcurrent():
                 self._forking = run
+        self._idle.clear()  # they are the parent's
         super().forked()
 
     def _begin(self, run: Run) -> None:
@@ -55,22 +72,22 @@ class GreenletPoolExecutor(BaseExecutor):
             worker.assigned = run
             worker.switch()
         else:
-            _Worker(self, run).start()
+            _GreenletWorker(self, run).start()
 
     def _throw(self, run: Run, error: BaseException) -> None:
-        if run.worker is not None:  # else its worker is just starting, and will see that the run was cancelled
+        if run.worker is not None:  # otherwise its worker is just starting, and sees that the run is cancelled
             run.worker.throw(error)
 
     def _abandon(self, run: Run) -> None:
         if run.worker is not None:
             run.worker.retired = True
 
-    def forget(self, worker: _Worker) -> None:
-        """The parked worker was killed by somebody else."""
+    def forget(self, worker: _GreenletWorker) -> None:
+        """Remove a parked worker that user code killed."""
         if worker in self._idle:
             self._idle.remove(worker)
 
-    def execute(self, worker: _Worker, run: Run) -> None:
+    def execute(self, worker: _GreenletWorker, run: Run) -> None:
         """Execute `run` in `worker`, in the run's own context."""
         run.worker = worker
         if run.cancelled:
@@ -89,18 +106,18 @@ class GreenletPoolExecutor(BaseExecutor):
                 value = job.func(*args, **kwargs) if kwargs else job.func(*args)  # type: ignore[misc]
                 result = SUCCEEDED_WITH_NONE if value is None else result_of(value)
             except GreenletExit as error:
-                worker.retired = True  # whoever killed it may wait for its end
+                worker.retired = True  # the code that killed it may wait for its end
                 result = Result(Outcome.CANCELLED, error=error, reason=Reason.KILLED)
             except BaseException as error:  # SystemExit and the like end the run, never the program
                 result = Result(Outcome.FAILED, error=error)
         if len(worker.__dict__) > worker.most_attributes:
-            worker.retired = True  # with it go the greenlet-local values that the run has left
+            worker.retired = True  # the greenlet-local values of the run go with it
         if not worker.retired:
             self._idle.append(worker)
         self._finish(run, result)
 
 
-class _Worker(gevent.Greenlet):  # type: ignore[misc]
+class _GreenletWorker(ParentsGreenlet):
     """A greenlet that executes one run after the other and is parked in between."""
 
     def __init__(self, pool: GreenletPoolExecutor, run: Run) -> None:
@@ -115,7 +132,7 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
     def _run(self) -> None:
         while not self.retired:
             run, self.assigned = self.assigned, None
-            if run is not None:  # else it was a stray switch, left behind by an earlier run
+            if run is not None:  # otherwise it was a stray switch that an earlier run left behind
                 Context().run(self._pool.execute, self, run)
             elif not self._sleep():
                 return

@@ -1,4 +1,4 @@
-"""How a run is stopped that takes too long or was cancelled: raise, then kill, then abandon."""
+"""Stops a run that takes too long or is cancelled: raise, then kill, then abandon."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from gevent import GreenletExit
 
-from gsched.clock import Clock, Timer
 from gsched.errors import RunCancelled, RunTimedOut
-from gsched.run import Outcome, Result, Run
+from gsched.jobs.outcomes import Outcome, Reason, Result
+from gsched.jobs.run import Run
+from gsched.times.clock import Clock, Timer
 
 GRACE_SECONDS = 1.0  # between two steps: time for `finally` blocks to close what they opened
 
@@ -24,7 +25,7 @@ class Interruption:
     :param give_up: abandons a run
     """
 
-    __slots__ = ("_clock", "_error", "_give_up", "_outcome", "_run", "_throw", "_timer")
+    __slots__ = ("_clock", "_error", "_give_up", "_outcome", "_reason", "_run", "_throw", "_timer")
 
     def __init__(
         self, run: Run, clock: Clock, throw: Callable[[Run, BaseException], None], give_up: Callable[[Run], None]
@@ -36,27 +37,28 @@ class Interruption:
         self._timer: Timer | None = None
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
+        self._reason: Reason | None = None
 
     def begin_after(self, timeout_seconds: float) -> None:
-        """Stop the run as timed out unless it ends, or is told to stop, before."""
+        """Stop the run as timed out after so many seconds, unless it ends or is stopped before."""
         if self._outcome is None:
             self._timer = self._clock.call_later(timeout_seconds, self.begin, Outcome.TIMED_OUT)
 
-    def begin(self, outcome: Outcome) -> None:
+    def begin(self, outcome: Outcome, reason: Reason | None = None) -> None:
         """Stop the run as timed out or cancelled; nothing happens if it is being stopped already."""
         if self._outcome is not None:
             return
-        self._outcome = outcome
+        self._outcome, self._reason = outcome, reason
         self._run.cancelled = True
         timeout = self._run.job.timeout_seconds
         if outcome is Outcome.TIMED_OUT and timeout is not None:
             self._error = RunTimedOut(timeout)
         else:
-            self._error = RunCancelled("cancelled")
+            self._error = RunCancelled(str(reason or "cancelled"))
         self._then(0.0, self._raise)
 
     def conclude(self, result: Result) -> Result:
-        """The run has ended: stop watching it, and tell what became of it.
+        """The run has ended: stop the timers, and return its result.
 
         Decided by our own record, not by what came out of the function: it may have swallowed our error, turned it
         into another one, or still have returned.
@@ -65,7 +67,7 @@ class Interruption:
             self._timer.cancel()
         if self._outcome is None:
             return result
-        return Result(self._outcome, result.value, self._error, result.reason)
+        return Result(self._outcome, result.value, self._error, self._reason or result.reason)
 
     def _raise(self) -> None:
         assert self._error is not None

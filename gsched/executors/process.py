@@ -14,44 +14,43 @@ import gevent
 from gevent import GreenletExit, get_hub, monkey
 from gevent.lock import BoundedSemaphore
 
-from gsched.clock import Clock
-from gsched.errors import ConfigurationError, GschedError, RunTimedOut, WorkerDiedError
-from gsched.executors import process_worker
+from gsched.errors import ConfigurationError, GschedError, RemoteTraceback, RunTimedOut, WorkerDiedError
+from gsched.event_loop.helpers import spawn
 from gsched.executors.base import BaseExecutor, refuse_pool_kwargs, result_of
+from gsched.executors.main_module import end_import
 from gsched.executors.process_worker import PREPARE, RAISED, RUN, STOP, Failure, Order, frame, read_frame
-from gsched.helpers import spawn
-from gsched.run import Outcome, Result, Run
+from gsched.executors.worker_socket import start_with_socket
+from gsched.jobs.outcomes import Outcome, Result
+from gsched.jobs.run import Run
+from gsched.times.clock import Clock
 
 _START_SECONDS = 60.0  # for a new worker to import the main module
 _END_SECONDS = 2.0  # for a worker to end once its socket is closed
 _LOOK_SECONDS = 0.005  # between two looks at a worker that ends
 
 _COMMAND = (
-    "import sys; fd = int(sys.argv[1]); sys.path[:] = sys.argv[2:]; "
-    "from gsched.executors.process_worker import main; main(fd)"
+    "import sys; sys.path[:] = sys.argv[1:-1]; from gsched.executors.process_worker import main; main(sys.argv[-1])"
 )
 
 
 class RemoteError(GschedError):
     """An exception of a worker process that could not be sent back as it was; the message describes it."""
 
-
-class RemoteTraceback(Exception):
-    """The cause of an exception from a worker process: its traceback there, as text."""
+    names_in_worker: frozenset[str]  # see `error_names`
 
 
 class ProcessPoolExecutor(BaseExecutor):
-    """Executes runs in processes of its own, which are started on demand and used again.
+    """Executes runs in processes of its own, which are started on demand and reused.
 
-    - Functions, arguments and results travel by pickle; a function that has a reference ("module:name") by that.
-    - Workers import the program's main module: what starts a scheduler there must be under
-      `if __name__ == "__main__":`, or start() raises ConfigurationError in the worker.
-    - current_run() has the run's own fields in a worker; of the job only `id`, `name` and `timeout_seconds`.
-    - A run that is to stop gets RunTimedOut or RunCancelled raised inside; its process is killed a second later.
+    - Functions, arguments and results travel by pickle; a function that has a reference ("module:name") travels by it.
+    - Workers import the program's main module, up to where its scheduler starts or looks into a database. Functions
+      that are defined below are not there; put what starts the scheduler under `if __name__ == "__main__":` then.
+    - In a worker, current_run() has the fields of the run, and of the job only `id`, `name` and `timeout_seconds`.
+    - To stop a run, RunTimedOut or RunCancelled is raised inside it; its process is killed a second later.
     - A worker that ends during a run fails it with WorkerDiedError. Workers end with their parent, however it ends.
 
-    :param max_workers: processes
-    :param max_waiting: runs that may wait for a process on top of these
+    :param max_workers: how many processes
+    :param max_waiting: how many further runs may wait for a process
     :param pool_kwargs: only for compatibility with APScheduler, None or empty
     """
 
@@ -63,22 +62,18 @@ class ProcessPoolExecutor(BaseExecutor):
         refuse_pool_kwargs(pool_kwargs)
         super().__init__(max_workers, max_waiting)
         self._open = False
-        self._idle: list[_Worker] = []
-        self._busy: set[_Worker] = set()
+        self._idle: list[_WorkerProcess] = []
+        self._busy: set[_WorkerProcess] = set()
 
     def start(self, clock: Clock) -> None:
-        if process_worker.preparing:
-            raise ConfigurationError(
-                "a worker process imported the main module, which starts a scheduler; put that under "
-                "if __name__ == '__main__':"
-            )
+        end_import()  # a worker that started workers would do so for ever
         if monkey.is_module_patched("subprocess") and not get_hub().loop.default:
             raise ConfigurationError("under monkey-patching, processes can only be started from the main thread")
         super().start(clock)
         self._open = True
 
     def shutdown(self) -> None:
-        """Have all workers end, and wait until they have, which takes those that execute a second at most."""
+        """End all workers and wait for their end, a second at most for those that execute a run."""
         self._open = False
         workers = [*self._idle, *self._busy]
         self._idle.clear()
@@ -96,7 +91,7 @@ class ProcessPoolExecutor(BaseExecutor):
         spawn(self._execute, run)
 
     def _throw(self, run: Run, error: BaseException) -> None:
-        if run.worker is None:  # its greenlet is just starting, and will see that the run was cancelled
+        if run.worker is None:  # its greenlet is just starting, and sees that the run is cancelled
             return
         if isinstance(error, GreenletExit):
             run.worker.kill()
@@ -130,20 +125,20 @@ class ProcessPoolExecutor(BaseExecutor):
             else:
                 self._idle.append(worker)
 
-    def _worker(self) -> _Worker:
+    def _worker(self) -> _WorkerProcess:
         while self._idle:
             worker = self._idle.pop()
             if worker.is_alive():
                 return worker
             worker.close()
-        return _Worker()
+        return _WorkerProcess()
 
 
-class _Worker:
-    """A worker process as its parent sees it. Used by one greenlet at a time, but for `stop` and `kill`."""
+class _WorkerProcess:
+    """A worker process as its parent sees it. One greenlet at a time uses it, except for `stop` and `kill`."""
 
     def __init__(self) -> None:
-        self.failed = False  # of no more use
+        self.failed = False  # it cannot be used again
         self._ready = False
         self._number = 0  # of the run in progress
         self._sending = BoundedSemaphore()  # a frame goes out in one piece
@@ -151,7 +146,7 @@ class _Worker:
         self._socket, self._process = _start_process()
 
     def get_ready(self) -> None:
-        """Wait until a new worker has imported the main module. Raises what the import raised, or WorkerDiedError."""
+        """Wait until a new worker has imported the main module. Raises the import's error, or WorkerDiedError."""
         if self._ready:
             return
         self.failed = True
@@ -164,7 +159,7 @@ class _Worker:
         self._ready = True
 
     def execute(self, run: Run) -> Result:
-        """Have `run` executed. Raises WorkerDiedError, or PicklingError for arguments that cannot be sent."""
+        """Execute `run` in the process. Raises WorkerDiedError, or PicklingError for arguments that cannot be sent."""
         order = _pickled_order(run)
         self._number += 1
         return self._ask(RUN, order)
@@ -190,7 +185,7 @@ class _Worker:
         return WorkerDiedError(f"the worker process {self._process.pid} {_how_it_ended(self._process.returncode)}")
 
     def stop(self, timeout_seconds: float | None) -> None:
-        """Have RunTimedOut raised inside the run in progress, or RunCancelled if `timeout_seconds` is None."""
+        """Raise RunTimedOut inside the run in progress, or RunCancelled if `timeout_seconds` is None."""
         if self._ready:
             spawn(self._send_stop, frame(STOP, self._number, pickle.dumps(timeout_seconds)))
         else:
@@ -201,7 +196,7 @@ class _Worker:
             with self._sending:
                 self._socket.sendall(message)
         except OSError:
-            pass  # it died, as the greenlet of the run will find out
+            pass  # it has died; the greenlet of the run notices
 
     def kill(self) -> None:
         if self._owned:
@@ -211,19 +206,19 @@ class _Worker:
         return self._owned and self._process.poll() is None
 
     def disown(self) -> None:
-        """Let go in a forked copy, which would keep the process from seeing its parent's end, or take its answers."""
+        """Release the socket in a forked copy: there it would hide the parent's end, or take the worker's answers."""
         self._owned = False
         if self._socket.fileno() >= 0:
             nothing = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nothing, self._socket.fileno(), inheritable=False)  # close() would meddle with the event loop
+            os.dup2(nothing, self._socket.fileno(), inheritable=False)  # close() would change the event loop
             os.close(nothing)
 
     def close(self) -> None:
-        """Have the process end: it sees that its parent has gone."""
+        """Let the process end: it takes the closed socket for its parent's end."""
         self._socket.close()
 
     def end(self) -> None:
-        """Close, and wait until the process has ended; kill it if that takes long."""
+        """Close the socket, and wait for the end of the process; kill it if that takes long."""
         self.close()
         for _ in range(2):
             for _ in range(int(_END_SECONDS / _LOOK_SECONDS)):
@@ -234,37 +229,24 @@ class _Worker:
 
 
 def _start_process() -> tuple[Any, Any]:
-    """A new worker process, and the socket that leads to it."""
+    """A new worker process, and the socket to it."""
     from multiprocessing.spawn import get_executable
 
-    from gevent.socket import socketpair  # late, for programs that monkey-patch after they imported gsched
-
-    ours, theirs = socketpair()
-    fd = theirs.fileno()
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
     path = [entry or os.getcwd() for entry in sys.path]
-    command = [os.fsdecode(get_executable()), *flags, "-c", _COMMAND, str(fd), *path]
-    try:
-        # Under monkey-patching this is gevent's Popen, which gets along with gevent's handling of SIGCHLD.
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[fd])
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-    return ours, process
+    return start_with_socket([os.fsdecode(get_executable()), *flags, "-c", _COMMAND, *path])
 
 
 def _main_module() -> bytes:
-    """What a worker needs to import the main module, in the words of multiprocessing.spawn.prepare."""
+    """The data that multiprocessing.spawn.prepare needs to import the main module in a worker."""
     main = sys.modules["__main__"]
-    facts: dict[str, Any] = {"name": "gsched-worker", "sys_argv": sys.argv}
+    preparation: dict[str, Any] = {"name": "gsched-worker", "sys_argv": sys.argv}
     spec, path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None:
-        facts["init_main_from_name"] = spec.name
+        preparation["init_main_from_name"] = spec.name
     elif path is not None:
-        facts["init_main_from_path"] = os.path.abspath(path)
-    return pickle.dumps(facts)
+        preparation["init_main_from_path"] = os.path.abspath(path)
+    return pickle.dumps(preparation)
 
 
 def _pickled_order(run: Run) -> bytes:
@@ -301,6 +283,7 @@ def _error_of(payload: bytes) -> Result:
             pass
     if not isinstance(error, BaseException):
         error = RemoteError(failure.description)
+        error.names_in_worker = failure.names
     error.__cause__ = RemoteTraceback(f"in the worker process:\n{failure.traceback}")
     return Result(Outcome.FAILED, error=error)
 

@@ -17,19 +17,21 @@ import signal
 import struct
 import sys
 import traceback
-from _thread import get_ident, start_new_thread
+from _thread import get_ident, interrupt_main, start_new_thread
 from collections.abc import Callable
 from contextvars import Context
-from functools import partial
+from socket import socket
 from time import sleep
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from gsched.callables import refuse_awaitable
-from gsched.errors import RunCancelled, RunInterrupted, RunTimedOut
-from gsched.forks import end_process, hand_on_handlers
-from gsched.funcref import resolve
-from gsched.run import Run, bind_log, log_reads_context, make_current
+from gsched.errors import FuncRefError, RunCancelled, RunInterrupted, RunTimedOut, error_names
+from gsched.event_loop.forks import end_process, hand_on_handlers, on_fork
+from gsched.executors.main_module import hint, import_main_module
+from gsched.executors.worker_socket import inherited_socket
+from gsched.jobs.callables import refuse_awaitable
+from gsched.jobs.funcref import resolve
+from gsched.jobs.run import Run, bind_log, log_reads_context, make_current
 
 PREPARE, RUN, STOP = "prepare", "run", "stop"
 RETURNED, RAISED = "returned", "raised"
@@ -38,13 +40,11 @@ _HEADER = struct.Struct("!Q")
 _CHUNK = 1 << 20  # bytes
 _GRACE_SECONDS = 1.0  # for `finally` blocks once the parent has gone
 
-preparing = False  # whether this is a worker that imports the parent's main module
-
 
 class Order(NamedTuple):
-    """What the parent wants executed, and what the run tells about itself."""
+    """A run that the parent wants executed, with the fields of its Run."""
 
-    func: Callable[..., Any] | str  # a reference where the job has one
+    func: Callable[..., Any] | str  # a reference if the job has one
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     job_id: str
@@ -63,6 +63,7 @@ class Failure(NamedTuple):
     pickled: bytes | None  # None if that could not be done
     description: str
     traceback: str
+    names: frozenset[str]  # see `error_names`
 
 
 def frame(kind: str, number: int, payload: bytes = b"") -> bytes:
@@ -94,21 +95,22 @@ def _read(receive: Callable[[int], bytes], size: int) -> bytearray:
     return whole
 
 
-def main(fd: int) -> None:
-    """Serve the parent at the other end of the socket `fd` until it has gone."""
-    os.set_blocking(fd, True)
-    os.set_inheritable(fd, False)  # programs that a run starts would keep the parent from seeing this worker's end
-    _Worker(fd).serve()
+def main(argument: str) -> None:
+    """Serve the parent until it has gone.
+
+    :param argument: what the parent gave this process, see `inherited_socket`
+    """
+    _OrderLoop(inherited_socket(argument)).serve()
 
 
-class _Worker:
-    """One thread listens, for the main thread is busy with the run while orders to stop arrive.
+class _OrderLoop:
+    """Executes the orders of the parent. A second thread listens, because orders to stop arrive during a run.
 
-    What it needs of the standard library is imported before the main module of the parent, which may monkey-patch.
+    It imports the standard library before the main module of the parent, which may monkey-patch.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, ours: socket) -> None:
+        self._socket = ours
         self._pid = os.getpid()
         self._inbox: queue.SimpleQueue[tuple[str, int, bytes] | None] = queue.SimpleQueue()
         self._main_thread = get_ident()
@@ -120,23 +122,18 @@ class _Worker:
         signal.signal(signal.SIGINT, _ignore)  # Ctrl-C goes to all processes of a terminal: the parent decides
         signal.signal(signal.SIGTERM, self._interrupt)
         start_new_thread(self._listen, ())
-        os.register_at_fork(after_in_child=partial(os.close, self._fd))
+        on_fork(after_in_child=self._socket.close)
         hand_on_handlers({signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL})
         try:
             while (message := self._inbox.get()) is not None:
-                self._send(self._answer(*message))
+                self._socket.sendall(self._answer(*message))
         except OSError:
             return  # the parent has gone
-
-    def _send(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view[:_CHUNK]) :]
 
     def _answer(self, kind: str, number: int, payload: bytes) -> bytes:
         try:
             if kind == PREPARE:
-                _prepare(pickle.loads(payload))
+                import_main_module(pickle.loads(payload))
                 value = None
             else:
                 value = Context().run(self._execute, number, payload)
@@ -147,31 +144,31 @@ class _Worker:
             return frame(RAISED, number, pickle.dumps(_failure(error)))
 
     def _end_copy(self, error: BaseException | None) -> None:
-        """The function has ended. If that is in a process that it has forked, this process ends."""
+        """The function has ended. In a process that it forked, this process ends."""
         if os.getpid() != self._pid:
             end_process(error)
 
     def _execute(self, number: int, payload: bytes) -> Any:
         order = _loaded_order(payload)
-        func = resolve(order.func) if isinstance(order.func, str) else order.func
+        func = _resolved(order.func) if isinstance(order.func, str) else order.func
         run = _run_of(order)
         make_current(run)
         if log_reads_context():
             bind_log(run)
-        signal.signal(signal.SIGTERM, self._interrupt)  # an earlier run may have put its own there
+        signal.signal(signal.SIGTERM, self._interrupt)  # an earlier run may have set its own
         try:
             self._number, self._run = number, run
-            self._interrupt()  # the order to stop may have come before
+            self._interrupt()  # the order to stop may have arrived before
             value = func(*order.args, **order.kwargs)
             refuse_awaitable(value)
             return value
         finally:
             self._run = None
 
-    # -- being told to stop -----------------------------------------------------------------------------------
+    # -- orders to stop ---------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        while (message := read_frame(partial(os.read, self._fd))) is not None:
+        while (message := read_frame(self._socket.recv)) is not None:
             kind, number, payload = message
             if kind == STOP:
                 self._stop(number, pickle.loads(payload))
@@ -180,20 +177,26 @@ class _Worker:
         self._leave()
 
     def _leave(self) -> None:
-        """The parent has gone: nobody waits for the result."""
+        """The parent has gone: end the run, whose result has no receiver."""
         self._inbox.put(None)
         self._stop(self._number, None)
         sleep(_GRACE_SECONDS)
         os._exit(1)
 
     def _stop(self, number: int, timeout_seconds: float | None) -> None:
-        """Raise inside run `number`: a signal also ends a blocking call, which nothing else can."""
+        """Raise inside run `number`: a signal also ends a blocking call, which nothing else can.
+
+        Windows has no such signal: there a blocking call ends with the process.
+        """
         error = RunCancelled("cancelled") if timeout_seconds is None else RunTimedOut(timeout_seconds)
         self._to_stop = (number, error)
-        signal.pthread_kill(self._main_thread, signal.SIGTERM)
+        if sys.platform == "win32":
+            interrupt_main(signal.SIGTERM)
+        else:
+            signal.pthread_kill(self._main_thread, signal.SIGTERM)
 
     def _interrupt(self, *_: Any) -> None:
-        """The signal's handler. One that was sent by others, or comes too late for its run, means nothing."""
+        """The signal's handler. A signal from another process, or one that is too late for its run, has no effect."""
         to_stop = self._to_stop
         if to_stop is None or self._run is None or to_stop[0] != self._number:
             return
@@ -202,25 +205,13 @@ class _Worker:
         gevent = sys.modules.get("gevent")
         if gevent is None or gevent.getcurrent().parent is None:
             raise to_stop[1]
-        # The run waits in gevent, and the signal hit its hub or some other greenlet.
+        # The run waits in gevent, and the signal arrived in its hub or in another greenlet.
         hub = gevent.get_hub()
         hub.loop.run_callback(hub.parent.throw, to_stop[1])
 
 
 def _ignore(*_: Any) -> None:
-    """Unlike SIG_IGN, a handler is not inherited by programs that a run starts."""
-
-
-def _prepare(main_module: dict[str, Any]) -> None:
-    """Become like the parent: its arguments, directory and main module, whose functions jobs may name."""
-    global preparing
-    from multiprocessing import spawn
-
-    preparing = True
-    try:
-        spawn.prepare(main_module)
-    finally:
-        preparing = False
+    """Do nothing. Programs that a run starts inherit SIG_IGN, but no handler."""
 
 
 def _loaded_order(payload: bytes) -> Order:
@@ -228,12 +219,19 @@ def _loaded_order(payload: bytes) -> Order:
         return Order(*pickle.loads(payload))
     except Exception as error:
         raise pickle.UnpicklingError(
-            f"the job's function or arguments cannot be loaded in a worker process: {error!r}"
+            f"the job's function or arguments cannot be loaded in a worker process: {error!r}{hint(error)}"
         ) from error
 
 
+def _resolved(ref: str) -> Callable[..., Any]:
+    try:
+        return resolve(ref)
+    except FuncRefError as error:
+        raise FuncRefError(f"{error}{hint(error)}") from error
+
+
 def _run_of(order: Order) -> Run:
-    """What current_run() gives here: the run without its scheduler, its job reduced to what the order tells."""
+    """The run for current_run() in this process: without its scheduler, its job reduced to the fields of the order."""
     job: Any = SimpleNamespace(id=order.job_id, name=order.job_name, timeout_seconds=order.timeout_seconds)
     owner: Any = None
     run = Run(job, order.scheduled_ms, owner, fence=order.fence, attempt=order.attempt, request=order.request)
@@ -255,4 +253,4 @@ def _failure(error: BaseException) -> tuple[Any, ...]:
     except Exception:
         pickled = None
     description = "".join(traceback.format_exception_only(type(error), error)).strip()
-    return tuple(Failure(pickled, description, "".join(traceback.format_exception(error))))
+    return tuple(Failure(pickled, description, "".join(traceback.format_exception(error)), error_names(error)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,11 +13,11 @@ from gevent.hub import Hub, set_hub
 from gevent.monkey import get_original
 from gevent.resolver.blocking import Resolver
 
+from gsched.event_loop.forks import on_fork
+from gsched.event_loop.threads import start_native_thread, thread_ident
 from gsched.executors.child_exits import ChildWatcher, child_exits
-from gsched.run import Run
-from gsched.threads import thread_ident
+from gsched.jobs.run import Run
 
-_start_thread = get_original("_thread", "start_new_thread")
 _allocate_lock = get_original("_thread", "allocate_lock")
 _SimpleQueue = get_original("queue", "SimpleQueue")
 _STOP_SECONDS: Final = 0.2  # how long the end of the program waits for threads to stand still
@@ -38,18 +37,18 @@ class ThreadWorker:
         self._inbox: Any = _SimpleQueue()
 
     def start(self) -> None:
-        """Start the thread. Raises RuntimeError if the system gives no more of them."""
-        _start_thread(self._serve, ())
+        """Start the thread. Raises RuntimeError if the system gives no further thread."""
+        start_native_thread(self._serve)
 
     def assign(self, run: Run, perform: Perform) -> None:
-        """Have the run performed. The worker must be free."""
+        """Execute the run in the thread. The worker must be free."""
         self._put((run, perform))
 
     def throw(self, run: Run, error: BaseException) -> None:
         """Raise `error` inside the run, if that is possible: in a plain thread it is not."""
 
     def release(self) -> None:
-        """Let the thread end: its executor needs it no more."""
+        """Release the thread: its executor does not need it any more."""
         self._put(None)
 
     def _put(self, order: tuple[Run, Perform] | None) -> None:
@@ -82,16 +81,16 @@ class HubThreadWorker(ThreadWorker):
     def __init__(self) -> None:
         super().__init__()
         self._inbox = deque()
-        self._wakeup: Any = None  # once the event loop is there
+        self._wakeup: Any = None  # set when the event loop is there
         self._executing: Run | None = None
 
     def _put(self, order: tuple[Run, Perform] | None) -> None:
         self._inbox.append(order)
-        if self._wakeup is not None:  # else the thread looks at its inbox when it is ready
+        if self._wakeup is not None:  # otherwise the thread looks at its inbox when it is ready
             self._wakeup.send()
 
     def throw(self, run: Run, error: BaseException) -> None:
-        if self._wakeup is not None:  # else the run has not begun, and finds that it was cancelled
+        if self._wakeup is not None:  # otherwise the run has not started, and sees that it is cancelled
             self._loop.run_callback_threadsafe(self._throw, run, error)
 
     def release(self) -> None:
@@ -122,11 +121,11 @@ class HubThreadWorker(ThreadWorker):
         return order
 
     def _wake(self) -> None:
-        if self._executing is None:  # else it took the order before this call came, and may wait for something else
+        if self._executing is None:  # otherwise it has taken the order already, and may wait for something else
             self._greenlet.switch()
 
     def _throw(self, run: Run, error: BaseException) -> None:
-        """In the event loop: so the run waits for something."""
+        """Called in the event loop, so the run waits for something."""
         if self._executing is run:
             self._greenlet.throw(error)
 
@@ -136,7 +135,7 @@ _loops: dict[int, Any] = {}  # the event loops of threads, by their idents
 
 
 def started_worker(with_hub: bool) -> ThreadWorker:
-    """A free worker, in a program that gevent has patched one with a hub. Raises RuntimeError if there is no thread."""
+    """A free worker, with a hub in a program that gevent has patched. Raises RuntimeError if there is no thread."""
     if with_hub and _released:
         return _released.pop()
     worker = HubThreadWorker() if with_hub else ThreadWorker()
@@ -176,12 +175,12 @@ def _after_fork() -> None:
         del _loops[ident]
 
 
-os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+on_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 @atexit.register
 def _stand_still() -> None:
-    """Stop the threads. One that wakes up while the interpreter ends would abort the process, for greenlets' sake."""
+    """Stop the threads. A thread with greenlets that wakes up while the interpreter ends would abort the process."""
     waiting = []
     for ident, loop in list(_loops.items()):
         if ident != thread_ident():

@@ -1,4 +1,4 @@
-"""The application: a scheduler, a function that makes one, or a module whose import is all that is wanted."""
+"""The application: a scheduler, a function that makes one, or a module that is only imported."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from typing import Any, Final
 
 import gsched.errors
 from gsched.errors import ConfigurationError, GschedError, StoreError
-from gsched.file_rights import REMEDY, ROOT, open_to_others
-from gsched.funcref import resolve
-from gsched.patching import patch_all
-from gsched.scheduler import GeventScheduler
-from gsched.spelling import did_you_mean
+from gsched.event_loop.patch import patch_all
+from gsched.files.rights import REMEDY, ROOT, open_to_others
+from gsched.jobs.funcref import resolve
+from gsched.schedulers.gevent import GeventScheduler
+from gsched.wording import did_you_mean
 
 imported: Final[set[str]] = set()
-"""What of users' code this process has imported: applications, and functions that files declare."""
+"""The users' code that this process has imported: applications, and functions that files declare."""
 
 _OURS: Final = str(Path(gsched.errors.__file__).parent) + os.sep
 _OTHERS: Final = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def load_application(name: str) -> GeventScheduler | None:
-    """Import "package.module:name" and give the scheduler that it is or makes.
+    """Patch the process and import "package.module:name": the scheduler that the name is or makes.
 
-    Of "package.module" alone it is the only scheduler in there; None if there is none. The process is patched first.
+    For "package.module" alone: the only scheduler in that module, or None.
 
-    Raises ConfigurationError, which says what went wrong where, without a traceback of ours; StoreError if the
-    application adds jobs to a store that fails.
+    :raises ConfigurationError: if that fails; the message names the user's line
+    :raises StoreError: if the application adds jobs to a store that fails
     """
     patch_all()
     look_here(name)
@@ -129,7 +129,7 @@ def _checked(name: str, make: Callable[[], Any]) -> Any:
 
 
 def _failed(name: str, error: BaseException) -> GschedError:
-    """What to raise instead: a store that does not answer stays that, for it may answer the next time."""
+    """The error to raise instead. A store error stays one, for the store may answer the next time."""
     said = error.msg if isinstance(error, SyntaxError) else str(error)  # its str() has the position, too
     if not isinstance(error, GschedError):
         said = f"{type(error).__name__}: {said}"
@@ -138,7 +138,7 @@ def _failed(name: str, error: BaseException) -> GschedError:
 
 
 def _where(error: BaseException) -> str:
-    """The user's own line at which it happened: the last one that is neither ours nor a library's."""
+    """The line of the user's code that raised: the last one outside gsched and libraries."""
     if isinstance(error, SyntaxError):
         return f" ({error.filename}:{error.lineno})"
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<")]

@@ -12,19 +12,19 @@ from typing import Any, Final
 import gevent
 
 from gsched.errors import CommandFailedError, ConfigurationError
-from gsched.funcref import executes_its_arguments
-from gsched.helpers import spawn
-from gsched.run import Run, current_run
-from gsched.runner.command_options import wrong_options
-from gsched.runner.command_output import OutputLog
-from gsched.runner.command_process import CommandProcess, Start
-from gsched.runner.command_start import as_another_user, as_ourselves
+from gsched.event_loop.helpers import spawn
+from gsched.jobs.funcref import executes_its_arguments
+from gsched.jobs.run import Run, current_run
+from gsched.runner.shell.options import wrong_options
+from gsched.runner.shell.output import OutputLog
+from gsched.runner.shell.process import CommandProcess, Start
+from gsched.runner.shell.start import as_another_user, as_ourselves
 
-COMMANDS: Final = "gsched.runner.commands"  # what a runner has to allow for stored commands to run
+COMMANDS: Final = "gsched.runner.commands"  # the module that a runner must allow, or stored commands do not run
 RUN_COMMAND: Final = f"{COMMANDS}:run_command"
-# What the runner is told, its store's password among it, and what systemd tells the runner alone.
+# Variables for the runner alone: its settings, with the password of its store, and those of systemd.
 _WITHHELD: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-# What of the runner's environment reaches another user's command: the machine's language and time zone.
+# The variables of the runner that another user's command gets: the machine's language and time zone.
 _OF_THE_MACHINE: Final = ("LANG", "LC_ALL", "TZ")
 _USUAL_PATH: Final = "/usr/bin:/bin"
 _CHANGE_DIRECTORY: Final = 'cd -- "$0" && exec "$@"'
@@ -59,7 +59,7 @@ def run_command(
     :param cwd: working directory (default: the runner's, for another user /); "~" is the home directory
     :param stdin: text for standard input (default: it is empty)
     :param user: run as this user; only root's runner can. No program sees `env` before it runs as this user
-    :param max_lines: so many lines of output are logged; of more, and of long lines, what is left out is counted
+    :param max_lines: at most so many lines of output are logged; lines and bytes beyond are counted
     :raises CommandFailedError: if the exit status is not 0 or a signal ended it
     :raises ConfigurationError: if an option is wrong, or the user does not exist or cannot be changed to
     :raises FileNotFoundError: if there is no such shell
@@ -72,7 +72,7 @@ def run_command(
         _follow(process, output, stdin)
         status = process.wait()
     except BaseException as error:
-        error.__traceback__ = None  # where we waited tells nothing
+        error.__traceback__ = None  # the line that waited is of no interest
         process.stop()
         raise
     finally:
@@ -103,7 +103,7 @@ def _start(
 
 
 def _follow(process: CommandProcess, output: OutputLog, stdin: str | None) -> None:
-    """Feed the command and read what it says, until it has closed its output. Raises what any of that raises."""
+    """Write the command's input and read its output until the command closes it. Errors pass through."""
     errors: list[BaseException] = []
     readers = [
         spawn(output.follow, process.read_output, "stdout", on_error=errors.append),

@@ -1,4 +1,4 @@
-"""One [[job]] entry of a configuration file: what it means, or everything that is wrong with it."""
+"""One [[job]] entry of a configuration file: the job that it declares, or all its mistakes."""
 
 from __future__ import annotations
 
@@ -6,28 +6,33 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from gsched.building import make_trigger
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, GschedError
-from gsched.instants import as_timezone, timezone_name
-from gsched.job import OPTIONS, Job, checked_args, checked_kwargs, checked_options, checked_text
+from gsched.jobs.job import Job
+from gsched.jobs.options import OPTIONS, checked_args, checked_flag, checked_kwargs, checked_options, checked_text
+from gsched.jobs.pause import Pause
+from gsched.policies.pauses import paused, resumed
 from gsched.runner.application import import_function
-from gsched.runner.command_options import OPTIONS as COMMAND_OPTIONS, doubts, wrong_options
 from gsched.runner.commands import RUN_COMMAND
+from gsched.runner.crontab.reboot import END_OF_TIME, REBOOT_TAG
 from gsched.runner.problems import Problems
-from gsched.runner.reboot import END_OF_TIME, REBOOT_TAG
-from gsched.scheduler import GeventScheduler
-from gsched.spelling import did_you_mean
+from gsched.runner.shell.options import OPTIONS as COMMAND_OPTIONS, doubts, wrong_options
+from gsched.schedulers.engine import engine_of
+from gsched.schedulers.gevent import GeventScheduler
+from gsched.schedulers.job_builder import make_trigger
+from gsched.times.instants import as_timezone, timezone_name
 from gsched.triggers import DateTrigger
 from gsched.triggers.reboot import RebootTrigger
+from gsched.wording import did_you_mean
 
 OWNER: Final = "declared_by"  # in the metadata of declared jobs: the name of the scheduler whose file has them
-_KEYS: Final = ("id", "func", "command", "trigger", "args", "kwargs", "name", *OPTIONS, *COMMAND_OPTIONS)
+DISABLED: Final = "enabled = false"  # the reason of the pause of a job whose entry says so
+_KEYS: Final = ("id", "func", "command", "trigger", "args", "kwargs", "name", "enabled", *OPTIONS, *COMMAND_OPTIONS)
 _INTERVAL: Final = 'write trigger = {type = "interval", minutes = 5}'
 _FOR_INTERVALS: Final = 'for an interval, write {type = "interval", minutes = 5}'
 _CRONTAB: Final = 'write trigger = "*/5 * * * *"'
 _IN_TRIGGER: Final = "it belongs in the trigger's table: trigger = {type = ..., "
-# Words of other tools, and what they are here.
+# Words of other tools, with gsched's word for each.
 _ELSEWHERE: Final = {
     **dict.fromkeys(("schedule", "cron", "crontab", "when", "cron_expression", "expression", "spec"), _CRONTAB),
     **dict.fromkeys(("every", "interval", "period", "frequency", "repeat"), _INTERVAL),
@@ -40,19 +45,17 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("environment", "environ", "variables", "vars"), 'write env = {NAME = "text"}'),
     **dict.fromkeys(("input",), 'write stdin = "..."'),
     **dict.fromkeys(("uid", "run_as", "username", "owner"), 'write user = "name"'),
-    **dict.fromkeys(("concurrency", "overlap", "max_concurrent", "parallel"), "write max_instances = 1"),
+    **dict.fromkeys(("concurrency", "max_concurrent", "parallel"), "write max_instances = 1"),
     **dict.fromkeys(("max_runtime", "time_limit", "deadline", "kill_after"), 'write timeout = "10m"'),
     **dict.fromkeys(("grace", "grace_time", "misfire"), 'write misfire_grace_time = "10m"'),
     **dict.fromkeys(("description", "title", "label"), 'write name = "..."'),
     **dict.fromkeys(("group", "groups", "labels"), 'write tags = ["..."]'),
     **dict.fromkeys(("queue", "pool", "worker"), 'write executor = "alias", and [executors.alias]'),
-    **dict.fromkeys(
-        ("retries", "retry", "max_retries", "attempts"),
-        "a failed run is not tried again; recover = true runs again what a crash has cut off",
-    ),
-    **dict.fromkeys(
-        ("enabled", "disabled", "active", "paused"), "remove the entry, or pause the job: gsched job pause ID"
-    ),
+    **dict.fromkeys(("retry", "max_retries", "attempts", "max_attempts", "retry_count"), "write retries = 3"),
+    **dict.fromkeys(("backoff", "exponential_backoff"), "write retry_backoff = 2"),
+    **dict.fromkeys(("concurrency_policy", "on_overlap", "multiple_instances_policy"), 'write overlap = "skip"'),
+    **dict.fromkeys(("max_failures", "max_consecutive_failed_dag_runs"), "write max_consecutive_failures = 5"),
+    **dict.fromkeys(("disabled", "active", "paused"), "write enabled = false"),
     **{date: f"{_IN_TRIGGER}{date} = 2030-01-31}}" for date in ("start_date", "end_date")},
     **dict.fromkeys(("timezone", "tz"), f'{_IN_TRIGGER}timezone = "Europe/Paris"}}, or in [gsched]'),
     **dict.fromkeys(("jitter", "random_delay", "splay"), f"{_IN_TRIGGER}jitter = 30}}"),
@@ -68,6 +71,7 @@ class Declaration(NamedTuple):
     :ivar where: names the entry in messages
     :ivar definition: add_job's arguments
     :ivar job: the job that they would add now
+    :ivar enabled: false: the job is to be paused
     :ivar doubts: what of its command is not there on this machine, now
     """
 
@@ -75,6 +79,7 @@ class Declaration(NamedTuple):
     definition: Mapping[str, Any]
     job: Job
     doubts: tuple[str, ...] = ()
+    enabled: bool = True
 
     @property
     def key(self) -> tuple[str, str]:
@@ -94,12 +99,31 @@ def read_declaration(
     Problems(f"{where}: {problem}" for problem in reading.wrong).complain()
     definition = {**(configuration.defaults if configuration.app is not None else {}), **reading.definition}
     try:
-        job = scheduler.build_job(definition)
+        job = engine_of(scheduler).build_job(definition)
         _check_aliases(job, scheduler)
     except (GschedError, TypeError) as error:
         raise ConfigurationError(f"{where}: {error}") from error
     doubtful = doubts(entry) if "command" in entry else ()
-    return Declaration(where, definition, job, tuple(f"{where}: {doubt}" for doubt in doubtful))
+    declaration = Declaration(
+        where, definition, job, tuple(f"{where}: {doubt}" for doubt in doubtful), reading.enabled
+    )
+    return declaration._replace(job=as_enabled(job, declaration, scheduler.clock.now_ms()))
+
+
+def as_enabled(job: Job, declaration: Declaration, now: int) -> Job:
+    """The job, paused if its entry says so, and resumed if an earlier version of the entry paused it. A pause that
+    somebody else has begun stays.
+
+    :param now: milliseconds since the epoch
+    """
+    if not declaration.enabled:
+        return job if job.paused else paused(job, Pause(DISABLED, declaration.definition["metadata"][OWNER], now), now)
+    return resumed(job, now) if is_disabled(job) else job
+
+
+def is_disabled(job: Job) -> bool:
+    """True if an entry has paused the job."""
+    return job.pause is not None and job.pause.reason == DISABLED
 
 
 def _wrong_keys(entry: Mapping[str, Any]) -> Iterator[str]:
@@ -131,6 +155,7 @@ class _Reading:
     """Reads an entry key by key.
 
     :ivar definition: add_job's arguments, as far as they are understood
+    :ivar enabled: the job is to run
     :ivar wrong: what is not
     """
 
@@ -139,6 +164,7 @@ class _Reading:
         self._configuration = configuration
         self._scheduler = scheduler
         self.definition: dict[str, Any] = {}
+        self.enabled = True
         self.wrong = Problems(_wrong_keys(entry))
 
     def read(self) -> None:
@@ -160,6 +186,8 @@ class _Reading:
             if key in self._given:
                 with self.wrong.collect():
                     self.definition[key] = checked_text(key, self._given[key])
+        with self.wrong.collect():
+            self.enabled = checked_flag("enabled", self._given.get("enabled", True))
         metadata = self._given.get("metadata", {})
         if not isinstance(metadata, Mapping) or OWNER in metadata:
             self.wrong.append(f"metadata: expected a table without {OWNER!r}, got {metadata!r}")

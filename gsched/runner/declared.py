@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
-from gsched.job import Job, replacement
-from gsched.runner.comparing import plain
-from gsched.runner.declaration import OWNER, Declaration, read_declaration
+from gsched.jobs.job import Job, replacement
+from gsched.policies.pauses import paused
+from gsched.runner.crontab.reboot import BOOTS
+from gsched.runner.declaration import OWNER, Declaration, as_enabled, is_disabled, read_declaration
 from gsched.runner.problems import Problems
-from gsched.runner.reboot import BOOTS
-from gsched.scheduler import GeventScheduler
+from gsched.schedulers.engine import engine_of
+from gsched.schedulers.gevent import GeventScheduler
 from gsched.triggers import DateTrigger
 
-# What makes a job another one than the one in the store, beside its trigger.
+# The fields that are compared with the stored job, beside the trigger.
 _DEFINING: Final = (
     *("func_ref", "args", "kwargs", "name", "executor", "misfire_grace_ms", "coalesce", "max_instances"),
-    *("timeout_seconds", "recover", "tags"),
+    *("timeout_seconds", "policy", "tags"),
 )
 
 
-class Plan(NamedTuple):
-    """What is to be done for the store to have the declared jobs, and no others from this file."""
+class DeclaredChanges(NamedTuple):
+    """The changes that give the store the declared jobs, and no others from this file."""
 
     added: list[Declaration]
     changed: list[Declaration]
@@ -60,21 +61,21 @@ def read_declarations(configuration: Configuration, scheduler: GeventScheduler) 
     return list(found.values())
 
 
-def plan_declared(scheduler: GeventScheduler, declarations: Sequence[Declaration], owner: str) -> Plan:
-    """What has come, changed or left since the store was told last. Nothing is changed yet.
+def plan_declared(scheduler: GeventScheduler, declarations: Sequence[Declaration], owner: str) -> DeclaredChanges:
+    """The differences between the declared jobs and those in the store. Nothing is changed yet.
 
     :param owner: whose jobs they are: the scheduler's name
     :raises ConfigurationError: if a job with the id of a declared one was added by other means
     """
-    plan = Plan([], [], [], 0)
+    plan = DeclaredChanges([], [], [], 0)
     left = {(job.jobstore, job.id): job.definition for job in scheduler.get_jobs(metadata={OWNER: owner})}
     unchanged = 0
     for declaration in declarations:
         known = left.pop(declaration.key, None) or _known(scheduler, declaration, owner)
         if known is None:
-            if not _is_over(declaration.job, scheduler.now_ms()):
+            if not _is_over(declaration.job, scheduler.clock.now_ms()):
                 plan.added.append(declaration)
-        elif known.parked is not None or _differs(known, declaration.job):  # a change has it looked at again
+        elif known.parked is not None or _differs(known, declaration.job):  # after a change its owner tries it again
             plan.changed.append(declaration)
         else:
             unchanged += 1
@@ -82,20 +83,22 @@ def plan_declared(scheduler: GeventScheduler, declarations: Sequence[Declaration
     return plan._replace(unchanged=unchanged)
 
 
-def apply_declared(scheduler: GeventScheduler, plan: Plan, owner: str) -> None:
-    """Do it. Any number of processes may do the same at once.
+def apply_declared(scheduler: GeventScheduler, plan: DeclaredChanges, owner: str) -> None:
+    """Make the changes of a plan. Any number of processes may do so at once.
 
-    An unchanged trigger keeps its next run time, and the job its pause.
+    A job with an unchanged trigger keeps its next run time. A job keeps a pause that is not this file's.
     """
+    engine, now = engine_of(scheduler), scheduler.clock.now_ms()
     for declaration in plan.added:
+        made = as_enabled(engine.build_job(declaration.definition), declaration, now)  # as of now
         try:
-            scheduler.add_job(**declaration.definition)
+            engine.call(engine.add_jobs, [made], made.jobstore, False, ())
         except JobIdConflictError:
-            _known(scheduler, declaration, owner)  # raises unless it was a process like this one
+            _known(scheduler, declaration, owner)  # raises unless another runner of this file has added it
     for declaration in plan.changed:
-        made = scheduler.build_job(declaration.definition)  # now: the file may have been read long before
+        made = engine.build_job(declaration.definition)  # now: the file may have been read long before
         with suppress(JobNotFoundError):
-            scheduler.change_job(made.id, partial(_changed, made), made.jobstore)
+            engine.change_job(made.id, partial(_changed, made, declaration, now), made.jobstore)
     for job in plan.removed:
         with suppress(JobNotFoundError):
             scheduler.remove_job(job.id, job.jobstore)
@@ -121,6 +124,8 @@ def _is_over(job: Job, now: int) -> bool:
 
 
 def _differs(old: Job, new: Job) -> bool:
+    if (new.paused and not old.paused) or (is_disabled(old) and not new.paused):
+        return True
     if not new.trigger.same_schedule(old.trigger):
         return True
     if plain({**old.metadata, BOOTS: None}) != plain({**new.metadata, BOOTS: None}):
@@ -128,6 +133,16 @@ def _differs(old: Job, new: Job) -> bool:
     return any(plain(getattr(old, name)) != plain(getattr(new, name)) for name in _DEFINING)
 
 
-def _changed(new: Job, old: Job) -> Job:
+def _changed(new: Job, declaration: Declaration, now: int, old: Job) -> Job:
     boots = {BOOTS: old.metadata[BOOTS]} if BOOTS in old.metadata else {}
-    return replacement(old, new.evolve(metadata={**new.metadata, **boots}), keep_schedule=True)
+    replaced = replacement(old, new.evolve(metadata={**new.metadata, **boots}), keep_schedule=True)
+    if replaced.pause is None and (pause := old.pause_at(now)) is not None:  # it has another trigger
+        replaced = paused(replaced, pause, now)
+    return as_enabled(replaced, declaration, now)
+
+
+def plain(value: Any) -> Any:
+    """One form for values that a store does not tell apart: lists and tuples, dictionaries and other mappings."""
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -1,4 +1,4 @@
-"""The jobs that files declare: they are brought into the store at start and at each reload."""
+"""The jobs that files declare: the runner writes them into the store at its start and at each reload."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from gevent.lock import RLock
 
 from gsched.config import Configuration
 from gsched.errors import GschedError, StoreUnreachableError
-from gsched.helpers import spawn
-from gsched.runner.crontab import CrontabFile, crontab_jobs, load_crontab, write_crontab
+from gsched.event_loop.helpers import spawn
+from gsched.runner.crontab.sync import CrontabFile, crontab_jobs, load_crontab, write_crontab
 from gsched.runner.declaration import Declaration
 from gsched.runner.declared import apply_declared, plan_declared, read_declarations
-from gsched.runner.insisting import insist
 from gsched.runner.logs import runner_log
-from gsched.scheduler import GeventScheduler
-from gsched.wording import said_by
+from gsched.runner.retry import retry_until_answered
+from gsched.schedulers.gevent import GeventScheduler
+from gsched.wording import brief_message
 
 
 class FileJobs:
-    """Keeps the store's jobs as the [[job]] entries of the configuration and the crontab say.
+    """Keeps the store's jobs equal to the [[job]] entries of the configuration and to the crontab.
 
-    Raises ConfigurationError for an entry or a line that is wrong; nothing has been changed then.
-
-    :ivar settled: set once the store has answered: it has the jobs, or something speaks against them
+    :ivar settled: set once the store has taken the jobs or refused them
+    :raises ConfigurationError: if an entry or a line is wrong; nothing has been changed then
     """
 
     def __init__(self, scheduler: GeventScheduler, configuration: Configuration, stopped: Event) -> None:
@@ -41,9 +40,9 @@ class FileJobs:
         self._trying: gevent.Greenlet | None = None
 
     def reload(self, configuration: Configuration) -> None:
-        """Take a new configuration's entries, and the crontab as it is now.
+        """Take the entries of a new configuration, and the crontab as it is now.
 
-        Raises ConfigurationError, and keeps the old ones then.
+        :raises ConfigurationError: if an entry or a line is wrong; the old jobs stay then
         """
         declarations, crontab = self._read(configuration), self._loaded(configuration)
         with self._lock:
@@ -76,7 +75,7 @@ class FileJobs:
             self._trying = spawn(self._try)
 
     def _read(self, configuration: Configuration) -> Sequence[Declaration]:
-        """The entries. What of a command is not there on this machine may come until the command runs."""
+        """The entries. A program or user that this machine lacks is only logged: the command may find it later."""
         declarations = read_declarations(configuration, self._scheduler)
         for declaration in declarations:
             for doubt in declaration.doubts:
@@ -87,14 +86,14 @@ class FileJobs:
         if self._crontab_path is None:
             return None
         loaded = load_crontab(self._crontab_path, configuration.timezone or self._scheduler.timezone)
-        crontab_jobs(self._scheduler, loaded)  # of what is in the store, these commands may run
+        crontab_jobs(self._scheduler, loaded)  # allows these commands to run, should the store have them already
         return loaded
 
     def _try(self) -> None:
         try:
-            insist(self.write, self._stopped)
+            retry_until_answered(self.write, self._stopped)
         except StoreUnreachableError:
-            pass  # we end before it answers
+            pass  # this runner ends before the store answers
         except GschedError as error:
-            runner_log().error("jobs.refused", error=said_by(error))
+            runner_log().error("jobs.refused", error=brief_message(error))
             self.settled.set()

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gsched.config import Configuration
-from gsched.doctor import OK, PROBLEM, WARNING, Finding
 from gsched.errors import ConfigurationError
-from gsched.file_rights import REMEDY, ROOT, open_to_others
+from gsched.files.data_directory import MONGODB_FOLDER, SQLITE_FILE
+from gsched.files.rights import REMEDY, ROOT, open_to_others
+from gsched.monitoring.doctor import OK, PROBLEM, WARNING, Finding
 from gsched.runner.data_directory import data_directory
+from gsched.runner.sqlite_url import is_sqlite, sqlite_file
 
 
 def foreign_files(configuration: Configuration) -> Iterator[str]:
@@ -21,10 +23,13 @@ def foreign_files(configuration: Configuration) -> Iterator[str]:
 
 
 def _data(configuration: Configuration) -> Iterator[Path]:
-    """Of a private MongoDB, if it may be used: its commands run."""
-    if configuration.store is None and not configuration.memory:
+    """Of a store whose commands run: a SQLite file or a private MongoDB, and their directory."""
+    if is_sqlite(configuration.store):
+        file = sqlite_file(configuration)
+        yield from (file.parent, file)
+    elif configuration.store is None and not configuration.memory:
         directory = data_directory(configuration)
-        yield from (directory, directory / "db")
+        yield from (directory, directory / MONGODB_FOLDER, directory / SQLITE_FILE)
 
 
 def refuse_foreign_files(configuration: Configuration) -> None:

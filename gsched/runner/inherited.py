@@ -1,4 +1,4 @@
-"""What a process gets from the one that starts it, and gsched does not leave to chance."""
+"""Streams, files and signal masks that a process inherits, set to a known state."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from gsched.clock import SystemClock
 from gsched.config import Configuration
-from gsched.instants import from_ms
+from gsched.times.clock import SystemClock
+from gsched.times.instants import from_ms
 from gsched.wording import escaped, escaped_lines
 
 _NOISY: Final = ("pymongo", "urllib3")  # at level debug they write a line for each thing that they send
@@ -35,7 +35,7 @@ def configure_logging(configuration: Configuration) -> None:
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *chain, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_Line,
+        logger_factory=_LogLine,
         cache_logger_on_first_use=False,  # a reload may change the level
     )
     _route_standard_logging(level, chain, last)
@@ -47,7 +47,7 @@ def runner_log() -> Any:
 
 
 def write_line(text: str) -> None:
-    """Write a line to standard error; nothing happens if nobody is there to read it: a terminal that is gone, say."""
+    """Write a line to standard error; nothing happens if its reader is gone, such as a closed terminal."""
     unwritten = (text + "\n").encode(errors="backslashreplace")
     try:
         while unwritten:  # not through sys.stderr, whose buffer would fail again and again
@@ -129,7 +129,7 @@ def _shown(value: str, has_lines: bool) -> str:
     return escaped_lines(value) if has_lines else escaped(value)
 
 
-class _Line:
+class _LogLine:
     """What structlog loggers write to in the end."""
 
     def __init__(self, name: str | None = None, *_: Any) -> None:
@@ -139,7 +139,7 @@ class _Line:
         return write_line
 
 
-class _Handler(logging.Handler):
+class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             write_line(self.format(record))
@@ -148,7 +148,7 @@ class _Handler(logging.Handler):
 
 
 def _route_standard_logging(level: int, chain: list[Processor], last: list[Processor]) -> None:
-    handler = _Handler()
+    handler = _LogHandler()
     without_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

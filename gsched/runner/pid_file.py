@@ -1,4 +1,4 @@
-"""The pid file: who runs, and a lock that the kernel lets go of however that process ends."""
+"""The pid file: the id of the running process, and a lock that the kernel releases however the process ends."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gsched.errors import ConfigurationError
-from gsched.runner.exits import CommandRefused, Exit
+from gsched.runner.exit_codes import CommandRefused, Exit
 from gsched.runner.logs import runner_log
 
 
 @contextmanager
 def pid_file(name: str | None) -> Iterator[None]:
-    """Inside the block the file has our process id; one that a process left behind is replaced.
+    """Inside the block the file has the id of this process. A file that a dead process left is replaced.
 
-    Forked children hold it, too: until the last of them has ended, nobody else gets it. Only this user can open it:
-    who could read it, could lock it.
+    Forked children hold the lock, too: no other process gets it before the last of them has ended. Only this user can
+    open the file, because a user that can read it can lock it.
 
     :param name: None: no file
     :raises CommandRefused: if a live process has it (exit code 6)
@@ -68,7 +68,7 @@ def _locked(path: Path) -> int:
 
 
 def _refuse_foreign(path: Path, descriptor: int) -> None:
-    """What is no pid file of ours is not to be emptied."""
+    """Refuse a file that is no pid file of this user: it must not be emptied."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         raise ConfigurationError(f"pid file {path}: it is no file of its own; name another one")

@@ -1,4 +1,4 @@
-"""What is wrong with what people wrote: collected, so that they learn of all of it at once."""
+"""Errors in what users wrote, collected so that users see all of them at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gsched.errors import ConfigurationError, GschedError
 
 
 class Problems(list[str]):
-    """What is wrong, in the order in which it was found."""
+    """The errors, in the order in which they were found."""
 
     @contextmanager
     def collect(self, where: str = "") -> Iterator[None]:
@@ -20,6 +20,6 @@ class Problems(list[str]):
             self.append(f"{where}{error}")
 
     def complain(self) -> None:
-        """Raises ConfigurationError, with a line for each, if there are any."""
+        """Raises ConfigurationError with a line for each error, if there are any."""
         if self:
             raise ConfigurationError("\n".join(self))

@@ -1,4 +1,4 @@
-"""One runner process: build the scheduler, start it, do what it is asked for, drain it."""
+"""One runner process: builds the scheduler, starts it, carries out signals and orders, and drains it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from typing import Any, Final, Protocol
 import gevent
 from gevent.event import Event
 
-from gsched.clock import SystemClock
 from gsched.config import Configuration, origin, read_again, taken_over
 from gsched.errors import ConfigurationError, GschedError, SchedulerNotRunningError, StoreUnreachableError
+from gsched.event_loop.helpers import spawn
+from gsched.event_loop.stacks import stacks_text
 from gsched.events import EVENT_NODE_DRAIN_REQUESTED
-from gsched.file_rights import REMEDY
-from gsched.helpers import spawn
-from gsched.runner.building import refuse_memory_for_many, runner_scheduler
-from gsched.runner.exits import CommandRefused, Exit
+from gsched.files.rights import REMEDY
+from gsched.runner.build import runner_scheduler
+from gsched.runner.crontab.reboot import run_reboot_jobs
+from gsched.runner.exit_codes import CommandRefused, Exit
 from gsched.runner.file_jobs import FileJobs
 from gsched.runner.foreign_files import foreign_files, refuse_foreign_files
-from gsched.runner.garbage import LongCollections
-from gsched.runner.insisting import insist
+from gsched.runner.gc_tuning import LongCollections
 from gsched.runner.logs import configure_logging, runner_log
-from gsched.runner.reboot import run_reboot_jobs
-from gsched.runner.signals import Request, Requests
-from gsched.scheduler import GeventScheduler
-from gsched.stacks import stacks_text
+from gsched.runner.place import refuse_memory_for_many
+from gsched.runner.retry import retry_until_answered
+from gsched.runner.signals import ProcessRequests, Request
+from gsched.schedulers.gevent import GeventScheduler
 from gsched.stores import MemoryJobStore
-from gsched.wording import said_by
+from gsched.times.clock import SystemClock
+from gsched.wording import brief_message
 
 STUCK_SECONDS: Final = 1.0  # the hub greenlet turns more often than that
 
 
-class Reporter(Protocol):
+class StatusReporter(Protocol):
     """Whom we tell how we are: systemd, or our supervisor."""
 
     watchdog_seconds: float | None
@@ -50,8 +51,8 @@ class Reporter(Protocol):
         """It had its turn."""
 
 
-def run_jobs(configuration: Configuration, requests: Requests, reporter: Reporter) -> int:
-    """Run jobs until somebody asks for the end; the exit code. gevent has patched the process, logging is configured.
+def run_jobs(configuration: Configuration, requests: ProcessRequests, reporter: StatusReporter) -> int:
+    """Run jobs until a request to end: the exit code. gevent has patched the process, logging is configured.
 
     Raises GschedError or CommandRefused if it cannot begin.
     """
@@ -65,10 +66,14 @@ def run_jobs(configuration: Configuration, requests: Requests, reporter: Reporte
 
 
 class Runner:
-    """A scheduler that runs, and what is asked of it from outside."""
+    """A scheduler that runs, with the orders from outside."""
 
     def __init__(
-        self, configuration: Configuration, scheduler: GeventScheduler, requests: Requests, reporter: Reporter
+        self,
+        configuration: Configuration,
+        scheduler: GeventScheduler,
+        requests: ProcessRequests,
+        reporter: StatusReporter,
     ) -> None:
         self._configuration = configuration
         self._scheduler = scheduler
@@ -104,12 +109,12 @@ class Runner:
     # -- starting -------------------------------------------------------------------------------------------------
 
     def _reach_store(self) -> None:
-        """A store that does not answer now may do so later; one that does not let us in is an error."""
+        """A store that does not answer now may answer later. A store that refuses access is an error."""
         try:
-            self._scheduler.ping_store()
+            self._scheduler.admin.ping_store()
             self._files.write()
         except StoreUnreachableError as error:
-            runner_log().warning("store.unreachable", error=said_by(error))
+            runner_log().warning("store.unreachable", error=brief_message(error))
             self._files.write_later()
 
     def _serve_probe(self, address: str) -> Callable[[], None]:
@@ -118,7 +123,7 @@ class Runner:
         try:
             server = serve_probe(address, self._scheduler, draining=lambda: self._draining)
         except ConfigurationError as error:
-            if isinstance(error.__cause__, OSError):  # somebody else listens there
+            if isinstance(error.__cause__, OSError):  # another process listens there
                 raise CommandRefused(str(error), Exit.FAILED) from error
             said = str(error).removeprefix("probe: ")
             raise ConfigurationError(f"{origin(self._configuration, 'probe')}: {said}") from error
@@ -129,9 +134,9 @@ class Runner:
         """Once files' jobs are in the store: some of them may be such."""
         self._files.settled.wait()
         try:
-            run_reboot_jobs(self._scheduler, reach=lambda do: insist(do, self._stopping))
+            run_reboot_jobs(self._scheduler, reach=lambda do: retry_until_answered(do, self._stopping))
         except GschedError as error:
-            runner_log().error("reboot_jobs.failed", error=said_by(error))
+            runner_log().error("reboot_jobs.failed", error=brief_message(error))
 
     def _note_end(self) -> None:
         self._scheduler.join()
@@ -140,7 +145,7 @@ class Runner:
     def _feed_watchdog(self) -> None:
         period = self._reporter.watchdog_seconds
         while period is not None:
-            if self._scheduler.vitals().stuck < STUCK_SECONDS:
+            if self._scheduler.status().stuck < STUCK_SECONDS:
                 self._reporter.alive()
             gevent.sleep(period / 3)
 
@@ -173,7 +178,7 @@ class Runner:
             spawn(self._cancel_all)
 
     def _cancel_all(self) -> None:
-        """Cancel what is in progress, and what begins while the last that was claimed is handed out."""
+        """Cancel the runs in progress, and those that begin while the last claimed instants are submitted."""
         while not self._scheduler.join(0.05):
             for run in self._scheduler.get_running():
                 if run.id not in self._cut:
@@ -196,7 +201,7 @@ class Runner:
             refuse_foreign_files(wanted)
             self._files.reload(wanted)
         except GschedError as error:
-            runner_log().error("configuration.refused", error=said_by(error))
+            runner_log().error("configuration.refused", error=brief_message(error))
         else:
             configure_logging(wanted)
             self._configuration = wanted

@@ -1,4 +1,4 @@
-"""Signals: their handlers write down what is wanted, and wake the greenlet that does it."""
+"""Signals: a handler only notes a request and wakes the greenlet that answers it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gevent.event import Event
 
-from gsched.forks import hand_on_handlers, keep_handlers
+from gsched.event_loop.forks import hand_on_handlers, keep_handlers
 
 
 class Request(Enum):
@@ -31,8 +31,8 @@ ALONE: Final[Mapping[signal.Signals, Request | None]] = {
     signal.SIGHUP: Request.RELOAD,
     signal.SIGUSR1: Request.STACKS,
 }
-# Below a supervisor, which tells its processes what it is told. Ctrl-C and a hang-up reach all processes of a terminal,
-# systemd's TERM all of a service: what was meant once must not count twice.
+# A supervisor passes requests on to its processes. Ctrl-C and a hang-up reach all processes of a terminal, systemd's
+# TERM all of a service. So these signals mean less to its processes: a request must not count twice.
 SUPERVISED: Final[Mapping[signal.Signals, Request | None]] = {
     signal.SIGTERM: Request.DRAIN,
     signal.SIGINT: None,
@@ -41,8 +41,8 @@ SUPERVISED: Final[Mapping[signal.Signals, Request | None]] = {
 }
 
 
-class Requests:
-    """What others want of this process, in order.
+class ProcessRequests:
+    """The requests to this process, in order.
 
     :param meanings: which signal asks for what; None: for nothing
     """

@@ -1,4 +1,4 @@
-"""A MongoDB's URL: is it right, and what of it may be shown? Passwords and options' values never are."""
+"""A MongoDB's URL: checks it, and gives the part that may be shown, without passwords and options' values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shown_url(url: str) -> str:
 
 
 def has_password(url: str) -> bool:
-    """Whether the URL has a secret in it, as far as can be told."""
+    """Whether the URL has a secret in it, as far as it can be recognised."""
     parts = _URL.fullmatch(url)
     if parts is None:
         return "@" in url
@@ -49,7 +49,7 @@ def check_url(url: str, where: str) -> None:
     from pymongo.uri_parser import split_options
 
     if not url.startswith(_SCHEMES):
-        raise ConfigurationError(f"{where}: expected mongodb://... or mongodb+srv://...")
+        raise ConfigurationError(f"{where}: expected mongodb://..., mongodb+srv://... or sqlite:///FILE")
     parts = _URL.fullmatch(url)
     if parts is None:
         raise ConfigurationError(

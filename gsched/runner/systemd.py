@@ -1,4 +1,4 @@
-"""Telling systemd how we are: sd_notify(3), and the watchdog's period. Nothing happens where systemd did not ask."""
+"""Reports to systemd: sd_notify(3), and the watchdog. Nothing happens if systemd did not ask for them."""
 
 from __future__ import annotations
 

@@ -1,268 +1,98 @@
-"""What a job store is, and the messages by which it tells the hub what this scheduler may run."""
+"""The contract of job stores: what the hub and the verbs call, and what a store promises."""
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
 
 import gevent
 
-from gsched.activity import Overview
-from gsched.clock import Clock
-from gsched.doctor import Finding
-from gsched.errors import ConfigurationError, InvalidJobError, NodeNotFoundError
-from gsched.events import SchedulerEvent
-from gsched.explanation import Account
-from gsched.facts import Fact
-from gsched.funcref import AllowedFunctions
-from gsched.history import JobFigures, RunInfo, RunQuery
-from gsched.job import Job
-from gsched.nodes import NodeInfo
-from gsched.planning import Span
-from gsched.run import Reason, Result, Run
-from gsched.stores.report import StoreReport
-from gsched.stores.statistics import StoreStatistics
-
-ALWAYS = 1 << 62  # claimed until the end of time
-NEVER = -1  # nothing is claimed yet
-NONE_LATE: Mapping[str, int] = MappingProxyType({})
-
-
-class Admitted(NamedTuple):
-    """This scheduler runs `job` from now on; `due` (ms) is its first undecided instant, None if none comes.
-
-    `is_new`: it was added or rescheduled; else it is as it was, and comes from elsewhere.
-    """
-
-    job: Job
-    due: int | None
-    fence: int = 0
-    is_new: bool = True
-
-
-class Changed(NamedTuple):
-    """The job's options or arguments changed; when it is due did not."""
-
-    job: Job
-
-
-class Dropped(NamedTuple):
-    """The job is due here only up to `until` (ms), if at all: removed, paused, or another node's from then on.
-
-    Runs in progress go on. `reason` is that of instants that wait, where they are not run any more; None: they wait on,
-    with the store.
-    """
-
-    job_id: str
-    until: int = -1
-    reason: Reason | None = Reason.REMOVED_OR_PAUSED
-
-
-class Disowned(NamedTuple):
-    """Others have taken over: nothing of any job is due here any more, whatever was claimed. Runs in progress go on."""
-
-
-class Lost(NamedTuple):
-    """Instants were in progress on a node that died, and are not to run again; or a run that was asked for is not to
-    begin, as the span says."""
-
-    job: Job
-    span: Span
-
-
-class Recovered(NamedTuple):
-    """A run was in progress on a node that died, and is to run again."""
-
-    job: Job
-    scheduled: int
-    attempt: int
-    fence: int
-    request: str | None = None
-
-
-class RunsElsewhere(NamedTuple):
-    """How many runs of jobs that are ours now are still in progress where the jobs were before: by id, and of other
-    jobs none. They count among the jobs' instances."""
-
-    counts: Mapping[str, int]
-
-
-class Claimed(NamedTuple):
-    """Whatever is due up to `until` (ms) may be run, as long as the clock's monotonic time is before `expires`.
-
-    What is due after `horizon` (ms) the store keeps for itself.
-    """
-
-    until: int
-    horizon: int = ALWAYS
-    expires: float = float("inf")
-
-
-class StoreTime(NamedTuple):
-    """The store has a time of its own, which counts: `base` (ms) plus the clock's monotonic time."""
-
-    base: int
-
-
-class RunRequested(NamedTuple):
-    """Somebody asked for a run outside the schedule."""
-
-    job: Job
-    request: str
-    at: int
-    fence: int = 0
-
-
-Message = (
-    Admitted | Changed | Dropped | Disowned | Lost | Recovered | RunsElsewhere | Claimed | StoreTime | RunRequested
-)
-
-STATES = ("scheduled", "paused", "parked")
-
-
-@dataclass(frozen=True)
-class JobQuery:
-    """Which jobs to list: those with the tag, in the state, with the text in id or name, with an id that begins so;
-    None is any.
-
-    :ivar metadata: only those that have these values in their metadata
-    :ivar skip: how many of them to leave out at the start of the list
-    :ivar limit: how many to give at most
-    """
-
-    tag: str | None = None
-    state: str | None = None
-    text: str | None = None
-    skip: int = 0
-    limit: int | None = None
-    prefix: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    def matches(self, job: Job) -> bool:
-        """Whether a job belongs to the list."""
-        return (
-            (self.tag is None or self.tag in job.tags)
-            and (self.text is None or self.text.lower() in f"{job.id}\n{job.name}".lower())
-            and (self.prefix is None or job.id.startswith(self.prefix))
-            and (self.state is None or self.state == job.state)
-            and all(job.metadata.get(key) == value for key, value in self.metadata.items())
-        )
-
-    def __post_init__(self) -> None:
-        if self.state is not None and self.state not in STATES:
-            raise InvalidJobError(f"state: expected one of {', '.join(STATES)}, got {self.state!r}")
-        for what, value in (("skip", self.skip), ("limit", 0 if self.limit is None else self.limit)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ConfigurationError(f"{what}: expected a whole number from 0, got {value!r}")
-
-
-class HubSide(Protocol):
-    """What a store sees of the hub."""
-
-    def post(self, message: Message) -> None:
-        """Hand the hub a message; it is handled in order, soon."""
-
-    def emit(self, event: SchedulerEvent) -> None:
-        """Publish an event about the store itself."""
-
-    alias: str
-    """The store's."""
-
-    def unfinished(self) -> Iterable[Run]:
-        """The runs of this store's jobs that have been submitted and not settled."""
-
-    def next_due(self, after: int, late: Mapping[str, int] = NONE_LATE) -> int | None:
-        """The earliest instant (ms) after `after` of this store's jobs that is not decided.
-
-        :param late: jobs that wait for a run of theirs to end, of which only what comes after then counts
-        """
-
-    def waiting_since(self, before: int) -> Sequence[str]:
-        """The jobs with an instant before that (ms) which waits for a run of theirs to end."""
-
-    def due(self, job_id: str) -> int | None:
-        """The first instant (ms) of the job that is not decided."""
-
-    def undecided(self, job_id: str, until: int, most: int) -> Sequence[int]:
-        """The instants (ms) of the job up to `until` that are not decided, the earliest so many; none if it is parked.
-        """
-
-    def obstacle(self, job: Job) -> str | None:
-        """Why the hub could not run the job if it were due, as far as that can be told before."""
-
-    def gives_up(self) -> bool:
-        """Whether instants are to be skipped as soon as it is sure that they are not another scheduler's by now."""
-
-    def unread(self) -> bool:
-        """Whether messages about jobs or runs were posted that the hub has not handled."""
-
-    def activity(self) -> Mapping[str, Any]:
-        """What the scheduler did since it started, and is doing, in plain values: see `Hub.activity`."""
+from gsched.errors import ConfigurationError, NodeNotFoundError
+from gsched.history.explanation import Evidence
+from gsched.history.queries import JobCounters, RunInfo, RunQuery
+from gsched.history.reruns import NextAttempt, Obstacle
+from gsched.jobs.funcref import AllowedFunctions
+from gsched.jobs.job import Job
+from gsched.jobs.outcomes import Result, Retried, Span
+from gsched.jobs.query import JobQuery
+from gsched.jobs.run import Run
+from gsched.monitoring.activity import Overview
+from gsched.monitoring.cluster_events import StoreEvent
+from gsched.monitoring.doctor import Finding
+from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.pauses import MOST_LOOKED_AT, PausedJob, groups_of_pauses
+from gsched.monitoring.store_report import StoreReport
+from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.stores.messages import HubPort
+from gsched.times.clock import Clock
+from gsched.triggers import DateTrigger
 
 
 class BaseJobStore(ABC):
-    """Keeps jobs, and says which of them this scheduler may run, and until when.
+    """Keeps jobs, and tells the hub which jobs this scheduler may run, and until when.
 
-    - The methods under "definitions" and "the history" may be called from any greenlet of the scheduler's thread, also
-      before `start` and after `stop`; they may wait for a database. Each works whole or not at all.
-    - What they change reaches the hub as messages, in order, through the `HubSide` given to `start`. A store posts
-      `Admitted` for every job that is to be run here, and `Claimed` before anything of it may be run.
-    - The methods under "what became of it" are called by the hub, for every due instant once; they never wait.
+    - Any greenlet of the scheduler's thread may call the methods under "definitions" and "the history", also before
+      `start` and after `stop`. They may wait for a database. Each has its whole effect or none.
+    - A change reaches the hub as messages, in order, through the `HubPort` that `start` gets. A store posts `Admitted`
+      for each job that this scheduler runs, and `Claimed` before any instant may run.
+    - The hub calls the methods under "outcomes", once for each due instant. They never wait.
     """
 
     shared = False
-    """Whether other schedulers have the jobs after `stop`, and what was claimed here is not theirs."""
+    """Whether other schedulers run the jobs after `stop`. Instants that were claimed here stay this scheduler's."""
     started = False
-    """Whether a scheduler runs jobs from this object, which no other one can then; that scheduler keeps it."""
+    """Whether a scheduler runs jobs from this object. No other scheduler can then. The scheduler sets it."""
 
     def has_jobs_of(self, other: BaseJobStore) -> bool:
-        """Whether the jobs of both are the same ones, as far as that is known here: no scheduler can have both."""
+        """Whether both stores have the same jobs, as far as this process knows. No scheduler can have both."""
         return other is self
 
     def bind(self, alias: str, clock: Clock, allowed: AllowedFunctions) -> None:
-        """Take part in a scheduler under `alias`; stored references may be resolved as `allowed` says."""
+        """Belong to a scheduler.
+
+        :param alias: the store's name in that scheduler
+        :param allowed: resolves stored function references
+        """
         self.alias = alias
         self.clock = clock
         self.allowed = allowed
 
     @abstractmethod
-    def start(self, hub: HubSide, paused: bool) -> None:
-        """Begin to run jobs here: post messages from now on; claim nothing yet if `paused`."""
+    def start(self, hub: HubPort, paused: bool) -> None:
+        """Begin to run jobs here: post messages from now on. If `paused`, claim nothing yet."""
 
     @abstractmethod
     def pause(self) -> None:
-        """Claim nothing until `resume`, and say so with `Claimed`."""
+        """Claim nothing until `resume`, and post that as `Claimed`."""
 
     @abstractmethod
     def resume(self) -> None:
-        """Claim again; what fell due meanwhile is late."""
+        """Claim again. Instants that fell due meanwhile are late."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Claim nothing any more, and say with `Claimed` until when this scheduler still answers.
+        """Claim nothing any more, and post as `Claimed` up to when instants are still this scheduler's.
 
-        What is in progress still comes back through `settle`.
+        Runs in progress still come back through `settle`.
         """
 
     def abandon(self) -> None:
-        """The hub greenlet was killed, and nothing is run here any more: others, if there are any, shall take over."""
+        """The hub greenlet was killed: stop without leaving, so that other schedulers take over."""
 
     def greenlets(self) -> Collection[gevent.Greenlet]:
-        """Those that work for the store while it runs jobs. In a forked copy of the process none of them goes on."""
+        """The greenlets that work for the store while it runs jobs. None of them goes on in a forked child."""
         return ()
 
     def leave(self) -> None:
-        """Everything has come back: write what is left. From here on nothing is run here, until the next `start`."""
+        """All runs have been settled: write what is left. Nothing runs here until the next `start`."""
 
     def close(self) -> None:
-        """Leave, and let go of all resources; they are taken anew when they are needed."""
+        """Leave, and release all resources. The store takes them again when it needs them."""
         self.leave()
 
     def report(self) -> StoreReport:
-        """How the store is now, told from memory: it asks no database, and may be called in any thread."""
+        """The store's status now, from memory. It asks no database, and any thread may call it."""
         return StoreReport()
 
     # -- definitions ------------------------------------------------------------------------------------------
@@ -273,14 +103,14 @@ class BaseJobStore(ABC):
 
         A job whose trigger has ended does not keep its id from a new one.
 
-        :param replace: replace jobs with the same ids (see `gsched.job.replacement`)
-        :param timed: ids of those whose next run time the user set: they do not keep that of the job they replace
+        :param replace: replace jobs with the same ids (see `gsched.jobs.job.replacement`)
+        :param timed: the ids of jobs whose next run time the user has set. The others keep that of the replaced job
         :raises JobIdConflictError: if an id is taken and `replace` is false
         """
 
     @abstractmethod
     def check_addable(self, jobs: Sequence[Job], replace: bool) -> None:
-        """Raise what `add` would raise for these jobs, as things are, and add none."""
+        """Raise what `add` would raise for these jobs now. Add none."""
 
     @abstractmethod
     def get(self, job_id: str) -> Job:
@@ -292,49 +122,72 @@ class BaseJobStore(ABC):
 
     @abstractmethod
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
-        """Replace the job by what `change` makes of it, as stored; `change` may be called again after a conflict.
+        """Replace the job by the one that `change` makes of it, and give it as stored.
 
-        Raises JobNotFoundError, and whatever `change` raises.
+        :param change: called again after a conflict; its errors pass through
+        :raises JobNotFoundError: if there is no such job
+        """
+
+    @abstractmethod
+    def change_many(self, job_ids: Sequence[str], change: Callable[[Job], Job | None]) -> list[Job]:
+        """Replace some hundred jobs, each by the one that `change` makes of it, and give these as stored.
+
+        Jobs that do not exist are left out, and so are those for which `change` gives None: they stay as they are.
+
+        :param change: called again after a conflict; its errors pass through
         """
 
     @abstractmethod
     def remove(self, job_id: str) -> Job:
-        """Remove the job and give what it was. Raises JobNotFoundError."""
+        """Remove the job and give it as it was last. Raises JobNotFoundError."""
 
     @abstractmethod
     def remove_all(self) -> int:
-        """Remove all jobs; how many there were."""
+        """Remove all jobs, and give how many there were."""
 
     @abstractmethod
-    def request_run(self, job: Job, request: str) -> None:
-        """Have the job run once, now, outside its schedule. `request` names the run."""
+    def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:
+        """Ask for one run of the job now, outside its schedule.
+
+        :param request: names the run
+        :param overlap: what becomes of it while max_instances runs are in progress; None: as the job says then
+        """
+
+    @abstractmethod
+    def retry_runs(self, attempts: Sequence[NextAttempt], dry_run: bool) -> Mapping[NextAttempt, Obstacle]:
+        """Let these attempts at runs that have ended begin now, on paused jobs, too.
+
+        :param dry_run: change nothing
+        :return: why some of them do not begin
+        """
 
     # -- the history ------------------------------------------------------------------------------------------
 
     @abstractmethod
     def runs(self, query: RunQuery) -> list[RunInfo]:
-        """What became of due instants, as far as it is kept (see `gsched.records.Keeping`), and the runs in progress
-        that are written down; the newest first."""
+        """The outcomes of due instants that the history keeps (see `gsched.history.retention.RetentionPolicy`), and the
+        recorded runs in progress. The newest come first.
+        """
 
     @abstractmethod
-    def figures(self, job_id: str) -> JobFigures:
-        """What the job did so far. Raises JobNotFoundError."""
+    def counters(self, job_id: str) -> JobCounters:
+        """The job's counts and last outcomes. Raises JobNotFoundError."""
 
     @abstractmethod
-    def account(self, job: Job | None, instant: int) -> Account:
-        """What is known of a job of this store, beside its records, that helps to explain an instant (ms)."""
+    def evidence(self, job: Job | None, instant: int) -> Evidence:
+        """Facts about a job, beside its records, that help to explain an instant (ms)."""
 
     # -- housekeeping -----------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Make what the store needs in its database, unless it is there."""
+        """Make the tables, collections or indexes that the store's database lacks."""
 
     def ping(self) -> None:
         """Ask whether the database answers. Raises StoreUnreachableError, or another StoreError, if it does not."""
 
     @abstractmethod
     def statistics(self) -> StoreStatistics:
-        """What the store holds, and how large it is."""
+        """The numbers of jobs, records and nodes, and the store's size."""
 
     @abstractmethod
     def count_records(self, before: int) -> int:
@@ -342,10 +195,18 @@ class BaseJobStore(ABC):
 
     @abstractmethod
     def purge(self, before: int, progress: Callable[[int], object] | None = None) -> int:
-        """Remove the records of what was due before an instant (ms), whole; how many there were.
+        """Remove the records that have only instants before `before` (ms). Gives how many were removed.
 
-        :param progress: called now and then with how many were removed so far
+        :param progress: called now and then with the number removed so far
         """
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the store, which may be in use, to a new file that only this user can read.
+
+        :raises ConfigurationError: if the file exists or cannot be made, or the store has no such copies
+        :raises StoreError: if the copy fails
+        """
+        raise ConfigurationError(f"the store {self.alias!r} is not a file: `gsched store export` writes its jobs")
 
     # -- who shares the store, and what they do -----------------------------------------------------------------
 
@@ -363,53 +224,72 @@ class BaseJobStore(ABC):
         """Ask a node to drain; nothing happens if it is dead. Raises NodeNotFoundError."""
         raise NodeNotFoundError(node_id)
 
-    def follow(self, stop: Callable[[], bool]) -> Iterator[Fact]:
-        """What happens from now on, until `stop()`. Raises ConfigurationError if the store is not shared."""
+    def follow(self, stop: Callable[[], bool]) -> Iterator[StoreEvent]:
+        """The events of the store from now on, until `stop()`. Raises ConfigurationError if the store is not shared."""
         raise ConfigurationError(f"the store {self.alias!r} is in this process only: listen to the scheduler's events")
 
     def overview(self) -> Overview:
-        """Jobs, nodes, and what these are doing."""
+        """The counts of jobs, the nodes with their activity, and the jobs in trouble."""
         statistics = self.statistics()
         counts = {"total": sum(statistics.jobs.values()), **statistics.jobs}
-        return Overview(counts, (), (), (), is_shared=self.shared)
+        now, query = self.clock.now_ms(), JobQuery(state="paused", limit=MOST_LOOKED_AT)
+        paused = [PausedJob(job.id, pause) for job in self.find(query) if (pause := job.pause_at(now)) is not None]
+        return Overview(counts, (), (), (), pauses=groups_of_pauses(paused), is_shared=self.shared)
 
     def diagnose(self) -> Iterator[Finding]:
-        """Look for what is wrong with the store."""
+        """Look for problems of the store."""
         return iter(())
 
-    # -- what became of it ------------------------------------------------------------------------------------
+    # -- outcomes ---------------------------------------------------------------------------------------------
 
     def settle(self, run: Run, result: Result) -> None:
-        """A run has ended."""
+        """A run has ended; or an attempt has, and `SucceededByRetry` was posted of it."""
+
+    @abstractmethod
+    def retry(self, run: Run, retried: Retried) -> None:
+        """An attempt has failed, and another is to follow: keep that one until it is due.
+
+        The store posts `SucceededByRetry` when it is kept, and `ExtraRun` when it is due, or earlier.
+        """
+
+    def put_back(self, run: Run) -> None:
+        """The run, which the store had posted as an `ExtraRun`, does not begin here: another scheduler may run it. Only
+        a shared store gets this call."""
 
     def settle_span(self, job: Job, span: Span) -> None:
         """Due instants have ended without a run."""
 
     def defer(self, job: Job, due: int) -> None:
-        """The job, due next at `due` (ms), beyond the horizon, is back with the store."""
+        """Take the job back: it is due next at `due` (ms), beyond the horizon."""
 
     def exhaust(self, job: Job) -> None:
-        """The last instant of the job's trigger is decided: a new job may have the id. Runs may be in progress."""
+        """The last instant of the job's trigger is decided. A new job may have the id. Runs may be in progress."""
 
     @abstractmethod
     def end(self, job: Job) -> None:
-        """The job's trigger has ended and nothing of it is in progress: remove it, if it is still this revision."""
+        """Remove the job, whose trigger has ended and which has no run in progress. A job with another revision stays.
+        """
 
     def parked(self) -> Set[str]:
-        """Jobs that it does not let this scheduler run because they cannot be; in whatever thread."""
+        """The ids of jobs that cannot be run here, and that the store keeps from the hub. Any thread may call it."""
         return frozenset()
 
     def executor_added(self) -> None:
-        """There is a new executor: the hub may be able to run jobs that it could not."""
+        """The scheduler has a new executor: the hub may be able to run jobs that it could not run before."""
 
     @abstractmethod
     def park(self, job: Job, reason: str | None) -> None:
-        """The job cannot be run, for this reason, or can be again (None). It is kept, and the store says so."""
+        """Keep the job, and emit an event: it cannot be run, for this reason; None: it can be run again."""
 
 
 def reschedules(old: Job, new: Job) -> bool:
     """Whether a change concerns when the job is due, not only what it does."""
     return not same_instants(old, new) or old.paused != new.paused
+
+
+def is_same_date(old: Job, new: Job) -> bool:
+    """Whether both states of a job are due at the same date, which runs once, whatever pause moves it."""
+    return isinstance(old.trigger, DateTrigger) and old.trigger is new.trigger
 
 
 def same_instants(old: Job, new: Job) -> bool:

@@ -3,45 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
-from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
+from gsched.checks import checked_whole
+from gsched.errors import JobIdConflictError, JobNotFoundError
 from gsched.events import EVENT_JOB_REMOVED, JobEvent, parked_event
-from gsched.explanation import NEVER_BEFORE, Account
-from gsched.history import JobFigures, RunInfo, RunQuery, newest_first
-from gsched.instants import from_ms
-from gsched.job import Job, replacement
-from gsched.planning import Span
-from gsched.recent import HALF, KEPT, LAST, SHIFT, SHORT_MS, checked_recent, packed
-from gsched.records import LONG_RUN_MS, Keeping, Record, Tally
-from gsched.run import Outcome, Reason, Result, Run
-from gsched.stores.base import (
+from gsched.history.explanation import NEVER_BEFORE, Evidence
+from gsched.history.queries import RUNNING, WAITING, JobCounters, RunInfo, RunQuery, newest_first
+from gsched.history.recent import HALF, KEPT, LAST, SHIFT, SHORT_MS, checked_recent, packed
+from gsched.history.records import LiveCounters, Record
+from gsched.history.reruns import NextAttempt, Obstacle, obstacles
+from gsched.history.retention import LONG_RUN_MS, RetentionPolicy
+from gsched.jobs.job import Job, replacement
+from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, Span
+from gsched.jobs.query import STATES, JobQuery
+from gsched.jobs.run import Run
+from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.stores.base import BaseJobStore, is_same_date, same_instants
+from gsched.stores.messages import (
     ALWAYS,
-    STATES,
     Admitted,
-    BaseJobStore,
     Changed,
     Claimed,
     Dropped,
-    HubSide,
-    JobQuery,
+    ExtraRun,
+    HubPort,
     Message,
     RunRequested,
-    same_instants,
+    SucceededByRetry,
 )
-from gsched.stores.statistics import StoreStatistics
+from gsched.times.instants import from_ms
 
-_PERIODS_KEPT = 100  # in which nothing was run
-_SUCCEEDED = Outcome.SUCCEEDED  # looked at for every run: to look it up in its class takes longer than all else
+_PERIODS_KEPT = 100  # periods without a running scheduler
+_SUCCEEDED = Outcome.SUCCEEDED  # used for every run: looking it up in its class takes longer than the rest
 
 
 class MemoryJobStore(BaseJobStore):
-    """Keeps jobs in a dict. Everything is always claimed: nobody else can run them.
+    """Keeps jobs in a dict. All instants are always claimed, because no other process can run these jobs.
 
-    :param history_size: how many records of what became of due instants are kept; the oldest go
+    :param history_size: how many records of outcomes are kept; the oldest go
     :param history_successes: which successes, and instants coalesced into a later run, the history has: "none", "all",
-        or n for every n-th; all else it always has (see `gsched.records.Keeping`)
+        or n for every n-th. It always has all other outcomes (see `gsched.history.retention.RetentionPolicy`)
     :param history_recent: how many of each job's last outcomes are kept, successes too: 32, or 0 for none
     :raises ConfigurationError: if an argument cannot be right
     """
@@ -49,23 +52,23 @@ class MemoryJobStore(BaseJobStore):
     def __init__(
         self, *, history_size: int = 10_000, history_successes: str | int = "none", history_recent: int = KEPT
     ) -> None:
-        if isinstance(history_size, bool) or not isinstance(history_size, int) or history_size < 0:
-            raise ConfigurationError(f"history_size: expected a whole number from 0, got {history_size!r}")
-        self._keeping = Keeping(history_successes)
-        self._counts_successes = self._keeping.every > 0
+        checked_whole("history_size", history_size, 0)
+        self._retention = RetentionPolicy(history_successes)
+        self._counts_successes = self._retention.every > 0
         self._keeps_recent = checked_recent(history_recent) > 0
         self._records: deque[Record] = deque(maxlen=history_size)
         self._forgotten_until = 0  # records of instants before this may be gone
-        self._tallies: dict[str, Tally] = {}  # of jobs that have run
+        self._counters: dict[str, LiveCounters] = {}  # of jobs that have run
+        self._extra: dict[NextAttempt, Record] = {}  # attempts after the first that have not ended
         self._written: dict[str, tuple[int, int]] = {}  # when jobs were added, and changed last
-        self._away_since: int | None = 0  # nothing is run since then
+        self._away_since: int | None = 0  # no scheduler has run jobs since then
         self._away: deque[tuple[int, int]] = deque(maxlen=_PERIODS_KEPT)
         self._jobs: dict[str, Job] = {}
         self._exhausted: set[str] = set()  # ids of jobs whose last instant is decided
         self._undecided: dict[str, int] = {}  # how far jobs had come when they were last run here
-        self._hub: HubSide | None = None
+        self._hub: HubPort | None = None
 
-    def start(self, hub: HubSide, paused: bool) -> None:
+    def start(self, hub: HubPort, paused: bool) -> None:
         self._note_progress()
         self._hub = hub
         self._paused = True
@@ -94,9 +97,10 @@ class MemoryJobStore(BaseJobStore):
     def leave(self) -> None:
         self._note_progress()
         self._hub = None
+        self._extra.clear()
 
     def _note_progress(self) -> None:
-        """Nothing runs here any more: note what is decided, so that it is not repeated after the next start."""
+        """Note how far each job is decided, so that the next start repeats no instant."""
         if self._hub is not None:
             due = {job_id: self._hub.due(job_id) for job_id in self._jobs}
             self._undecided |= {job_id: instant for job_id, instant in due.items() if instant is not None}
@@ -127,9 +131,11 @@ class MemoryJobStore(BaseJobStore):
         return self._keep(old, job)
 
     def _keep(self, old: Job | None, new: Job) -> Job:
-        """Store a job where `old` was, and tell the hub what that means."""
+        """Store a job in place of `old`, and post the change to the hub."""
         self._jobs[new.id] = new
-        if old is None or not same_instants(old, new):
+        if old is not None and old.id in self._exhausted and is_same_date(old, new):
+            self._announce(new)
+        elif old is None or not same_instants(old, new):
             self._forget_progress(new.id)
             self._announce(new)
         elif old.paused != new.paused:
@@ -139,10 +145,10 @@ class MemoryJobStore(BaseJobStore):
         return new
 
     def _forget(self, job_id: str) -> None:
-        """Let go of a job, but not of its history."""
+        """Forget a job, but not its history."""
         del self._jobs[job_id]
         self._forget_progress(job_id)
-        self._tallies.pop(job_id, None)
+        self._counters.pop(job_id, None)
         self._written.pop(job_id, None)
 
     def _forget_progress(self, job_id: str) -> None:
@@ -157,7 +163,7 @@ class MemoryJobStore(BaseJobStore):
 
     def find(self, query: JobQuery) -> Iterable[Job]:
         now = self.clock.now_ms()
-        found = [job for job in self._jobs.values() if query.matches(job)]
+        found = [job for job in self._jobs.values() if query.matches(job, now)]
         due = {job.id: job.next_due_ms(now) or ALWAYS for job in found}
         found.sort(key=lambda job: (due[job.id], job.id))
         end = None if query.limit is None else query.skip + query.limit
@@ -165,10 +171,17 @@ class MemoryJobStore(BaseJobStore):
 
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         old = self.get(job_id)
-        new = change(old)
-        self._written[job_id] = (self._written[job_id][0], self.clock.now_ms())
-        # Not parked: whatever was wrong may be mended.
+        return self._change(old, change(old))
+
+    def _change(self, old: Job, new: Job) -> Job:
+        self._written[old.id] = (self._written[old.id][0], self.clock.now_ms())
+        # Not parked: the change may heal the job.
         return self._keep(old, new.evolve(rev=old.rev + 1, parked=None))
+
+    def change_many(self, job_ids: Sequence[str], change: Callable[[Job], Job | None]) -> list[Job]:
+        there = (self._jobs[job_id] for job_id in job_ids if job_id in self._jobs)
+        changed = [(job, change(job)) for job in there]
+        return [self._change(old, new) for old, new in changed if new is not None]
 
     def remove(self, job_id: str) -> Job:
         job = self.get(job_id)
@@ -178,49 +191,90 @@ class MemoryJobStore(BaseJobStore):
 
     def remove_all(self) -> int:
         removed, self._jobs = self._jobs, {}
-        self._exhausted, self._undecided, self._tallies, self._written = set(), {}, {}, {}
+        self._exhausted, self._undecided, self._counters, self._written = set(), {}, {}, {}
         for job_id in removed:
             self._tell(Dropped(job_id))
         return len(removed)
 
-    def request_run(self, job: Job, request: str) -> None:
-        self._tell(RunRequested(job, request, self.clock.now_ms()))
+    def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:
+        self._tell(RunRequested(job, request, self.clock.now_ms(), overlap=overlap))
+
+    def retry_runs(self, attempts: Sequence[NextAttempt], dry_run: bool) -> Mapping[NextAttempt, Obstacle]:
+        wanted = set(attempts)
+        there = {attempt: state for attempt, state in self._attempts() if attempt in wanted}
+        waiting = Counter(attempt.job_id for attempt in self._extra)
+        found = obstacles(attempts, there, self._jobs.keys(), waiting)
+        for attempt in attempts:
+            if attempt not in found and not dry_run:
+                now, job = self.clock.now_ms(), self._jobs[attempt.job_id]
+                self._begin_at(attempt, ExtraRun(job, attempt.scheduled, now, 0, attempt.attempt, attempt.request))
+        return found
+
+    def _attempts(self) -> Iterator[tuple[NextAttempt, str]]:
+        """The attempts that there are, with their states."""
+        for record in self._records:
+            yield NextAttempt(record.job_id, record.scheduled_ms, record.attempt, record.request), "ended"
+        begun = {_attempt_of(run) for run in self._begun()}
+        for attempt in self._extra:
+            yield attempt, RUNNING if attempt in begun else WAITING
 
     # -- the history ------------------------------------------------------------------------------------------
 
     def settle(self, run: Run, result: Result) -> None:
-        tally = self._tallies.get(run.job.id)
-        if tally is None or result.outcome is not _SUCCEEDED or self._counts_successes:
+        counters = self._counters.get(run.job.id)
+        if counters is None or result.outcome is not _SUCCEEDED or self._counts_successes:
             self._settle_at_length(run, result)
             return
-        # What follows would find the same for most runs that succeed, at three times the cost.
-        started, finished = run.started_ms, run.finished_ms
-        took = finished - started  # type: ignore[operator]
-        if run.request is not None or took >= LONG_RUN_MS:
+        # `_settle_at_length` would do the same for most runs that succeed, at three times the cost.
+        started = run.started_ms
+        took = run.finished_ms - started  # type: ignore[operator]
+        if run.request is not None or run.attempt > 1 or took >= LONG_RUN_MS:
             self._settle_at_length(run, result)
             return
-        if (recent := tally.recent) is not None:
+        if (recent := counters.recent) is not None:
             scheduled = run.scheduled_ms
             late = started - scheduled  # type: ignore[operator]
             if 0 <= late | took < SHORT_MS:
-                recent[tally.noted & LAST] = scheduled << SHIFT | (late << HALF | took)
+                recent[counters.noted & LAST] = scheduled << SHIFT | (late << HALF | took)
             else:
-                recent[tally.noted & LAST] = packed(scheduled, late, took, _SUCCEEDED)
-        tally.noted += 1
-        tally.started_ms = started
-        tally.finished_ms = finished
+                recent[counters.noted & LAST] = packed(scheduled, late, took, _SUCCEEDED)
+        counters.noted += 1
+        counters.started_ms = started
+        counters.took_ms = took
 
     def _settle_at_length(self, run: Run, result: Result) -> None:
+        if run.attempt > 1:
+            self._extra.pop(_attempt_of(run), None)
         if run.started_ms is not None:
-            self._tally_of(run.job.id).count(run, result)
-        if self._keeping.keeps(run, result):
+            self._counters_of(run.job.id).count(run, result)
+        if self._retention.keeps(run, result):
             self._note(Record.of_run(run, result))
 
+    def retry(self, run: Run, retried: Retried) -> None:
+        job = self._jobs.get(run.job.id)
+        if job is None or (run.request is None and job.pause_at(self.clock.now_ms()) is not None):
+            self._tell(SucceededByRetry(run, retried, Reason.REMOVED_OR_PAUSED))
+            return
+        self._tell(SucceededByRetry(run, retried, None))
+        due, tries = retried.again
+        at = run.scheduled_ms, due, run.fence, run.attempt + 1, run.request
+        extra = ExtraRun(job, *at, tries, run.recoveries, is_retry=True)
+        self._begin_at(_attempt_of(run)._replace(attempt=run.attempt + 1), extra)
+
+    def _begin_at(self, attempt: NextAttempt, extra: ExtraRun) -> None:
+        """Let an attempt after the first begin when it is due."""
+        record = Record(extra.job, extra.scheduled, WAITING, None, extra.attempt, None)
+        record.request = extra.request
+        if extra.due is not None:
+            record.due_ms = extra.due
+        self._extra[attempt] = record
+        self._tell(extra)
+
     def settle_span(self, job: Job, span: Span) -> None:
-        if self._keeping.keeps_span(span):
+        if self._retention.keeps_span(span):
             self._note(Record.of_span(job, span))
             if self._keeps_recent:
-                self._tally_of(job.id).count_span(span)
+                self._counters_of(job.id).count_span(span)
 
     def _note(self, record: Record) -> None:
         records = self._records
@@ -229,24 +283,31 @@ class MemoryJobStore(BaseJobStore):
             self._forgotten_until = max(self._forgotten_until, oldest.until_ms or oldest.scheduled_ms + 1)
         records.append(record)
 
-    def _tally_of(self, job_id: str) -> Tally:
+    def _counters_of(self, job_id: str) -> LiveCounters:
         if job_id in self._jobs:
-            return self._tallies.setdefault(job_id, Tally(self._keeps_recent))
-        return Tally(recent=False)  # the job was removed while it ran: nobody would let go of one that is kept
+            return self._counters.setdefault(job_id, LiveCounters(self._keeps_recent))
+        return LiveCounters(recent=False)  # the job was removed while it ran: nobody would let go of one that is kept
 
     def runs(self, query: RunQuery) -> list[RunInfo]:
+        begun = self._begun()
+        running = (Record.of_run(run, None) for run in begun)
+        waiting = [self._extra[attempt] for attempt in self._extra.keys() - set(map(_attempt_of, begun))]
+        found = [record for record in chain(waiting, running, reversed(self._records)) if record.matches(query)]
+        page = newest_first(lambda record: (record.scheduled_ms, record.attempt), found, query)
+        return [record.info() for record in page]
+
+    def _begun(self) -> list[Run]:
+        """The runs in progress that a worker has begun."""
         unfinished = () if self._hub is None else self._hub.unfinished()
-        begun = (Record.of_run(run, None) for run in unfinished if run.started_ms is not None)
-        found = [record for record in chain(begun, reversed(self._records)) if record.matches(query)]
-        return [record.info() for record in newest_first(lambda record: record.scheduled_ms, found, query)]
+        return [run for run in unfinished if run.started_ms is not None]
 
-    def figures(self, job_id: str) -> JobFigures:
+    def counters(self, job_id: str) -> JobCounters:
         self.get(job_id)
-        tally = self._tallies.get(job_id)
-        return JobFigures() if tally is None else tally.figures()
+        counters = self._counters.get(job_id)
+        return JobCounters() if counters is None else counters.snapshot()
 
-    def account(self, job: Job | None, instant: int) -> Account:
-        known = Account(successes=self._keeping.successes, since=self._forgotten_until)
+    def evidence(self, job: Job | None, instant: int) -> Evidence:
+        known = Evidence(successes=self._retention.successes, since=self._forgotten_until)
         if job is None:
             return known
         added, changed = self._written[job.id]
@@ -279,7 +340,8 @@ class MemoryJobStore(BaseJobStore):
     # -- housekeeping -----------------------------------------------------------------------------------------
 
     def statistics(self) -> StoreStatistics:
-        states = Counter(job.state for job in self._jobs.values())
+        now = self.clock.now_ms()
+        states = Counter(job.state_at(now) for job in self._jobs.values())
         oldest = min((record.scheduled_ms for record in self._records), default=None)
         return StoreStatistics(
             jobs=dict.fromkeys(STATES, 0) | states,
@@ -330,3 +392,7 @@ class MemoryJobStore(BaseJobStore):
     def _tell(self, message: Message) -> None:
         if self._hub is not None:
             self._hub.post(message)
+
+
+def _attempt_of(run: Run) -> NextAttempt:
+    return NextAttempt(run.job.id, run.scheduled_ms, run.attempt, run.request)

@@ -1,4 +1,4 @@
-"""For tests of programs that schedule: a clock moved by hand, a driver, and a ledger of what became of every instant.
+"""For tests of programs that schedule: a clock moved by hand, a driver, and a ledger of the outcome of every instant.
 
     clock = ManualClock("2026-03-01 12:00")
     scheduler = GeventScheduler(clock=clock, timezone="UTC")

@@ -1,4 +1,4 @@
-"""Drives a scheduler by hand: moves its clock, lets what is due happen, and keeps the events."""
+"""Drives a scheduler by hand: moves its clock, lets due jobs run, and keeps the events."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 
 from gsched.errors import ConfigurationError
+from gsched.event_loop.slices import give_way
 from gsched.events import (
     CATALOGUE,
     EVENT_ALL,
@@ -17,8 +18,8 @@ from gsched.events import (
     EVENT_JOB_SUBMITTED,
     SchedulerEvent,
 )
-from gsched.scheduler import GeventScheduler
-from gsched.slices import give_way
+from gsched.schedulers.engine import engine_of
+from gsched.schedulers.gevent import GeventScheduler
 from gsched.testing.manual_clock import ManualClock
 
 _LONGEST_STEP_MS = 10_000
@@ -56,7 +57,7 @@ class Driver:
         if self.scheduler.running:
             stopping = gevent.spawn(self.scheduler.shutdown, wait=False)
             self._turn(_QUIET_TURNS)
-            while not stopping.ready():  # what is in progress is cancelled by timers, and nobody else moves the clock
+            while not stopping.ready():  # timers cancel the runs in progress, and only we move the clock
                 self.clock.step(_LONGEST_STEP_MS)
                 self._turn(_QUIET_TURNS)
             stopping.get()
@@ -69,9 +70,9 @@ class Driver:
         self.events.append(event)
 
     def advance(self, **duration: float) -> None:
-        """Move the clock by a duration, given as timedelta's arguments, through all instants at which something is due.
+        """Move the clock by a duration, given as timedelta's arguments, through all due instants.
 
-        Runs that wait for nothing but the clock and each other have ended when it returns.
+        When it returns, all runs have ended that wait only for the clock and for each other.
         """
         remaining = round(timedelta(**duration) / timedelta(milliseconds=1))
         self.settle()
@@ -84,7 +85,7 @@ class Driver:
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward or back, and let the scheduler notice."""
         self.clock.jump(seconds)
-        self.scheduler.wake()
+        engine_of(self.scheduler).wake()
         self.settle()
 
     def settle(self) -> None:
@@ -92,7 +93,7 @@ class Driver:
         quiet = 0
         while quiet < _QUIET_TURNS:
             give_way()
-            quiet = quiet + 1 if self.scheduler.at_rest() else 0
+            quiet = quiet + 1 if engine_of(self.scheduler).at_rest() else 0
 
     def wait_for(self, condition: Callable[[], object], timeout_seconds: float = 10.0) -> None:
         """Let real time pass until `condition()` is true: for runs in threads and processes, and for real I/O.
@@ -106,7 +107,7 @@ class Driver:
         raise TimeoutError(f"{condition!r} did not come true; events: {self.names()}")
 
     def names(self, prefix: str = "run.") -> list[str]:
-        """The names of the recorded events that begin so; of those about runs, only the outcomes."""
+        """The names of the recorded events that begin with `prefix`. For "run.", only the outcomes."""
         return [
             event.name
             for event in self.events

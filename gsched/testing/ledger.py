@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 
 from gsched.events import EVENT_ALL, JobExecutionEvent, JobSubmissionEvent
-from gsched.instants import from_ms
-from gsched.job import Job
-from gsched.planning import Span
-from gsched.scheduler import GeventScheduler
+from gsched.jobs.job import Job
+from gsched.jobs.outcomes import Span
+from gsched.schedulers.gevent import GeventScheduler
+from gsched.times.instants import from_ms
 
 
 class Ledger:
-    """Records what became of each instant, from a scheduler's events, and compares it with the triggers' arithmetic."""
+    """Records the outcome of each instant, from a scheduler's events, and compares it with the triggers' arithmetic."""
 
     def __init__(self, scheduler: GeventScheduler) -> None:
         self._runs: list[tuple[str, int, str]] = []  # job id, instant, outcome
@@ -27,7 +27,7 @@ class Ledger:
             self._spans.append((event.job_id, event.span))
 
     def problems(self, job: Job, first: int, until: int) -> list[str]:
-        """What is wrong with the instants of `job` from `first` (which is due) to `until`, both in ms, inclusive."""
+        """The problems with the instants of `job` from `first` (which is due) to `until`, both in ms, inclusive."""
         recorded = [(instant, outcome) for job_id, instant, outcome in self._runs if job_id == job.id]
         for job_id, span in self._spans:
             if job_id == job.id:
@@ -41,7 +41,7 @@ class Ledger:
 
 
 def mismatches(predicted: Iterable[int], recorded: Iterable[tuple[int, str]]) -> list[str]:
-    """What does not match one to one between predicted instants (ms) and recorded (instant, outcome) pairs."""
+    """The differences between predicted instants (ms) and recorded (instant, outcome) pairs."""
     expected = set(predicted)
     seen: dict[int, list[str]] = {}
     for instant, outcome in recorded:

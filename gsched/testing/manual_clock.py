@@ -10,8 +10,8 @@ from typing import Any
 
 from gevent import get_hub
 
-from gsched.clock import Timer
-from gsched.instants import as_instant, from_ms, to_ms
+from gsched.times.clock import Timer
+from gsched.times.instants import as_instant, from_ms, to_ms
 
 
 class ManualClock:
@@ -20,7 +20,7 @@ class ManualClock:
     :param start: a datetime (a naive one is UTC), date, ISO text or seconds since the epoch
     """
 
-    longest_sleep = float("inf")  # nothing moves it behind a sleeper's back
+    longest_sleep = float("inf")  # only calls of its methods move it
 
     def __init__(self, start: datetime | date | str | float = "2026-01-01") -> None:
         self._now_ms = to_ms(as_instant(start, UTC, "start"))
@@ -37,7 +37,7 @@ class ManualClock:
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
         timer = _ManualTimer(callback, args)
         due = self._monotonic_ms + max(seconds, 0.0) * 1000
-        if due < float("inf"):  # else it never goes off
+        if due < float("inf"):  # otherwise it never goes off
             heappush(self._timers, (due, next(self._order), timer))
         return timer
 

@@ -8,8 +8,9 @@ from datetime import date, datetime, tzinfo
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
+from gsched.checks import is_whole
 from gsched.errors import ConfigurationError, InvalidTriggerError
-from gsched.instants import as_instant, as_timezone, from_ms, is_wall_time, to_ms
+from gsched.times.instants import as_instant, as_timezone, from_ms, is_wall_time, to_ms
 
 Zone: TypeAlias = str | tzinfo | None
 Date: TypeAlias = datetime | date | str | float | None
@@ -67,7 +68,7 @@ def number(alias: str, what: str, value: object) -> int | float:
 
 def whole(alias: str, what: str, value: object, highest: int) -> int:
     """An integer from 0 to `highest`."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_whole(value):
         raise InvalidTriggerError(f"{alias} trigger: {what} {value!r}: expected a whole number")
     if not 0 <= value <= highest:
         raise InvalidTriggerError(f"{alias} trigger: {what} {value!r}: must be from 0 to {highest}")

@@ -1,4 +1,4 @@
-"""What a trigger is: a pure function of time."""
+"""The contract of triggers: a trigger is a pure function of time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, ClassVar, Final
 
 from gsched.errors import InvalidTriggerError
-from gsched.instants import MAX_MS, as_instant, from_ms, to_ms
+from gsched.times.instants import MAX_MS, as_instant, from_ms, to_ms
 from gsched.wording import refused_call
 
-# What a trigger of a user's own may raise. Whatever else comes out of one was thrown into it: Ctrl-C, a timeout.
+# The errors of a user's own trigger. Other exceptions were raised into it: Ctrl-C, a timeout.
 TRIGGER_ERRORS: Final = (Exception, SystemExit)
 
 
@@ -20,11 +20,11 @@ class BaseTrigger(ABC):
 
     - A trigger is immutable and reads no clock: equal arguments give equal results, for ever.
     - Its primitive is `next_ms`, on integer milliseconds since the epoch; everything else is defined by it.
-    - Results are later than what was asked about, and increase; None means that nothing comes any more. What goes from
+    - Results are later than `after`, and increase; None means that nothing comes any more. What goes from
       one to the next holds a trigger to that (`checked_next`).
-    - It costs one calculation or one search to step over any span of time, never a walk over what lies in it.
-    - Results are nominal: `jitter_ms` is only stated here, `gsched.triggers.jitter` adds it per job.
-    - `fields()` gives the constructor's arguments as plain values (text, numbers, aware datetimes, lists of such,
+    - Stepping over any span of time costs one calculation or one search, never a walk over the instants in it.
+    - Results are nominal: `jitter_ms` is only declared here, and `gsched.triggers.jitter` adds it per job.
+    - `to_fields()` gives the constructor's arguments as plain values (text, numbers, aware datetimes, lists of such,
       mappings); with the key "type" beside them they rebuild an equal trigger.
     """
 
@@ -34,19 +34,19 @@ class BaseTrigger(ABC):
     timezone: tzinfo = UTC
     jitter_ms: int = 0
     by_elapsed_time: bool = False
-    """True if it goes on by elapsed time where the clock is set back, instead of by what the clock shows."""
+    """True if it goes by elapsed time when the clock is set back, instead of by the clock."""
 
     @abstractmethod
     def next_ms(self, after: int) -> int | None:
         """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
 
     @abstractmethod
-    def fields(self) -> dict[str, Any]:
-        """The arguments that rebuild this trigger; those at their default are left out."""
+    def to_fields(self) -> dict[str, Any]:
+        """The arguments that rebuild this trigger, without those that have their default."""
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> BaseTrigger:
-        """The trigger that `fields()` describes. Raises InvalidTriggerError."""
+        """The trigger that `to_fields()` describes. Raises InvalidTriggerError."""
         try:
             return cls(**fields)
         except TypeError as error:
@@ -58,8 +58,14 @@ class BaseTrigger(ABC):
         return None if found is None else from_ms(found, self.timezone)
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        """APScheduler 3's question, answered by `next_ms`: after the previous time, or else not before `now`."""
-        found = self.next_ms(_ceil_ms(now) - 1 if previous_fire_time is None else to_ms(previous_fire_time))
+        """APScheduler 3's method: the first instant after the previous time or, without one, not before `now`.
+
+        Times without a zone are wall-clock times in the trigger's.
+        """
+        if previous_fire_time is None:
+            found = self.next_ms(_ceil_ms(now, self.timezone) - 1)
+        else:
+            found = self.next_ms(to_ms(as_instant(previous_fire_time, self.timezone)))
         return None if found is None else from_ms(found, self.timezone)
 
     def last_ms(self, first: int, until: int) -> int:
@@ -83,33 +89,33 @@ class BaseTrigger(ABC):
         return first
 
     def anchored(self, at: int) -> BaseTrigger:
-        """The same trigger with its phase set so that `at` (ms) is due, if it has a phase that is free; else itself."""
+        """The same trigger with its phase set so that `at` (ms) is due; itself if it has no free phase."""
         return self
 
     def begun(self, at: int) -> tuple[BaseTrigger, int | None]:
-        """For a job added at `at` (ms): the trigger with a free phase set, and the first instant it is due.
+        """For a job that is added at `at` (ms): the trigger with its free phase set, and its first instant.
 
-        Raises InvalidTriggerError if it can be told that it would never be due, for a reason that time does not change.
+        Raises InvalidTriggerError if it can never be due, for a reason that time does not change.
         """
         return self, checked_next(self, at - 1)
 
     def placed(self, zone: tzinfo) -> BaseTrigger:
-        """The trigger for a scheduler in this time zone: there, if it names no zone itself."""
+        """The trigger in this time zone, the scheduler's; itself if it names a zone."""
         return self
 
     def same_schedule(self, other: object) -> bool:
-        """Whether both were written the same way: equal but for an anchor that the scheduler chose."""
+        """True if both were written the same way: equal except for an anchor that the scheduler chose."""
         return self == other
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and isinstance(other, BaseTrigger) and self.fields() == other.fields()
+        return type(self) is type(other) and isinstance(other, BaseTrigger) and self.to_fields() == other.to_fields()
 
     def __hash__(self) -> int:
         return hash((type(self), str(self)))
 
 
 class FrozenTrigger(BaseTrigger):
-    """What the built-in triggers share: attributes that are written once, an optional anchor, a printed form."""
+    """The base of built-in triggers: attributes that are set once, an optional anchor, a printed form."""
 
     __slots__ = ()
 
@@ -118,14 +124,14 @@ class FrozenTrigger(BaseTrigger):
     """
 
     def placed(self, zone: tzinfo) -> BaseTrigger:
-        """The trigger for a scheduler in this time zone: there, if it names no zone itself."""
+        """The trigger in this time zone, the scheduler's; itself if it names a zone."""
         if self._wall is None:
             return self
         moved = {name: _same_wall_time(getattr(self, name), self.timezone, zone) for name in self._wall}
         return self._evolved(timezone=zone, _wall=None, **moved)
 
     def _evolved(self, **changes: Any) -> FrozenTrigger:
-        """A copy with these attributes changed; made without the constructor, which subclasses may have changed."""
+        """A copy with these attributes changed. It does not call the constructor, which subclasses may change."""
         slots = (name for kind in type(self).__mro__ for name in kind.__dict__.get("__slots__", ()))
         attributes = {name: getattr(self, name) for name in slots if hasattr(self, name)}
         made = object.__new__(type(self))
@@ -134,11 +140,11 @@ class FrozenTrigger(BaseTrigger):
         return made
 
     def same_schedule(self, other: object) -> bool:
-        """Whether both were written the same way: equal but for an anchor that the scheduler chose."""
+        """True if both were written the same way: equal except for an anchor that the scheduler chose."""
         return isinstance(other, FrozenTrigger) and type(self) is type(other) and self._written() == other._written()
 
     def _written(self) -> dict[str, Any]:
-        return {name: value for name, value in self.fields().items() if name != "anchor"}
+        return {name: value for name, value in self.to_fields().items() if name != "anchor"}
 
     def _options(self) -> list[str]:
         return []
@@ -155,13 +161,13 @@ class FrozenTrigger(BaseTrigger):
         raise AttributeError(f"{type(self).__name__}.{name} cannot be deleted: a trigger is immutable")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_fields, (self.fields(),)
+        return type(self).from_fields, (self.to_fields(),)
 
 
 def checked_next(trigger: BaseTrigger, after: int) -> int | None:
-    """`trigger.next_ms(after)`. Raises InvalidTriggerError if that is nothing a trigger may answer.
+    """`trigger.next_ms(after)`. Raises InvalidTriggerError if the result breaks the contract.
 
-    Whoever goes from one instant to the next would go on for ever with a trigger of the user's own that goes back.
+    A walk from one instant to the next would never end with a user's trigger that goes back.
     """
     found = trigger.next_ms(after)
     if found is not None and not (type(found) is int and after < found <= MAX_MS):
@@ -170,12 +176,12 @@ def checked_next(trigger: BaseTrigger, after: int) -> int | None:
 
 
 def wrong_answer(trigger: BaseTrigger, after: int, found: object) -> InvalidTriggerError:
-    """The error for what `next_ms(after)` must not answer."""
+    """The error for a result of `next_ms(after)` that breaks the contract."""
     return InvalidTriggerError(f"next_ms({after}) of {trigger!r} is {found!r}: expected a later int, or None")
 
 
 def checked_last(trigger: BaseTrigger, first: int, until: int) -> int:
-    """`trigger.last_ms(first, until)`. Raises InvalidTriggerError if that is not between them."""
+    """`trigger.last_ms(first, until)`. Raises InvalidTriggerError if the result is not between them."""
     found = trigger.last_ms(first, until)
     if not (type(found) is int and first <= found <= max(first, until)):
         raise InvalidTriggerError(f"last_ms({first}, {until}) of {trigger!r} is {found!r}: expected an int from there")
@@ -183,11 +189,11 @@ def checked_last(trigger: BaseTrigger, first: int, until: int) -> int:
 
 
 def _same_wall_time(ms: int, zone: tzinfo, other: tzinfo) -> int:
-    """The instant at which a clock in the other zone shows what one in `zone` shows at `ms`."""
+    """The instant at which a clock in the other zone shows the time that a clock in `zone` shows at `ms`."""
     return to_ms(as_instant(from_ms(ms, zone).replace(tzinfo=None), other))
 
 
-def _ceil_ms(instant: datetime) -> int:
-    """Rounded up, so that "not before `instant`" holds for one with microseconds too."""
-    ms = to_ms(instant)
+def _ceil_ms(instant: datetime, zone: tzinfo) -> int:
+    """Milliseconds, rounded up, so that "not before `instant`" holds for instants with microseconds too."""
+    ms = to_ms(as_instant(instant, zone))
     return ms if instant.microsecond % 1000 == 0 else ms + 1

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from gsched.errors import InvalidTriggerError
-from gsched.instants import from_ms, timezone_name
+from gsched.times.instants import from_ms, timezone_name
 from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, shown, wall_times, zone
 from gsched.triggers.base import FrozenTrigger
 

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from gsched.errors import InvalidTriggerError
-from gsched.instants import timezone_name
+from gsched.times.instants import timezone_name
 from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, wall_times, whole, zone
 from gsched.triggers.base import FrozenTrigger
 from gsched.triggers.calendar_steps import Steps
@@ -131,14 +131,14 @@ class CalendarIntervalTrigger(FrozenTrigger):
     def anchored(self, at: int) -> CalendarIntervalTrigger:
         """With its phase set so that the day of `at` (ms) is due; the bounds stay."""
         day = date.fromordinal(self._local_day(at) + EPOCH_DAY)
-        return type(self)(**{**self.fields(), "anchor": day, "timezone": self.timezone})
+        return type(self)(**{**self.to_fields(), "anchor": day, "timezone": self.timezone})
 
     def begun(self, at: int) -> tuple[CalendarIntervalTrigger, int | None]:
         """Without a start date and an anchor the dates are counted from the day of `at`."""
         trigger = self.anchored(at) if self._start is None and self._anchor is None else self
         return trigger, trigger.next_ms(at - 1)
 
-    def fields(self) -> dict[str, Any]:
+    def to_fields(self) -> dict[str, Any]:
         """The arguments that were given; dates as ISO text."""
         names = ("years", "months", "weeks", "days", "hour", "minute", "second")
         numbers = dict(zip(names, (*self._distance, *self._time)))

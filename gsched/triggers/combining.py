@@ -19,21 +19,21 @@ from gsched.triggers.registry import trigger_fields, trigger_from_fields
 from gsched.triggers.zones import DAY, instant_of, stretch_at
 
 MAX_MEMBERS: Final = 100
-"""How many members a trigger may have in all, those of its members included."""
+"""How many members a trigger may have in all, its members' members included."""
 
 MAX_ATTEMPTS: Final = 5_000
-"""How many disagreements, or weeks of them, a whole trigger bears before it takes members for ones that never meet."""
+"""After so many disagreements, or weeks of them, a whole trigger counts its members as never meeting."""
 
-_BISECTION: Final = 2 * MAX_ATTEMPTS  # for all the steps of one
+_BISECTION: Final = 2 * MAX_ATTEMPTS  # for all steps of one bisection
 _WEEK: Final = 7 * DAY * 1000
 
 
 class CombiningTrigger(FrozenTrigger):
     """Triggers combined. Members keep their own phases.
 
-    :param triggers: the members, at least one and at most MAX_MEMBERS, with theirs
+    :param triggers: the members, at least one and at most MAX_MEMBERS, their own members included
     :param jitter: longest delay of a run, seconds; default: the largest of the members'
-    :raises InvalidTriggerError: when there are no members, or too many, or something else is among them
+    :raises InvalidTriggerError: if there are no members, or too many, or one is no trigger
     """
 
     __slots__ = ("_jitter_ms", "jitter_ms", "size", "timezone", "triggers")
@@ -52,7 +52,7 @@ class CombiningTrigger(FrozenTrigger):
         self.jitter_ms = self._jitter_ms or max(trigger.jitter_ms for trigger in self.triggers)
 
     def placed(self, zone: tzinfo) -> CombiningTrigger:
-        """With those members in this time zone that name none."""
+        """The trigger with every member that names no zone in this one."""
         return type(self)([member.placed(zone) for member in self.triggers], self.jitter)
 
     @property
@@ -70,7 +70,7 @@ class CombiningTrigger(FrozenTrigger):
 
     @abstractmethod
     def _next_ms(self, after: int, attempts: _Attempts) -> int | None:
-        """`next_ms`, with what is left of the attempts for the whole trigger."""
+        """`next_ms`, with the remaining attempts of the whole trigger."""
 
     @property
     def jitter(self) -> int | float | None:
@@ -78,21 +78,21 @@ class CombiningTrigger(FrozenTrigger):
         return seconds(self._jitter_ms) or None
 
     def same_schedule(self, other: object) -> bool:
-        """Whether all members were written the same way, in the same order."""
+        """True if all members were written the same way, in the same order."""
         if not isinstance(other, CombiningTrigger) or type(self) is not type(other):
             return False
         pairs = list(zip(self.triggers, other.triggers))
         same_shape = len(self.triggers) == len(other.triggers) and self._jitter_ms == other._jitter_ms
         return same_shape and all(mine.same_schedule(theirs) for mine, theirs in pairs)
 
-    def fields(self) -> dict[str, Any]:
+    def to_fields(self) -> dict[str, Any]:
         """`triggers`, the fields of each with its type, and the jitter."""
         members = [trigger_fields(trigger) for trigger in self.triggers]
         return {"triggers": members, **({"jitter": self.jitter} if self._jitter_ms else {})}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> BaseTrigger:
-        """The trigger that `fields()` describes. Raises InvalidTriggerError."""
+        """The trigger that `to_fields()` describes. Raises InvalidTriggerError."""
         members = fields.get("triggers")
         if isinstance(members, (list, tuple)):
             refuse_too_many(fields)
@@ -109,14 +109,14 @@ class CombiningTrigger(FrozenTrigger):
 
 
 class OrTrigger(CombiningTrigger):
-    """Due whenever any of its members is; over when all of them are."""
+    """Due whenever one of its members is due. It ends when all of them have ended."""
 
     __slots__ = ()
 
     alias = "or"
 
     def anchored(self, at: int) -> OrTrigger:
-        """With each member anchored at `at` (ms), but for dates, which are no phase."""
+        """With each member anchored at `at` (ms), except dates, which have no phase."""
         members = (each if isinstance(each, DateTrigger) else each.anchored(at) for each in self.triggers)
         return type(self)(members, self.jitter)
 
@@ -131,7 +131,7 @@ class OrTrigger(CombiningTrigger):
 
 
 class AndTrigger(CombiningTrigger):
-    """Due when all of its members are due at the same millisecond; over when one of them is.
+    """Due when all of its members are due at the same millisecond. It ends when one of them has ended.
 
     Intervals among the members are solved by arithmetic. For the others each in turn moves to its first instant not
     before the latest one seen, until they agree. Members that disagree `MAX_ATTEMPTS` times in a row
@@ -146,14 +146,14 @@ class AndTrigger(CombiningTrigger):
 
     alias = "and"
     _solved: tuple[BaseTrigger, ...] | None
-    """The members with their intervals made one, or None if the intervals never meet."""
+    """The members with their intervals merged into one; None if the intervals never meet."""
 
     def __init__(self, triggers: Iterable[BaseTrigger], jitter: float | None = None) -> None:
         super().__init__(triggers, jitter)
         self._solved = _solve(self.triggers)
 
     def begun(self, at: int) -> tuple[AndTrigger, int | None]:
-        """With each member begun at `at` (ms), but for intervals: at midnight.
+        """With each member begun at `at` (ms), except intervals, which begin at midnight.
 
         Raises InvalidTriggerError if all members have instants and none is common to them.
         """
@@ -195,7 +195,7 @@ class _Attempts:
         self.left = left
 
     def take(self, count: int) -> bool:
-        """Take some; whether there were as many."""
+        """Take so many; False if fewer are left."""
         self.left -= count
         return self.left >= 0
 
@@ -205,7 +205,7 @@ def _next_of(trigger: BaseTrigger, after: int, attempts: _Attempts) -> int | Non
 
 
 class _Bounded(BaseTrigger):
-    """A trigger for many questions that have attempts together; when these are used up, nothing comes any more."""
+    """A trigger for many calls that share their attempts; when these are used up, nothing comes any more."""
 
     __slots__ = ("_attempts", "_trigger")
 
@@ -217,7 +217,7 @@ class _Bounded(BaseTrigger):
     def next_ms(self, after: int) -> int | None:
         return self._trigger._next_ms(after, self._attempts)
 
-    def fields(self) -> dict[str, Any]:
+    def to_fields(self) -> dict[str, Any]:
         raise NotImplementedError("exists only while a CombiningTrigger is bisected")
 
 
@@ -233,11 +233,11 @@ def refuse_too_many(fields: Mapping[str, Any]) -> None:
             unseen += [each for each in members if isinstance(each, Mapping)]
 
 
-_PHASED: Final = (IntervalTrigger, CombiningTrigger)  # what has, or may have, a phase to the millisecond
+_PHASED: Final = (IntervalTrigger, CombiningTrigger)  # triggers that have, or may have, a phase to the millisecond
 
 
 class _Meeting(BaseTrigger):
-    """The instants at which intervals meet: `phase` + k * `period` within bounds."""
+    """The instants at which intervals meet: `phase` + k * `period`, within bounds."""
 
     __slots__ = ("first", "last", "period", "phase")
 
@@ -251,7 +251,7 @@ class _Meeting(BaseTrigger):
         due = after + self.period - (after - self.phase) % self.period
         return due if due <= self.last else None
 
-    def fields(self) -> dict[str, Any]:
+    def to_fields(self) -> dict[str, Any]:
         raise NotImplementedError("exists only inside an AndTrigger")
 
 
@@ -286,7 +286,7 @@ def _solve(triggers: tuple[BaseTrigger, ...]) -> tuple[BaseTrigger, ...] | None:
 
 
 def _meeting(one: _Meeting, other: _Meeting) -> _Meeting | None:
-    """Where two arithmetic sequences agree (the Chinese remainder theorem), or None if they never do."""
+    """The common terms of two arithmetic sequences (the Chinese remainder theorem); None if there are none."""
     common = gcd(one.period, other.period)
     distance = other.phase - one.phase
     if distance % common:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from gsched.instants import from_ms, timezone_name
+from gsched.times.instants import from_ms, timezone_name
 from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, shown, wall_times, zone
 from gsched.triggers.base import FrozenTrigger
 
@@ -60,7 +60,7 @@ class DateTrigger(FrozenTrigger):
         trigger = self if self._due is not None else self.anchored(at)
         return trigger, trigger._due
 
-    def fields(self) -> dict[str, Any]:
+    def to_fields(self) -> dict[str, Any]:
         """`run_date` and `anchor`, those that there are, and the time zone."""
         dates = {
             "run_date": None if self._run is None else from_ms(self._run),

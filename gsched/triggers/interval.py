@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from gsched.errors import InvalidTriggerError
-from gsched.instants import MAX_MS, from_ms
+from gsched.times.instants import MAX_MS, from_ms
 from gsched.triggers.arguments import Date, Zone, instant_ms, number, seconds as as_seconds
 from gsched.triggers.bounded import BoundedTrigger
 
@@ -62,7 +62,10 @@ class IntervalTrigger(BoundedTrigger):
     def _phase_and_bounds(self) -> tuple[int, int, int]:
         start, anchor = self._start, self._anchor
         phase = anchor if anchor is not None else start or 0
-        first = -MAX_MS if start is None else start + (phase - start) % self._period
+        if start is None:
+            first = -MAX_MS
+        else:  # the same number, not an equal one: there may be many triggers
+            first = start if anchor is None else start + (anchor - start) % self._period
         return phase, first, MAX_MS if self._end is None else self._end
 
     @property
@@ -108,7 +111,7 @@ class IntervalTrigger(BoundedTrigger):
             return trigger, trigger.next_ms(at)
         return self, self.next_ms(at - 1)
 
-    def fields(self) -> dict[str, Any]:
+    def to_fields(self) -> dict[str, Any]:
         """The distance as seconds, and what else was given."""
         anchor = {} if self._anchor is None else {"anchor": from_ms(self._anchor)}
         return {"seconds": as_seconds(self._period), **self._bound_fields(), **anchor}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gsched.instants import from_ms, timezone_name
+from gsched.times.instants import from_ms, timezone_name
 from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, shown, wall_times, zone
 from gsched.triggers.base import FrozenTrigger
 
@@ -43,7 +43,7 @@ class RebootTrigger(FrozenTrigger):
         """Due at once."""
         return self.anchored(at), at
 
-    def fields(self) -> dict[str, Any]:
+    def to_fields(self) -> dict[str, Any]:
         """The anchor if there is one, the jitter and the time zone."""
         anchor = None if self._anchor is None else from_ms(self._anchor)
         fields = drop_unset({"jitter": seconds(self.jitter_ms), "anchor": anchor})

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gsched.errors import InvalidTriggerError
-from gsched.spelling import did_you_mean
 from gsched.triggers.base import BaseTrigger
+from gsched.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP: Final = "gsched.triggers"
 _BUILTIN: Final = {
@@ -44,7 +46,7 @@ def trigger_from_fields(fields: Mapping[str, Any] | str) -> BaseTrigger:
 
 def trigger_fields(trigger: BaseTrigger) -> dict[str, Any]:
     """The plain values from which `trigger_from_fields` makes an equal trigger."""
-    return {"type": trigger.alias, **trigger.fields()}
+    return {"type": trigger.alias, **trigger.to_fields()}
 
 
 def trigger_class(name: str) -> type[BaseTrigger]:
@@ -71,6 +73,8 @@ def _load(plugin: EntryPoint) -> object:
 
 @lru_cache(maxsize=1)
 def _plugins() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # slow to import, and few programs have any
+
     return {plugin.name: plugin for plugin in entry_points(group=ENTRY_POINT_GROUP)}
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from gsched.instants import EPOCH
+from gsched.times.instants import EPOCH
 
 DAY = 86_400
 EPOCH_DAY = EPOCH.toordinal()

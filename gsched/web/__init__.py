@@ -1,1 +1,1 @@
-"""What gsched serves over HTTP."""
+"""HTTP: the probe port of a runner, with its checks, metrics and overview."""

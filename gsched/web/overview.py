@@ -1,4 +1,4 @@
-"""What one scheduler does, from its own memory: an overview for people who cannot reach its store."""
+"""The overview of one scheduler, from its own memory: for users that cannot reach its store."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ from typing import Any, Final
 from gevent.event import Event
 
 from gsched import events
-from gsched.activity import Activity, LastMinute, Overview
 from gsched.errors import SchedulerNotRunningError, message_of
-from gsched.helpers import spawn
-from gsched.run import Run
-from gsched.scheduler import STATE_PAUSED, GeventScheduler
-from gsched.troubles import LATELY_SECONDS, MOST_RECORDS, MOST_TROUBLES, LongRun, PastRun, groups_of, troubles_of
+from gsched.event_loop.helpers import spawn
+from gsched.jobs.outcomes import Outcome
+from gsched.jobs.run import Run
+from gsched.monitoring.activity import LastMinute, NodeActivity, Overview
+from gsched.monitoring.troubles import (
+    BAD,
+    LATELY_SECONDS,
+    MOST_RECORDS,
+    MOST_TROUBLES,
+    LongRun,
+    PastRun,
+    groups_of,
+    troubles_of,
+)
+from gsched.schedulers.base import STATE_PAUSED
+from gsched.schedulers.engine import engine_of
+from gsched.schedulers.gevent import GeventScheduler
 
 _SAMPLE_SECONDS: Final = 5.0
-_BAD_ENDS: Final = sum(
-    (
-        events.EVENT_JOB_ERROR, events.EVENT_JOB_TIMED_OUT, events.EVENT_JOB_CANCELLED, events.EVENT_JOB_LOST,
-        events.EVENT_JOB_MISSED, events.EVENT_JOB_SKIPPED, events.EVENT_JOB_MAX_INSTANCES,
-    )
-)  # fmt: skip
+_BAD_ENDS: Final = sum({*map(events.code_of, map(Outcome, BAD)), events.EVENT_JOB_MAX_INSTANCES})
 
 
 class LocalOverview:
@@ -32,7 +39,7 @@ class LocalOverview:
     def __init__(self, scheduler: GeventScheduler) -> None:
         self._scheduler = scheduler
         self._past: deque[tuple[float, PastRun]] = deque(maxlen=MOST_RECORDS)  # by monotonic time
-        self._last_minute = LastMinute(scheduler.clock, scheduler.get_activity)
+        self._last_minute = LastMinute(scheduler.clock, engine_of(scheduler).activity)
         self._stopped = Event()
         scheduler.add_listener(self._note, _BAD_ENDS)
         spawn(self._sample)
@@ -45,7 +52,7 @@ class LocalOverview:
     def read(self) -> Overview:
         """The overview, as of now. Raises SchedulerNotRunningError."""
         activity = self._last_minute.sample()
-        jobs, past = self._scheduler.vitals().jobs, list(self._lately())
+        jobs, past = self._scheduler.status().jobs, list(self._lately())
         return Overview(
             {"scheduled": jobs["scheduled"] + jobs["waiting"], "parked": jobs["parked"]},
             (),
@@ -56,8 +63,8 @@ class LocalOverview:
             is_shared=False,
         )
 
-    def _activity(self, now: Any) -> Activity:
-        return Activity(
+    def _activity(self, now: Any) -> NodeActivity:
+        return NodeActivity(
             node=self._scheduler.name,
             age=0.0,
             paused=self._scheduler.state == STATE_PAUSED,
@@ -67,7 +74,7 @@ class LocalOverview:
         )
 
     def _long_run(self, run: Run) -> LongRun:
-        return LongRun(run.job_id, run.id, (self._scheduler.now_ms() - run.scheduled_ms) / 1000)
+        return LongRun(run.job_id, run.id, (self._scheduler.clock.now_ms() - run.scheduled_ms) / 1000)
 
     def _sample(self) -> None:
         while not self._stopped.wait(_SAMPLE_SECONDS):

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from gsched.errors import ConfigurationError, SchedulerNotRunningError
-from gsched.health import Check, Health, health_of
+from gsched.event_loop.stacks import stacks_text
 from gsched.metrics import REMEDY, collector
-from gsched.scheduler import GeventScheduler
-from gsched.stacks import stacks_text
+from gsched.monitoring.health import Check, Health, health_of
+from gsched.schedulers.gevent import GeventScheduler
 from gsched.web.address import parse_address, shown_address
 from gsched.web.overview import LocalOverview
 from gsched.web.server import BoundedServer
@@ -39,7 +39,7 @@ class ProbeServer:
         self.address = shown_address(host, self._server.server_port)
 
     def stop(self) -> None:
-        """Stop listening; what is being answered has a second to end."""
+        """Stop listening. Requests that are being answered have a second to end."""
         self._overview.stop()
         self._server.stop(timeout=STOP_SECONDS)
 
@@ -61,8 +61,8 @@ class ProbeServer:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _is_addressed(self, environ: Mapping[str, Any]) -> bool:
-        """Where strangers reach the port, they may call it by any name, but for what is for this machine only."""
-        for_all = environ["PATH_INFO"] != _STACKS and not self._server.is_private()
+        """A port that strangers can reach answers to any name, except on the paths that are for this machine only."""
+        for_all = environ["PATH_INFO"] != _STACKS and not self._server.is_private
         return for_all or self._server.is_named_by(environ.get("HTTP_HOST", ""))
 
 
@@ -70,7 +70,7 @@ def serve_probe(address: str, scheduler: GeventScheduler, *, draining: Callable[
     """Listen on `address` and answer, in greenlets of the calling thread's hub, without a log line per request.
 
     :param address: HOST:PORT, or a port alone, which is on loopback; with port 0 the system chooses one
-    :param draining: whether the process has been told to end
+    :param draining: True once the process has been asked to end
     :raises ConfigurationError: if the address is none, or cannot be listened on
     """
     host, port = parse_address(address)
@@ -82,7 +82,7 @@ def serve_probe(address: str, scheduler: GeventScheduler, *, draining: Callable[
 
 
 class _Pages:
-    """What is answered, by path."""
+    """The answers, by path."""
 
     def __init__(
         self, scheduler: GeventScheduler, draining: Callable[[], bool], overview: LocalOverview
@@ -101,7 +101,7 @@ class _Pages:
         }
 
     def _health(self) -> Health:
-        return health_of(self._scheduler.vitals(), self._draining())
+        return health_of(self._scheduler.status(), self._draining())
 
     def _as_json(self, _: Mapping[str, Any]) -> Answer:
         health = self._health()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Final
@@ -14,17 +15,21 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 MOST_CONNECTIONS: Final = 64
 CONNECTION_SECONDS: Final = 5.0  # for a connection's only request and the answer
 MOST_HEADER_BYTES: Final = 16_384
+PAUSE_SECONDS: Final = 0.5  # before connections are accepted again, after there was no descriptor for one
+_SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BAD_REQUEST: Final = ("400", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
 
 class BoundedServer(WSGIServer):  # type: ignore[misc]
     """Serves a WSGI application, one request a connection.
 
-    - `MOST_CONNECTIONS` are open at once. A further one ends the one that has been open for longest, so that those who
-      send half a request keep nobody out.
+    - `MOST_CONNECTIONS` are open at once. A further one ends the one that has been open for longest, so that
+      clients that send half a request keep no other client out.
     - A connection lasts `CONNECTION_SECONDS` at most.
     - A request whose headers have more than `MOST_HEADER_BYTES` is refused with status 400.
+    - While the process has no free file descriptor, new connections wait; one line of the log says so.
 
+    :ivar is_private: only this machine reaches it; known once it listens
     :param host: where to listen
     :param port: 0: the system chooses one
     """
@@ -33,18 +38,41 @@ class BoundedServer(WSGIServer):  # type: ignore[misc]
 
     def __init__(self, host: str, port: int, application: Callable[..., Any]) -> None:
         super().__init__(
-            (host, port), application, log=None, error_log=None, spawn=_Connections(), handler_class=_Handler
+            (host, port), application, log=None, error_log=None, spawn=_Connections(), handler_class=_RequestHandler
         )
         self._host = host.lower()
+        self._is_short = False  # of descriptors, as of the last connection
 
-    def is_private(self) -> bool:
-        """Whether only this machine reaches it."""
-        return ip_address(self.socket.getsockname()[0]).is_loopback
+    def do_read(self) -> Any:
+        """The next connection; None, and a pause, if the system has no room for it."""
+        try:
+            connection = super().do_read()
+        except OSError as error:  # gevent would print a traceback for each attempt
+            if error.errno not in _SHORTAGES:
+                raise
+            self._pause(error)
+            return None
+        self._is_short = False
+        return connection
+
+    def _pause(self, error: OSError) -> None:
+        """Accept nothing for a while: a connection that waits would wake the event loop again at once."""
+        self.stop_accepting()
+        self._timer = self.loop.timer(PAUSE_SECONDS)
+        self._timer.start(self._start_accepting_if_started)
+        if not self._is_short:
+            self._is_short = True
+            structlog.get_logger("gsched").error("probe.failed", reason=f"connections wait: {error.strerror}")
+
+    def init_socket(self) -> None:
+        """Listen. While it stops, connections go on, and the socket is no more."""
+        super().init_socket()
+        self.is_private = ip_address(self.socket.getsockname()[0]).is_loopback
 
     def is_named_by(self, host_header: str) -> bool:
         """Whether a request's Host is an address, localhost, or the name that the server listens on.
 
-        Another name may be one that a page in somebody's browser has had pointed here.
+        A page in a user's browser may have pointed any other name to this machine.
         """
         name = host_header.lower()
         if not name.endswith("]"):
@@ -76,7 +104,7 @@ class _Connections(Pool):  # type: ignore[misc]
         self._by_age.pop(ended, None)
 
 
-class _Handler(WSGIHandler):  # type: ignore[misc]
+class _RequestHandler(WSGIHandler):  # type: ignore[misc]
     def handle(self) -> None:
         with gevent.Timeout(CONNECTION_SECONDS, False):
             super().handle()

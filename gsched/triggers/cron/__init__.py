@@ -1,4 +1,4 @@
-"""By the clock on the wall: APScheduler's cron fields and standard crontab lines."""
+"""Cron triggers: APScheduler's fields, standard crontab lines, and the search for the next time."""
 
 from gsched.triggers.cron.trigger import CronTrigger
 

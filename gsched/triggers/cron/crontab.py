@@ -22,6 +22,7 @@ _NICKNAMES: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+_ARGUMENTS: Final = {"day of month": "day", "day of week": "day_of_week"}  # of CronTrigger, if they are named otherwise
 FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
 SPANS: Final = {
     "second": (0, 59),
@@ -80,6 +81,12 @@ def compile_crontab(text: str, seconds: bool = False) -> Schedule:
         wildcard=values["hour"].startswith("*") or values["minute"].startswith("*"),
         written={"crontab": written, "seconds": True} if seconds else {"crontab": written},
     )
+
+
+def fields_of(written: str, seconds: bool) -> dict[str, str]:
+    """The expressions of a crontab's fields, by the names of CronTrigger's arguments."""
+    values = _split(written, written, seconds)
+    return {_ARGUMENTS.get(name, name): text for name, text in values.items() if seconds or name != "second"}
 
 
 def _split(text: str, written: str, seconds: bool) -> dict[str, str]:

@@ -25,10 +25,10 @@ class DayRule(NamedTuple):
     weeks: frozenset[int]
     weekdays: frozenset[int]
     either: bool
-    """Whether one of day and weekday is enough (crontab(5), when both are restricted)."""
+    """True if either day or weekday is enough (crontab(5), if both are restricted)."""
 
     def admits(self, day: date, month_length: int) -> bool:
-        """Whether `day`, of a month and year that fit, fits the other fields too."""
+        """True if `day`, of a month and year that fit, fits the other fields too."""
         by_weekday = day.weekday() in self.weekdays
         if not by_weekday and not self.either:
             return False

@@ -34,6 +34,21 @@ _PLACE = re.compile(r"(?P<place>1st|2nd|3rd|4th|5th|last) +(?P<weekday>[a-z]+)")
 
 
 @dataclass(frozen=True)
+class CronField:
+    """A field as APScheduler 3 shows it; its text is its expression.
+
+    :ivar is_default: True if it was not given
+    """
+
+    name: str
+    text: str
+    is_default: bool
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
 class Field:
     """One field of a cron trigger, understood."""
 
@@ -49,14 +64,11 @@ LONGEST: Final = 1_000
 """How many characters a field may have; all seconds of a minute, in a list, are 169."""
 
 
-def parse_field(name: str, value: object) -> Field:
-    """The field `name` of a cron trigger from what the user wrote: an int or a comma-separated list of expressions.
+def parse_field(name: str, text: str) -> Field:
+    """The field `name` of a cron trigger from its text, a comma-separated list of expressions.
 
-    :raises InvalidTriggerError: naming the field, the text and the reason; nothing is understood by halves
+    :raises InvalidTriggerError: naming the field, the text and the reason; no part of a wrong field counts
     """
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise InvalidTriggerError(f"cron trigger: {name} {value!r}: expected text or a whole number")
-    text = str(value)
     if len(text) > LONGEST:
         raise InvalidTriggerError(f"cron trigger: {name}: expected at most {LONGEST} characters, got {len(text)}")
     try:

@@ -69,7 +69,7 @@ class Schedule:
         return wall if self._wildcard else max(wall, stretch.start + stretch.before)
 
     def _lost_before(self, stretch: Stretch) -> bool:
-        """Whether a time of this schedule fell into the gap that ends where `stretch` starts."""
+        """True if a time of this schedule fell into the gap that ends where `stretch` starts."""
         if self._every_hour or stretch.before >= stretch.offset:
             return False
         wall = self.next_wall(stretch.start + stretch.before)

@@ -40,7 +40,7 @@ def times_of(hours: frozenset[int], minutes: frozenset[int], seconds: frozenset[
 
 
 def _table(values: AbstractSet[int], size: int) -> bytes:
-    """For each value up to `size` the first of `values` that is not below it; `size` where there is none."""
+    """For each value up to `size` the first of `values` that is not below it; `size` if there is none."""
     table = bytearray([size]) * (size + 1)
     for value in reversed(range(size)):
         table[value] = value if value in values else table[value + 1]

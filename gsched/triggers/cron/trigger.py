@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from gsched.checks import is_whole
 from gsched.errors import InvalidTriggerError
 from gsched.triggers.arguments import Date, Zone
 from gsched.triggers.base import BaseTrigger
 from gsched.triggers.bounded import BoundedTrigger
-from gsched.triggers.cron.crontab import REBOOT, compile_crontab
+from gsched.triggers.cron.crontab import REBOOT, compile_crontab, fields_of
 from gsched.triggers.cron.days import DayRule, days_of
-from gsched.triggers.cron.fields import FIELD_NAMES, Field, parse_field
+from gsched.triggers.cron.fields import FIELD_NAMES, CronField, Field, parse_field
 from gsched.triggers.cron.schedule import Schedule
 from gsched.triggers.cron.times import times_of
 from gsched.triggers.reboot import RebootTrigger
@@ -109,7 +110,7 @@ class CronTrigger(BoundedTrigger):
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> BaseTrigger:
-        """The trigger that `fields()` describes: arguments of the constructor, or with `crontab` of from_crontab."""
+        """The trigger that `to_fields()` describes: arguments of the constructor, or with `crontab` of from_crontab."""
         if "crontab" not in fields:
             return super().from_fields(fields)
         arguments = dict(fields)
@@ -132,10 +133,18 @@ class CronTrigger(BoundedTrigger):
 
     @property
     def has_fields(self) -> bool:
-        """Whether any field was given: without one it is due every second."""
+        """True if a field was given: without one it is due every second."""
         return bool(self._schedule.written)
 
-    def fields(self) -> dict[str, Any]:
+    @property
+    def fields(self) -> list[CronField]:
+        """The eight fields by name, as in APScheduler 3. Those of a crontab line are as written there: 0 is Sunday."""
+        written = self._schedule.written
+        given = written if "crontab" not in written else fields_of(written["crontab"], "seconds" in written)
+        texts = {**{name: field.text for name, field in _defaults(given).items()}, **given}
+        return [CronField(name, texts[name], name not in given) for name in FIELD_NAMES]
+
+    def to_fields(self) -> dict[str, Any]:
         """The fields that were given, or `crontab` (with `seconds` if it has six fields), and the other arguments."""
         return {**self._schedule.written, **self._bound_fields()}
 
@@ -150,7 +159,7 @@ class CronTrigger(BoundedTrigger):
 
 
 def _text(name: str, value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
+    if not isinstance(value, str) and not is_whole(value):
         raise InvalidTriggerError(f"cron trigger: {name} {value!r}: expected text or a whole number")
     return str(value)
 
@@ -181,7 +190,7 @@ def _compile(given: tuple[tuple[str, str], ...]) -> Schedule:
     )
 
 
-def _defaults(given: Mapping[str, Field]) -> dict[str, Field]:
+def _defaults(given: Mapping[str, object]) -> dict[str, Field]:
     least = max((FIELD_NAMES.index(name) for name in given), default=len(FIELD_NAMES))
     return {
         name: parse_field(name, _MINIMUM.get(name, "*") if place > least else "*")

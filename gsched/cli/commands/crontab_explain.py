@@ -1,0 +1,96 @@
+"""gsched crontab explain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from gsched.cli.output import Column, Output, as_text, output_options
+from gsched.cli.table import print_pairs
+from gsched.runner.exit_codes import CommandRefused, Exit
+from gsched.wording import escaped
+
+if TYPE_CHECKING:
+    from gsched.triggers import BaseTrigger
+
+
+class Explained(NamedTuple):
+    """A cron expression, explained."""
+
+    expression: str
+    meaning: str
+    notes: list[str]
+    next: list[datetime]
+
+
+COLUMNS = tuple(Column(name, lambda item, name=name: getattr(item, name)) for name in Explained._fields)  # type: ignore[misc]
+
+
+@click.command()
+@click.argument("expression", nargs=-1, required=True, metavar="'EXPR'")
+@click.option("--count", type=click.IntRange(0, 10_000), default=5, help="How many run times to show.  Default: 5.")
+@click.option("--seconds", is_flag=True, help="There are six fields, the first for seconds.")
+@output_options
+def explain(out: Output, expression: tuple[str, ...], count: int, seconds: bool) -> None:
+    """Print the meaning of a cron expression, what may surprise about it, and when it is due next.
+
+    Quote the expression: a shell replaces a bare * by file names. --tz is also the zone of the schedule.
+    """
+    from gsched.errors import InvalidTriggerError
+    from gsched.triggers import CronTrigger
+
+    text = " ".join(expression)
+    try:
+        trigger = CronTrigger.from_crontab(text, out.zone, seconds)
+    except InvalidTriggerError as error:
+        raise CommandRefused(str(error), Exit.USAGE, _remedy(text)) from None
+    explained = _explained(text, trigger, count)
+    if out.form in ("json", "jsonl"):
+        out.one(COLUMNS, explained)
+    elif out.form == "table":
+        print_pairs([("meaning", explained.meaning), *_under_each_other(explained)])
+    else:
+        for name, value in (("meaning", explained.meaning), *_lines(explained)):
+            click.echo(f"{name}\t{escaped(value)}")
+
+
+def _explained(text: str, trigger: BaseTrigger, count: int) -> Explained:
+    from itertools import islice
+
+    from gsched.runner.crontab.notes import surprises
+    from gsched.runner.crontab.words import in_words
+    from gsched.times.clock import SystemClock
+    from gsched.times.instants import from_ms
+
+    now = SystemClock().now_ms()
+    notes = list(surprises(text, trigger, now))
+    times = [from_ms(each, trigger.timezone) for each in islice(_instants(trigger, now), count)]
+    if not times and "@reboot" not in text.lower():
+        notes.insert(0, "it is never due: there is no such day")
+    return Explained(text, in_words(text), notes, times)
+
+
+def _instants(trigger: BaseTrigger, after: int | None) -> Iterator[int]:
+    while after is not None:
+        after = trigger.next_ms(after)
+        if after is not None:
+            yield after
+
+
+def _lines(explained: Explained) -> Iterator[tuple[str, str]]:
+    yield from (("note", note) for note in explained.notes)
+    yield from (("next", as_text(time)) for time in explained.next)
+
+
+def _under_each_other(explained: Explained) -> Iterator[tuple[str, str]]:
+    if explained.notes:
+        yield "notes", "\n".join(explained.notes)
+    if explained.next:
+        yield "next", "\n".join(map(as_text, explained.next))
+
+
+def _remedy(text: str) -> str | None:
+    return "Quote the expression, and leave the command out." if len(text.split()) > 6 else None

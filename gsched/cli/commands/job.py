@@ -1,0 +1,26 @@
+"""gsched job."""
+
+from __future__ import annotations
+
+import click
+
+from gsched.cli.lazy import LazyGroup
+
+TABLE = {
+    "list": ("gsched.cli.commands.job_show:list_jobs", "List jobs, the next due first."),
+    "show": ("gsched.cli.commands.job_show:show", "Show a job's options and its counts."),
+    "next": ("gsched.cli.commands.job_show:next_times", "Print the times at which a job is due next."),
+    "run": ("gsched.cli.commands.job_run:run", "Run a job once, now; its schedule stays as it is."),
+    "pause": ("gsched.cli.commands.job_pause:pause", "Pause jobs, for a reason and until a time: they are not due."),
+    "resume": ("gsched.cli.commands.job_pause:resume", "Resume paused jobs: they are due again from now on."),
+    "remove": ("gsched.cli.commands.job_remove:remove", "Remove jobs; their runs in progress go on."),
+    "set": ("gsched.cli.commands.job_set:set_options", "Change a job's options or its trigger."),
+}
+
+
+@click.group(cls=LazyGroup, table=TABLE)
+def job() -> None:
+    """List, show, pause, resume, change, run and remove jobs.
+
+    Jobs are named by their ids. The beginning of an id is enough if no other job's id begins in the same way.
+    """

@@ -1,0 +1,141 @@
+"""gsched job pause, resume."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from gsched.cli.chosen_jobs import COLUMNS, Chosen, choosing, counted
+from gsched.cli.confirm import confirm
+from gsched.cli.options import PLACE, configured
+from gsched.cli.output import Output
+from gsched.cli.printing import say
+from gsched.config import Configuration
+from gsched.errors import InvalidJobError
+from gsched.times.instants import from_ms
+
+if TYPE_CHECKING:
+    from gsched.events import JobPauseEvent
+    from gsched.jobs.job import Job
+    from gsched.schedulers.gevent import GeventScheduler
+    from gsched.schedulers.handle import JobHandle
+
+_TIME_OF_DAY: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
+
+
+@click.command()
+@configured(*PLACE, "timezone")
+@choosing(everything=True)
+@click.option("--reason", help="Why. The reason is shown wherever the pause is.")
+@click.option("--until", metavar="TIME", help="When the pause ends by itself: 18:00, 2h, 2026-11-23T08:00.")
+def pause(
+    configuration: Configuration,
+    out: Output,
+    jobs: Chosen,
+    yes: bool,
+    dry_run: bool,
+    reason: str | None,
+    until: str | None,
+) -> None:
+    """Pause jobs: they are not due until they are resumed, or until a time. Runs in progress go on.
+
+    A job that is named by its id, and paused already, keeps its pause but for the reason and the time that are given.
+    With --tag, --prefix or --all, a job that is paused for as long already stays as it is.
+
+    A time without an offset is in the zone of --timezone; without that flag, in this machine's.
+    """
+    from gsched.cli.open_store import open_store
+    from gsched.schedulers.engine import engine_of
+    from gsched.schedulers.verbs.pause import Pausing, paused_event
+
+    with open_store(configuration) as scheduler:
+        try:
+            end = None if until is None else _end(until, scheduler.timezone, scheduler.clock.now_ms())
+            pausing = Pausing.wanted_of(engine_of(scheduler), reason, end, None)
+        except InvalidJobError as error:
+            raise click.UsageError(f"--{error}") from None
+        change = pausing.change if jobs.job_ids else pausing.change_if_shorter
+        _change(scheduler, out, "Pause", jobs, change, paused_event, yes=yes, dry_run=dry_run)
+
+
+@click.command()
+@configured(*PLACE)
+@choosing(everything=True)
+@click.option("--reason", help="Only jobs that are paused for this reason.")
+def resume(
+    configuration: Configuration, out: Output, jobs: Chosen, yes: bool, dry_run: bool, reason: str | None
+) -> None:
+    """Resume paused jobs: they are due again from now on. Parked jobs are tried again."""
+    from gsched.cli.open_store import open_store
+    from gsched.cli.runners import warn_if_no_runner
+    from gsched.schedulers.verbs.pause import Resuming
+
+    with open_store(configuration) as scheduler:
+        resuming = Resuming(scheduler.clock.now_ms(), None, reason)
+        change = resuming.change if jobs.job_ids and reason is None else resuming.change_if_held
+        _change(scheduler, out, "Resume", jobs, change, resuming.event, yes=yes, dry_run=dry_run)
+        if not dry_run:
+            warn_if_no_runner(scheduler, jobs.jobstore)
+
+
+def _change(
+    scheduler: GeventScheduler,
+    out: Output,
+    verb: str,
+    jobs: Chosen,
+    change: Callable[[Job], Job | None],
+    event: Callable[[Job], JobPauseEvent],
+    *,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    """Change the chosen jobs, many in a round trip, and print those that are changed."""
+    found = jobs.find(scheduler)
+    if dry_run:
+        out.rows(COLUMNS, found)
+        return
+    if not jobs.job_ids:
+        confirm(f"{verb} {counted(found)}?", yes)
+    changed = 0
+
+    def count() -> Iterator[JobHandle]:
+        nonlocal changed
+        for job in _changed(scheduler, found, change, event):
+            changed += 1
+            yield job
+
+    out.rows(COLUMNS, count())
+    if changed < len(found):
+        say(f"gsched: {len(found) - changed} of {len(found)} jobs stay as they are", err=True)
+
+
+def _changed(
+    scheduler: GeventScheduler,
+    found: Sequence[JobHandle],
+    change: Callable[[Job], Job | None],
+    event: Callable[[Job], JobPauseEvent],
+) -> Iterator[JobHandle]:
+    from gsched.schedulers.engine import engine_of
+    from gsched.schedulers.handle import JobHandle
+
+    engine = engine_of(scheduler)
+    for alias in dict.fromkeys(job.jobstore for job in found):
+        job_ids = [job.id for job in found if job.jobstore == alias]
+        for job in engine.change_jobs(job_ids, change, alias, event):
+            yield JobHandle(scheduler, engine, job)
+
+
+def _end(text: str, zone: tzinfo, now: int) -> datetime | str:
+    """When a pause ends, as `pause_job` takes it: for a time of day the next moment at which a clock in the zone shows
+    it."""
+    time_of_day = _TIME_OF_DAY.fullmatch(text.strip())
+    if time_of_day is None:
+        return text
+    hour, minute, second = (int(part or 0) for part in time_of_day.groups())
+    today = from_ms(now, zone)
+    end = today.replace(hour=hour, minute=minute, second=second, microsecond=0, fold=0)
+    return end if end > today else end + timedelta(days=1)

@@ -1,0 +1,225 @@
+"""The panels of `gsched top`: an overview as tables of text, and as one JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from gsched.cli.output import Column
+from gsched.monitoring.activity import MOST_DUE, NodeActivity, Overview, Period
+from gsched.monitoring.nodes import DEAD, SILENT, NodeInfo
+from gsched.times.durations import rough_duration
+from gsched.wording import escaped
+
+_SHARES: Final = (0.5, 0.95, 0.99)
+_MOST_ROWS: Final = 12  # of a panel
+_BAD: Final = ("failures", "skips", "misses")
+_LONG_SECONDS: Final = 10.0  # a run in progress is shown from then on
+
+
+class Panel(NamedTuple):
+    """A table with a title."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def top_panels(overview: Overview) -> list[Panel]:
+    """The panels of an overview: trouble first, then runs, then nodes. Panels without rows are left out."""
+    recent = overview.recent
+    found = [
+        Panel("trouble", ("",), [(line,) for line in _alarms(overview)]),
+        Panel(
+            "by tag and error, last 10 min",
+            ("tag", "outcome", "error", "count", "jobs", "latest job"),
+            _first(_groups(overview)),
+        ),
+        Panel(
+            "failing and slow jobs, last 10 min",
+            ("job", *_BAD, "longest", "last error"),
+            _first(_jobs_in_trouble(overview)),
+        ),
+        Panel("runs in progress, due first", ("job", "due for", "node"), _first(_in_progress(overview))),
+        Panel("runs, last minute", ("running", "waiting", "pool", "runs/s", *_BAD), [_runs(overview, recent)]),
+        Panel("tags, last minute", ("tag", "runs", *_BAD), _first(_tags(recent))),
+        Panel("seconds, last minute", ("", "p50", "p95", "p99"), list(_times(recent))),
+        Panel("paused jobs", ("reason", "by", "until", "jobs", "one of them"), _first(_pauses(overview))),
+        Panel("jobs", ("total", "scheduled", "paused", "parked", "due in 1 min"), [_jobs(overview)]),
+        Panel(
+            "nodes",
+            ("node", "state", "slots", "watermark age", "beat age", "running", "runs/s", "p99 late"),
+            _first(_nodes(overview)),
+        ),
+    ]
+    return [panel._replace(rows=[tuple(map(escaped, row)) for row in panel.rows]) for panel in found if panel.rows]
+
+
+def _alarms(overview: Overview) -> Iterator[str]:
+    """What keeps jobs from being run, a line each."""
+    if overview.is_shared and not any(node.runs_jobs for node in overview.nodes):
+        yield "no runner is alive: nothing runs until `gsched run` is started"
+    for node in overview.nodes:
+        if node.state == SILENT:
+            yield f"{node.id} has sent no heartbeat for {rough_duration(node.beat_age or 0.0)}"
+    for each in overview.activities:
+        if each.paused:
+            yield f"{each.node} is paused: its due jobs wait"
+        if each.waiting:
+            yield f"{each.node}: {_number(each.waiting)} runs wait for a worker"
+    if parked := overview.jobs.get("parked"):
+        yield f"{_number(parked)} jobs are parked: gsched job list --state parked"
+
+
+def _groups(overview: Overview) -> Iterator[Sequence[str]]:
+    for each in overview.groups:
+        cells = (each.tag or "(none)", each.outcome, each.error or "-")
+        yield (*cells, _number(each.count), _number(each.jobs), each.latest_job_id)
+
+
+def _pauses(overview: Overview) -> Iterator[Sequence[str]]:
+    for each in overview.pauses:
+        until = "-" if each.until is None else each.until.isoformat(" ", "seconds")
+        yield (each.reason or "-", each.by or "-", until, _number(each.jobs), each.job_id)
+
+
+def _in_progress(overview: Overview) -> Iterator[Sequence[str]]:
+    for each in overview.in_progress:
+        if each.seconds >= _LONG_SECONDS:
+            yield (each.job_id, rough_duration(each.seconds), each.node or "-")
+
+
+def _first(rows: Iterator[Sequence[str]]) -> list[Sequence[str]]:
+    every = list(rows)
+    left_out = len(every) - _MOST_ROWS
+    return every if left_out <= 0 else [*every[:_MOST_ROWS], (f"and {left_out} more",)]
+
+
+def _number(value: float | None, digits: int = 0) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def _jobs(overview: Overview) -> Sequence[str]:
+    due = _due_soon(overview)
+    counts = [_number(count) for count in _job_counts(overview).values()]
+    return (*counts, "-" if due is None else f"{due:,}{'+' if due >= MOST_DUE else ''}")
+
+
+def _job_counts(overview: Overview) -> dict[str, int | None]:
+    total, paused, parked = (overview.jobs.get(name) for name in ("total", "paused", "parked"))
+    known = total is not None and paused is not None and parked is not None
+    scheduled = max(0, total - paused - parked) if known else overview.jobs.get("scheduled")  # type: ignore[operator]
+    return {"total": total, "scheduled": scheduled, "paused": paused, "parked": parked}
+
+
+def _due_soon(overview: Overview) -> int | None:
+    """None if no node says."""
+    return sum(each.due_soon for each in overview.activities) if overview.activities else None
+
+
+def _runs(overview: Overview, recent: Period) -> Sequence[str]:
+    sums = [sum(getattr(each, what) for each in overview.activities) for what in ("running", "waiting", "pool_size")]
+    return (*map(_number, sums), _number(overview.runs_per_second, 1), *_bad(recent))
+
+
+def _bad(period: Period) -> tuple[str, str, str]:
+    return _number(period.failures), _number(period.skips), _number(period.misses)
+
+
+def _times(recent: Period) -> Iterator[Sequence[str]]:
+    if recent.runs:
+        for pool in sorted(recent.late_by_pool):
+            if any(recent.late_by_pool[pool]):
+                late = (f"<={_seconds(recent.late(share, pool))}" for share in _SHARES)
+                yield (f"late in {pool}", *late)
+        yield ("duration", *(f"<={_seconds(recent.long(share))}" for share in _SHARES))
+
+
+def _tags(recent: Period) -> Iterator[Sequence[str]]:
+    """Those in trouble first, then the busiest; jobs without tags alone are not worth a panel."""
+    if set(recent.by_tag) <= {""}:
+        return
+    by_tag = [(tag, Period(recent.seconds, outcomes, {})) for tag, outcomes in recent.by_tag.items()]
+    by_tag.sort(key=lambda each: (-each[1].failures, -each[1].misses, -each[1].skips, -_ended(each[1]), each[0]))
+    for tag, period in by_tag:
+        yield (tag or "(none)", _number(_ended(period)), *_bad(period))
+
+
+def _ended(period: Period) -> int:
+    return sum(period.outcomes.values())
+
+
+def _nodes(overview: Overview) -> Iterator[Sequence[str]]:
+    said = {each.node: each for each in overview.activities}
+    for node in sorted(overview.nodes, key=lambda each: (each.state == DEAD, each.id)):
+        yield _node(node, said.get(node.id))
+
+
+def _node(node: NodeInfo, activity: NodeActivity | None) -> Sequence[str]:
+    state = "paused" if activity is not None and activity.paused else node.state
+    known = (node.id, state, str(node.slots), _seconds(node.watermark_age), _seconds(node.beat_age))
+    if activity is None:
+        return (*known, "-", "-", "-")
+    recent = activity.recent
+    return (*known, _number(activity.running), _number(recent.runs_per_second, 1), _seconds(recent.late(0.99)))
+
+
+def _jobs_in_trouble(overview: Overview) -> Iterator[Sequence[str]]:
+    for each in overview.troubles:
+        error = (each.last_error or "-")[:60]
+        bad = map(_number, (each.failures, each.skips, each.misses))
+        yield (each.job_id, *bad, _seconds(each.longest), error)
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+COLUMNS: Final = (
+    Column("jobs", _job_counts),
+    Column("due_soon", _due_soon),
+    Column("running", lambda overview: sum(each.running for each in overview.activities)),
+    Column("waiting", lambda overview: sum(each.waiting for each in overview.activities)),
+    Column("pool_size", lambda overview: sum(each.pool_size for each in overview.activities)),
+    Column("runs_per_second", lambda overview: round(overview.runs_per_second, 3)),
+    Column("failures", lambda overview: overview.recent.failures),
+    Column("skips", lambda overview: overview.recent.skips),
+    Column("misses", lambda overview: overview.recent.misses),
+    Column("lateness", lambda overview: _percentiles(overview.recent.late)),
+    Column("lateness_by_pool", lambda overview: dict(_lateness_by_pool(overview.recent))),
+    Column("duration", lambda overview: _percentiles(overview.recent.long)),
+    Column("outcomes", lambda overview: dict(overview.recent.outcomes)),
+    Column("tags", lambda overview: {tag: dict(counts) for tag, counts in overview.recent.by_tag.items()}),
+    Column("nodes", lambda overview: list(_node_objects(overview))),
+    Column("alarms", lambda overview: list(_alarms(overview))),
+    Column("groups", lambda overview: [_fields(each) for each in overview.groups]),
+    Column("troubles", lambda overview: [_fields(each) for each in overview.troubles]),
+    Column("in_progress", lambda overview: [_fields(each) for each in overview.in_progress]),
+    Column("pauses", lambda overview: [_fields(each) for each in overview.pauses]),
+)
+
+
+def _lateness_by_pool(recent: Period) -> Iterator[tuple[str, dict[str, float | None]]]:
+    for pool in recent.late_by_pool:
+        yield pool, _percentiles(partial(recent.late, pool=pool))
+
+
+def _percentiles(at: Any) -> dict[str, float | None]:
+    return {f"p{share * 100:.0f}": at(share) for share in _SHARES}
+
+
+def _node_objects(overview: Overview) -> Iterator[dict[str, Any]]:
+    said = {each.node: each for each in overview.activities}
+    for node in overview.nodes:
+        known = {name: getattr(node, name) for name in ("id", "state", "slots", "watermark_age", "beat_age")}
+        if (activity := said.get(node.id)) is not None:
+            known |= {"paused": activity.paused, "running": activity.running, "due_soon": activity.due_soon}
+            known["runs_per_second"] = round(activity.recent.runs_per_second, 3)
+        yield known
+
+
+def _fields(each: Any) -> dict[str, Any]:
+    return {name: getattr(each, name) for name in each.__slots__}

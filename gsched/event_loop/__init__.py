@@ -1,0 +1,1 @@
+"""Living with gevent's event loop: greenlets, native threads, forks, slices of work."""

@@ -1,0 +1,1 @@
+"""The history: outcomes of due instants, and their explanation."""

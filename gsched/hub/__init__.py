@@ -1,0 +1,1 @@
+"""The hub greenlet: it reads the stores' messages, decides due instants, submits runs and settles their results."""

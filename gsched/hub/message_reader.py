@@ -1,0 +1,118 @@
+"""Handles the messages of stores: jobs come, change and go, claims grow, runs are requested and recovered."""
+
+from __future__ import annotations
+
+from gsched import events
+from gsched.hub.dispatch import Dispatch
+from gsched.hub.lane import Lane
+from gsched.hub.reporter import Reporter
+from gsched.jobs.outcomes import Reason
+from gsched.jobs.run import Run
+from gsched.stores.messages import (
+    Admitted,
+    Changed,
+    Claimed,
+    Disowned,
+    Dropped,
+    ExtraRun,
+    Lost,
+    Message,
+    RunRequested,
+    RunsElsewhere,
+    StoreTime,
+    SucceededByRetry,
+)
+from gsched.times.clock import Clock
+
+
+class MessageReader:
+    """Handles messages, in the hub greenlet."""
+
+    def __init__(self, clock: Clock, dispatch: Dispatch, report: Reporter) -> None:
+        self._clock = clock
+        self._dispatch = dispatch
+        self._report = report
+
+    def read(self, lane: Lane, message: Message) -> None:
+        """Handle a message of the lane's store."""
+        if not isinstance(message, (Claimed, StoreTime)):
+            lane.unread -= 1
+        match message:
+            case Admitted():
+                self._admit(lane, message)
+            case Changed(job):
+                entry = lane.change(job)
+                if entry is not None and entry.parked:  # its reason may be gone; otherwise it is parked again
+                    self._dispatch.unpark(entry)
+                elif entry is not None:  # max_instances may be larger now
+                    self._dispatch.instance_ended(entry)
+            case Dropped(job_id, until, reason):
+                if until < 0:  # otherwise another node owns its later instants
+                    self._give_up(lane, job_id, reason)
+                lane.drop(job_id, until)
+            case Disowned():
+                self._dispatch.disown(lane)
+                lane.drop_all()
+            case Lost(job, span):
+                self._dispatch.settle_span(lane, job, span)
+            case ExtraRun():
+                self._extra(lane, message)
+            case SucceededByRetry(run, result, reason):
+                self._dispatch.retry_is_stored(run, result, reason)
+            case RunsElsewhere(counts):
+                fewer = [job_id for job_id, count in lane.elsewhere.items() if counts.get(job_id, 0) < count]
+                lane.elsewhere = counts
+                for entry in filter(None, map(lane.entries.get, fewer)):
+                    self._dispatch.instance_ended(entry)
+            case Claimed(until, horizon, expires):
+                lane.claimed, lane.horizon, lane.expires = until, horizon, expires
+                if lane.holds(self._clock):
+                    self._dispatch.settle_unsure(lane)
+                for entry in list(lane.owed):
+                    self._dispatch.run_owed(entry)
+            case StoreTime(base):
+                lane.follow(base, self._clock)
+            case RunRequested(job, request, at, fence, overlap):
+                run = Run(job, at, self._dispatch, lane.entry(job), fence, request=request)
+                run.recorded = lane.store.shared
+                self._dispatch.run_on_request(run, overlap or job.policy.overlap)
+
+    def _give_up(self, lane: Lane, job_id: str, reason: Reason | None) -> None:
+        if reason is None:
+            self._dispatch.put_back(lane, job_id)
+        else:
+            self._dispatch.give_up(lane.entries.get(job_id), reason)
+            self._dispatch.give_up_runs(lane, job_id, reason)
+
+    def _extra(self, lane: Lane, extra: ExtraRun) -> None:
+        """Let a run begin when it is due."""
+        job, scheduled, due, fence, attempt, request, tries, recoveries, is_retry, verdict = extra
+        run = Run(job, scheduled, self._dispatch, lane.entry(job), fence, attempt, request)
+        run.due_ms, run.tries, run.recoveries, run.is_retry = due, tries, recoveries, is_retry
+        run.recorded = lane.store.shared  # by the store, before it posted the message
+        if is_retry:
+            lane.note_retry(job.id, -1)
+        if verdict is not None:
+            self._dispatch.give_up_run(run, verdict)
+            self._dispatch.end_if_over(run.entry)
+        elif lane.finishing:
+            self._dispatch.leave_run(run)
+        elif due is None or due <= lane.now(self._clock):
+            self._dispatch.run_later(run)
+        else:
+            lane.later.add(run, due)
+            lane.forget_if_idle(run.entry)
+
+    def _admit(self, lane: Lane, admitted: Admitted) -> None:
+        """Let a job run here, from its due time on."""
+        job, due, fence, is_new = admitted
+        known = lane.entries.get(job.id)
+        if is_new and lane.later.by_job:
+            self._dispatch.give_up_retries(lane, job.id)
+        # Instants that still wait here from an earlier claim: another node has gone on after them, and so does the job.
+        self._dispatch.give_up(known, Reason.RESCHEDULED if is_new else Reason.MAX_INSTANCES)
+        if known is not None and known.parked:
+            self._report.job(events.EVENT_JOB_HEALED, job)
+        entry = lane.admit(job, due, fence)
+        if due is None:
+            self._dispatch.exhaust(entry)

@@ -1,0 +1,1 @@
+"""Jobs, runs and outcomes: the values, their checks, and their documents."""

@@ -1,0 +1,51 @@
+"""Which jobs to list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gsched.checks import checked_whole
+from gsched.errors import InvalidJobError
+from gsched.jobs.job import Job
+
+STATES = ("scheduled", "paused", "parked")
+
+
+@dataclass(frozen=True)
+class JobQuery:
+    """Which jobs to list. A job has to meet every condition that is not None.
+
+    :ivar tag: the job has this tag
+    :ivar state: the job is "scheduled", "paused" or "parked"
+    :ivar text: the job's id or name contains this text
+    :ivar prefix: the job's id begins with this text
+    :ivar metadata: the job's metadata has these values
+    :ivar skip: how many jobs to leave out at the start of the list
+    :ivar limit: how many jobs to list at most
+    """
+
+    tag: str | None = None
+    state: str | None = None
+    text: str | None = None
+    skip: int = 0
+    limit: int | None = None
+    prefix: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def matches(self, job: Job, now: int) -> bool:
+        """True if the job belongs to the list at `now` (ms)."""
+        return (
+            (self.tag is None or self.tag in job.tags)
+            and (self.text is None or self.text.lower() in f"{job.id}\n{job.name}".lower())
+            and (self.prefix is None or job.id.startswith(self.prefix))
+            and (self.state is None or self.state == job.state_at(now))
+            and all(job.metadata.get(key) == value for key, value in self.metadata.items())
+        )
+
+    def __post_init__(self) -> None:
+        if self.state is not None and self.state not in STATES:
+            raise InvalidJobError(f"state: expected one of {', '.join(STATES)}, got {self.state!r}")
+        for what, value in (("skip", self.skip), ("limit", 0 if self.limit is None else self.limit)):
+            checked_whole(what, value, 0)

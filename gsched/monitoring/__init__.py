@@ -1,0 +1,1 @@
+"""The state of schedulers and stores, as values. Nothing here queries a database."""

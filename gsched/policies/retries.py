@@ -1,0 +1,115 @@
+"""Retries: decides whether another attempt follows a failed one, and when. Pure functions, without state and clock."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Final
+from zlib import crc32
+
+from gsched.errors import CommandFailedError, GiveUp, Retry, error_names
+from gsched.jobs.job import Job
+from gsched.jobs.outcomes import Outcome, Reason, Result, RetryAt
+from gsched.jobs.policy import Policy
+from gsched.jobs.policy_options import TIMEOUT, exit_statuses
+from gsched.jobs.run import Run
+from gsched.times.instants import to_ms
+from gsched.triggers.base import TRIGGER_ERRORS
+
+_RETRIED: Final = (Outcome.FAILED, Outcome.TIMED_OUT)
+
+
+def retry_after(job: Job, run: Run, result: Result, ended: int, waits: bool = False) -> RetryAt | Reason | None:
+    """When the next attempt of a run begins; or why none does; None if the job has no say in it.
+
+    :param job: the run's job as it is now: changed options count from the next failure on
+    :param result: how the attempt ended
+    :param ended: when it ended (ms)
+    :param waits: an instant of the job is due, and waits for a free instance
+
+    - Only what failed or was timed out is retried.
+    - A job that raises Retry or GiveUp decides itself; `retry_on` and `give_up_on` are not asked then.
+    - `tries` counts the attempts that failed, but for those of a Retry with count=False.
+    - No attempt begins later than `retry_within` after the scheduled time.
+    - With coalesce, an instant that waits, or that comes before the retry would, supersedes the retry.
+    """
+    if result.outcome not in _RETRIED:
+        return None
+    error = result.error
+    if isinstance(error, GiveUp):
+        return Reason.GAVE_UP
+    if not isinstance(error, Retry):
+        if not job.policy.retries:
+            return None
+        if not _is_retried(job.policy, result):
+            return Reason.GAVE_UP
+    tries = run.tries + 1
+    counts = error.count if isinstance(error, Retry) else True
+    if counts and tries > job.policy.retries:
+        return Reason.RETRIES_EXHAUSTED
+    due = _due(job.policy, run.id, tries, error, ended)
+    return _obstacle(job, run, due, ended, waits) or RetryAt(due, tries if counts else run.tries)
+
+
+def _is_retried(policy: Policy, result: Result) -> bool:
+    if policy.give_up_on is not None and _is_named(result, policy.give_up_on):
+        return False
+    return policy.retry_on is None or _is_named(result, policy.retry_on)
+
+
+def _is_named(result: Result, names: tuple[str, ...]) -> bool:
+    """True if one of the names is that of the error or of a class that it derives from, or its exit status."""
+    error = result.error
+    if result.outcome is Outcome.TIMED_OUT and TIMEOUT in names:
+        return True
+    if error is None:
+        return False
+    return not error_names(error).isdisjoint(names) or (
+        isinstance(error, CommandFailedError) and any(_has_status(error.status, name) for name in names)
+    )
+
+
+def _has_status(status: int, name: str) -> bool:
+    statuses = exit_statuses(name)
+    return statuses is not None and statuses[0] <= status <= statuses[1]
+
+
+def _due(policy: Policy, run_id: str, attempt: int, error: BaseException | None, ended: int) -> int:
+    if isinstance(error, Retry):
+        if error.at is not None:
+            return max(to_ms(error.at), ended)
+        if error.delay is not None:
+            return ended + ceil(error.delay * 1000)
+    return ended + delay_ms(policy, run_id, attempt)
+
+
+def delay_ms(policy: Policy, run_id: str, number: int) -> int:
+    """How long the run waits before its retry of this number, the first being 1.
+
+    The jitter is a hash of the run and the number: runs that failed together do not begin again together.
+    """
+    listed = policy.retry_delays_ms
+    try:
+        longest = listed[min(number, len(listed)) - 1] * policy.retry_backoff ** max(0, number - len(listed))
+    except OverflowError:
+        longest = policy.retry_max_delay_ms
+    left_out = policy.retry_jitter * crc32(f"{run_id}#{number}".encode()) / 2**32
+    return round(min(longest, policy.retry_max_delay_ms) * (1 - left_out))
+
+
+def _obstacle(job: Job, run: Run, due: int, ended: int, waits: bool) -> Reason | None:
+    """Why there is no attempt at `due`."""
+    within = job.policy.retry_within_ms
+    if within is not None and due > run.scheduled_ms + within:
+        return Reason.RETRY_WITHIN
+    if job.coalesce and run.request is None and (waits or comes_before(job, ended, due)):
+        return Reason.SUPERSEDED
+    return None
+
+
+def comes_before(job: Job, after: int, due: int) -> bool:
+    """True if the job has an instant after `after` and not after `due` (ms)."""
+    try:
+        following = job.next_due_ms(after)
+    except TRIGGER_ERRORS:  # then the next decision parks the job
+        return False
+    return following is not None and following <= due

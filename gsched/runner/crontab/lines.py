@@ -1,0 +1,207 @@
+"""Crontabs, as crontab(5) of Debian's cron describes them: from a text to its entries and its mistakes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from typing import Final, NamedTuple
+
+from gsched.errors import ConfigurationError, InvalidTriggerError
+from gsched.files.text import check_encoding, shown
+from gsched.runner.crontab.doubts import doubts_about_command, doubts_about_user, suspected_user, why_foreign
+from gsched.times.instants import as_timezone
+from gsched.triggers import BaseTrigger, CronTrigger
+from gsched.triggers.reboot import RebootTrigger
+
+_SETTING = re.compile(r"""("[^"]*"|'[^']*'|[^\s"'=]+)[ \t]*=[ \t]*(.*)""")
+_QUOTED = re.compile(r"""(["'])(.*?)\1(.*)""")
+_USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*\$?")
+_PERCENT = re.compile(r"\\.|%", re.DOTALL)
+_UNSUPPORTED: Final = {
+    "MAILTO": "no mail is sent: output goes to the log",
+    "MAILFROM": "no mail is sent: output goes to the log",
+    "CONTENT_TYPE": "no mail is sent: output goes to the log",
+    "CONTENT_TRANSFER_ENCODING": "no mail is sent: output goes to the log",
+    "LOGNAME": "it is always the name of the user that runs the command, as with cron",
+    "USER": "it is always the name of the user that runs the command, as with cron",
+    "RANDOM_DELAY": "not supported: give the jobs a jitter",
+    "START_HOURS_RANGE": "not supported",
+}
+
+
+@dataclass(frozen=True)
+class CrontabEntry:
+    """A command of a crontab.
+
+    :ivar schedule: the time fields or the nickname, as written
+    :ivar stdin: what the command reads, if there is a % in the line
+    :ivar env: the variables that are set above it, but for SHELL
+    :ivar user: of a system crontab
+    """
+
+    line: int
+    schedule: str
+    trigger: BaseTrigger
+    command: str
+    stdin: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    shell: str = "/bin/sh"
+    user: str | None = None
+
+    @property
+    def is_reboot(self) -> bool:
+        return isinstance(self.trigger, RebootTrigger)
+
+
+class Remark(NamedTuple):
+    """Something about a line: an error or a warning."""
+
+    line: int
+    text: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.text!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Crontab:
+    """A crontab, understood as far as it can be. `errors` has every line that was not."""
+
+    entries: list[CrontabEntry] = field(default_factory=list)
+    errors: list[Remark] = field(default_factory=list)
+    warnings: list[Remark] = field(default_factory=list)
+
+
+def read_crontab(text: str, *, system: bool = False, timezone: str | tzinfo | None = None) -> Crontab:
+    """Read a crontab.
+
+    :param system: lines have the user's name before the command, as in /etc/crontab and /etc/cron.d
+    :param timezone: of the schedules, until CRON_TZ says another (default: this machine's)
+    """
+    reader = _Reader(system, as_timezone(timezone))
+    for number, line in enumerate(text.split("\n"), 1):
+        reader.read(number, line.strip(" \t\r"))
+    if not system:
+        reader.suspect_users()
+    return reader.crontab
+
+
+class _Reader:
+    """Reads line after line; settings count for the lines below them."""
+
+    def __init__(self, system: bool, timezone: tzinfo) -> None:
+        self.crontab = Crontab()
+        self._system = system
+        self._timezone: tzinfo | None = timezone  # None: below a CRON_TZ that is not known
+        self._shell = "/bin/sh"
+        self._env: dict[str, str] = {}
+
+    def read(self, number: int, line: str) -> None:
+        if not line or line.startswith("#"):
+            return
+        try:
+            check_encoding(line)
+            if "\0" in line:
+                raise ConfigurationError("it has a NUL character")
+            if match := _SETTING.fullmatch(line):
+                self._set(_unquoted(match[1]), _value(match[2]), number, line)
+            else:
+                self._add(number, line)
+        except (InvalidTriggerError, ConfigurationError) as error:
+            self.crontab.errors.append(Remark(number, shown(line), str(error).removeprefix("crontab: ")))
+
+    def suspect_users(self) -> None:
+        """Warn if the commands seem to begin with a user's name."""
+        entries = [entry for entry in self.crontab.entries if entry.command]
+        name = suspected_user([entry.command for entry in entries]) if entries else None
+        named = [entry for entry in entries if entry.command.split(None, 1)[0] in ("root", name)]
+        self.crontab.warnings.extend(Remark(entry.line, entry.command, _said_of_user(entry)) for entry in named)
+
+    def _set(self, name: str, value: str, number: int, line: str) -> None:
+        if not name or "=" in name:
+            raise ConfigurationError(f"{name!r} cannot be a variable's name")
+        if name == "CRON_TZ":
+            self._timezone = None
+            self._timezone = as_timezone(value)
+        elif name == "SHELL":
+            self._shell = value
+        elif name not in _UNSUPPORTED:
+            self._env[name] = value
+        self.crontab.warnings.extend(Remark(number, line, why) for why in _doubts_about_setting(name, value))
+
+    def _add(self, number: int, line: str) -> None:
+        if (reason := why_foreign(line)) is not None:
+            raise InvalidTriggerError(reason)
+        schedule, rest = _split(line)
+        if self._timezone is None:
+            raise ConfigurationError("its time zone, CRON_TZ above, is not known")
+        trigger = CronTrigger.from_crontab(schedule, self._timezone)
+        if not isinstance(trigger, RebootTrigger) and trigger.next_ms(0) is None:
+            raise InvalidTriggerError("never due: there is no such day")
+        user = None
+        if self._system:
+            user, rest = _user_first(rest)
+        if not rest:
+            raise InvalidTriggerError("there is no command")
+        command, percent, stdin = _at_percent(rest)
+        doubts = [*doubts_about_user(user), *doubts_about_command(command, bool(percent))]
+        self.crontab.warnings.extend(Remark(number, line, why) for why in doubts)
+        self.crontab.entries.append(
+            CrontabEntry(
+                number, schedule, trigger, command, stdin if percent else None, dict(self._env), self._shell, user
+            )
+        )
+
+
+def _said_of_user(entry: CrontabEntry) -> str:
+    user = entry.command.split(None, 1)[0]
+    return f"the command begins with {user!r}, a user: a system crontab is read with --system"
+
+
+def _doubts_about_setting(name: str, value: str) -> Iterator[str]:
+    if name in _UNSUPPORTED and not (name == "MAILTO" and not value):
+        yield f"{name}: {_UNSUPPORTED[name]}"
+    elif "$" in value:
+        yield "'$' stands for itself: variables are not replaced in values, as with cron"
+
+
+def _split(line: str) -> tuple[str, str]:
+    """The time fields, and what comes after."""
+    count = 1 if line.startswith("@") else 5
+    parts = line.split(None, count)
+    if len(parts) < count:
+        raise InvalidTriggerError("expected minute, hour, day of month, month, day of week and a command")
+    return " ".join(parts[:count]), parts[count] if len(parts) > count else ""
+
+
+def _user_first(text: str) -> tuple[str, str]:
+    user, command = (*text.split(None, 1), "", "")[:2]
+    if user and not _USER_NAME.fullmatch(user):
+        raise InvalidTriggerError(f"{user!r} is not a user's name, which a system crontab has before the command")
+    return user, command
+
+
+def _at_percent(text: str) -> tuple[str, str, str]:
+    """The command, "%" if there is one, and what follows it: input, each further % a new line. `\\%` is a %."""
+    text = _PERCENT.sub(lambda found: {"%": "\n", "\\%": "%"}.get(found[0], found[0]), text)
+    command, percent, stdin = text.partition("\n")
+    return command.strip(" \t"), percent, stdin if stdin.endswith("\n") else f"{stdin}\n"
+
+
+def _value(text: str) -> str:
+    """A setting's value. Raises ConfigurationError for more behind quotes, which cron refuses, too."""
+    if not text.startswith(("'", '"')):
+        return text
+    match = _QUOTED.fullmatch(text)
+    if match is None:
+        raise ConfigurationError(f"the quote that begins its value, {text[0]}, is not closed")
+    if match[3].strip():
+        raise ConfigurationError("there is more behind the quotes of its value: a comment stands on a line of its own")
+    return match[2]
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text

@@ -1,0 +1,1 @@
+"""Shell commands as jobs: their processes, process groups and output."""

@@ -1,0 +1,85 @@
+"""Checks of run_command's options: errors on any machine, and doubts on this machine."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from gsched.checks import is_whole
+
+OPTIONS: Final = ("shell", "env", "cwd", "stdin", "user", "max_lines")
+
+
+class Problem(NamedTuple):
+    """Something wrong with one option."""
+
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}"
+
+
+def wrong_options(options: Mapping[str, Any]) -> Iterator[Problem]:
+    """The options of a command that are wrong on every machine."""
+    for key in ("command", "shell", "cwd", "user"):
+        if key in options and (reason := _no_text(options[key])):
+            yield Problem(key, reason)
+    if "stdin" in options and not isinstance(options["stdin"], str):
+        yield Problem("stdin", f"expected a text, got {options['stdin']!r}")
+    if "env" in options:
+        yield from _wrong_variables(options["env"])
+    lines = options.get("max_lines", 0)
+    if not is_whole(lines, 0):
+        yield Problem("max_lines", f"expected a whole number from 0, got {lines!r}")
+
+
+def doubts(options: Mapping[str, Any]) -> Iterator[Problem]:
+    """Things that this machine lacks or forbids at the moment; the options may be right elsewhere or later."""
+    shell, user, cwd = options.get("shell", "/bin/sh"), options.get("user"), options.get("cwd")
+    account, is_known = None, True
+    if shutil.which(shell) is None:
+        yield Problem("shell", f"{shell!r} is no program that can be run")
+    if user is not None:
+        try:
+            account = pwd.getpwnam(user)
+        except KeyError:
+            is_known = False
+            yield Problem("user", f"there is no user {user!r} on this machine")
+        if account is not None and os.getuid() not in (0, account.pw_uid):
+            yield Problem("user", f"only root's runner can run commands as {user!r}")
+    if cwd is not None and (is_known or not cwd.startswith("~")) and not os.path.isdir(path := _expanded(cwd, account)):
+        yield Problem("cwd", f"{path} is no directory on this machine")
+
+
+def _no_text(value: Any) -> str | None:
+    if not isinstance(value, str) or not value.strip():
+        return f"expected a text that is not empty, got {value!r}"
+    return "it has a NUL character" if "\0" in value else None
+
+
+def _wrong_variables(env: Any) -> Iterator[Problem]:
+    if not isinstance(env, Mapping):
+        yield Problem("env", f"expected a table of names and texts, got {env!r}")
+        return
+    for name, value in env.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            yield Problem("env", f"{name!r} cannot be a variable's name")
+        elif not isinstance(value, str):
+            yield Problem(f"env.{name}", f"expected a text, got {value!r}{_as_text(value)}")
+        elif "\0" in value:
+            yield Problem(f"env.{name}", "it has a NUL character")
+
+
+def _as_text(value: Any) -> str:
+    return f'; write "{value}"' if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+
+
+def _expanded(cwd: str, account: pwd.struct_passwd | None) -> str:
+    if cwd != "~" and not cwd.startswith("~/"):
+        return cwd
+    home = os.environ.get("HOME", "/") if account is None else account.pw_dir
+    return home + cwd[1:]

@@ -1,0 +1,70 @@
+"""The output of a command, line by line in the log, within bounds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from gsched.event_loop.slices import Slice
+
+LONGEST_LINE: Final = 4096  # bytes
+LAST_LINES: Final = 5  # that a failure shows
+
+
+class OutputLine(NamedTuple):
+    """A line of output: the bytes that are kept, and how many were cut off."""
+
+    kept: bytes
+    cut: int
+
+    @property
+    def text(self) -> str:
+        return self.kept.decode(errors="backslashreplace").rstrip("\r")
+
+
+def lines_of(chunks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator[OutputLine]:
+    """The lines in chunks of bytes, the last one whether or not it is ended; of each, at most `longest` bytes."""
+    kept, length = bytearray(), 0
+    for chunk in chunks:
+        *endings, rest = chunk.split(b"\n")
+        for part in endings:
+            kept += part[: longest - len(kept)]
+            yield OutputLine(bytes(kept), length + len(part) - len(kept))
+            kept, length = bytearray(), 0
+        kept += rest[: longest - len(kept)]
+        length += len(rest)
+    if length:
+        yield OutputLine(bytes(kept), length - len(kept))
+
+
+class OutputLog:
+    """Writes a command's lines into a run's log. Lines beyond `max_lines` are counted, and `close` logs the count.
+
+    :ivar last_lines: the last lines, of both streams
+    """
+
+    def __init__(self, log: Any, max_lines: int) -> None:
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._log = log
+        self._left = max_lines
+        self._lines_cut = 0
+        self._bytes_cut = 0
+
+    def follow(self, read: Callable[[], bytes], stream: str) -> None:
+        """Log what `read` gives until it gives nothing more; "stderr" as warnings."""
+        write, pace = self._log.warning if stream == "stderr" else self._log.info, Slice()
+        for line in lines_of(iter(read, b"")):
+            self.last_lines.append(line.text)
+            if self._left > 0:
+                self._left -= 1
+                write("command.output", line=line.text, stream=stream, **({"cut": line.cut} if line.cut else {}))
+            else:
+                self._lines_cut += 1
+                self._bytes_cut += len(line.kept) + line.cut
+            pace.breathe()
+
+    def close(self) -> None:
+        """Log how many lines and bytes were left out."""
+        if self._lines_cut:
+            self._log.warning("command.output_cut", lines=self._lines_cut, bytes=self._bytes_cut)

@@ -1,0 +1,167 @@
+"""A command's process: started in a session of its own, waited for without blocking, ended with all its group."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+import gevent
+from gevent import get_hub
+from gevent.event import AsyncResult
+from gevent.monkey import get_original
+from gevent.os import make_nonblocking, nb_read, nb_write
+
+from gsched.errors import ConfigurationError
+from gsched.executors.interruption import GRACE_SECONDS
+from gsched.runner.shell.groups import guard, unguard
+
+CHUNK_BYTES: Final = 65_536
+REAP_SECONDS: Final = 0.5  # after KILL; a process that the kernel holds is not waited for longer
+_POLL_SECONDS: Final = 0.02
+# Python ignores these, or a shell's nohup does; a command expects the defaults.
+_DEFAULT_SIGNALS: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
+
+class Start(NamedTuple):
+    """How a command's process starts.
+
+    A command begins when its guardian knows of its group, and never if this process is killed before: the process waits
+    until it can read `opening`.
+
+    :ivar arguments: the program's path and its arguments
+    :ivar environment: its environment variables
+    :ivar opening: what the process waits for
+    :ivar opens_on_stdin: it reads `opening` as its standard input, and the command's comes on descriptor 3; else the
+        other way round
+    """
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    opening: bytes
+    opens_on_stdin: bool
+
+
+class CommandProcess:
+    """A process and its group; pipes are its standard streams.
+
+    It is spawned, not forked: forking takes as long as this process's memory is large, and runs its fork hooks.
+
+    :raises OSError: if it cannot be started
+    """
+
+    _pid = 0
+
+    def __init__(self, start: Start) -> None:
+        loop = get_hub().loop
+        if not loop.default:
+            raise ConfigurationError("commands run in the program's main thread only: use a greenlet executor")
+        loop.install_sigchld()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # our parent may have blocked it
+        self._ended: AsyncResult[int] = AsyncResult()
+        self._descriptors: set[int] = set()
+        theirs: list[int] = []
+        try:
+            for _ in range(4):
+                theirs += os.pipe()
+            stdin, self._stdin, self._stdout, stdout, self._stderr, stderr, gate, self._opener = theirs
+            first, fourth = (gate, stdin) if start.opens_on_stdin else (stdin, gate)
+            self._pid = _spawn(start.arguments, start.environment, (first, stdout, stderr, fourth))
+        except BaseException:
+            self._descriptors.update(theirs)
+            self.close()
+            raise
+        guard(self._pid)
+        self._opening = start.opening
+        self._watcher: Any = loop.child(self._pid)
+        self._watcher.start(self._on_end, self._watcher)
+        self._descriptors = {self._opener, self._stdin, self._stdout, self._stderr}
+        for descriptor in (stdin, stdout, stderr, gate):
+            os.close(descriptor)
+        for descriptor in self._descriptors:
+            make_nonblocking(descriptor)
+
+    def begin(self, content: bytes) -> None:
+        """Let the command begin, write to its standard input, and close that. Input that is not read is dropped."""
+        self._feed(self._opener, self._opening)
+        self._feed(self._stdin, content)
+
+    def _feed(self, descriptor: int, content: bytes) -> None:
+        with suppress(BrokenPipeError):
+            while content:
+                content = content[nb_write(descriptor, content) :]
+        self._close(descriptor)
+
+    def read_output(self) -> bytes:
+        """What came on its standard output; nothing at the end."""
+        chunk: bytes = nb_read(self._stdout, CHUNK_BYTES)
+        return chunk
+
+    def read_errors(self) -> bytes:
+        """What came on its standard error; nothing at the end."""
+        chunk: bytes = nb_read(self._stderr, CHUNK_BYTES)
+        return chunk
+
+    def wait(self) -> int:
+        """Wait for its end: the exit status, or minus the number of the signal that ended it."""
+        status: int = self._ended.get()
+        return status
+
+    def stop(self) -> None:
+        """End the group: TERM, and KILL after GRACE_SECONDS or when this wait is interrupted in its turn."""
+        try:
+            if self._signal(signal.SIGTERM):
+                self._wait_for_group()
+        finally:
+            self._signal(signal.SIGKILL)
+            self._ended.wait(REAP_SECONDS)
+
+    def close(self) -> None:
+        """Close the pipes. Background processes of the group go on by themselves."""
+        if self._pid:
+            unguard(self._pid)
+        for descriptor in list(self._descriptors):
+            self._close(descriptor)
+
+    def _close(self, descriptor: int) -> None:
+        if descriptor in self._descriptors:
+            self._descriptors.discard(descriptor)
+            os.close(descriptor)
+
+    def _signal(self, number: int) -> bool:
+        """Signal the group; whether there still is one."""
+        try:
+            os.killpg(self._pid, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # a setuid program
+            pass
+        return True
+
+    def _wait_for_group(self) -> None:
+        for _ in range(round(GRACE_SECONDS / _POLL_SECONDS)):
+            if not self._signal(0):
+                return
+            gevent.sleep(_POLL_SECONDS)
+
+    def _on_end(self, watcher: Any) -> None:
+        status = os.waitstatus_to_exitcode(watcher.rstatus)
+        watcher.close()
+        if not self._signal(0):
+            unguard(self._pid)
+        self._ended.set(status)
+
+
+def _spawn(arguments: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]) -> int:
+    pid: int = get_original("os", "posix_spawn")(
+        arguments[0],
+        arguments,
+        environment,
+        file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in enumerate(descriptors)],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=_DEFAULT_SIGNALS,
+    )
+    return pid

@@ -1,0 +1,67 @@
+"""How the process of a command starts: as this process's own user, or as another one.
+
+No program that still has root's rights may see another user's variables: LD_PRELOAD would have it run that user's code.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from gsched.errors import ConfigurationError
+from gsched.runner.shell.process import Start
+
+# Both wait until their pipe says that they may go on, and let go of it.
+_AFTER_A_LINE: Final = ("/bin/sh", "-c", 'read -r line <&3 && exec "$0" "$@" 3<&-')
+_AFTER_A_SCRIPT: Final = ("/bin/sh", "-s", "--")
+_LAST_LINE: Final = b'exec "$@" <&3 3<&-\n'
+_OF_ROOTS_PROGRAMS: Final = {"PATH": "/usr/bin:/bin"}
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what a shell can export
+
+
+def as_ourselves(arguments: Sequence[str], variables: Mapping[str, str]) -> Start:
+    """A program as this process's own user.
+
+    :param arguments: the program and its arguments
+    :param variables: its environment
+    """
+    return Start([*_AFTER_A_LINE, *arguments], variables, b"\n", opens_on_stdin=False)
+
+
+def as_another_user(account: pwd.struct_passwd, arguments: Sequence[str], variables: Mapping[str, str]) -> Start:
+    """A program as another user, with that user's groups, and nothing of root's privileges.
+
+    `setpriv` changes the user first. A shell that has only this user's rights then reads the variables, as a script.
+
+    :param arguments: the program and its arguments
+    :param variables: its environment
+    :raises ConfigurationError: if this process may not change users, or a variable cannot be one
+    """
+    change = [_setpriv(account), f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]
+    script = b"".join(_exports(variables)) + _LAST_LINE
+    return Start(
+        [*change, "--inh-caps=-all", "--", *_AFTER_A_SCRIPT, *arguments],
+        _OF_ROOTS_PROGRAMS,
+        script,
+        opens_on_stdin=True,
+    )
+
+
+def _setpriv(account: pwd.struct_passwd) -> str:
+    found = shutil.which("setpriv")
+    if os.getuid() != 0 or found is None:
+        need = "only root can run commands as another user" if found else "setpriv (of util-linux) is missing"
+        raise ConfigurationError(f"user {account.pw_name!r}: {need}")
+    return found
+
+
+def _exports(variables: Mapping[str, str]) -> Iterator[bytes]:
+    for name, value in variables.items():
+        if not _NAME.fullmatch(name) or "\0" in value:
+            raise ConfigurationError(f"env: {name!r} cannot be a variable of another user's command")
+        yield os.fsencode(f"export {name}={shlex.quote(value)}\n")

@@ -1,0 +1,1 @@
+"""Several runner processes under one supervisor."""

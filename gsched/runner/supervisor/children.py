@@ -1,0 +1,98 @@
+"""A supervisor's view of its processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterable
+from typing import Final
+
+from gsched.event_loop.backoff import backoff
+from gsched.runner.exit_codes import Exit
+from gsched.runner.supervisor.lifeline import READY
+
+FIRST_PAUSE: Final = 0.5  # seconds before a process that died is started again, at most
+LONGEST_PAUSE: Final = 30.0  # the same for one that keeps dying
+LONG_LIFE: Final = 30.0  # one that lived for so many seconds has no trouble starting
+
+
+class Child:
+    """One of the processes: it is started again, as a new process, when it ends.
+
+    :ivar index: which one, from 0
+    :ivar pid: None while there is none
+    :ivar is_ready: its scheduler runs
+    :ivar was_ready: that of one of its processes did
+    :ivar start_at: monotonic time before which it is not started again
+    :ivar heard_at: monotonic time of its last sign of life
+    """
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.pid: int | None = None
+        self.line: socket.socket | None = None
+        self.is_ready = self.was_ready = False
+        self.start_at = self.heard_at = self._started_at = 0.0
+        self._short_lives = 0
+
+    def fork(self, now: float) -> socket.socket | None:
+        """Start a process. In that process: its end of the line; here None."""
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            return theirs
+        theirs.close()
+        ours.setblocking(False)
+        self.pid, self.line, self.is_ready = pid, ours, False
+        self._started_at = self.heard_at = now
+        return None
+
+    def tell(self, order: bytes) -> None:
+        """Send it a message."""
+        if self.line is not None:
+            try:
+                self.line.send(order)
+            except OSError:
+                pass  # it is gone, or does not listen: it will be missed
+
+    def listen(self, now: float) -> None:
+        """Read its messages."""
+        try:
+            said = self.line.recv(4096) if self.line is not None else b""
+        except OSError:
+            said = b""
+        if said:
+            self.heard_at = now
+        elif self.line is not None:
+            self.hang_up()
+        if READY in said:
+            self.is_ready = self.was_ready = True
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send it a signal."""
+        if self.pid is not None:
+            os.kill(self.pid, number)
+
+    def ended(self, now: float) -> None:
+        """Note its end. The pause before the next start grows with each early end, with jitter between processes."""
+        self.hang_up()
+        self.pid, self.is_ready = None, False
+        self._short_lives = 0 if now - self._started_at > LONG_LIFE else self._short_lives + 1
+        self.start_at = now + backoff(FIRST_PAUSE, self._short_lives, LONGEST_PAUSE)
+
+    def hang_up(self) -> None:
+        """Close the line: the process takes that for our end."""
+        if self.line is not None:
+            self.line.close()
+            self.line = None
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code that stands for many: of those that say neither success nor a timeout, the first."""
+    seen = list(codes)
+    telling = [code if code > 0 else Exit.FAILED for code in seen if code not in (Exit.OK, Exit.DRAIN_TIMED_OUT)]
+    if telling:
+        return telling[0]
+    return Exit.DRAIN_TIMED_OUT if Exit.DRAIN_TIMED_OUT in seen else Exit.OK

@@ -1,0 +1,1 @@
+"""Schedulers: the classes that users construct, start and stop, and the engine behind them."""

@@ -1,0 +1,178 @@
+"""Builds checked jobs from add_job's arguments."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from typing import Any, Final
+
+from gsched.errors import ConfigurationError, InvalidJobError, InvalidTriggerError
+from gsched.jobs.callables import name_of
+from gsched.jobs.calls import CallChecker, named_function
+from gsched.jobs.funcref import AllowedFunctions
+from gsched.jobs.job import UNDEFINED, Job, Undefined
+from gsched.jobs.options import OPTIONS, checked_args, checked_kwargs, checked_options, checked_text
+from gsched.jobs.pause import PLAIN
+from gsched.jobs.policy import NO_POLICY
+from gsched.jobs.policy_options import refuse_contradictions
+from gsched.policies.pauses import paused
+from gsched.times.instants import as_instant, timezone_name, to_ms
+from gsched.triggers import AndTrigger, BaseTrigger, CronTrigger, DateTrigger, IntervalTrigger, OrTrigger
+from gsched.triggers.registry import is_crontab, trigger_class
+from gsched.wording import shown_with_type
+
+MOST_SHARED: Final = 10_000  # different triggers that are remembered while many jobs are built
+_DEFINITION: Final = frozenset({"func", "trigger", "args", "kwargs", "id", "name", "next_run_time", *OPTIONS})
+
+
+class JobBuilder:
+    """Builds jobs that are added at one moment. Triggers and functions that many of them share are made once.
+
+    :param now: milliseconds since the epoch
+    :param timezone: for triggers given by name and for naive times
+    :param defaults: job fields to start from (see `checked_options`)
+    :param allowed: gets the functions that the program itself uses
+    :param calls: remembers the signatures of functions
+    :param awaits: True if the executor with this alias awaits coroutines
+    """
+
+    def __init__(
+        self,
+        now: int,
+        timezone: tzinfo,
+        defaults: Mapping[str, Any],
+        allowed: AllowedFunctions,
+        calls: CallChecker,
+        awaits: Callable[[str], bool],
+    ) -> None:
+        self._now = now
+        self._timezone = timezone
+        self._defaults = defaults
+        self._allowed = allowed
+        self._calls = calls
+        self._awaits = awaits
+        self._functions: dict[Any, tuple[Callable[..., Any], str | None]] = {}
+        self._triggers: dict[tuple[Any, ...], tuple[BaseTrigger, int | None]] = {}
+
+    def build(self, definition: Mapping[str, Any]) -> Job:
+        """The job that add_job's arguments define. Unknown arguments are the trigger's.
+
+        Raises InvalidJobError, InvalidTriggerError or FuncRefError.
+        """
+        given = {key: value for key, value in definition.items() if value is not UNDEFINED}
+        trigger_args = {key: given.pop(key) for key in given.keys() - _DEFINITION}
+        func, ref = self._function(given.pop("func", None))
+        trigger, due = self._begun(given.pop("trigger", None), trigger_args)
+        job = Job(
+            id=uuid.uuid4().hex if given.get("id") is None else checked_text("id", given["id"]),
+            func=func,
+            func_ref=ref,
+            trigger=trigger,
+            next_run_ms=due,
+            args=checked_args(given.pop("args", None)),
+            kwargs=checked_kwargs(given.pop("kwargs", None)),
+            name=name_of(func) if given.get("name") is None else checked_text("name", given["name"]),
+            **self._options({key: given[key] for key in given.keys() & OPTIONS.keys()}),
+        )
+        refuse_contradictions(job, given)
+        self._calls.check(job, self._awaits(job.executor))
+        if ref is not None:
+            self._allowed.register(ref, func, job.args, job.kwargs)
+        due_at = given.get("next_run_time", UNDEFINED)
+        return with_next_run_time(with_jitter(job), due_at, self._timezone, self._now)
+
+    def _options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._defaults, **checked_options(options, self._defaults.get("policy", NO_POLICY))}
+
+    def _function(self, func: Any) -> tuple[Callable[..., Any], str | None]:
+        try:
+            known = self._functions.get(func)
+        except TypeError:  # a callable object that cannot be hashed
+            return named_function(func)
+        if known is None:
+            known = self._functions[func] = named_function(func)
+        return known
+
+    def _begun(self, trigger: Any, trigger_args: Mapping[str, Any]) -> tuple[BaseTrigger, int | None]:
+        if not isinstance(trigger, str):
+            return make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
+        key = (trigger, *trigger_args.items(), *map(type, trigger_args.values()))  # for 1 == True
+        try:
+            known = self._triggers.get(key)
+        except TypeError:  # an argument that cannot be hashed, such as a list of triggers
+            return make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
+        if known is None:
+            known = make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
+            if len(self._triggers) < MOST_SHARED:
+                self._triggers[key] = known
+        return known
+
+
+def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -> BaseTrigger:
+    """A trigger from an object, a type's name or a crontab's text with arguments, or a mapping with its type.
+
+    None is a trigger that is due at once.
+
+    Raises InvalidTriggerError.
+    """
+    if isinstance(trigger, Mapping):
+        trigger, arguments = trigger.get("type"), {**{k: v for k, v in trigger.items() if k != "type"}, **arguments}
+    if trigger is None and not arguments:
+        return DateTrigger(timezone=timezone)
+    if isinstance(trigger, BaseTrigger):
+        if arguments:
+            names = ", ".join(sorted(arguments))
+            raise InvalidTriggerError(f"{names}: not an option of a job, and the trigger is complete already")
+        return trigger.placed(timezone)
+    if not isinstance(trigger, str):
+        names = shown_with_type(trigger) if trigger is not None else ", ".join(sorted(arguments))
+        raise InvalidTriggerError(f"trigger: expected a trigger, the name of a type, or a crontab's text ({names})")
+    if is_crontab(trigger):
+        trigger, arguments = "cron", {"crontab": trigger, **arguments}
+    kind = trigger_class(trigger)
+    if not issubclass(kind, (AndTrigger, OrTrigger)):
+        arguments = {"timezone": timezone_name(timezone), **arguments}
+    made = kind.from_fields(arguments)
+    if isinstance(made, CronTrigger) and not made.has_fields:
+        raise InvalidTriggerError(
+            "cron trigger: none of its fields is given, which would be every second; if that is meant, say second='*'"
+        )
+    return made.placed(timezone)
+
+
+def with_jitter(job: Job) -> Job:
+    """The job with the jitter of its trigger added to its first instant."""
+    if not job.trigger.jitter_ms or job.next_run_ms is None:
+        return job
+    return job.evolve(next_run_ms=job.next_ms(job.next_run_ms - 1))
+
+
+def with_next_run_time(job: Job, next_run_time: Any, timezone: tzinfo, now: int) -> Job:
+    """The job with the user's next run time. None pauses it; an instant or "now" moves an interval or a date.
+
+    :param now: milliseconds since the epoch
+    """
+    if isinstance(next_run_time, Undefined):
+        return job
+    if next_run_time is None:
+        return job if job.paused else paused(job, PLAIN, now)
+    try:
+        due = now if next_run_time == "now" else to_ms(as_instant(next_run_time, timezone, "next_run_time"))
+    except ConfigurationError as error:
+        raise InvalidJobError(str(error)) from None
+    return job.evolve(trigger=_anchored(job.trigger, due), next_run_ms=due, pause=None)
+
+
+def _anchored(trigger: BaseTrigger, due: int) -> BaseTrigger:
+    """The trigger with its phase set by `due`. That instant is not delayed, nor does a delayed copy of it follow."""
+    if isinstance(trigger, IntervalTrigger) and trigger.jitter_ms:
+        longest = min(trigger.jitter_ms, int(trigger.interval_length * 1000) - 1)
+        return trigger.anchored(due - longest)
+    return trigger.anchored(due)
+
+
+def check_executor(job: Job, executors: Mapping[str, Any]) -> None:
+    """Raises InvalidJobError if the job names an executor that does not exist."""
+    if job.executor not in executors:
+        raise InvalidJobError(f"executor {job.executor!r} is unknown; there are {', '.join(sorted(executors))}")

@@ -1,0 +1,171 @@
+"""Adding jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from gsched.errors import GschedError, InvalidJobError
+from gsched.event_loop.batches import batches
+from gsched.event_loop.slices import paced
+from gsched.jobs.callables import check_progress
+from gsched.jobs.job import UNDEFINED, Job, Undefined
+from gsched.schedulers.handle import JobHandle
+from gsched.schedulers.job_builder import JobBuilder
+from gsched.schedulers.verbs.verbs import Verbs
+from gsched.triggers import BaseTrigger
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class AddVerbs(Verbs):
+    """The verbs that add jobs."""
+
+    def add_job(
+        self,
+        func: Callable[..., Any] | str,
+        trigger: BaseTrigger | str | None = None,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        name: str | None = None,
+        misfire_grace_time: Any = UNDEFINED,
+        coalesce: bool | Undefined = UNDEFINED,
+        max_instances: int | Undefined = UNDEFINED,
+        next_run_time: Any = UNDEFINED,
+        jobstore: str = "default",
+        executor: str | Undefined = UNDEFINED,
+        replace_existing: bool = False,
+        *,
+        timeout: Any = UNDEFINED,
+        tags: Iterable[str] | Undefined = UNDEFINED,
+        metadata: Mapping[str, Any] | Undefined = UNDEFINED,
+        retries: int | Undefined = UNDEFINED,
+        retry_delay: Any = UNDEFINED,
+        retry_backoff: float | Undefined = UNDEFINED,
+        retry_max_delay: Any = UNDEFINED,
+        retry_jitter: float | Undefined = UNDEFINED,
+        retry_on: Iterable[str | type[BaseException]] | Undefined | None = UNDEFINED,
+        give_up_on: Iterable[str | type[BaseException]] | Undefined | None = UNDEFINED,
+        retry_within: Any = UNDEFINED,
+        overlap: str | Undefined = UNDEFINED,
+        max_catchup: int | Undefined | None = UNDEFINED,
+        max_runs: int | Undefined | None = UNDEFINED,
+        max_consecutive_failures: int | Undefined | None = UNDEFINED,
+        failure_pause: Any = UNDEFINED,
+        recover: bool | int | Undefined = UNDEFINED,
+        **trigger_args: Any,
+    ) -> JobHandle:
+        """Add a job.
+
+        :param func: what to call, or its reference "package.module:qualname"
+        :param trigger: a trigger, the name of a type with `trigger_args` as its arguments, or a crontab's text such as
+            "*/5 * * * *"; without one the job runs once, as soon as possible
+        :param args: positional arguments for `func`
+        :param kwargs: keyword arguments for `func`
+        :param id: unique in its store; default: a random one
+        :param name: for people; default: the function's
+        :param misfire_grace_time: how late a run may start (seconds, timedelta or "10m"); None (default): any
+        :param coalesce: run once if several instants are due (default), instead of once for each
+        :param max_instances: runs of this job at once, from 1 (default)
+        :param next_run_time: when it is due first, instead of the trigger's first instant ("now": at once); None: add
+            it paused
+        :param jobstore: alias of the store that keeps it
+        :param executor: alias of the executor that runs it
+        :param replace_existing: replace a job with this id; if the trigger is unchanged, its next run time and a pause
+            are kept
+        :param timeout: how long a run may take (seconds, timedelta or "60s"); None (default): for ever
+        :param tags: texts to find and group jobs by
+        :param metadata: a mapping of your own
+        :param retries: how many failed attempts of a run are followed by another one; none (default)
+        :param retry_delay: how long after a failure the next attempt begins (default: 10 s), or a list of such times,
+            whose last one repeats and whose length is the number of retries if `retries` is not given
+        :param retry_backoff: each wait is so many times as long as the one before; 2 (default); 1: all are alike
+        :param retry_max_delay: no wait is longer; an hour (default)
+        :param retry_jitter: up to this part of each wait is left out, so that runs that failed together do not begin
+            again together; 0.1 (default)
+        :param retry_on: retry only these errors: names such as "ConnectionError", classes, "timeout", or for commands
+            "exit:75"; a name also stands for the classes derived from it; None (default): all
+        :param give_up_on: do not retry these errors; None (default): none
+        :param retry_within: no attempt begins later than so long after the scheduled time; None (default): no limit
+        :param overlap: what becomes of an instant that is due while `max_instances` runs are in progress: "skip"
+            (default), "queue" (it waits) or "cancel" (it replaces the oldest run)
+        :param max_catchup: how many of several late instants run, the last ones (needs coalesce=False); None (default):
+            all
+        :param max_runs: the job ends after so many runs; None (default): never
+        :param max_consecutive_failures: pause the job after so many failures in a row; None (default): never
+        :param failure_pause: how long that pause is; None (default): until the job is resumed
+        :param recover: after a crash, run the runs in progress again (at least once), instead of reporting them as
+            lost; a number: at most so many times
+        :return: a handle with the same verbs
+        :raises InvalidJobError: if an option is wrong or `func` does not accept the arguments
+        :raises InvalidTriggerError: if the trigger is wrong
+        :raises JobIdConflictError: if the id is taken
+        """
+        definition = {
+            "func": func, "trigger": trigger, "args": args, "kwargs": kwargs, "id": id, "name": name,
+            "next_run_time": next_run_time, "jobstore": jobstore, "executor": executor,
+            "misfire_grace_time": misfire_grace_time, "coalesce": coalesce, "max_instances": max_instances,
+            "timeout": timeout, "tags": tags, "metadata": metadata, "retries": retries, "retry_delay": retry_delay,
+            "retry_backoff": retry_backoff, "retry_max_delay": retry_max_delay, "retry_jitter": retry_jitter,
+            "retry_on": retry_on, "give_up_on": give_up_on, "retry_within": retry_within, "overlap": overlap,
+            "max_catchup": max_catchup, "max_runs": max_runs, "max_consecutive_failures": max_consecutive_failures,
+            "failure_pause": failure_pause, "recover": recover,
+        }  # fmt: skip
+        job = self._engine.build_job({**definition, **trigger_args})
+        timed = () if isinstance(next_run_time, Undefined) else (job.id,)
+        (stored,) = self._engine.call(self._engine.add_jobs, [job], jobstore, replace_existing, timed)
+        return self._handle(stored)
+
+    def add_jobs(
+        self,
+        definitions: Iterable[Mapping[str, Any]],
+        *,
+        jobstore: str = "default",
+        replace_existing: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Add many jobs into one store, a thousand per round trip.
+
+        All definitions of a batch are checked before any of it is stored; an error leaves earlier batches stored.
+
+        :param definitions: mappings of add_job's arguments
+        :param progress: called after each batch with how many jobs were added so far
+        :return: how many jobs were added
+        :raises InvalidJobError, InvalidTriggerError: for a wrong definition, with its position in the message
+        :raises JobIdConflictError: if an id is taken
+        """
+        check_progress(progress)
+        builder, added = self._engine.job_builder(), 0
+        for batch in batches(definitions):
+            jobs = self._build_many(builder, added, batch, jobstore)
+            timed = {job.id for job, one in zip(jobs, batch, strict=True) if "next_run_time" in one}
+            self._engine.call(self._engine.add_jobs, jobs, jobstore, replace_existing, timed)
+            added += len(batch)
+            if progress is not None:
+                progress(added)
+        return added
+
+    def scheduled_job(
+        self, trigger: BaseTrigger | str, args: Iterable[Any] | None = None, **options: Any
+    ) -> Callable[[F], F]:
+        """Decorator: add the function as a job, replacing one with the same id. Options as for `add_job`."""
+
+        def add(func: F) -> F:
+            self.add_job(func, trigger, args, replace_existing=True, **options)
+            return func
+
+        return add
+
+    def _build_many(
+        self, builder: JobBuilder, position: int, batch: list[Mapping[str, Any]], jobstore: str
+    ) -> list[Job]:
+        definitions = paced(enumerate(batch, position))
+        return [self._build_one(builder, number, definition, jobstore) for number, definition in definitions]
+
+    def _build_one(self, builder: JobBuilder, position: int, definition: Mapping[str, Any], jobstore: str) -> Job:
+        try:
+            return builder.build({**definition, "jobstore": jobstore})
+        except (GschedError, TypeError) as error:
+            identity = definition.get("id") if isinstance(definition, Mapping) else definition
+            raise InvalidJobError(f"job {position} ({identity!r}): {error}") from error

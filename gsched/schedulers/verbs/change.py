@@ -1,0 +1,105 @@
+"""The verbs that change and remove jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gsched import events
+from gsched.errors import InvalidJobError, InvalidTriggerError
+from gsched.events import JobEvent, SchedulerEvent
+from gsched.jobs.calls import check_call, named_function
+from gsched.jobs.job import UNDEFINED, Job
+from gsched.jobs.options import OPTIONS, checked_args, checked_kwargs, checked_options, checked_text
+from gsched.jobs.policy_options import refuse_contradictions
+from gsched.policies.pauses import paused
+from gsched.schedulers.handle import JobHandle
+from gsched.schedulers.job_builder import check_executor, make_trigger, with_jitter, with_next_run_time
+from gsched.schedulers.verbs.verbs import Verbs
+from gsched.triggers import BaseTrigger
+
+
+class ChangeVerbs(Verbs):
+    """The verbs that change jobs and remove them."""
+
+    def modify_job(self, job_id: str, jobstore: str | None = None, **changes: Any) -> JobHandle:
+        """Change a job. Its runs in progress go on unchanged. A parked job is loaded again.
+
+        :param changes: any of add_job's arguments but `id` and `jobstore`; a trigger's arguments beside its name.
+            `next_run_time` makes it due then ("now": at once), and re-anchors an interval; None pauses it
+        :raises JobNotFoundError: if there is no such job
+        :raises InvalidJobError: if a value is wrong; nothing is changed then
+        :raises InvalidTriggerError: if the trigger is wrong; nothing is changed then
+        """
+        changed = self._engine.change_job(job_id, lambda job: self._modified(job, changes), jobstore)
+        return self._handle(changed)
+
+    def reschedule_job(
+        self, job_id: str, jobstore: str | None = None, trigger: BaseTrigger | str | None = None, **trigger_args: Any
+    ) -> JobHandle:
+        """Give a job a new trigger, from now on; a paused job stays paused.
+
+        :raises JobNotFoundError: if there is no such job
+        :raises InvalidTriggerError: if the trigger is wrong; nothing is changed then
+        """
+        if trigger is None and jobstore is not None and jobstore not in list(self._engine.stores):
+            raise InvalidTriggerError(
+                f"trigger: there is none, and no jobstore {jobstore!r}; the second argument is a jobstore, so name the "
+                f"trigger: reschedule_job({job_id!r}, trigger={jobstore!r})"
+            )
+        made = make_trigger(trigger, trigger_args, self._engine.timezone)
+        return self._handle(self._engine.change_job(job_id, lambda job: self._retimed(job, made), jobstore))
+
+    def _modified(self, job: Job, changes: Mapping[str, Any]) -> Job:
+        changes = dict(changes)
+        fields: dict[str, Any] = {}
+        if "func" in changes:
+            fields["func"], fields["func_ref"] = named_function(changes.pop("func"))
+        if "args" in changes:
+            fields["args"] = checked_args(changes.pop("args"))
+        if "kwargs" in changes:
+            fields["kwargs"] = checked_kwargs(changes.pop("kwargs"))
+        if "name" in changes:
+            fields["name"] = checked_text("name", changes.pop("name"))
+        for fixed in ("id", "jobstore"):
+            if fixed in changes:
+                raise InvalidJobError(f"{fixed}: cannot be changed; remove the job and add it anew")
+        trigger = changes.pop("trigger", None)
+        next_run_time = changes.pop("next_run_time", UNDEFINED)
+        named = isinstance(trigger, str)
+        trigger_args = {key: changes.pop(key) for key in changes.keys() - OPTIONS.keys()} if named else {}
+        modified = job.evolve(**fields, **checked_options(changes, job.policy))
+        refuse_contradictions(modified, changes)
+        if modified.func is not None:
+            check_call(modified.func, modified.args, modified.kwargs, self._engine.awaits(modified.executor))
+        if self._engine.hub is not None:
+            check_executor(modified, self._engine.executors)
+        if trigger is not None:
+            modified = self._retimed(modified, make_trigger(trigger, trigger_args, self._engine.timezone))
+        return with_next_run_time(modified, next_run_time, self._engine.timezone, self._engine.now_ms())
+
+    def _retimed(self, job: Job, trigger: BaseTrigger) -> Job:
+        now = self._engine.now_ms()
+        begun, due = trigger.begun(now)
+        retimed = with_jitter(job.evolve(trigger=begun, next_run_ms=due, pause=None))
+        pause = job.pause_at(now)
+        return retimed if pause is None else paused(retimed, pause, now)
+
+    def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
+        """Remove a job; its runs in progress go on. Raises JobNotFoundError."""
+        self._engine.call(self._remove, job_id, jobstore)
+
+    def _remove(self, job_id: str, jobstore: str | None) -> None:
+        removed = self._engine.store(self._engine.find(job_id, jobstore).jobstore).remove(job_id)
+        self._engine.bus.emit(JobEvent(events.EVENT_JOB_REMOVED, removed))
+
+    def remove_all_jobs(self, jobstore: str | None = None) -> int:
+        """Remove all jobs of a store, or of all stores; how many were removed."""
+        return self._engine.call(self._remove_all, jobstore)
+
+    def _remove_all(self, jobstore: str | None) -> int:
+        count = 0
+        for alias in self._engine.aliases(jobstore):
+            count += self._engine.stores[alias].remove_all()
+            self._engine.bus.emit(SchedulerEvent(events.EVENT_ALL_JOBS_REMOVED, alias))
+        return count

@@ -1,0 +1,111 @@
+"""The verbs on the history: records of runs, counters, and explanations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from gsched.errors import JobNotFoundError
+from gsched.history.explanation import Explanation, Question
+from gsched.history.queries import JobCounters, RunInfo, RunQuery, as_past, newest_first
+from gsched.schedulers.verbs.verbs import Verbs
+from gsched.times.instants import as_instant, to_ms
+
+_NO_RECORD = (
+    ", and there is no record of one: if it has ended, its runs succeeded, and of these there is what the option "
+    "history_successes says"
+)
+
+
+class HistoryVerbs(Verbs):
+    """The verbs on the history."""
+
+    def get_runs(
+        self,
+        job_id: str | None = None,
+        jobstore: str | None = None,
+        outcome: str | None = None,
+        since: datetime | date | timedelta | str | None = None,
+        until: datetime | date | timedelta | str | None = None,
+        tag: str | None = None,
+        limit: int = 100,
+        skip: int = 0,
+        run_id: str | None = None,
+    ) -> list[RunInfo]:
+        """The recorded outcomes of due instants, the newest first.
+
+        The history has every outcome without success, and the successes that the stores' option `history_successes`
+        keeps. With MongoDB it is the history of all nodes, written within seconds, and the scheduler need not run.
+
+        :param outcome: only runs with this `Outcome`, or "running"
+        :param since: only instants at this time or later: a datetime, ISO text, or how long ago (timedelta, "1h")
+        :param until: only instants before this time, in the same forms
+        :param tag: only runs of jobs that had this tag
+        :param limit: at most so many
+        :param skip: leave out so many of the newest
+        :param run_id: only the attempts of this run
+        :raises ConfigurationError: for an argument that makes no sense
+        """
+        now, zone = self._engine.now_ms(), self._engine.timezone
+        begin, end = as_past(since, now, zone, "since"), as_past(until, now, zone, "until")
+        query = RunQuery(job_id, outcome, begin, end, tag, limit, skip, run_id)
+        return self._engine.call(self._runs, jobstore, query)
+
+    def _runs(self, jobstore: str | None, query: RunQuery) -> list[RunInfo]:
+        aliases = self._engine.aliases(jobstore)
+        if len(aliases) == 1:
+            return self._engine.stores[aliases[0]].runs(query)
+        whole = replace(query, limit=query.skip + query.limit, skip=0)
+        found = [run for alias in aliases for run in self._engine.stores[alias].runs(whole)]
+        return newest_first(lambda run: (run.scheduled_at, run.attempt), found, query)
+
+    def get_counters(self, job_id: str, jobstore: str | None = None) -> JobCounters:
+        """How often a job ran and failed, and its last run; with MongoDB on all nodes, as of some seconds ago.
+
+        Raises JobNotFoundError.
+        """
+        return self._engine.call(self._counters, job_id, jobstore)
+
+    def _counters(self, job_id: str, jobstore: str | None) -> JobCounters:
+        return self._engine.store(self._engine.find(job_id, jobstore).jobstore).counters(job_id)
+
+    def explain(
+        self, job_id: str, instant: datetime | date | str | float, jobstore: str | None = None
+    ) -> Explanation:
+        """How an instant of a job ended, and why; `str()` of the result gives it in words.
+
+        The result distinguishes recorded outcomes from inferred ones: most runs that succeed have no record.
+
+        :param instant: a datetime, a date, ISO text or seconds since the epoch; without a zone in the scheduler's
+        :raises JobNotFoundError: if there is neither such a job nor a record of one
+        :raises ConfigurationError: if `instant` is not understood
+        """
+        from gsched.history.explain import explain  # few programs need it
+
+        asked = to_ms(as_instant(instant, self._engine.timezone, "instant"))
+        return explain(self._engine.call(self._question, job_id, asked, jobstore))
+
+    def _question(self, job_id: str, instant: int, jobstore: str | None) -> Question:
+        try:
+            job = self._engine.find(job_id, jobstore)
+            store = self._engine.store(job.jobstore)
+            counters = store.counters(job_id)
+        except JobNotFoundError:  # it may have ended a moment ago
+            return self._question_about_removed(job_id, instant, jobstore)
+        earlier = instant - (job.misfire_grace_ms or 0)
+        evidence = store.evidence(job, instant)
+        return Question(
+            job_id, instant, self._engine.now_ms(), job, evidence,
+            records=store.runs(RunQuery(job_id, None, instant, instant + 1)),
+            missed=store.runs(RunQuery(job_id, "missed", earlier, instant + 1)),
+            counters=counters,
+        )  # fmt: skip
+
+    def _question_about_removed(self, job_id: str, instant: int, jobstore: str | None) -> Question:
+        for alias in self._engine.aliases(jobstore):
+            store = self._engine.stores[alias]
+            if store.runs(RunQuery(job_id, limit=1)):
+                records = store.runs(RunQuery(job_id, None, instant, instant + 1))
+                evidence = store.evidence(None, instant)
+                return Question(job_id, instant, self._engine.now_ms(), None, evidence, records)
+        raise JobNotFoundError(job_id, _NO_RECORD)

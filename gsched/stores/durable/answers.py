@@ -1,0 +1,164 @@
+"""What `DurableJobStore` needs from a database, beside `gsched.stores.claims.database.ClaimDatabase`.
+
+A store for another database implements these protocols, and `DurableJobStore` does the rest. Each method raises
+StoreError if the database fails; the write may have happened all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from gsched.event_loop.native_threads import NativeThreads
+from gsched.history.explanation import Evidence
+from gsched.history.queries import JobCounters, RunInfo, RunQuery
+from gsched.history.records import LiveCounters, Record
+from gsched.history.reruns import NextAttempt, Obstacle
+from gsched.jobs.job import Job
+from gsched.jobs.query import JobQuery
+from gsched.monitoring.activity import Overview
+from gsched.monitoring.cluster_events import StoreEvent
+from gsched.monitoring.doctor import Finding
+from gsched.monitoring.histogram import Histogram
+from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.stores.claims.database import ClaimDatabase
+
+
+class Removed(NamedTuple):
+    """The result of removing jobs.
+
+    :ivar gone: the ids of the jobs that the database does not have any more
+    :ivar refused: the ids of the jobs that the database refuses to remove, each with the reason
+    """
+
+    gone: Collection[str]
+    refused: Mapping[str, str]
+
+
+class Definitions(Protocol):
+    """Jobs: the methods under "definitions" of `BaseJobStore`."""
+
+    def add(self, jobs: Sequence[Job], replace: bool, timed: Collection[str] = ()) -> list[Job]: ...
+    def check_addable(self, jobs: Sequence[Job], replace: bool) -> None: ...
+    def get(self, job_id: str) -> Job: ...
+    def find(self, query: JobQuery) -> Iterable[Job]: ...
+    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job: ...
+    def change_many(self, job_ids: Sequence[str], change: Callable[[Job], Job | None]) -> list[Job]: ...
+    def remove(self, job_id: str) -> Job: ...
+    def remove_all(self) -> int: ...
+    def request_run(self, job: Job, request: str, overlap: str | None = None) -> None: ...
+    def retry_runs(self, attempts: Sequence[NextAttempt], dry_run: bool) -> Mapping[NextAttempt, Obstacle]: ...
+
+
+class History(Protocol):
+    """The outcomes of instants, for people to read: the methods under "the history" of `BaseJobStore`."""
+
+    def runs(self, query: RunQuery) -> list[RunInfo]: ...
+    def counters(self, job_id: str) -> JobCounters: ...
+    def evidence(self, job: Job | None, instant: int) -> Evidence: ...
+
+
+class Operations(Protocol):
+    """For operators: the methods under "housekeeping" and "who shares the store" of `BaseJobStore`."""
+
+    def ping(self) -> None: ...
+    def statistics(self) -> StoreStatistics: ...
+    def count_records(self, before: int) -> int: ...
+    def purge(self, before: int, progress: Callable[[int], object] | None = None) -> int: ...
+    def nodes(self) -> list[NodeInfo]: ...
+    def claimed_until(self) -> Callable[[str], int]: ...
+    def request_drain(self, node_id: str) -> None: ...
+    def follow(self, stop: Callable[[], bool]) -> Iterator[StoreEvent]: ...
+    def overview(self) -> Overview: ...
+    def diagnose(self) -> Iterator[Finding]: ...
+    def publish(self, node: str, activity: Mapping[str, Any]) -> None:
+        """Publish what a node does: see `gsched.stores.durable.publisher`. Replaces what the node published before."""
+
+
+class Records(Protocol):
+    """How outcomes are written. `OutcomeWriter` calls these, in batches of a few hundred."""
+
+    def write(self, records: Sequence[Record]) -> Mapping[str, str]:
+        """Write records of the history. A record replaces an earlier one of the same attempt, but "lost" replaces no
+        other outcome.
+
+        :return: the ids of the jobs of which the database refuses a record, each with the reason
+        """
+
+    def count(self, counters: Mapping[str, LiveCounters]) -> Mapping[str, str]:
+        """Add new figures to those of the jobs, by id. Jobs that do not exist any more are left out.
+
+        :return: the ids of the jobs of which the database refuses the figures, each with the reason
+        """
+
+    def remove_ended(self, jobs: Sequence[Job]) -> Removed:
+        """Remove jobs whose trigger has ended, unless they have another revision by now, or a run of theirs waits or is
+        recorded as in progress."""
+
+
+class Audience(Protocol):
+    """Gets notices of changed jobs: the ownership greenlet of a store."""
+
+    def look_at(self, job_ids: Iterable[str]) -> None:
+        """Look again at these jobs, which may have changed."""
+
+    def rescan(self) -> None:
+        """Look again at all jobs: any of them may have changed."""
+
+
+class NoNewsError(Exception):
+    """The database cannot report changes, and another attempt would not help. The message gives the reason, in a line.
+    """
+
+
+class ChangeNotice(NamedTuple):
+    """A change in the database.
+
+    :ivar job_id: the job that may have changed; None: any job may have
+    :ivar made: the time of the change (ms, the database's time); None if the database does not record it
+    """
+
+    job_id: str | None
+    made: int | None = None
+
+
+class News(Protocol):
+    """Reports changes that other processes make."""
+
+    def listen(self, stop: Callable[[], bool]) -> Iterator[ChangeNotice]:
+        """Give the changes from now on, until `stop()` or until the database closes the feed. The first notice comes at
+        once and names no job: no change after it is missed.
+
+        :raises NoNewsError: if the database cannot report changes
+        """
+
+
+class CommandTiming(Protocol):
+    """Measures the commands sent to the database.
+
+    :ivar durations: histograms of the commands that succeeded, by their names
+    :ivar errors: how often commands failed, by the names of the command and of the error
+    """
+
+    durations: dict[str, Histogram]
+    errors: dict[tuple[str, str], int]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All answers of one database.
+
+    :ivar claims: makes the `ClaimDatabase`; its argument is called with a message about each document that is strange
+    :ivar threads: the native threads in which the database is asked, if there are any
+    """
+
+    definitions: Definitions
+    history: History
+    operations: Operations
+    records: Records
+    news: News
+    timing: CommandTiming
+    claims: Callable[[Callable[[str], object]], ClaimDatabase]
+    threads: Sequence[NativeThreads] = ()

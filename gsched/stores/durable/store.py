@@ -1,0 +1,328 @@
+"""The base of all stores in databases: life cycle, report, and the answers of the database passed on."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Protocol
+
+import gevent
+
+from gsched.errors import FuncRefError
+from gsched.event_loop.helpers import spawn
+from gsched.event_loop.native_threads import NativeThreads
+from gsched.events import EVENT_STORE_FAILED, SchedulerEvent
+from gsched.history.explanation import Evidence
+from gsched.history.queries import JobCounters, RunInfo, RunQuery
+from gsched.history.recent import checked_recent
+from gsched.history.reruns import NextAttempt, Obstacle
+from gsched.history.retention import RetentionPolicy
+from gsched.jobs.funcref import AllowedFunctions
+from gsched.jobs.job import Job
+from gsched.jobs.outcomes import Result, Retried, Span
+from gsched.jobs.query import JobQuery
+from gsched.jobs.run import Run
+from gsched.monitoring.activity import Overview
+from gsched.monitoring.cluster_events import StoreEvent
+from gsched.monitoring.doctor import Finding
+from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.store_report import StoreReport
+from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.stores.base import BaseJobStore
+from gsched.stores.claims.intervals import Intervals
+from gsched.stores.claims.ownership import Ownership
+from gsched.stores.durable.answers import Answers, CommandTiming, Definitions, History, Operations
+from gsched.stores.durable.change_feed import ChangeFeed
+from gsched.stores.durable.outcomes import OutcomeWriter
+from gsched.stores.durable.publisher import Publisher
+from gsched.stores.messages import HubPort
+from gsched.times.clock import Clock
+from gsched.times.durations import as_seconds
+
+CLOSE_SECONDS = 10.0  # leaving waits this long for greenlets that are inside the driver
+AWAY_SECONDS = 2.0  # and this long if the database does not answer
+
+
+class Helper(Protocol):
+    """Works for a store in a greenlet of its own while the store runs jobs."""
+
+    def run(self) -> None:
+        """Work until `stop`."""
+
+    def stop(self) -> None:
+        """End soon."""
+
+
+class DurableJobStore(BaseJobStore):
+    """A store in a database that any number of processes share.
+
+    A subclass connects to the database and gives its `answers`.
+
+    :param modules: modules in which stored function references may be resolved, beside those that the scheduler allows
+    :param history_keep: how long the history of runs is kept: seconds, a timedelta or "14d"
+    :param history_successes: "none", "all", or n for every n-th: see `gsched.history.retention.RetentionPolicy`
+    :param history_recent: how many of each job's last outcomes are kept with its figures: 32, or 0 for none
+    :param node_ttl: the other nodes declare a node dead that is silent for this long
+    :ivar definitions: adds, finds, changes and removes jobs
+    :ivar history: reads the outcomes of instants
+    :ivar operations: nodes, statistics, doctor and followers
+    """
+
+    shared = True
+    definitions: Definitions
+    history: History
+    operations: Operations
+
+    def __init__(
+        self,
+        *,
+        modules: Iterable[str],
+        history_keep: float | timedelta | str,
+        history_successes: str | int,
+        history_recent: int,
+        node_ttl: float | timedelta | str,
+    ) -> None:
+        self._modules = [modules] if isinstance(modules, str) else list(modules)
+        self.intervals = Intervals(ttl=as_seconds(node_ttl, "node_ttl"))
+        self.keep_history = timedelta(seconds=as_seconds(history_keep, "history_keep"))
+        self.retention = RetentionPolicy(history_successes)
+        self._keeps_recent = checked_recent(history_recent) > 0
+        self._timing: CommandTiming | None = None  # until a scheduler has the store
+        self._threads: Sequence[NativeThreads] = ()
+        self._helpers: list[Helper] = []
+        self._greenlets: list[gevent.Greenlet] = []
+
+    @abstractmethod
+    def answers(self) -> Answers:
+        """The answers of the database. Called once the store has its alias, its clock and the allowed functions."""
+
+    def helpers(self, hub: HubPort) -> Iterable[Helper]:
+        """Further helpers that work while the store runs jobs."""
+        return ()
+
+    def bind(self, alias: str, clock: Clock, allowed: AllowedFunctions) -> None:
+        super().bind(alias, clock, _StoresFunctions(allowed, self._modules) if self._modules else allowed)
+        self._answers = self.answers()
+        self._timing = self._answers.timing
+        self._threads = self._answers.threads
+        self.definitions = self._answers.definitions
+        self.history = self._answers.history
+        self.operations = self._answers.operations
+
+    # -- life cycle ---------------------------------------------------------------------------------------------------
+
+    def start(self, hub: HubPort, paused: bool) -> None:
+        answers, clock = self._answers, self.clock
+        self._emit = hub.emit
+        self._paused = paused
+        self._outcomes = OutcomeWriter(
+            answers.records, clock, hub.emit, retention=self.retention, recent=self._keeps_recent
+        )
+        claims = answers.claims(self._complain)
+        self._ownership = Ownership(claims, clock, hub, self._outcomes.buffer, _node_name, self.intervals)
+        self._ownership.pause(paused)
+        self._feed = ChangeFeed(answers.news, self._ownership, clock, hub.emit)
+        publisher = Publisher(answers.operations.publish, clock, hub, self._node, lambda: self._paused)
+        self._helpers = [self._feed, self._outcomes, publisher, *self.helpers(hub)]
+        self._greenlets = [spawn(part.run) for part in (self._ownership, *self._helpers)]
+
+    def _complain(self, message: str) -> None:
+        self._emit(SchedulerEvent(EVENT_STORE_FAILED, error_type="StoreError", error_message=message))
+
+    def pause(self) -> None:
+        self._paused = True
+        self._ownership.pause(True)
+
+    def resume(self) -> None:
+        self._paused = False
+        self._ownership.pause(False)
+
+    def stop(self) -> None:
+        self._ownership.stop()
+
+    def abandon(self) -> None:
+        self._ownership.abandon()
+
+    def greenlets(self) -> Collection[gevent.Greenlet]:
+        return self._greenlets
+
+    def leave(self) -> None:
+        if not self._greenlets:
+            return
+        # No greenlet is killed: it may be inside the driver. One that hangs ends by the driver's own limits.
+        for helper in self._helpers:
+            helper.stop()
+        seconds = (AWAY_SECONDS if self._ownership.away else CLOSE_SECONDS) / 2
+        gevent.joinall(self._greenlets[1:], timeout=seconds)
+        self._ownership.end()  # last: it notes that all instants have ended, with their outcomes written
+        if len(gevent.joinall(self._greenlets, timeout=seconds)) < len(self._greenlets):
+            why = "does not answer" if self._ownership.away else "did not take all writes in time"
+            self._complain(f"the database {why}: outcomes that were not written yet are lost, as in a crash")
+        self._greenlets = []
+
+    def report(self) -> StoreReport:
+        if self._greenlets:
+            known = replace(self._ownership.report(), feed=self._feed.state, feed_lag=self._feed_lag())
+        else:
+            known = StoreReport(connected=False, error="no scheduler runs here")
+        timing = self._timing
+        if timing is None:
+            return known
+        return replace(known, operations=dict(timing.durations), errors={**timing.errors, **known.errors})
+
+    def _feed_lag(self) -> float | None:
+        last_change = self._feed.last_change
+        if last_change is None or self._ownership.holdings is None:
+            return None
+        made, arrived = last_change
+        return max(0, self._ownership.time.at(arrived) - made) / 1000
+
+    def _node(self) -> str | None:
+        holdings = self._ownership.holdings
+        return None if holdings is None else holdings.node
+
+    # -- called by the hub: outcomes, and jobs that it gives back -----------------------------------------------------
+
+    def settle(self, run: Run, result: Result) -> None:
+        recorded = self._ownership.recorded
+        if recorded.ahead and recorded.take_ahead(run.job.id, run.scheduled_ms, run.scheduled_ms + 1):
+            run.recorded = True
+        if not self._outcomes.settle_briefly(run, result):
+            self._outcomes.settle(run, result, self._node())
+            recorded.followed.pop(run, None)
+
+    def retry(self, run: Run, retried: Retried) -> None:
+        self._ownership.retry(run, retried)
+
+    def put_back(self, run: Run) -> None:
+        self._ownership.put_back(run)
+
+    def settle_span(self, job: Job, span: Span) -> None:
+        recorded = self._ownership.recorded
+        ahead = recorded.take_ahead(job.id, span.first, span.end) if recorded.ahead else ()
+        self._outcomes.settle_span(job, span, self._node(), ahead)
+
+    def defer(self, job: Job, due: int) -> None:
+        self._ownership.defer(job.id, job.rev, due)
+
+    def end(self, job: Job) -> None:
+        self._ownership.forget(job.id, job.rev)
+        self._outcomes.end(job)
+
+    def park(self, job: Job, reason: str | None) -> None:
+        self._ownership.park(job, reason)
+
+    def parked(self) -> Set[str]:
+        holdings = self._ownership.holdings if self._greenlets else None
+        return frozenset() if holdings is None else holdings.parked.copy()
+
+    def executor_added(self) -> None:
+        self._ownership.rescan()
+
+    # -- the database's answers ---------------------------------------------------------------------------------------
+
+    def add(self, jobs: Sequence[Job], replace: bool, timed: Collection[str] = ()) -> list[Job]:
+        return self.definitions.add(jobs, replace, timed)
+
+    def check_addable(self, jobs: Sequence[Job], replace: bool) -> None:
+        self.definitions.check_addable(jobs, replace)
+
+    def get(self, job_id: str) -> Job:
+        return self.definitions.get(job_id)
+
+    def find(self, query: JobQuery) -> Iterable[Job]:
+        return self.definitions.find(query)
+
+    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        return self.definitions.change(job_id, change)
+
+    def change_many(self, job_ids: Sequence[str], change: Callable[[Job], Job | None]) -> list[Job]:
+        return self.definitions.change_many(job_ids, change)
+
+    def remove(self, job_id: str) -> Job:
+        return self.definitions.remove(job_id)
+
+    def remove_all(self) -> int:
+        return self.definitions.remove_all()
+
+    def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:
+        self.definitions.request_run(job, request, overlap)
+
+    def retry_runs(self, attempts: Sequence[NextAttempt], dry_run: bool) -> Mapping[NextAttempt, Obstacle]:
+        return self.definitions.retry_runs(attempts, dry_run)
+
+    def runs(self, query: RunQuery) -> list[RunInfo]:
+        return self.history.runs(query)
+
+    def counters(self, job_id: str) -> JobCounters:
+        return self.history.counters(job_id)
+
+    def evidence(self, job: Job | None, instant: int) -> Evidence:
+        return self.history.evidence(job, instant)
+
+    def prepare(self) -> None:
+        self._answers.claims(_ignore).prepare()
+
+    def ping(self) -> None:
+        self.operations.ping()
+
+    def statistics(self) -> StoreStatistics:
+        return self.operations.statistics()
+
+    def count_records(self, before: int) -> int:
+        return self.operations.count_records(before)
+
+    def purge(self, before: int, progress: Callable[[int], object] | None = None) -> int:
+        return self.operations.purge(before, progress)
+
+    def nodes(self) -> list[NodeInfo]:
+        return self.operations.nodes()
+
+    def claimed_until(self) -> Callable[[str], int]:
+        return self.operations.claimed_until()
+
+    def request_drain(self, node_id: str) -> None:
+        self.operations.request_drain(node_id)
+
+    def follow(self, stop: Callable[[], bool]) -> Iterator[StoreEvent]:
+        return self.operations.follow(stop)
+
+    def overview(self) -> Overview:
+        return self.operations.overview()
+
+    def diagnose(self) -> Iterator[Finding]:
+        return self.operations.diagnose()
+
+
+def _ignore(complaint: str) -> None:
+    """A store that runs no jobs has no hub to emit events."""
+
+
+def _node_name(now: int) -> str:
+    """An id for a new node. It begins with the time, so that ids are in the order in which nodes joined."""
+    return f"{now:013}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+class _StoresFunctions(AllowedFunctions):
+    """The functions that the scheduler allows, and those in the store's own modules."""
+
+    def __init__(self, allowed: AllowedFunctions, modules: Iterable[str]) -> None:
+        super().__init__(modules)
+        self._allowed = allowed
+
+    def register(self, ref: str, func: Callable[..., Any], *call: Any) -> None:
+        self._allowed.register(ref, func, *call)
+
+    def registered_call(self, ref: str, *call: Any) -> Callable[..., Any] | None:
+        return self._allowed.registered_call(ref, *call)
+
+    def resolve(self, ref: str) -> Callable[..., Any]:
+        try:
+            return self._allowed.resolve(ref)
+        except FuncRefError:
+            return super().resolve(ref)

@@ -1,0 +1,1 @@
+"""How MongoDB answers the claim protocol."""

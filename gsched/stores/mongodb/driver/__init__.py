@@ -1,0 +1,1 @@
+"""PyMongo: clients, codecs, errors, indexes."""

@@ -1,0 +1,80 @@
+"""Indexes: missing ones are made. If another index is in the way, the error names the command that removes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pymongo.errors import OperationFailure
+from pymongo.operations import IndexModel
+
+from gsched.errors import StoreError
+
+_RACE_CODES: Final = frozenset({48, 112, 117, 276})  # another process makes the same collection or index
+_CONFLICT_CODES: Final = frozenset({85, 86})  # another index has the name or the key of one of gsched's
+
+
+def make_indexes(collection: Any, indexes: Sequence[IndexModel]) -> None:
+    """Make the collection and its indexes if they are missing. Any number of processes may do so at once.
+
+    :raises StoreError: if another index has the name or the key of one of these; the message says how to remove it
+    """
+    try:
+        try:
+            collection.create_indexes([*indexes])
+        except OperationFailure as error:
+            if error.code not in _RACE_CODES:
+                raise
+            collection.create_indexes([*indexes])
+    except OperationFailure as error:
+        if error.code not in _CONFLICT_CODES:
+            raise
+        raise StoreError(_conflict(collection, indexes, error)) from error
+
+
+def _conflict(collection: Any, indexes: Sequence[IndexModel], error: OperationFailure) -> str:
+    """Why an index cannot be made, and the commands that remove the indexes in its way."""
+    there = collection.index_information().items()
+    in_the_way = [name for name, other in there if any(_clashes(name, other, index) for index in indexes)]
+    commands = "; ".join(f"db[{collection.name!r}].dropIndex({name!r})" for name in in_the_way)
+    why = (error.details or {}).get("errmsg") or error
+    return f"{collection.name}: another index is in the way of one of gsched's ({why}); in mongosh: {commands}"
+
+
+def _clashes(name: str, other: Mapping[str, Any], ours: IndexModel) -> bool:
+    """Whether another index has the name or the key of this one, but differs from it."""
+    same = (name == _name(ours), tuple(other["key"]) == _key(ours))
+    return any(same) and not (all(same) and _expiry(other) == _expiry(ours.document))
+
+
+def missing_indexes(collection: Any, indexes: Sequence[IndexModel]) -> list[str]:
+    """The names of the indexes whose keys no index of the collection has."""
+    there = _by_key(collection)
+    return [_name(index) for index in indexes if _key(index) not in there]
+
+
+def other_expiries(collection: Any, indexes: Sequence[IndexModel]) -> list[str]:
+    """The names of the indexes that exist with another time of expiry, each with both times."""
+    there, found = _by_key(collection), []
+    for index in indexes:
+        stored = there.get(_key(index))
+        if stored is not None and _expiry(stored) != _expiry(index.document):
+            found.append(f"{_name(index)} ({_expiry(stored)}, not {_expiry(index.document)})")
+    return found
+
+
+def _expiry(options: Mapping[str, Any]) -> str:
+    seconds = options.get("expireAfterSeconds")
+    return "never" if seconds is None else f"after {seconds:.0f} s"
+
+
+def _by_key(collection: Any) -> dict[tuple[Any, ...], dict[str, Any]]:
+    return {tuple(index["key"]): index for index in collection.index_information().values()}
+
+
+def _key(index: IndexModel) -> tuple[Any, ...]:
+    return tuple(index.document["key"].items())
+
+
+def _name(index: IndexModel) -> str:
+    return str(index.document["name"])

@@ -1,0 +1,1 @@
+"""Adds, changes, lists and removes jobs in MongoDB."""

@@ -1,0 +1,1 @@
+"""For operators of a store: activity, nodes, doctor, following, maintenance."""

@@ -1,0 +1,73 @@
+"""The operators' verbs for a store in MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from gsched.monitoring.activity import Overview
+from gsched.monitoring.cluster_events import StoreEvent
+from gsched.monitoring.doctor import Finding
+from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.stores.mongodb.driver.connection import Connection, translate_errors
+from gsched.stores.mongodb.operations.activity import overview_of, publish_activity
+from gsched.stores.mongodb.operations.doctor import MongoDiagnosis
+from gsched.stores.mongodb.operations.follow import MongoFollowing
+from gsched.stores.mongodb.operations.maintenance import count_records, purge_records, statistics_of
+from gsched.stores.mongodb.operations.nodes import claims_of, read_nodes, request_drain
+from gsched.times.clock import Clock
+
+
+class MongoOperations:
+    """See `Operations`. Works in any process, whether its scheduler runs or not.
+
+    :param ttl: seconds without a beat after which a node is silent
+    """
+
+    def __init__(self, connection: Connection, clock: Clock, ttl: float) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._ttl = ttl
+
+    @translate_errors()
+    def ping(self) -> None:
+        self._connection.control().command("ping")
+
+    @translate_errors()
+    def statistics(self) -> StoreStatistics:
+        return statistics_of(self._connection.jobs(), self._clock.now_ms())
+
+    @translate_errors()
+    def count_records(self, before: int) -> int:
+        return count_records(self._connection.jobs(), before)
+
+    @translate_errors()
+    def purge(self, before: int, progress: Callable[[int], object] | None = None) -> int:
+        return purge_records(self._connection.jobs(), before, progress)
+
+    @translate_errors()
+    def nodes(self) -> list[NodeInfo]:
+        return read_nodes(self._connection.jobs(), self._ttl)
+
+    @translate_errors()
+    def claimed_until(self) -> Callable[[str], int]:
+        return claims_of(self._connection.jobs())
+
+    @translate_errors()
+    def request_drain(self, node_id: str) -> None:
+        request_drain(self._connection.jobs(), node_id)
+
+    @translate_errors()
+    def overview(self) -> Overview:
+        return overview_of(self._connection.jobs(), self._clock.now_ms(), self._ttl)
+
+    @translate_errors()
+    def publish(self, node: str, activity: Mapping[str, Any]) -> None:
+        publish_activity(self._connection.jobs(), node, activity)
+
+    def follow(self, stop: Callable[[], bool]) -> Iterator[StoreEvent]:
+        return MongoFollowing(self._connection, self._clock).follow(stop)
+
+    def diagnose(self) -> Iterator[Finding]:
+        return MongoDiagnosis(self._connection, self._clock, self._ttl).diagnose()

@@ -1,0 +1,1 @@
+"""How a SQL database answers the claim protocol."""

@@ -1,0 +1,1 @@
+"""SQLAlchemy and SQLite: the file, native threads, transactions, tables."""

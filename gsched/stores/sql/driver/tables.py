@@ -1,0 +1,214 @@
+"""The tables. All times are whole milliseconds since the epoch, in UTC.
+
+- `jobs`: what the protocol and the queries need is a column; the rest of the definition is `document`, JSON text with
+  the tags of `gsched.jobs.export`
+- `job_tags`, `run_tags`: the tags of jobs and of records once more, for queries
+- `former`: schedules of jobs that users' writes have ended, until their owner has seen to them
+- `nodes`, `slots`: who lives, and who owns which 256th of the jobs
+- `runs`: runs that wait or are in progress, and the history
+- `activity`: what each node is doing
+- `changes`: which jobs were changed last, so that other processes look at them
+- `meta`: the version of this schema
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    literal_column,
+    or_,
+    text,
+)
+
+_Id = String(255)
+_Ms = BigInteger
+_Serial = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by a column of exactly this type only
+
+
+class Tables:
+    """The tables of one store.
+
+    :param prefix: what the names of all of them begin with
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.metadata = MetaData()
+        self.prefix = prefix
+        self.jobs = self._table(
+            "jobs",
+            Column("id", _Id, primary_key=True),
+            Column("slot", SmallInteger, nullable=False),
+            Column("rev", BigInteger, nullable=False),
+            Column("admitted", Boolean, nullable=False),
+            Column("paused", Boolean, nullable=False),
+            Column("pause", Text),  # why, since when, by whom; JSON
+            Column("paused_until", _Ms),  # of every pause; of one without an end a time that never comes
+            Column("next_run", _Ms),
+            Column("schedule", BigInteger, nullable=False),  # the revision that began the schedule
+            Column("begins", _Ms),  # the first instant of that schedule
+            Column("late_until", _Ms),
+            Column("parked", Text),
+            Column("name", Text, nullable=False),
+            Column("document", Text, nullable=False),
+            Column("created_at", _Ms, nullable=False),
+            Column("updated_at", _Ms, nullable=False),
+            Column("runs", BigInteger, nullable=False, server_default=text("0")),
+            Column("failures", BigInteger, nullable=False, server_default=text("0")),
+            Column("last_run", _Ms),
+            Column("last_duration", Double),
+            Column("last_error", Text),
+            Column("recent", Text),
+        )
+        self._index("jobs_due", self.jobs, "slot", "next_run")
+        self._index("jobs_parked", self.jobs, "parked", where="parked IS NOT NULL")
+        self._index("jobs_paused", self.jobs, "paused_until", where="paused_until IS NOT NULL")
+        self.job_tags = self._table(
+            "job_tags",
+            Column("tag", _Id, primary_key=True),
+            Column("job_id", _Id, primary_key=True),
+        )
+        self._index("job_tags_job", self.job_tags, "job_id")
+        self.former = self._table(
+            "former",
+            Column("id", String(300), primary_key=True),
+            Column("job_id", _Id, nullable=False),
+            Column("slot", SmallInteger, nullable=False),
+            Column("schedule", BigInteger, nullable=False),
+            Column("begins", _Ms),
+            Column("next_run", _Ms),
+            Column("paused_until", _Ms),
+            Column("late_until", _Ms),
+            Column("until", _Ms),
+            Column("name", Text, nullable=False),
+            Column("document", Text, nullable=False),  # its trigger and tags
+        )
+        self._index("former_slot", self.former, "slot")
+        self._index("former_job", self.former, "job_id")
+        self.nodes = self._table(
+            "nodes",
+            Column("id", _Id, primary_key=True),
+            Column("alive", Boolean, nullable=False),
+            Column("protocol", Integer, nullable=False, server_default=text("1")),  # of the nodes: see PROTOCOL
+            Column("watermark", _Ms, nullable=False),
+            Column("acked", _Ms, nullable=False),
+            Column("beat", BigInteger, nullable=False),
+            Column("draining", Boolean, nullable=False),
+            Column("drain_requested", _Ms),
+            Column("left", Boolean, nullable=False),
+            Column("host", Text),
+            Column("pid", Integer),
+            Column("process", Text),  # which process of which machine, JSON
+            Column("started_at", _Ms),
+            Column("beat_at", _Ms),
+            Column("ended_at", _Ms),
+            Column("settled_at", _Ms),
+        )
+        self.slots = self._table(
+            "slots",
+            Column("id", SmallInteger, primary_key=True, autoincrement=False),
+            Column("owner", _Id),
+            Column("epoch", BigInteger, nullable=False),
+            Column("watermark", _Ms, nullable=False),
+            Column("acked", _Ms, nullable=False),
+            Column("attached", Boolean, nullable=False),
+            Column("open_from", _Ms),
+        )
+        self.runs = self._table(
+            "runs",
+            Column("key", String(400), primary_key=True),
+            Column("state", String(8), nullable=False),  # waiting, running, ended
+            Column("node", _Id),
+            Column("slot", SmallInteger, nullable=False),
+            Column("job_id", _Id, nullable=False),
+            Column("job_name", Text),
+            Column("tags", Text),  # JSON
+            Column("scheduled_at", _Ms, nullable=False),
+            Column("due_at", _Ms),
+            Column("attempt", Integer, nullable=False),
+            Column("request", _Id),
+            Column("cause", String(16)),  # of the waiting: request, retry
+            Column("overlap", String(8)),  # what becomes of a request at the limit of instances
+            Column("schedule", BigInteger),  # the number of the job's schedule
+            Column("tries", Integer, nullable=False, server_default=text("0")),
+            Column("recoveries", Integer, nullable=False, server_default=text("0")),
+            Column("is_retry", Boolean, nullable=False, server_default=text("0")),
+            Column("outcome", String(16)),
+            Column("reason", Text),
+            Column("until", _Ms),
+            Column("started_at", _Ms),
+            Column("finished_at", _Ms),
+            Column("error_type", Text),
+            Column("error_message", Text),
+            Column("traceback", Text),
+            Column("expires_at", _Ms),
+        )
+        self._index("runs_unfinished", self.runs, "state", "slot", where="state <> 'ended'")
+        self._index("runs_waiting", self.runs, "job_id", "due_at", where="state = 'waiting'")
+        self._index("runs_waiting_slot", self.runs, "slot", "due_at", where="state = 'waiting'")
+        self._index("runs_attempts", self.runs, "slot", "scheduled_at", where="attempt > 1")
+        self._index("runs_of_job", self.runs, "job_id", "scheduled_at")
+        self._index("runs_scheduled", self.runs, "scheduled_at")
+        self._index("runs_outcome", self.runs, "outcome", "scheduled_at")
+        self._index("runs_until", self.runs, "until", where="until IS NOT NULL")
+        self._index("runs_expiring", self.runs, "expires_at", where="expires_at IS NOT NULL")
+        # Spelt as in the indexes: that a parameter is the same, SQLite cannot know, and would read all runs. With the
+        # time, which is never less, it prefers the index to that of all runs of a job.
+        self.waits = (self.runs.c.state == literal_column("'waiting'")) & (self.runs.c.due_at >= 0)
+        self.unended = self.runs.c.state != literal_column("'ended'")
+        self.is_later_attempt = self.runs.c.attempt > literal_column("1")
+        self.run_tags = self._table(
+            "run_tags",
+            Column("tag", _Id, primary_key=True),
+            Column("key", String(400), primary_key=True),
+        )
+        self._index("run_tags_run", self.run_tags, "key")
+        self.activity = self._table(
+            "activity",
+            Column("node", _Id, primary_key=True),
+            Column("at", _Ms, nullable=False),
+            Column("document", Text, nullable=False),
+        )
+        self.changes = self._table(
+            "changes",
+            Column("seq", _Serial, primary_key=True, autoincrement=True),
+            Column("job_id", _Id, nullable=False),
+            Column("at", _Ms, nullable=False),
+            Column("origin", String(16), nullable=False),  # the store object that has made the change
+            sqlite_autoincrement=True,  # a number that is free again would not be seen
+        )
+        self._index("changes_at", self.changes, "at")
+        self.meta = self._table(
+            "meta",
+            Column("key", String(50), primary_key=True),
+            Column("value", Text, nullable=False),
+        )
+
+    def is_paused(self, now: int) -> ColumnElement[bool]:
+        """Whether a job is paused at `now` (ms)."""
+        return self.jobs.c.paused_until > now
+
+    def is_not_paused(self, now: int) -> ColumnElement[bool]:
+        """Whether it is not."""
+        return or_(self.jobs.c.paused_until.is_(None), self.jobs.c.paused_until <= now)
+
+    def _table(self, name: str, *columns: Column[Any], **options: Any) -> Table:
+        table: Table = Table(f"{self.prefix}{name}", self.metadata, *columns, **options)
+        return table
+
+    def _index(self, name: str, table: Table, *columns: str, where: str | None = None) -> None:
+        # The names of another dialect's options would import that dialect, with asyncio and what else it has.
+        partial: dict[str, Any] = {} if where is None else {"sqlite_where": text(where)}
+        Index(f"{self.prefix}{name}", *(table.c[column] for column in columns), **partial)

@@ -1,0 +1,1 @@
+"""The definitions of jobs: added, found, changed and removed, in any process."""

@@ -1,0 +1,1 @@
+"""For operators of a store: nodes, statistics, doctor, followers, maintenance."""

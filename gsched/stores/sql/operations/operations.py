@@ -1,0 +1,77 @@
+"""What operators ask for: see `gsched.stores.durable.answers.Operations`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from gsched.monitoring.activity import Overview
+from gsched.monitoring.cluster_events import StoreEvent
+from gsched.monitoring.doctor import Finding
+from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.stores.durable.following import poll
+from gsched.stores.sql.driver.connection import SqlConnection
+from gsched.stores.sql.history.purge import count_records, purge
+from gsched.stores.sql.history.write import SqlRecords
+from gsched.stores.sql.operations import maintenance, nodes, overview
+from gsched.stores.sql.operations.doctor import SqlDoctor
+from gsched.stores.sql.operations.follow import SqlPictures
+from gsched.times.clock import Clock
+from gsched.times.instants import from_ms
+
+_EXPIRE_EVERY_SECONDS: Final = 30.0
+_WHY_LOOKING: Final = "SQLite does not tell of changes"
+
+
+class SqlOperations:
+    """Works in any process, whether its scheduler runs or not.
+
+    :param ttl: seconds without a beat after which a node is silent
+    """
+
+    def __init__(self, connection: SqlConnection, clock: Clock, records: SqlRecords, ttl: float) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._records = records
+        self._ttl = ttl
+        self._expire_at = 0.0  # monotonic
+
+    def ping(self) -> None:
+        maintenance.ping(self._connection)
+
+    def statistics(self) -> StoreStatistics:
+        return maintenance.statistics(self._connection, self._clock.now_ms())
+
+    def count_records(self, before: int) -> int:
+        return count_records(self._connection, before)
+
+    def purge(self, before: int, progress: Callable[[int], object] | None = None) -> int:
+        return purge(self._connection, before, progress)
+
+    def nodes(self) -> list[NodeInfo]:
+        now = self._clock.now_ms()
+        return self._connection.read(lambda line: nodes.read_nodes(line, self._connection.tables, now, self._ttl))
+
+    def claimed_until(self) -> Callable[[str], int]:
+        return nodes.claimed_until(self._connection)
+
+    def request_drain(self, node_id: str) -> None:
+        nodes.request_drain(self._connection, node_id, self._clock.now_ms())
+
+    def follow(self, stop: Callable[[], bool]) -> Iterator[StoreEvent]:
+        return poll(SqlPictures(self._connection), _WHY_LOOKING, stop, lambda: from_ms(self._clock.now_ms()))
+
+    def overview(self) -> Overview:
+        return overview.overview(self._connection, self._clock.now_ms(), self._ttl)
+
+    def diagnose(self) -> Iterator[Finding]:
+        return SqlDoctor(self._connection, self._clock, self._ttl).diagnose()
+
+    def publish(self, node: str, activity: Mapping[str, Any]) -> None:
+        """Let others read what a node does. Now and then the node also removes what has expired."""
+        overview.publish(self._connection, node, activity, self._clock.now_ms())
+        if self._clock.monotonic() >= self._expire_at:
+            self._expire_at = self._clock.monotonic() + _EXPIRE_EVERY_SECONDS
+            while self._records.expire():
+                pass

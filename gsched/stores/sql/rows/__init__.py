@@ -1,0 +1,1 @@
+"""The shapes of rows: conversions between rows and gsched's values."""

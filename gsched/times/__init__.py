@@ -1,0 +1,1 @@
+"""Times: milliseconds, durations, zones, and the clock."""

@@ -164,7 +164,7 @@ class DocumentReader:
             problems.append("next_run_time is missing")
         fields["id"] = self._id(document, problems)
         fields["func_ref"], fields["func"] = self._function(document.get("func"), fields, problems)
-        fields["trigger"] = _trigger(document.get("trigger"), problems)
+        fields["trigger"] = _trigger(document.get("trigger"), fields["id"], problems)
         if not document.keys().isdisjoint(POLICY_KEYS):
             fields["policy"] = self._policy(document, problems)
         fields.setdefault("name", fields["id"])
@@ -356,13 +356,13 @@ _shared_values = itemgetter(*_SHARED)
 _triggers: dict[Any, BaseTrigger] = {}  # recently parsed triggers; triggers never change, so jobs may share them
 
 
-def _trigger(fields: Any, problems: list[str]) -> BaseTrigger:
+def _trigger(fields: Any, job_id: str, problems: list[str]) -> BaseTrigger:
     try:
         anchor = fields.get("anchor") if type(fields) is dict and fields.get("type") == "interval" else None
         if isinstance(anchor, datetime) and anchor.tzinfo is not None:
             # Intervals of jobs that were added one by one differ in their anchors only.
             return _shared_trigger({**fields, "anchor": None}, to_ms(anchor))
-        return _shared_trigger(fields)
+        return _shared_trigger(fields).for_job(job_id)
     except Exception as error:  # a plugin's type, or hostile values, may raise anything
         problems.append(_reason("trigger", error))
         return UnreadableTrigger(fields)

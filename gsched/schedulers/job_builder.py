@@ -63,9 +63,10 @@ class JobBuilder:
         given = {key: value for key, value in definition.items() if value is not UNDEFINED}
         trigger_args = {key: given.pop(key) for key in given.keys() - _DEFINITION}
         func, ref = self._function(given.pop("func", None))
-        trigger, due = self._begun(given.pop("trigger", None), trigger_args)
+        job_id = uuid.uuid4().hex if given.get("id") is None else checked_text("id", given["id"])
+        trigger, due = self._begun(given.pop("trigger", None), trigger_args, job_id)
         job = Job(
-            id=uuid.uuid4().hex if given.get("id") is None else checked_text("id", given["id"]),
+            id=job_id,
             func=func,
             func_ref=ref,
             trigger=trigger,
@@ -94,17 +95,19 @@ class JobBuilder:
             known = self._functions[func] = named_function(func)
         return known
 
-    def _begun(self, trigger: Any, trigger_args: Mapping[str, Any]) -> tuple[BaseTrigger, int | None]:
+    def _begun(self, trigger: Any, trigger_args: Mapping[str, Any], job_id: str) -> tuple[BaseTrigger, int | None]:
         if not isinstance(trigger, str):
-            return make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
+            return make_trigger(trigger, trigger_args, self._timezone).for_job(job_id).begun(self._now)
         key = (trigger, *trigger_args.items(), *map(type, trigger_args.values()))  # for 1 == True
         try:
             known = self._triggers.get(key)
         except TypeError:  # an argument that cannot be hashed, such as a list of triggers
-            return make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
+            return make_trigger(trigger, trigger_args, self._timezone).for_job(job_id).begun(self._now)
         if known is None:
-            known = make_trigger(trigger, trigger_args, self._timezone).begun(self._now)
-            if len(self._triggers) < MOST_SHARED:
+            made = make_trigger(trigger, trigger_args, self._timezone)
+            own = made.for_job(job_id)
+            known = own.begun(self._now)
+            if own is made and len(self._triggers) < MOST_SHARED:
                 self._triggers[key] = known
         return known
 

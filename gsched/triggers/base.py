@@ -103,6 +103,10 @@ class BaseTrigger(ABC):
         """The trigger in this time zone, the scheduler's; itself if it names a zone."""
         return self
 
+    def for_job(self, job_id: str) -> BaseTrigger:
+        """The trigger with what the job's id chooses (cron's H); itself if that is nothing, or chosen already."""
+        return self
+
     def same_schedule(self, other: object) -> bool:
         """True if both were written the same way: equal except for an anchor that the scheduler chose."""
         return self == other

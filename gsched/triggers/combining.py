@@ -8,6 +8,7 @@ from datetime import tzinfo
 from functools import reduce
 from itertools import cycle
 from math import gcd
+from operator import is_
 from typing import Any, Final
 
 from gsched.errors import InvalidTriggerError
@@ -54,6 +55,11 @@ class CombiningTrigger(FrozenTrigger):
     def placed(self, zone: tzinfo) -> CombiningTrigger:
         """The trigger with every member that names no zone in this one."""
         return type(self)([member.placed(zone) for member in self.triggers], self.jitter)
+
+    def for_job(self, job_id: str) -> CombiningTrigger:
+        """The trigger with every member for this job; itself if the members are."""
+        members = [member.for_job(job_id) for member in self.triggers]
+        return self if all(map(is_, members, self.triggers)) else type(self)(members, self.jitter)
 
     @property
     def by_elapsed_time(self) -> bool:  # type: ignore[override]

@@ -353,6 +353,9 @@ def test_set_gives_a_new_trigger_in_the_zone_of_the_old_one(jobs, run):
     assert jobs.get_job("a").next_run_time.strftime("%H:%M %z") == "04:30 +0900"
     run("job", "set", "a", "--cron", "30 4 * * *", "--timezone", "UTC")
     assert jobs.get_job("a").next_run_time.strftime("%H:%M %z") == "04:30 +0000"
+    run("job", "set", "a", "--cron", "H 4 L * ?", "--timezone", "UTC")
+    assert jobs.get_job("a").trigger.hash_key == "a"
+    assert "resolved='" in run("job", "show", "a")[0]
     run("job", "set", "a", "--every", "90s")
     assert str(jobs.get_job("a").trigger) == "interval[0:01:30]"
 

@@ -121,6 +121,19 @@ def test_check_shows_all_jobs_and_stores_none(address, jobs, database, tmp_path)
     assert database.list_collection_names() == ["jobs"], "nothing was started"
 
 
+def test_check_shows_what_h_stands_for_and_the_next_times(tmp_path):
+    (tmp_path / "shop.py").write_text(APPLICATION.replace('"cron", hour=3, id="waiting"', '"H H * * *", id="backup"'))
+    entry = DECLARED.replace('{ type = "interval", minutes = 1 }', '{ type = "cron", day = "LW", hour = "H" }')
+    (tmp_path / "gsched.toml").write_text(entry)
+    (tmp_path / "tab").write_text("H 3 * * 5#2 poll\n")
+    done = gsched("check", "-c", "gsched.toml", "--memory", "--crontab", "tab", "-o", "json", directory=tmp_path)
+    found = {each["id"]: each for each in json.loads(done.out)}
+    assert found["backup"]["trigger"] == "cron[crontab='H H * * *', resolved='26 23 * * *']"
+    assert {time[10:19] for time in found["backup"]["next_run_times"]} == {"T23:26:00"}
+    assert "resolved='hour " in found["declared"]["trigger"] and len(found["declared"]["next_run_times"]) == 3
+    assert " 3 * * 5#2'" in found["tab/poll"]["trigger"] and len(found["tab/poll"]["next_run_times"]) == 3
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [

@@ -70,6 +70,25 @@ def test_the_same_crontab_again_changes_nothing(scheduler):
     assert {job.id: job.definition.rev for job in scheduler.get_jobs()} == revisions
 
 
+def test_a_line_with_h_gets_its_times_from_the_jobs_id_and_again_changes_nothing(scheduler):
+    text = "H H * * * backup\n0 9 LW * ? pay\nH/15 * * * * poll"
+    bring(scheduler, text)
+    backup = scheduler.get_job("tab/backup").trigger
+    assert backup.hash_key == "tab/backup"
+    assert backup.resolved != scheduler.get_job("tab/poll").trigger.resolved
+    moved = "# comment\nh h * * * backup\nH/15 * * * * poll\n0 9 lw * * pay"
+    assert bring(scheduler, moved) == [("moved", "tab/backup"), ("unchanged", "tab/poll"), ("moved", "tab/pay")]
+    assert scheduler.get_job("tab/backup").trigger == backup
+    assert bring(scheduler, moved.replace("h h", "H 4"))[0] == ("changed", "tab/backup")
+
+
+def test_an_import_says_what_debians_cron_makes_of_a_line(address):
+    out, error = gsched("crontab", "import", "-", "--store", address, "--dry-run", stdin="0 0 * * 5#2 x\nH 3 * * * y")
+    assert "-: note: line 1: '0 0 * * 5#2': Debian's cron reads 5#2 as 5, every such weekday" in error
+    assert "-: note: line 2: 'H 3 * * *': Debian's cron refuses H" in error
+    assert "resolved=" in out
+
+
 def test_lines_that_come_change_and_go(scheduler):
     bring(scheduler, "0 1 * * * a\n0 1 * * * b\n0 1 * * * c")
     assert bring(scheduler, "0 1 * * * a\n0 2 * * * b\n@daily d") == [
@@ -277,6 +296,25 @@ def test_explain_says_the_meaning_the_surprises_and_the_next_times():
     out, _ = gsched("crontab", "explain", "0", "0", "1", "1", "0", "-o", "json", "--count", "3")
     explained = json.loads(out)
     assert len(explained["next"]) == 3 and "either" in explained["notes"][0]
+
+
+def test_explain_says_what_h_stands_for_as_soon_as_the_job_is_named():
+    out, _ = gsched("crontab", "explain", "H H * * *", "-o", "json")
+    without = json.loads(out)
+    assert (without["resolved"], without["next"]) == (None, [])
+    assert without["notes"][0] == "when it is due is known with the job's id: give --id JOB"
+    out, _ = gsched("crontab", "explain", "H H * * *", "-o", "json", "--id", "backup", "--tz", "UTC")
+    with_id = json.loads(out)
+    assert with_id["resolved"] == "26 23 * * *"
+    assert with_id["meaning"].endswith("; for this job at 23:26")
+    assert all(time.endswith("T23:26:00+00:00") for time in with_id["next"]) and len(with_id["next"]) == 5
+    out, _ = gsched("crontab", "explain", "H H * * *", "--id", "backup")
+    assert "resolved\t26 23 * * *\n" in out
+
+
+def test_explain_without_times_does_not_say_that_none_comes():
+    out, _ = gsched("crontab", "explain", "0 3 * * *", "--count", "0", "--tz", "UTC")
+    assert out == "meaning\tat 03:00\n"
 
 
 def test_explain_says_what_is_wrong():

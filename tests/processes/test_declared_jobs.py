@@ -53,6 +53,18 @@ def follow(tmp_path: Path, scheduler: GeventScheduler) -> Any:
     return bring
 
 
+def test_h_in_a_file_is_resolved_and_the_same_file_again_changes_nothing(follow, scheduler):
+    text = ENTRY.replace('{ type = "interval", seconds = 3600 }', '"H H * * *"')
+    assert follow(text) == {"added": 1}
+    assert job(scheduler).trigger.hash_key == "refresh"
+    assert follow(text) == {"unchanged": 1}
+    assert follow(text.replace("H H", "h h")) == {"unchanged": 1}
+    keyed = text.replace('"H H * * *"', '{ type = "cron", crontab = "H H * * *", hash_key = "other" }')
+    assert follow(keyed) == {"changed": 1}
+    assert job(scheduler).trigger.hash_key == "other"
+    assert follow(text) == {"changed": 1}
+
+
 def job(scheduler: GeventScheduler, job_id: str = "refresh") -> Any:
     found = scheduler.get_job(job_id)
     assert found is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calendar import monthrange
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -102,3 +102,22 @@ def zones_with_transitions(first_year: int = 2026, last_year: int = 2027) -> lis
 
 def days_in_month(day: datetime) -> int:
     return monthrange(day.year, day.month)[1]
+
+
+def special_days(text: str, year: int, month: int) -> set[int]:
+    """The days of a month that an expression with L, W or # admits: found among all days, by their weekdays.
+
+    :param text: weekdays by their names
+    """
+    weekdays = {day: ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[date(year, month, day).weekday()]
+                for day in range(1, monthrange(year, month)[1] + 1)}  # fmt: skip
+    if "#" in text or text[:3] in weekdays.values():
+        fitting = [day for day in weekdays if weekdays[day] == text[:3]]
+        place = -1 if text.endswith("L") else int(text[4:]) - 1
+        return set(fitting[place : place + 1 or None])
+    wanted = text.removesuffix("W")
+    target = max(weekdays) - int(wanted[2:] or 0) if wanted[0] == "L" else int(wanted)
+    if target not in weekdays or wanted == text:
+        return {target} & weekdays.keys()
+    working = [day for day in weekdays if weekdays[day] not in ("sat", "sun")]
+    return {min(working, key=lambda day: abs(day - target))}

@@ -221,7 +221,7 @@ def test_a_command_that_begins_like_one_more_field_is_doubted():
         ("* * * * 8 x", "day of week '8': 8 is not from 0 to 7"),
         ("*/0 * * * * x", "minute '*/0': the step must be at least 1"),
         ("5/15 * * * * x", "minute '5/15': a step needs a range: write 5-59/15"),
-        ("* * L * * x", "day of month 'l': 'L' is Quartz syntax"),
+        ("* L * * * x", "hour 'L': 'L' stands in the fields for days only"),
         ("* * * foo * x", "month 'foo': 'foo' is not understood"),
         ("1,,2 * * * * x", "minute '1,,2': an expression is empty"),
         ("* * * *", "expected minute, hour, day of month, month, day of week and a command"),
@@ -395,8 +395,20 @@ def test_ids_do_not_depend_on_the_order_of_lines(lines, random):
         ("15 10 * * * *", "at second 15 of minute 10 of every hour"),
         ("@weekly", "at 00:00, on Sunday"),
         ("@REBOOT", "once after each start of the machine"),
+        ("0 9 L * ?", "at 09:00, on the last day of the month"),
+        ("0 9 LW * *", "at 09:00, on the last weekday (Monday to Friday) of the month"),
+        ("0 9 15W * *", "at 09:00, on the weekday (Monday to Friday) nearest to day 15 of the month"),
+        ("0 9 L-3 * *", "at 09:00, on the 3rd day before the last one of the month"),
+        ("0 9 1,15,L * *", "at 09:00, on day 1 and 15 of the month and the last day of the month"),
+        ("0 9 * * 5L", "at 09:00, on the last Friday of the month"),
+        ("0 9 ? jul fri#2", "at 09:00, on the 2nd Friday of the month, in July"),
+        ("0 9 13 * 5#2", "at 09:00, on day 13 of the month and also on the 2nd Friday of the month"),
+        ("H 3 * * *", "at minute H of hour 3, where H is a value that the job's id chooses"),
+        ("H/15 * * * *", "every 15th minute from H of every hour, where H is a value that the job's id chooses"),
+        ("0 H(1-5) H * H", "at minute 0 of hour H in 1 through 5, on day H of the month and also on weekday H, "
+                           "where H is a value that the job's id chooses"),
     ],
-)
+)  # fmt: skip
 def test_expressions_in_words(expression, words):
     assert in_words(expression) == words
 
@@ -413,14 +425,24 @@ def field(low: int, high: int) -> st.SearchStrategy[str]:
     return st.lists(part, min_size=1, max_size=3).map(",".join)
 
 
+signs = ["L", "LW", "15W", "L-3", "L-3W", "1,L", "H", "H/9", "H(1-9)/3", "?"]
+weekday_signs = ["5L", "friL", "5#2,monL", "thu#5", "H", "H(1-5)", "?"]
+specials = st.tuples(
+    st.sampled_from(["0", "H", "H/15", "H(0-29)/10", "*/7"]),
+    st.sampled_from(["3", "H", "*", "H(1-5)"]),
+    st.sampled_from(signs),
+    st.sampled_from(["*", "H", "jul", "H(3-9)/2"]),
+    st.sampled_from(weekday_signs),
+).map(" ".join)
 expressions = st.tuples(field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7)).map(" ".join)
 
 
-@given(expressions)
+@given(st.one_of(expressions, specials))
 def test_every_valid_expression_can_be_explained(expression):
     trigger = CronTrigger.from_crontab(expression, "Europe/Berlin")
     assert in_words(expression)
     list(surprises(expression, trigger, NOW))
+    list(surprises(expression, trigger.for_job("backup"), NOW))
 
 
 def notes(expression: str, zone: str = "UTC") -> str:
@@ -442,6 +464,11 @@ def notes(expression: str, zone: str = "UTC") -> str:
         ("0 22-2 * * *", "as in Debian's cron; others refuse it"),
         ("0 0 31 * *", "months that have no day 31 are left out"),
         ("@reboot", "first runner"),
+        ("0 0 31W * *", "months that have no day 31 are left out"),
+        ("0 0 LW * *", "LW stays in its month; holidays are not known"),
+        ("0 0 * * 5#5", "months that have only four are left out"),
+        ("0 0 * * fri#2", "Debian's cron reads fri#2 as fri, every such weekday"),
+        ("H 3 ? * *", "Debian's cron refuses H; Debian's cron refuses ?"),
     ],
 )
 def test_a_schedule_that_may_surprise_is_noted(expression, note):

@@ -22,6 +22,7 @@ class Explained(NamedTuple):
 
     expression: str
     meaning: str
+    resolved: str | None
     notes: list[str]
     next: list[datetime]
 
@@ -33,8 +34,9 @@ COLUMNS = tuple(Column(name, lambda item, name=name: getattr(item, name)) for na
 @click.argument("expression", nargs=-1, required=True, metavar="'EXPR'")
 @click.option("--count", type=click.IntRange(0, 10_000), default=5, help="How many run times to show.  Default: 5.")
 @click.option("--seconds", is_flag=True, help="There are six fields, the first for seconds.")
+@click.option("--id", "job_id", metavar="JOB", help="The job whose id chooses the values of H.")
 @output_options
-def explain(out: Output, expression: tuple[str, ...], count: int, seconds: bool) -> None:
+def explain(out: Output, expression: tuple[str, ...], count: int, seconds: bool, job_id: str | None) -> None:
     """Print the meaning of a cron expression, what may surprise about it, and when it is due next.
 
     Quote the expression: a shell replaces a bare * by file names. --tz is also the zone of the schedule.
@@ -44,7 +46,9 @@ def explain(out: Output, expression: tuple[str, ...], count: int, seconds: bool)
 
     text = " ".join(expression)
     try:
-        trigger = CronTrigger.from_crontab(text, out.zone, seconds)
+        trigger: BaseTrigger = CronTrigger.from_crontab(text, out.zone, seconds)
+        if job_id is not None:
+            trigger = trigger.for_job(job_id)
     except InvalidTriggerError as error:
         raise CommandRefused(str(error), Exit.USAGE, _remedy(text)) from None
     explained = _explained(text, trigger, count)
@@ -61,16 +65,22 @@ def _explained(text: str, trigger: BaseTrigger, count: int) -> Explained:
     from itertools import islice
 
     from gsched.runner.crontab.notes import surprises
-    from gsched.runner.crontab.words import in_words
+    from gsched.runner.crontab.words import HASHED, in_words
     from gsched.times.clock import SystemClock
     from gsched.times.instants import from_ms
+    from gsched.triggers import CronTrigger
 
     now = SystemClock().now_ms()
     notes = list(surprises(text, trigger, now))
+    resolved = trigger.resolved if isinstance(trigger, CronTrigger) else None
+    if resolved is None and HASHED.search(text.lower()):
+        notes.insert(0, "when it is due is known with the job's id: give --id JOB")
+        return Explained(text, in_words(text), None, notes, [])
     times = [from_ms(each, trigger.timezone) for each in islice(_instants(trigger, now), count)]
-    if not times and "@reboot" not in text.lower():
+    if trigger.next_ms(now) is None and "@reboot" not in text.lower():
         notes.insert(0, "it is never due: there is no such day")
-    return Explained(text, in_words(text), notes, times)
+    meaning = in_words(text) if resolved is None else f"{in_words(text)}; for this job {in_words(resolved)}"
+    return Explained(text, meaning, resolved, notes, times)
 
 
 def _instants(trigger: BaseTrigger, after: int | None) -> Iterator[int]:
@@ -81,11 +91,15 @@ def _instants(trigger: BaseTrigger, after: int | None) -> Iterator[int]:
 
 
 def _lines(explained: Explained) -> Iterator[tuple[str, str]]:
+    if explained.resolved is not None:
+        yield "resolved", explained.resolved
     yield from (("note", note) for note in explained.notes)
     yield from (("next", as_text(time)) for time in explained.next)
 
 
 def _under_each_other(explained: Explained) -> Iterator[tuple[str, str]]:
+    if explained.resolved is not None:
+        yield "resolved", explained.resolved
     if explained.notes:
         yield "notes", "\n".join(explained.notes)
     if explained.next:

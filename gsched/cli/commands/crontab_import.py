@@ -120,7 +120,11 @@ def _text(file: str) -> str:
 
 
 def _report(file: str, crontab: Crontab, skip_bad: bool) -> None:
-    for kind, remarks in (("error", crontab.errors), ("warning", crontab.warnings)):
+    from gsched.runner.crontab.lines import Remark
+    from gsched.runner.crontab.notes import beyond_cron
+
+    notes = [Remark(each.line, each.schedule, note) for each in crontab.entries for note in beyond_cron(each.schedule)]
+    for kind, remarks in (("error", crontab.errors), ("warning", crontab.warnings), ("note", notes)):
         for remark in remarks:
             say(f"{file}: {kind}: {remark}", err=True)
     if crontab.errors and not skip_bad:

@@ -10,10 +10,13 @@ from typing import Final
 
 # The first word of a command that looks like one more time field.
 _TIME_FIELD: Final = re.compile(
-    r"[\d*][\d*/,-]*|(?:sun|mon|tue|wed|thu|fri|sat|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:[-,][a-z]{3})*",
+    r"[\d*?][\d*/,-]*|(?:sun|mon|tue|wed|thu|fri|sat|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:[-,][a-z]{3})*",
     re.IGNORECASE,
 )
-_ANACRON: Final = re.compile(r"(?:\d+|@[a-z]+)\s+\d+\s+[A-Za-z][\w.-]*\s+\S.*")
+_ANACRON: Final = re.compile(
+    r"(?:\d+|@[a-z]+)\s+\d+\s+(?!(?:L(?:-\d+)?W?|H)\s)[A-Za-z][\w.-]*\s+\S.*",  # a day, not a job's name: L, LW, H
+    re.IGNORECASE,
+)
 _ANACRON_SAID: Final = (
     "an anacrontab's line (period in days, delay in minutes, name, command): write a crontab's, with five time fields"
 )
@@ -30,8 +33,8 @@ def why_foreign(line: str) -> str | None:
         return _ANACRON_SAID
     words = line.split()
     count = next((place for place, word in enumerate(words) if not _TIME_FIELD.fullmatch(word)), len(words))
-    # A command never begins with "*"; where it begins like another field, see doubts_about_command.
-    if count > 5 and any(word.startswith("*") for word in words[5:count]):
+    # A command never begins with "*" or "?"; where it begins like another field, see doubts_about_command.
+    if count > 5 and any(word.startswith(("*", "?")) for word in words[5:count]):
         return f"{count} {_FIELD_COUNT_SAID}"
     return None
 

@@ -84,7 +84,7 @@ def _kept_ids(entries: Sequence[CrontabEntry], user: str | None, known: Mapping[
         for number, entry in enumerate(entries):
             lines = free.get((entry.command, entry.user or user), {}) if number not in kept else {}
             for job_id, line in lines.items():
-                if not needs_schedule or entry.trigger.same_schedule(line.trigger):
+                if not needs_schedule or entry.trigger.for_job(job_id).same_schedule(line.trigger):
                     kept[number] = job_id
                     del lines[job_id]
                     break

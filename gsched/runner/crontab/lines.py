@@ -139,7 +139,7 @@ class _Reader:
         if self._timezone is None:
             raise ConfigurationError("its time zone, CRON_TZ above, is not known")
         trigger = CronTrigger.from_crontab(schedule, self._timezone)
-        if not isinstance(trigger, RebootTrigger) and trigger.next_ms(0) is None:
+        if not isinstance(trigger, RebootTrigger) and trigger.for_job(schedule).next_ms(0) is None:
             raise InvalidTriggerError("never due: there is no such day")
         user = None
         if self._system:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, timedelta, tzinfo
 from typing import Final
 
-from gsched.runner.crontab.words import is_both_required
+from gsched.runner.crontab.words import HASHED, is_both_required
 from gsched.times.instants import from_ms, timezone_name
 from gsched.triggers import BaseTrigger, CronTrigger
 from gsched.triggers.cron.crontab import FIELDS, SPANS
 from gsched.triggers.reboot import RebootTrigger
 from gsched.triggers.zones import DAY, Stretch, stretch_at
 
+_BEYOND_CRON: Final = re.compile(
+    r"[?#]|\bh(?![a-z])|(?:[0-9]|\b)l\b|\b[a-z]{3}l\b|\bl-|[0-9]w\b|\blw\b", re.IGNORECASE
+)
 _LOOK_AHEAD: Final = 400 * DAY
 
 
@@ -25,11 +29,24 @@ def surprises(expression: str, trigger: BaseTrigger, now: int) -> Iterator[str]:
     if isinstance(trigger, RebootTrigger):
         yield "in a store that processes share: when the first runner starts after the machine has; else at each start"
         return
-    text = " ".join(expression.lower().split())
+    text = " ".join(expression.lower().replace("?", "*").split())
     fields = dict(zip(reversed(FIELDS), reversed(text.split(" ")))) if not text.startswith("@") else {}
+    yield from beyond_cron(expression)
     yield from _about_fields(fields)
+    if isinstance(trigger, CronTrigger) and HASHED.search(text) and trigger.resolved is None:
+        return  # when it is due is not known yet
     if text != "@hourly" and fields.get("hour") not in ("*", "*/1", "0-23"):
         yield from _about_clock_changes(expression, trigger, now // 1000)
+
+
+def beyond_cron(expression: str) -> Iterator[str]:
+    """What Debian's cron makes of each expression that it does not know."""
+    parts = (part for field in expression.split() for part in field.split(","))
+    for part in dict.fromkeys(part for part in parts if _BEYOND_CRON.search(part)):
+        if "#" in part:
+            yield f"Debian's cron reads {part} as {part.partition('#')[0]}, every such weekday"
+        else:
+            yield f"Debian's cron refuses {part}"
 
 
 def _about_fields(fields: dict[str, str]) -> Iterator[str]:
@@ -41,6 +58,7 @@ def _about_fields(fields: dict[str, str]) -> Iterator[str]:
     for name, text in fields.items():
         for part in text.split(","):
             yield from _about_step(name, part)
+            yield from _about_special_day(part)
             if _runs_backwards(part):
                 yield f"{name} {part} goes past the end and on from the start, as in Debian's cron; others refuse it"
 
@@ -54,8 +72,16 @@ def _about_days(day: str, weekday: str) -> Iterator[str]:
     if "7" in weekday.replace("/7", "").replace("-", ",").split(","):
         yield "7 is Sunday, as is 0"
     days = [part for part in day.split(",") if part.isdigit()]
+    days += [day[:-1]] if day.endswith("w") and day[:-1].isdigit() else []
     if days and min(map(int, days)) > 28 and len(days) == day.count(",") + 1 and weekday == "*":
         yield f"months that have no day {' or '.join(days)} are left out"
+
+
+def _about_special_day(part: str) -> Iterator[str]:
+    if part.endswith("#5"):
+        yield f"{part}: months that have only four are left out"
+    if part.endswith("w"):
+        yield f"{part.upper()} stays in its month; holidays are not known"
 
 
 def _about_step(name: str, part: str) -> Iterator[str]:
@@ -80,7 +106,10 @@ def _runs_backwards(part: str) -> bool:
 
 def _about_clock_changes(expression: str, trigger: BaseTrigger, now: int) -> Iterator[str]:
     """Look at the next change of each kind that there is in the trigger's zone."""
-    on_the_wall = CronTrigger.from_crontab(expression, UTC, seconds=bool(trigger.to_fields().get("seconds")))
+    fields = trigger.to_fields()
+    on_the_wall = CronTrigger.from_crontab(
+        expression, UTC, seconds=bool(fields.get("seconds")), hash_key=fields.get("hash_key")
+    )
     seen = set()
     for stretch in _changes(trigger.timezone, now):
         forward = stretch.before < stretch.offset

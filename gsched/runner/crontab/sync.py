@@ -97,7 +97,7 @@ def plan_import(
     changes = []
     known = {job_id: _line_of(job) for job_id, job in left.items() if job.args}
     for job_id, definition in crontab_definitions(crontab.entries, *source[:2], source.user, known):
-        wanted = {**definition, **given}
+        wanted = {**definition, "trigger": definition["trigger"].for_job(job_id), **given}
         job = left.pop(job_id, None)
         if job is None and replace:
             job = scheduler.get_job(job_id, "default")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import product
 from typing import Final
@@ -16,6 +17,9 @@ NICKNAMES: Final = {
     "@yearly": "at 00:00, on day 1 of the month, in January",
     "@annually": "at 00:00, on day 1 of the month, in January",
 }
+HASHED: Final = re.compile(r"\bh(?![a-z])")  # in lower case
+_HASHED_NAMES: Final = {"month": "month ", "day of week": "weekday "}
+_WORKING_DAY: Final = "weekday (Monday to Friday)"
 _MOST_TIMES: Final = 6  # of day, that are written out
 _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November"),
@@ -29,10 +33,12 @@ def in_words(expression: str) -> str:
     text = " ".join(expression.lower().split())
     if text in NICKNAMES:
         return NICKNAMES[text]
-    *seconds, minute, hour, day, month, weekday = text.split(" ")
+    *seconds, minute, hour, day, month, weekday = text.replace("?", "*").split(" ")
     parts = [_time(seconds[0] if seconds else "0", minute, hour), _day(day, weekday)]
     if month != "*":
         parts.append(f"in {_listed('month', month)}")
+    if HASHED.search(text):
+        parts.append("where H is a value that the job's id chooses")
     return ", ".join(filter(None, parts))
 
 
@@ -75,8 +81,25 @@ def is_both_required(day: str, weekday: str) -> bool:
 
 
 def _days(text: str) -> str:
-    said = _listed("day of month", text)
-    return f"{said} of the month" if said.startswith("every") else f"day {said} of the month"
+    special = [_special_day(part) for part in text.split(",") if _is_special(part)]
+    plain = [part for part in text.split(",") if not _is_special(part)]
+    if plain:
+        said = _listed("day of month", ",".join(plain))
+        special.insert(0, f"{said} of the month" if said.startswith("every") else f"day {said} of the month")
+    return _joined(special)
+
+
+def _is_special(part: str) -> bool:
+    return part.startswith("l") or part.endswith("w")
+
+
+def _special_day(text: str) -> str:
+    day, nearest, _ = text.partition("w")
+    last, _, before = day.partition("-")
+    if day == "l":
+        return f"the last {_WORKING_DAY if nearest else 'day'} of the month"
+    said = f"the {_ordinal(int(before))} day before the last one" if last == "l" else f"day {day}"
+    return f"the {_WORKING_DAY} nearest to {said} of the month" if nearest else f"{said} of the month"
 
 
 def _listed(name: str, text: str) -> str:
@@ -84,13 +107,28 @@ def _listed(name: str, text: str) -> str:
 
 
 def _expression(name: str, text: str) -> str:
+    weekday, place, number = text.partition("#")
+    if place:
+        return f"the {_ordinal(int(number))} {_value(name, weekday)} of the month"
+    if name == "day of week" and text.endswith("l"):
+        return f"the last {_value(name, text[:-1])} of the month"
     values, _, step = text.partition("/")
+    if HASHED.match(values):
+        return _hashed(name, values.removeprefix("h").strip("()"), step)
     first, _, last = values.partition("-")
     unit = "day" if name.startswith("day") else name
     span = "" if values == "*" else f"{_value(name, first)} through {_value(name, last)}" if last else ""
     if step and int(step) > 1:
         return f"every {_ordinal(int(step))} {unit}" + (f" from {span}" if span else "")
     return span or (f"every {unit}" if values == "*" else _value(name, first))
+
+
+def _hashed(name: str, span: str, step: str) -> str:
+    first, _, last = span.partition("-")
+    within = f" in {_value(name, first)} through {_value(name, last)}" if span else ""
+    if not step:
+        return f"{_HASHED_NAMES.get(name, '')}H{within}"
+    return f"every {_ordinal(int(step))} {'day' if name.startswith('day') else name} from H{within}"
 
 
 def _value(name: str, text: str) -> str:

@@ -80,7 +80,7 @@ class ChangeVerbs(Verbs):
 
     def _retimed(self, job: Job, trigger: BaseTrigger) -> Job:
         now = self._engine.now_ms()
-        begun, due = trigger.begun(now)
+        begun, due = trigger.for_job(job.id).begun(now)
         retimed = with_jitter(job.evolve(trigger=begun, next_run_ms=due, pause=None))
         pause = job.pause_at(now)
         return retimed if pause is None else paused(retimed, pause, now)

@@ -1,15 +1,17 @@
-"""Standard crontab lines, as crontab(5) of Debian's cron describes them: text -> schedule."""
+"""Crontab lines, as crontab(5) of Debian's cron describes them, with L, W, #, ? and H beside: text -> schedule."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from gsched.errors import InvalidTriggerError
 from gsched.triggers.cron.days import DayRule, days_of
-from gsched.triggers.cron.fields import LIMITS, MONTHS
-from gsched.triggers.cron.schedule import Schedule
+from gsched.triggers.cron.fields import LIMITS, MONTHS, Field, plain_text, union
+from gsched.triggers.cron.hashed import hashed, why_no_hash
+from gsched.triggers.cron.schedule import Schedule, make_schedule
+from gsched.triggers.cron.special_days import SpecialDays, special_day, special_weekday, why_misplaced
 from gsched.triggers.cron.times import times_of
 
 REBOOT: Final = "@reboot"
@@ -22,8 +24,8 @@ _NICKNAMES: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_ARGUMENTS: Final = {"day of month": "day", "day of week": "day_of_week"}  # of CronTrigger, if they are named otherwise
 FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
+_ARGUMENTS: Final = {name: name.replace(" of month", "").replace(" ", "_") for name in ("second", *FIELDS)}
 SPANS: Final = {
     "second": (0, 59),
     "minute": (0, 59),
@@ -37,91 +39,112 @@ _NAMES: Final = {
     "day of week": {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))},
 }
 _EXPRESSION = re.compile(r"(?:\*|([0-9]{1,9}|[a-z]+)(?:-([0-9]{1,9}|[a-z]+))?)(?:/([0-9]{1,9}))?")
-_FOREIGN: Final = (
-    (re.compile(r"\?"), "'?' is Quartz syntax; write '*'"),
-    (re.compile(r"#"), "'#' is Quartz syntax; use CronTrigger(day='2nd fri')"),
-    (re.compile(r"(?:\d|\b)l\b|\bl-"), "'L' is Quartz syntax; use CronTrigger(day='last') or day='last fri'"),
-    (re.compile(r"\d+w\b|\blw\b"), "'W' is Quartz syntax; there is no nearest weekday in crontab"),
-    (re.compile(r"~"), "'~' (a random value) is not standard; use jitter"),
-    (re.compile(r"\bh\b"), "'H' (a hashed value) is Jenkins syntax; use jitter"),
-)
+_TILDE: Final = "'~' (a random value) is not standard; use jitter, or H"
 
 
 _LONGEST: Final = 5_000  # characters of all fields
 
 
 @lru_cache(maxsize=16_384)
-def compile_crontab(text: str, seconds: bool = False) -> Schedule:
+def compile_crontab(text: str, seconds: bool = False, hash_key: str | None = None) -> Schedule:
     """The schedule of a crontab line's time fields, or of a nickname such as @daily.
 
     :param seconds: whether a field for seconds comes first
+    :param hash_key: what chooses the values of H
     :raises InvalidTriggerError: naming the field, the text and the reason
     """
     if len(text) > _LONGEST:
         raise InvalidTriggerError(f"crontab: expected at most {_LONGEST} characters, got {len(text)}")
-    written = " ".join(text.lower().split())
-    values = _split(text, written, seconds)
-    sets = {name: _values(name, value) for name, value in values.items()}
-    weekdays = frozenset((number - 1) % 7 for number in sets["day of week"])
+    fields = {name: _field(name, value, hash_key or "") for name, value in _split(text, seconds).items()}
+    day, weekday = fields["day of month"], fields["day of week"]
     first_year, last_year = LIMITS["year"]
     rule = DayRule(
         years=tuple(range(first_year, last_year + 1)),
-        months=sets["month"],
-        days=sets["day of month"],
-        last_day=False,
+        months=fields["month"].values,
+        days=day.values,
+        from_end=day.special.from_end,
+        nearest=day.special.nearest,
         places=frozenset(),
         weeks=frozenset(range(1, 54)),
-        weekdays=weekdays,
-        either=not values["day of month"].startswith("*") and not values["day of week"].startswith("*"),
+        weekdays=frozenset((number - 1) % 7 for number in weekday.values),
+        weekday_places=weekday.special.places,
+        either=not day.text.startswith("*") and not weekday.text.startswith("*"),
     )
-    return Schedule(
+    hour, minute, second = fields["hour"], fields["minute"], fields["second"]
+    shown = [fields[name] for name in (("second", *FIELDS) if seconds else FIELDS)]
+    written = nickname_in(text) or " ".join(field.text for field in shown)
+    return make_schedule(
         days_of(rule),
-        times_of(sets["hour"], sets["minute"], sets["second"]),
-        every_hour=len(sets["hour"]) == 24,
-        wildcard=values["hour"].startswith("*") or values["minute"].startswith("*"),
+        times_of(hour.values, minute.values, second.values),
+        every_hour=len(hour.values) == 24,
+        wildcard=hour.text.startswith("*") or minute.text.startswith("*"),
         written={"crontab": written, "seconds": True} if seconds else {"crontab": written},
+        resolved=" ".join(map(plain_text, shown)) if any(field.resolved for field in shown) else None,
+        hash_key=hash_key,
     )
 
 
 def fields_of(written: str, seconds: bool) -> dict[str, str]:
     """The expressions of a crontab's fields, by the names of CronTrigger's arguments."""
-    values = _split(written, written, seconds)
-    return {_ARGUMENTS.get(name, name): text for name, text in values.items() if seconds or name != "second"}
+    values = _split(written, seconds)
+    return {_ARGUMENTS[name]: text for name, text in values.items() if seconds or name != "second"}
 
 
-def _split(text: str, written: str, seconds: bool) -> dict[str, str]:
-    if written.startswith("@"):
-        return _split_nickname(text, written, seconds)
+def nickname_in(text: str) -> str | None:
+    """The nickname that a crontab's text is; None if it has fields."""
+    word = text.strip().lower()
+    return word if word.startswith("@") else None
+
+
+def _split(text: str, seconds: bool) -> dict[str, str]:
+    if nickname := nickname_in(text):
+        return _split_nickname(text, nickname, seconds)
     names = ("second", *FIELDS) if seconds else FIELDS
-    values = written.split(" ") if written else []
+    values = text.split()
     if len(values) != len(names):
         hint = "; pass seconds=True if the first is for seconds" if len(values) == 6 else ""
+        hint += "; for an expression of Quartz, from_quartz()" if len(values) in (6, 7) else ""
         raise InvalidTriggerError(
             f"crontab {text!r}: {len(values)} fields, expected {len(names)} ({', '.join(names)}){hint}"
         )
     return {"second": "0", **dict(zip(names, values))}
 
 
-def _split_nickname(text: str, written: str, seconds: bool) -> dict[str, str]:
-    if written not in _NICKNAMES:
+def _split_nickname(text: str, nickname: str, seconds: bool) -> dict[str, str]:
+    if nickname not in _NICKNAMES:
         known = ", ".join((*_NICKNAMES, REBOOT))
         raise InvalidTriggerError(f"crontab {text!r}: not one of {known}")
     if seconds:
         raise InvalidTriggerError(f"crontab {text!r}: a nickname has no field for seconds")
-    return {"second": "0", **dict(zip(FIELDS, _NICKNAMES[written].split()))}
+    return {"second": "0", **dict(zip(FIELDS, _NICKNAMES[nickname].split()))}
 
 
-def _values(name: str, text: str) -> frozenset[int]:
+def _field(name: str, text: str, hash_key: str) -> Field:
+    lower = "*" if text == "?" and name.startswith("day") else text.lower()
     try:
-        return frozenset().union(*(_expression(name, part) for part in text.split(",")))
+        return union([_expression(name, part, hash_key) for part in lower.split(",")])
     except ValueError as reason:
         raise InvalidTriggerError(f"crontab: {name} {text!r}: {reason}") from None
 
 
-def _expression(name: str, text: str) -> frozenset[int]:
+def _expression(name: str, text: str, hash_key: str) -> Field:
+    if special := _special(name, text):
+        return Field(special.text, special=special)
+    if found := hashed(_ARGUMENTS[name], text, hash_key, partial(_number, name)):
+        return Field(found.text, _values(name, found.plain), resolved=found.plain)
+    return Field(text, _values(name, text))
+
+
+def _special(name: str, text: str) -> SpecialDays | None:
+    if name == "day of week":
+        return special_weekday(text, lambda weekday: (_number(name, weekday) - 1) % 7)
+    return special_day(text) if name == "day of month" else None
+
+
+def _values(name: str, text: str) -> frozenset[int]:
     match = _EXPRESSION.fullmatch(text)
     if match is None:
-        raise ValueError(_why_not(text))
+        raise ValueError(_why_not(name, text))
     first_text, last_text, step_text = match.groups()
     low, high = SPANS[name]
     if first_text is None:
@@ -158,7 +181,7 @@ def _number(name: str, text: str) -> int:
     if not text.isdigit():
         names = _NAMES.get(name, {})
         if text not in names:
-            raise ValueError(_why_not(text))
+            raise ValueError(_why_not(name, text))
         return names[text]
     number = int(text)
     if not low <= number <= high:
@@ -166,8 +189,8 @@ def _number(name: str, text: str) -> int:
     return number
 
 
-def _why_not(text: str) -> str:
-    for pattern, reason in _FOREIGN:
-        if pattern.search(text):
-            return reason
-    return f"{text!r} is not understood" if text else "an expression is empty"
+def _why_not(name: str, text: str) -> str:
+    if not text:
+        return "an expression is empty"
+    misplaced = why_misplaced(text, name == "day of month", name == "day of week") or why_no_hash(text)
+    return misplaced or (_TILDE if "~" in text else f"{text!r} is not understood")

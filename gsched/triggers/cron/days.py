@@ -8,28 +8,39 @@ from collections.abc import Sequence
 from datetime import date
 from functools import cache, lru_cache
 from itertools import islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from gsched.triggers.cron.fields import LAST
+from gsched.triggers.cron.special_days import LAST
 from gsched.triggers.zones import EPOCH_DAY, LAST_DAY
+
+_SATURDAY: Final = 5
+_SUNDAY: Final = 6
 
 
 class DayRule(NamedTuple):
-    """The fields of a schedule that speak about days."""
+    """The fields of a schedule that speak about days.
+
+    :ivar from_end: days of the month, counted back from the last one, which is 0
+    :ivar nearest: days of the month whose nearest weekday, Monday to Friday, is meant; 0, -1 ... count from its end
+    :ivar places: (which one in the month, weekday), of the day's field
+    :ivar weekday_places: the same, of the weekday's field
+    :ivar either: True if either day or weekday is enough (crontab(5), if both are restricted)
+    """
 
     years: tuple[int, ...]
     months: frozenset[int]
     days: frozenset[int]
-    last_day: bool
+    from_end: frozenset[int]
+    nearest: frozenset[int]
     places: frozenset[tuple[int, int]]
     weeks: frozenset[int]
     weekdays: frozenset[int]
+    weekday_places: frozenset[tuple[int, int]]
     either: bool
-    """True if either day or weekday is enough (crontab(5), if both are restricted)."""
 
     def admits(self, day: date, month_length: int) -> bool:
         """True if `day`, of a month and year that fit, fits the other fields too."""
-        by_weekday = day.weekday() in self.weekdays
+        by_weekday = day.weekday() in self.weekdays or _is_at_place(day, month_length, self.weekday_places)
         if not by_weekday and not self.either:
             return False
         by_day = self._admits_day(day, month_length)
@@ -38,13 +49,33 @@ class DayRule(NamedTuple):
         return len(self.weeks) == 53 or day.isocalendar()[1] in self.weeks
 
     def _admits_day(self, day: date, month_length: int) -> bool:
-        if day.day in self.days or (self.last_day and day.day == month_length):
-            return True
-        if not self.places:
-            return False
-        weekday = day.weekday()
-        in_last_week = day.day > month_length - 7
-        return ((day.day + 6) // 7, weekday) in self.places or (in_last_week and (LAST, weekday) in self.places)
+        return (
+            day.day in self.days
+            or month_length - day.day in self.from_end
+            or _is_at_place(day, month_length, self.places)
+            or any(_is_nearest(day, month_length, wanted) for wanted in self.nearest)
+        )
+
+
+def _is_at_place(day: date, month_length: int, places: frozenset[tuple[int, int]]) -> bool:
+    if not places:
+        return False
+    weekday = day.weekday()
+    in_last_week = day.day > month_length - 7
+    return ((day.day + 6) // 7, weekday) in places or (in_last_week and (LAST, weekday) in places)
+
+
+def _is_nearest(day: date, month_length: int, wanted: int) -> bool:
+    """True if `day` is the weekday nearest to the wanted day, in its month."""
+    target = wanted if wanted > 0 else month_length + wanted
+    if not 1 <= target <= month_length:
+        return False
+    weekday = (day.weekday() + target - day.day) % 7
+    if weekday == _SATURDAY:
+        return day.day == (target - 1 if target > 1 else target + 2)
+    if weekday == _SUNDAY:
+        return day.day == (target + 1 if target < month_length else target - 2)
+    return day.day == target
 
 
 class Days:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from gsched.errors import InvalidTriggerError
+from gsched.triggers.cron.hashed import hashed, why_no_hash
+from gsched.triggers.cron.special_days import (
+    LAST,
+    NOTHING_SPECIAL,
+    SpecialDays,
+    special_day,
+    special_weekday,
+    why_misplaced,
+)
 
 FIELD_NAMES: Final = ("year", "month", "day", "week", "day_of_week", "hour", "minute", "second")
 LIMITS: Final = {
@@ -25,7 +35,6 @@ NAMES: Final = {
     "month": {name: number for number, name in enumerate(MONTHS, 1)},
     "day_of_week": {name: number for number, name in enumerate(WEEKDAYS)},
 }
-LAST: Final = 0  # the place of "last" among 1st, 2nd ...
 _PLACES: Final = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": LAST}
 
 _EVERY = re.compile(r"\*(?:/(?P<step>[0-9]{1,9}))?")
@@ -53,50 +62,91 @@ class Field:
     """One field of a cron trigger, understood."""
 
     text: str
-    """As written, in lower case and without spare blanks and zeros."""
+    """As written, without spare blanks and zeros; letters are small, but for L, W and H."""
     values: frozenset[int] = frozenset()
-    last_day: bool = False
-    places: frozenset[tuple[int, int]] = frozenset()
-    """(which one in the month, weekday): 2nd fri is (2, 4), last sun is (LAST, 6)."""
+    special: SpecialDays = NOTHING_SPECIAL
+    resolved: str | None = None
+    """The text with a value for each H; None if there is no H."""
 
 
 LONGEST: Final = 1_000
 """How many characters a field may have; all seconds of a minute, in a list, are 169."""
 
 
-def parse_field(name: str, text: str) -> Field:
+def parse_field(name: str, text: str, hash_key: str | None = None) -> Field:
     """The field `name` of a cron trigger from its text, a comma-separated list of expressions.
 
+    :param hash_key: what chooses the values of H
     :raises InvalidTriggerError: naming the field, the text and the reason; no part of a wrong field counts
     """
     if len(text) > LONGEST:
         raise InvalidTriggerError(f"cron trigger: {name}: expected at most {LONGEST} characters, got {len(text)}")
+    lower = "*" if text.strip() == "?" and name.startswith("day") else text.lower()
     try:
-        return _union([_expression(name, part.strip().lower()) for part in text.split(",")])
+        return union([_expression(name, part.strip(), hash_key or "") for part in lower.split(",")])
     except ValueError as reason:
         raise InvalidTriggerError(f"cron trigger: {name} {text!r}: {reason}") from None
 
 
-def _union(fields: list[Field]) -> Field:
+def union(fields: list[Field]) -> Field:
+    """The field of a list of expressions. Raises ValueError if one of them must stand alone."""
+    if len(fields) == 1:
+        return fields[0]
+    if any(field.special.nearest for field in fields):
+        raise ValueError("'W' takes one day, alone in its field: write a trigger for each such day")
     return Field(
         text=",".join(field.text for field in fields),
         values=frozenset().union(*(field.values for field in fields)),
-        last_day=any(field.last_day for field in fields),
-        places=frozenset().union(*(field.places for field in fields)),
+        special=SpecialDays(
+            "",
+            from_end=frozenset().union(*(field.special.from_end for field in fields)),
+            places=frozenset().union(*(field.special.places for field in fields)),
+        ),
+        resolved=",".join(map(plain_text, fields)) if any(field.resolved for field in fields) else None,
     )
 
 
-def _expression(name: str, text: str) -> Field:
+def plain_text(field: Field) -> str:
+    """The text with a value for each H."""
+    return field.resolved or field.text
+
+
+def _expression(name: str, text: str, hash_key: str) -> Field:
     if match := _EVERY.fullmatch(text):
         return _every(name, match["step"])
-    if name == "day" and text == "last":
-        return Field("last", last_day=True)
-    if name == "day" and (match := _PLACE.fullmatch(text)):
-        weekday = _number("day_of_week", match["weekday"])
-        return Field(f"{match['place']} {match['weekday']}", places=frozenset({(_PLACES[match["place"]], weekday)}))
+    if special := _special(name, text):
+        return Field(special.text, special=special)
+    if found := hashed(name, text, hash_key, partial(_number, name)):
+        return replace(_expression(name, found.plain, ""), text=found.text, resolved=found.plain)
     if match := _RANGE.fullmatch(text):
         return _range(name, match["first"], match["last"], match["step"])
-    raise ValueError(f"{text!r} is not understood" if text else "an expression is empty")
+    raise ValueError(_why_not(name, text))
+
+
+def _special(name: str, text: str) -> SpecialDays | None:
+    if name == "day_of_week":
+        return special_weekday(text, partial(_number, "day_of_week"))
+    if name != "day":
+        return None
+    if text == "last":
+        return SpecialDays("last", from_end=frozenset({0}))
+    if match := _PLACE.fullmatch(text):
+        weekday = _number("day_of_week", match["weekday"])
+        return SpecialDays(
+            f"{match['place']} {match['weekday']}", places=frozenset({(_PLACES[match["place"]], weekday)})
+        )
+    return special_day(text)
+
+
+def _why_not(name: str, text: str) -> str:
+    if not text:
+        return "an expression is empty"
+    foreign = _foreign(name, text)
+    return f"{text!r} is not understood" + (f": {foreign}" if foreign else "")
+
+
+def _foreign(name: str, text: str) -> str | None:
+    return why_misplaced(text, name == "day", name == "day_of_week") or why_no_hash(text)
 
 
 def _every(name: str, step: str | None) -> Field:
@@ -144,11 +194,11 @@ def _number(name: str, text: str) -> int:
 
 def _named(name: str, text: str) -> int:
     names = NAMES.get(name)
-    if names is None:
-        raise ValueError(f"{text!r} is not understood")
-    if text not in names:
-        raise ValueError(f"{text!r} is not one of {', '.join(names)}")
-    return names[text]
+    if names is not None and text in names:
+        return names[text]
+    if names is None or _foreign(name, text):
+        raise ValueError(_why_not(name, text))
+    raise ValueError(f"{text!r} is not one of {', '.join(names)}")
 
 
 def _canonical(text: str) -> str:

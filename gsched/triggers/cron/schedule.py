@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import Any
 
+from gsched.errors import InvalidTriggerError
 from gsched.triggers.cron.days import Days
 from gsched.triggers.cron.times import Times
 from gsched.triggers.zones import DAY, LAST_SECOND, Stretch, stretch_at
@@ -23,16 +24,29 @@ class Schedule:
     :param every_hour: whether no hour is left out
     :param wildcard: whether the minute or hour field begins with `*`
     :param written: the arguments from which it was made, in canonical form
+    :param resolved: the same in plain values, if an H is in it
+    :param hash_key: what chose the values of H
     """
 
-    __slots__ = ("_days", "_every_hour", "_times", "_wildcard", "written")
+    __slots__ = ("_days", "_every_hour", "_times", "_wildcard", "hash_key", "resolved", "written")
 
-    def __init__(self, days: Days, times: Times, every_hour: bool, wildcard: bool, written: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        days: Days,
+        times: Times,
+        every_hour: bool,
+        wildcard: bool,
+        written: dict[str, Any],
+        resolved: str | None = None,
+        hash_key: str | None = None,
+    ) -> None:
         self._days = days
         self._times = times
         self._every_hour = every_hour
         self._wildcard = wildcard
         self.written = written
+        self.resolved = resolved
+        self.hash_key = hash_key
 
     def next_instant(self, tz: tzinfo, instant: int) -> int | None:
         """The first instant not before `instant`, in seconds since the epoch, or None."""
@@ -74,3 +88,36 @@ class Schedule:
             return False
         wall = self.next_wall(stretch.start + stretch.before)
         return wall is not None and wall < stretch.start + stretch.offset
+
+
+class KeylessSchedule(Schedule):
+    """A schedule whose H has no value yet, because its job is not known."""
+
+    __slots__ = ()
+
+    def next_instant(self, tz: tzinfo, instant: int) -> int | None:
+        """Raises InvalidTriggerError."""
+        raise InvalidTriggerError(
+            "cron trigger: H gets its value when a job with this trigger is added; to ask the trigger itself, give it "
+            "hash_key=, a text such as the job's id"
+        )
+
+
+def make_schedule(
+    days: Days,
+    times: Times,
+    *,
+    every_hour: bool,
+    wildcard: bool,
+    written: dict[str, Any],
+    resolved: str | None,
+    hash_key: str | None,
+) -> Schedule:
+    """The schedule of parsed fields. Raises InvalidTriggerError for a key without an H."""
+    if resolved is None and hash_key is not None:
+        raise InvalidTriggerError(f"cron trigger: hash_key {hash_key!r}: no field has an H; leave the key out")
+    if resolved is None:
+        return Schedule(days, times, every_hour, wildcard, written)
+    if hash_key is None:
+        return KeylessSchedule(days, times, every_hour, wildcard, written)
+    return Schedule(days, times, every_hour, wildcard, written, resolved, hash_key)

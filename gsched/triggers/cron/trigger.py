@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from gsched.checks import is_whole
 from gsched.errors import InvalidTriggerError
-from gsched.triggers.arguments import Date, Zone
+from gsched.triggers.arguments import Date, Zone, drop_unset
 from gsched.triggers.base import BaseTrigger
 from gsched.triggers.bounded import BoundedTrigger
 from gsched.triggers.cron.crontab import REBOOT, compile_crontab, fields_of
 from gsched.triggers.cron.days import DayRule, days_of
 from gsched.triggers.cron.fields import FIELD_NAMES, CronField, Field, parse_field
-from gsched.triggers.cron.schedule import Schedule
+from gsched.triggers.cron.schedule import KeylessSchedule, Schedule, make_schedule
 from gsched.triggers.cron.times import times_of
 from gsched.triggers.reboot import RebootTrigger
 from gsched.wording import refused_call
@@ -29,6 +29,12 @@ class CronTrigger(BoundedTrigger):
     lists of these; names for months and weekdays (`may`, `mon-fri`); for `day` also `last`, `2nd fri`, `last sun`. Of
     the fields that are not given, those less significant than the least significant one given are at their minimum,
     the others `*`. With both `day` and `day_of_week` given, a day must fit both (unlike a crontab line).
+
+    Beyond APScheduler's grammar, `day` takes `L` (the last day of the month), `L-3` (three days before it), `15W` (the
+    weekday, Monday to Friday, nearest to the 15th, in the same month), `LW` and `L-3W`; `day_of_week` takes `friL` (the
+    last Friday of the month) and `fri#2` (the second one); both take `?`, which is `*`. All fields but `year` take `H`:
+    a value that a hash of the job's id chooses when the job is added, so that many jobs do not start at once. `H/15` is
+    every 15th from such a value, `H(0-29)` and `H(0-29)/10` choose in a range; a day is chosen from 1-28.
 
     When clocks change: a time that does not exist runs once, at the first instant after the gap, unless every hour is
     admitted; a time that exists twice runs the first time only, unless `minute` or `hour` begins with `*` (the rule of
@@ -48,6 +54,7 @@ class CronTrigger(BoundedTrigger):
     :param timezone: IANA name or tzinfo; default: that of an aware date, else that of the scheduler which the job
         is added to (until then, this machine's)
     :param jitter: longest delay of a run, seconds
+    :param hash_key: a text that H hashes instead of the job's id
     :raises InvalidTriggerError: for an expression that is not wholly understood, naming the field and the reason
     """
 
@@ -70,9 +77,11 @@ class CronTrigger(BoundedTrigger):
         end_date: Date = None,
         timezone: Zone = None,
         jitter: float | None = None,
+        hash_key: str | None = None,
     ) -> None:
         values = zip(FIELD_NAMES, (year, month, day, week, day_of_week, hour, minute, second))
-        self._schedule = _compile(tuple((name, _text(name, value)) for name, value in values if value is not None))
+        given = tuple((name, _text(name, value)) for name, value in values if value is not None)
+        self._schedule = _compile(given, _checked_key(hash_key))
         self._bound(start_date, end_date, timezone, jitter)
 
     @classmethod
@@ -84,27 +93,29 @@ class CronTrigger(BoundedTrigger):
         start_date: Date = None,
         end_date: Date = None,
         jitter: float | None = None,
+        hash_key: str | None = None,
     ) -> CronTrigger | RebootTrigger:
-        """A trigger from the time fields of a standard crontab line, by crontab(5) of Debian's cron.
+        """A trigger from the time fields of a crontab line, by crontab(5) of Debian's cron.
 
         Minute, hour, day of month, month, day of week: names, lists, ranges (also ones that wrap, `22-2`, `fri-mon`)
         and steps; 0 and 7 are Sunday. A day fits if *either* day field does when neither begins with `*`; otherwise it
         must fit both. Nicknames: @hourly @daily @midnight @weekly @monthly @yearly @annually. @reboot gives a
-        `RebootTrigger`: due once, when its job is added.
+        `RebootTrigger`: due once, when its job is added. Beyond Debian's cron, the fields take `L`, `L-3`, `15W`, `LW`,
+        `5L`, `5#2`, `?` and `H`, as the constructor's do.
 
         :param expr: five fields or a nickname
-        :param timezone: as in the constructor, like `start_date`, `end_date`, `jitter`
+        :param timezone: as in the constructor, like `start_date`, `end_date`, `jitter`, `hash_key`
         :param seconds: there are six fields, the first for seconds
-        :raises InvalidTriggerError: for anything else, Quartz extensions (`?`, `L`, `W`, `#`) among it
+        :raises InvalidTriggerError: for anything else, naming the field and the reason
         """
         if not isinstance(expr, str):
             raise InvalidTriggerError(f"crontab {expr!r}: expected text")
         if expr.strip().lower() == REBOOT:
-            if seconds or start_date is not None or end_date is not None:
-                raise InvalidTriggerError(f"crontab {expr!r}: takes no seconds, start_date or end_date")
+            if seconds or any(each is not None for each in (start_date, end_date, hash_key)):
+                raise InvalidTriggerError(f"crontab {expr!r}: takes no seconds, start_date, end_date or hash_key")
             return RebootTrigger(timezone, jitter)
         trigger = cls.__new__(cls)
-        trigger._schedule = compile_crontab(expr, bool(seconds))
+        trigger._schedule = compile_crontab(expr, bool(seconds), _checked_key(hash_key))
         trigger._bound(start_date, end_date, timezone, jitter)
         return trigger
 
@@ -120,6 +131,20 @@ class CronTrigger(BoundedTrigger):
         except TypeError as error:
             reason = refused_call(cls.from_crontab, arguments, error)
             raise InvalidTriggerError(f"cron trigger with a crontab: {reason}") from None
+
+    def for_job(self, job_id: str) -> CronTrigger:
+        """With its H resolved by the job's id; itself if it has no H, or a key already."""
+        schedule = self._schedule
+        if not isinstance(schedule, KeylessSchedule):
+            return self
+        written = dict(schedule.written)
+        if "crontab" in written:
+            resolved = compile_crontab(written["crontab"], "seconds" in written, job_id)
+        else:
+            resolved = _compile(tuple(written.items()), job_id)
+        changed = self._evolved(_schedule=resolved)
+        assert isinstance(changed, CronTrigger)
+        return changed
 
     def next_ms(self, after: int) -> int | None:
         """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
@@ -146,13 +171,25 @@ class CronTrigger(BoundedTrigger):
 
     def to_fields(self) -> dict[str, Any]:
         """The fields that were given, or `crontab` (with `seconds` if it has six fields), and the other arguments."""
-        return {**self._schedule.written, **self._bound_fields()}
+        return {**self._schedule.written, **self._bound_fields(), **drop_unset({"hash_key": self.hash_key})}
+
+    @property
+    def hash_key(self) -> str | None:
+        """The text that H hashes; None if there is no H, or the trigger's job is not known yet."""
+        return self._schedule.hash_key
+
+    @property
+    def resolved(self) -> str | None:
+        """The fields, or the crontab's line, with a value for each H; None if there is no H, or no value for it yet."""
+        return self._schedule.resolved
 
     def __str__(self) -> str:
-        return f"cron[{', '.join(self._written_options())}]"
+        resolved = [] if self.resolved is None else [f"resolved={self.resolved!r}"]
+        return f"cron[{', '.join([*self._written_options(), *resolved])}]"
 
     def _options(self) -> list[str]:
-        return [*self._written_options(), *self._bound_options()]
+        keyed = [] if self.hash_key is None else [f"hash_key={self.hash_key!r}"]
+        return [*self._written_options(), *keyed, *self._bound_options()]
 
     def _written_options(self) -> list[str]:
         return [f"{name}={text!r}" for name, text in self._schedule.written.items()]
@@ -164,29 +201,40 @@ def _text(name: str, value: object) -> str:
     return str(value)
 
 
+def _checked_key(hash_key: object) -> str | None:
+    if hash_key is not None and not (isinstance(hash_key, str) and hash_key):
+        raise InvalidTriggerError(f"cron trigger: hash_key {hash_key!r}: expected a text that is not empty")
+    return hash_key
+
+
 @lru_cache(maxsize=16_384)
-def _compile(given: tuple[tuple[str, str], ...]) -> Schedule:
+def _compile(given: tuple[tuple[str, str], ...], hash_key: str | None) -> Schedule:
     """The schedule of the given fields, shared by all triggers that were given the same."""
-    parsed = {name: parse_field(name, text) for name, text in given}
+    parsed = {name: parse_field(name, text, hash_key) for name, text in given}
     fields = {**_defaults(parsed), **parsed}
-    day = fields["day"]
+    day, weekday = fields["day"], fields["day_of_week"]
     rule = DayRule(
         years=tuple(sorted(fields["year"].values)),
         months=fields["month"].values,
         days=day.values,
-        last_day=day.last_day,
-        places=day.places,
+        from_end=day.special.from_end,
+        nearest=day.special.nearest,
+        places=day.special.places,
         weeks=fields["week"].values,
-        weekdays=fields["day_of_week"].values,
+        weekdays=weekday.values,
+        weekday_places=weekday.special.places,
         either=False,
     )
     hour, minute, second = fields["hour"], fields["minute"], fields["second"]
-    return Schedule(
+    hashes = [f"{name} {field.resolved}" for name, field in parsed.items() if field.resolved]
+    return make_schedule(
         days_of(rule),
         times_of(hour.values, minute.values, second.values),
         every_hour=len(hour.values) == 24,
         wildcard=hour.text.startswith("*") or minute.text.startswith("*"),
         written={name: field.text for name, field in parsed.items()},
+        resolved=", ".join(hashes) or None,
+        hash_key=hash_key,
     )
 
 

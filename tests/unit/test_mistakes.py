@@ -98,7 +98,7 @@ OF_TRIGGERS = {
     '{type = "cron", day = 31, month = 2}': "never due: there is no such time",
     '"0 0 31 2 *"': "never due: there is no such time",
     '"61 * * * *"': "minute '61': 61 is not from 0 to 59",
-    '"0 0 ? * *"': "'?' is Quartz syntax; write '*'",
+    '"0 0 0 ? * mon"': "from_quartz",
     '"*/10 * * * * *"': "6 fields, expected 5",
     '{type = "date"}': "run_date is missing",
     '{type = "date", run_date = "tomorrow"}': "'tomorrow' is not an ISO-8601 date or time",

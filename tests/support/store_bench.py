@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
@@ -76,10 +76,11 @@ class StoreBench:
         self.until(lambda: not self.store.shared or self.named("node.joined"))
         return self
 
-    def restart(self) -> None:
-        """End the scheduler, and start another one on the same store."""
+    def restart(self, modules: Iterable[str] = ()) -> None:
+        """End the scheduler, and start another one on the same store, which may run functions of these modules, too."""
         self.close()
         self.scheduler = self._made()
+        self.scheduler._engine.allow_modules(modules)
         self.events.clear()
         self.start()
 

@@ -87,6 +87,7 @@ EVENT_HUB_DIED = _kind(50, "hub.died", "error", "The hub greenlet was killed: no
 EVENT_EXECUTOR_LIMITED = _kind(51, "executor.limited", "warning", "Jobs of `alias` are limited; see `reason`.")
 EVENT_JOB_RETURNED_GENERATOR = _kind(52, "run.returned_generator", "warning", "A generator was returned; nothing ran.")
 EVENT_JOB_RETRYING = _kind(53, "run.retrying", "warning", "An attempt failed; another follows at `retry_at`.")
+EVENT_JOB_WARNED = _kind(54, "job.warned", "warning", "The job's options do not work together; see `reason`.")
 
 EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
 EVENT_ALL: Final = sum(CATALOGUE)

@@ -9,6 +9,7 @@ from typing import Any
 from gsched.checks import checked_whole
 from gsched.errors import InvalidJobError
 from gsched.jobs.job import Job
+from gsched.jobs.policy_options import own_policy_options
 
 STATES = ("scheduled", "paused", "parked")
 
@@ -22,6 +23,7 @@ class JobQuery:
     :ivar text: the job's id or name contains this text
     :ivar prefix: the job's id begins with this text
     :ivar metadata: the job's metadata has these values
+    :ivar option: the job has a policy, with this option at another value than the default
     :ivar skip: how many jobs to leave out at the start of the list
     :ivar limit: how many jobs to list at most
     """
@@ -33,6 +35,7 @@ class JobQuery:
     limit: int | None = None
     prefix: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    option: str | None = None
 
     def matches(self, job: Job, now: int) -> bool:
         """True if the job belongs to the list at `now` (ms)."""
@@ -41,6 +44,7 @@ class JobQuery:
             and (self.text is None or self.text.lower() in f"{job.id}\n{job.name}".lower())
             and (self.prefix is None or job.id.startswith(self.prefix))
             and (self.state is None or self.state == job.state_at(now))
+            and (self.option is None or self.option in own_policy_options(job.policy))
             and all(job.metadata.get(key) == value for key, value in self.metadata.items())
         )
 

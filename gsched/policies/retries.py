@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import ceil
+from functools import lru_cache
+from math import ceil, floor
 from typing import Final
 from zlib import crc32
 
@@ -12,10 +13,13 @@ from gsched.jobs.outcomes import Outcome, Reason, Result, RetryAt
 from gsched.jobs.policy import Policy
 from gsched.jobs.policy_options import TIMEOUT, exit_statuses
 from gsched.jobs.run import Run
+from gsched.times.durations import rough_duration
 from gsched.times.instants import to_ms
-from gsched.triggers.base import TRIGGER_ERRORS
+from gsched.triggers.base import TRIGGER_ERRORS, BaseTrigger, checked_last, checked_next
 
+SHORTEN: Final = "shorten retry_delay, or set coalesce=False"  # the remedy for a job that is never retried
 _RETRIED: Final = (Outcome.FAILED, Outcome.TIMED_OUT)
+_MOST_LOOKED_AT: Final = 1000  # gaps between instants
 
 
 def retry_after(job: Job, run: Run, result: Result, ended: int, waits: bool = False) -> RetryAt | Reason | None:
@@ -113,3 +117,41 @@ def comes_before(job: Job, after: int, due: int) -> bool:
     except TRIGGER_ERRORS:  # then the next decision parks the job
         return False
     return following is not None and following <= due
+
+
+def why_never_retried(job: Job) -> str | None:
+    """Why no failed run of the job is retried, although it has retries; None if some may be.
+
+    A retry is superseded if the job coalesces and its next instant comes first. That holds for every retry if no two
+    instants are further apart than the shortest wait for a first retry. A job that raises Retry may ask for less.
+    """
+    policy = job.policy
+    if not policy.retries or not job.coalesce or job.next_run_ms is None:
+        return None
+    wait = floor(min(policy.retry_delays_ms[0], policy.retry_max_delay_ms) * (1 - policy.retry_jitter))
+    try:
+        longest = _longest_gap(job.trigger, job.next_run_ms, wait - job.trigger.jitter_ms)
+    except TRIGGER_ERRORS:
+        return None
+    if longest is None:
+        return None
+    return (
+        f"its next run comes first: a retry waits {rough_duration(wait / 1000)} or longer, "
+        f"and the next run comes within {rough_duration((longest + job.trigger.jitter_ms) / 1000)}"
+    )
+
+
+@lru_cache(maxsize=256)  # many jobs that are added together have the same trigger
+def _longest_gap(trigger: BaseTrigger, first: int, most: int) -> int | None:
+    """The longest time between two instants, as far as they are looked at; None if one is longer than `most`.
+
+    :param first: an instant, from which on they are looked at
+    """
+    instant, longest = first, 0
+    for _ in range(_MOST_LOOKED_AT):
+        following = checked_next(trigger, instant)
+        if following is None or following - instant > most:
+            return None
+        longest = max(longest, following - instant)
+        instant = checked_last(trigger, following, instant + most)  # up to there all are closer together
+    return longest

@@ -19,6 +19,7 @@ from gsched.hub.hub import Hub
 from gsched.hub.lane import Lane
 from gsched.jobs.calls import CallChecker
 from gsched.jobs.job import Job
+from gsched.policies.retries import SHORTEN, why_never_retried
 from gsched.schedulers.job_builder import JobBuilder, check_executor
 from gsched.schedulers.settings import SchedulerSettings, unknown
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
@@ -237,7 +238,13 @@ class Components:
             self.implicit[jobstore] |= {job.id: job.id in timed for job in stored}
         for job in stored:
             self.bus.emit(JobEvent(events.EVENT_JOB_ADDED, job))
+            self.warn_if_never_retried(job)
         return stored
+
+    def warn_if_never_retried(self, job: Job) -> None:
+        """Report that no failed run of the job will be retried, although it has retries."""
+        if job.policy.retries and (reason := why_never_retried(job)) is not None:
+            self.bus.emit(JobEvent(events.EVENT_JOB_WARNED, job, reason=f"never retried: {reason}", remedy=SHORTEN))
 
     def find(self, job_id: str, jobstore: str | None) -> Job:
         """The job, from the first store that has it. Raises JobNotFoundError."""

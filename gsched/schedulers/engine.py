@@ -389,7 +389,10 @@ class Engine(Components):
 
     def _publish_change(self, job: Job, event: Callable[[Job], JobEvent]) -> None:
         # A store keeps a lower bound of the next run time; listeners get the time itself.
-        self.bus.emit(event(job.evolve(next_run_ms=job.next_due_ms(self.now_ms()))))
+        made = event(job.evolve(next_run_ms=job.next_due_ms(self.now_ms())))
+        self.bus.emit(made)
+        if made.code == events.EVENT_JOB_MODIFIED:
+            self.warn_if_never_retried(job)
 
     def claimed_until(self, jobstore: str) -> Callable[[str], int]:
         """How far the claims of a store's schedulers reach now. A past instant beyond that is overdue.

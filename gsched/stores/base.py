@@ -25,6 +25,7 @@ from gsched.monitoring.pauses import MOST_LOOKED_AT, PausedJob, groups_of_pauses
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.stores.messages import HubPort
+from gsched.stores.policy_findings import policy_findings
 from gsched.times.clock import Clock
 from gsched.triggers import DateTrigger
 
@@ -237,8 +238,8 @@ class BaseJobStore(ABC):
         return Overview(counts, (), (), (), pauses=groups_of_pauses(paused), is_shared=self.shared)
 
     def diagnose(self) -> Iterator[Finding]:
-        """Look for problems of the store."""
-        return iter(())
+        """Look for problems of the store and of its jobs."""
+        return policy_findings(self)
 
     # -- outcomes ---------------------------------------------------------------------------------------------
 

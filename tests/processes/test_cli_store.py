@@ -134,6 +134,21 @@ def test_check_shows_what_h_stands_for_and_the_next_times(tmp_path):
     assert " 3 * * 5#2'" in found["tab/poll"]["trigger"] and len(found["tab/poll"]["next_run_times"]) == 3
 
 
+def test_check_warns_of_jobs_that_are_never_retried(tmp_path):
+    late = ', seconds=30, retries=3, retry_delay=45)\n'
+    (tmp_path / "shop.py").write_text(f"{APPLICATION}scheduler.add_job(work, 'interval', id='waits'{late}")
+    retried = 'id = "declared"\nretries = 3\nretry_delay = "'
+    (tmp_path / "gsched.toml").write_text(DECLARED.replace('id = "declared"', f'{retried}2m"'))
+    done = gsched("check", "-c", "gsched.toml", "--memory", directory=tmp_path)
+    comes_first = "is never retried: its next run comes first: a retry waits "
+    assert done.code == Exit.OK and done.err.count("never retried") == 2
+    for job_id, wait, gap in (("waits", 40, 30), ("declared", 108, 60)):
+        said = f"warning: job '{job_id}' {comes_first}{wait} s or longer, and the next run comes within {gap} s"
+        assert said in done.err
+    (tmp_path / "gsched.toml").write_text(DECLARED.replace('id = "declared"', f'{retried}5s"'))
+    assert "'declared'" not in gsched("check", "-c", "gsched.toml", "--memory", directory=tmp_path).err
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [

@@ -48,6 +48,7 @@ def test_check_and_job_show_say_it(tmp_path, address):
     done = gsched("check", "--memory", "-c", "a.toml", "-o", "jsonl", directory=tmp_path)
     assert "gsched: job 'a' is due for the last time at 2999-12-30T09:00:00+00:00\n" in done.err
     assert "'b'" not in done.err
+    assert "never retried" not in done.err
     finals = [json.loads(line)["final_run_time"] for line in done.out.splitlines()]
     assert finals == ["2999-12-30T09:00:00+00:00", None]
     other = GeventScheduler(timezone="UTC")

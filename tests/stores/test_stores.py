@@ -10,6 +10,7 @@ from gsched import InvalidJobError, JobIdConflictError, JobNotFoundError
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.pause import PLAIN
+from gsched.jobs.policy import Policy
 from gsched.stores import BaseJobStore, JobQuery
 from gsched.stores.messages import Admitted, Changed, Dropped, RunRequested
 from gsched.testing import ManualClock
@@ -90,6 +91,14 @@ def test_an_added_job_is_found(bound):
     (stored,) = bound.add([added], replace=False)
     assert stored.evolve(rev=added.rev) == added  # a store may count revisions from where it likes
     assert bound.get("a") == stored
+
+
+def test_jobs_are_found_by_an_option_that_is_not_at_its_default(bound):
+    retried, queued = Policy(retries=3).with_changes(), Policy(overlap="queue").with_changes()
+    bound.add([job("a"), job("b", policy=retried), job("c", policy=queued), job("d", name='"retries"')], replace=False)
+    assert ids(bound, option="retries") == ["b"]
+    assert ids(bound, option="overlap", prefix="c") == ["c"]
+    assert ids(bound, option="max_catchup") == []
 
 
 def test_a_job_that_is_not_there_is_named(bound):

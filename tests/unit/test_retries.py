@@ -14,9 +14,9 @@ from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome, Reason, Result, RetryAt
 from gsched.jobs.policy import Policy
 from gsched.jobs.run import Run
-from gsched.policies.retries import delay_ms, retry_after
+from gsched.policies.retries import delay_ms, retry_after, why_never_retried
 from gsched.times.instants import to_ms
-from gsched.triggers import BaseTrigger, DateTrigger, IntervalTrigger
+from gsched.triggers import BaseTrigger, CronTrigger, DateTrigger, IntervalTrigger
 
 NOON = to_ms(datetime(2027, 1, 1, 12, tzinfo=UTC))
 DAILY = IntervalTrigger(days=1, timezone="UTC", start_date=NOON / 1000)
@@ -313,3 +313,54 @@ def test_a_trigger_that_raises_does_not_supersede():
 def test_options_that_were_changed_count_from_the_next_failure_on():
     run = Run(job_of(), NOON, None)  # type: ignore[arg-type]
     assert retry_after(job_of(retries=1), run, failed(), NOON) == RetryAt(NOON + 10_000, 1)
+
+
+# -- retries that never begin -----------------------------------------------------------------------------------------
+
+CRONTAB: dict[str, BaseTrigger] = {
+    text: CronTrigger.from_crontab(text, "UTC") for text in ("* * * * *", "*/5 9-17 * * mon-fri", "* 9-17 * * *")
+}
+NEVER_RETRIED: list[tuple[Job, bool]] = [
+    (every(30, retries=3, retry_delays_ms=(30_000,)), True),
+    (every(30, retries=3, retry_delays_ms=(29_999,)), False),
+    (every(30, retries=0, retry_delays_ms=(45_000,)), False),
+    (every(30, retries=3, retry_delays_ms=(45_000,), coalesce=False), False),
+    (every(30, retries=3, retry_delays_ms=(33_000,), retry_jitter=0.1), False),
+    (every(30, retries=3, retry_delays_ms=(34_000,), retry_jitter=0.1), True),
+    (every(30, retries=3, retry_delays_ms=(45_000,), retry_max_delay_ms=20_000), False),
+    (every(30, retries=3, retry_delays_ms=(1000, 45_000)), False),
+    (every(30, retries=3, retry_delays_ms=(45_000, 1000)), True),
+    (job_of(IntervalTrigger(seconds=30, jitter=10, timezone="UTC"), retries=3, retry_delays_ms=(35_000,)), False),
+    (job_of(IntervalTrigger(seconds=30, jitter=10, timezone="UTC"), retries=3, retry_delays_ms=(40_000,)), True),
+    (job_of(CRONTAB["* * * * *"], retries=3, retry_delays_ms=(300_000,)), True),
+    (job_of(CRONTAB["*/5 9-17 * * mon-fri"], retries=3, retry_delays_ms=(600_000,)), False),
+    (job_of(CRONTAB["* 9-17 * * *"], retries=3, retry_delays_ms=(120_000,)), False),
+    (job_of(DateTrigger(NOON / 1000, "UTC"), retries=3), False),
+    (every(30, retries=3, retry_delays_ms=(45_000,)).evolve(next_run_ms=None), False),
+]
+
+
+@pytest.mark.parametrize(("job", "never"), NEVER_RETRIED)
+def test_a_job_is_never_retried_if_no_instants_are_further_apart_than_its_shortest_wait(job, never):
+    assert (why_never_retried(job) is not None) == never
+
+
+def test_what_is_never_retried_is_superseded_whenever_its_run_ends():
+    job = every(30, retries=3, retry_delays_ms=(34_000,), retry_jitter=0.1)
+    assert why_never_retried(job) is not None
+    assert {after(job, failed(), seconds=second / 2) for second in range(200)} == {Reason.SUPERSEDED}
+
+
+def test_the_reason_says_how_long_a_retry_waits_and_how_soon_the_next_run_comes():
+    said = why_never_retried(every(30, retries=3, retry_delays_ms=(45_000,)))
+    assert said == "its next run comes first: a retry waits 45 s or longer, and the next run comes within 30 s"
+
+
+def test_a_trigger_that_raises_is_not_said_to_supersede_retries():
+    class Broken(IntervalTrigger):
+        __slots__ = ()
+
+        def next_ms(self, after: int) -> int | None:
+            raise RuntimeError("broken")
+
+    assert why_never_retried(job_of(Broken(seconds=5), retries=1)) is None

@@ -60,6 +60,7 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
     """
     from gsched.event_loop.patch import patch_all
     from gsched.files.rights import REMEDY
+    from gsched.policies.retries import SHORTEN, why_never_retried
     from gsched.runner.application import load_application
     from gsched.runner.foreign_files import foreign_files
     from gsched.runner.place import place_of
@@ -83,6 +84,8 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
             _say(f"job {found.job.id!r} is due for the last time at {as_text(found.final)}")
         elif not found.times and found.state != "paused":
             _say(f"job {found.job.id!r} is not due any more")
+        if (why := why_never_retried(found.job)) is not None:
+            _say(f"warning: job {found.job.id!r} is never retried: {why}; {SHORTEN}")
     out.rows(COLUMNS, _and_stored(configuration, place, own, limit))
 
 

@@ -41,6 +41,7 @@ from gsched.stores.durable.change_feed import ChangeFeed
 from gsched.stores.durable.outcomes import OutcomeWriter
 from gsched.stores.durable.publisher import Publisher
 from gsched.stores.messages import HubPort
+from gsched.stores.policy_findings import policy_findings
 from gsched.times.clock import Clock
 from gsched.times.durations import as_seconds
 
@@ -296,7 +297,10 @@ class DurableJobStore(BaseJobStore):
         return self.operations.overview()
 
     def diagnose(self) -> Iterator[Finding]:
-        return self.operations.diagnose()
+        return self.operations.diagnose(self._policies)
+
+    def _policies(self) -> Iterator[Finding]:
+        return policy_findings(self)
 
 
 def _ignore(complaint: str) -> None:

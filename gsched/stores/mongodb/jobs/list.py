@@ -38,7 +38,7 @@ def list_jobs(jobs: Jobs, reader: JobReader, query: JobQuery, now: int) -> Itera
 
 
 def _streamed(jobs: Jobs, reader: JobReader, query: JobQuery, wanted: Document, now: int) -> Iterator[Job]:
-    if query.state is None:
+    if query.state is None and query.option is None:
         return _read(jobs, reader, wanted, query.skip, query.limit)
     if query.state == "parked":
         return _parked(jobs, reader, query, wanted, now)
@@ -85,6 +85,8 @@ def _filter(query: JobQuery, now: int) -> Document:
         wanted["$or"] = [{"_id": has_text}, {"name": has_text}]
     if query.prefix is not None:
         wanted["_id"] = {"$regex": f"^{re.escape(query.prefix)}"}
+    if query.option is not None:
+        wanted[query.option] = {"$exists": True}
     if query.state == "paused":
         wanted |= {"$and": [is_paused(now)], "parked": None}
     elif query.state == "scheduled":

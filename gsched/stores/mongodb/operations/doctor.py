@@ -56,8 +56,8 @@ class MongoDiagnosis:
         self._clock = clock
         self._ttl = ttl
 
-    def diagnose(self) -> Iterator[Finding]:
-        """See BaseJobStore. If the server does not answer, that is the only finding."""
+    def diagnose(self, further: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+        """See BaseJobStore, and the findings of `further`. If the server does not answer, that is the only finding."""
         try:
             server = _server(self._connection)
         except (GschedError, driver.PyMongoError) as error:
@@ -71,6 +71,7 @@ class MongoDiagnosis:
             except driver.PyMongoError as error:
                 name = check.__name__.strip("_").replace("_", " ")
                 yield Finding(name, PROBLEM, f"could not be looked at: {translated(error)}", "see the message")
+        yield from further()
 
     def _topology(self, jobs: Jobs) -> Iterator[Finding]:
         if not self._connection.is_standalone():

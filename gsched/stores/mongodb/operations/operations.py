@@ -69,5 +69,5 @@ class MongoOperations:
     def follow(self, stop: Callable[[], bool]) -> Iterator[StoreEvent]:
         return MongoFollowing(self._connection, self._clock).follow(stop)
 
-    def diagnose(self) -> Iterator[Finding]:
-        return MongoDiagnosis(self._connection, self._clock, self._ttl).diagnose()
+    def diagnose(self, further: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+        return MongoDiagnosis(self._connection, self._clock, self._ttl).diagnose(further)

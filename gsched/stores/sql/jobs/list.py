@@ -73,6 +73,8 @@ def _filter(tables: Tables, query: JobQuery, now: int) -> list[ColumnElement[boo
         wanted.append(or_(*(column.icontains(query.text, autoescape=True) for column in (jobs.c.id, jobs.c.name))))
     if query.prefix is not None:
         wanted.append(jobs.c.id.startswith(query.prefix, autoescape=True))
+    if query.option is not None:
+        wanted.append(jobs.c.document.contains(f'"{query.option}"', autoescape=True))
     if query.state == "paused":
         wanted += [tables.is_paused(now), jobs.c.parked.is_(None)]
     elif query.state == "scheduled":

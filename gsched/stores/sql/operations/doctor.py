@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
@@ -38,8 +38,8 @@ class SqlDoctor:
         self._clock = clock
         self._ttl = ttl
 
-    def diagnose(self) -> Iterator[Finding]:
-        """The findings. If the database does not answer, that is the only one."""
+    def diagnose(self, further: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+        """The findings, and those of `further`. If the database does not answer, that is the only one."""
         try:
             self._connection.read(lambda line: line.exec_driver_sql("SELECT 1").scalar())
         except StoreError as error:
@@ -52,6 +52,7 @@ class SqlDoctor:
             except StoreError as error:
                 name = check.__name__.strip("_")
                 yield Finding(name, PROBLEM, f"could not be looked at: {error}", "see the message")
+        yield from further()
 
     def _version(self) -> Iterator[Finding]:
         if sqlite3.sqlite_version_info < _OLDEST:

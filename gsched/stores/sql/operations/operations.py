@@ -65,8 +65,8 @@ class SqlOperations:
     def overview(self) -> Overview:
         return overview.overview(self._connection, self._clock.now_ms(), self._ttl)
 
-    def diagnose(self) -> Iterator[Finding]:
-        return SqlDoctor(self._connection, self._clock, self._ttl).diagnose()
+    def diagnose(self, further: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+        return SqlDoctor(self._connection, self._clock, self._ttl).diagnose(further)
 
     def publish(self, node: str, activity: Mapping[str, Any]) -> None:
         """Let others read what a node does. Now and then the node also removes what has expired."""

@@ -58,6 +58,8 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("disabled", "active", "paused"), "write enabled = false"),
     **{date: f"{_IN_TRIGGER}{date} = 2030-01-31}}" for date in ("start_date", "end_date")},
     **dict.fromkeys(("timezone", "tz"), f'{_IN_TRIGGER}timezone = "Europe/Paris"}}, or in [gsched]'),
+    **dict.fromkeys(("between", "window"), f'{_IN_TRIGGER}between = "09:00-17:00"}}'),
+    **dict.fromkeys(("quartz",), 'write trigger = {type = "cron", quartz = "0 0 9 ? * MON-FRI"}'),
     **dict.fromkeys(("jitter", "random_delay", "splay"), f"{_IN_TRIGGER}jitter = 30}}"),
     **dict.fromkeys(("mailto", "email", "on_failure", "notify"), "failures are log lines and events: no mail is sent"),
     **dict.fromkeys(("stdout", "stderr", "output", "log"), "output goes to the log; max_lines limits it"),

@@ -9,7 +9,7 @@ from functools import reduce
 from itertools import cycle
 from math import gcd
 from operator import is_
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from gsched.errors import InvalidTriggerError
 from gsched.triggers.arguments import jitter_ms, seconds
@@ -172,7 +172,7 @@ class AndTrigger(CombiningTrigger):
         return trigger, due
 
     def _wall_clock(self) -> tzinfo:
-        zones = (each.timezone for each in self.triggers if not isinstance(each, IntervalTrigger))
+        zones = (each.timezone for each in self.triggers if not _is_plain_interval(each))
         return next(zones, self.timezone)
 
     def _next_ms(self, after: int, attempts: _Attempts) -> int | None:
@@ -282,13 +282,18 @@ def _solve(triggers: tuple[BaseTrigger, ...]) -> tuple[BaseTrigger, ...] | None:
     intervals = [
         _Meeting(trigger._period, trigger._phase, trigger._first, trigger._last)
         for trigger in triggers
-        if isinstance(trigger, IntervalTrigger)
+        if _is_plain_interval(trigger)
     ]
-    others = [trigger for trigger in triggers if not isinstance(trigger, IntervalTrigger)]
+    others = [trigger for trigger in triggers if not _is_plain_interval(trigger)]
     if not intervals:
         return tuple(others)
     met: _Meeting | None = reduce(lambda met, other: met and _meeting(met, other), intervals)  # type: ignore[arg-type,return-value]
     return None if met is None else (met, *others)
+
+
+def _is_plain_interval(trigger: BaseTrigger) -> TypeGuard[IntervalTrigger]:
+    """True for one whose instants are equally far apart: in a window they are not."""
+    return isinstance(trigger, IntervalTrigger) and trigger.by_elapsed_time
 
 
 def _meeting(one: _Meeting, other: _Meeting) -> _Meeting | None:

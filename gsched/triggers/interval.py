@@ -7,8 +7,9 @@ from typing import Any
 
 from gsched.errors import InvalidTriggerError
 from gsched.times.instants import MAX_MS, from_ms
-from gsched.triggers.arguments import Date, Zone, instant_ms, number, seconds as as_seconds
+from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, number, seconds as as_seconds
 from gsched.triggers.bounded import BoundedTrigger
+from gsched.triggers.window import DailyWindow
 
 _UNITS = {"weeks": 604_800_000, "days": 86_400_000, "hours": 3_600_000, "minutes": 60_000, "seconds": 1000}
 _LONGEST_MS = 1000 * 86_400 * 365_250  # a thousand years: datetimes end with the year 9999
@@ -20,7 +21,15 @@ class IntervalTrigger(BoundedTrigger):
     Its phase comes from `anchor`, else from `start_date`, else from the epoch: one of these three is an instant at
     which it would be due, so that restarts and late runs never shift it.
 
+    With `between` or weekdays it goes by the clock on the wall instead: it is counted anew from the start of each day's
+    window, both of whose ends may be due. When clocks change, the rules are those of cron: a time in a gap is due once,
+    right after the gap; a time that comes twice is due both times if the interval is at most an hour, else the first
+    time only.
+
     :param weeks, days, hours, minutes, seconds: the distance, their sum; whole or fractional, from 1 ms
+    :param days: as text, the weekdays on which it is due: "mon-fri", "sat,sun"
+    :param between: the window of each day: "09:00-17:00"; "22:00-06:00" ends on the next day, and belongs to the day on
+        which it begins. The distance is then whole seconds, at most a day
     :param start_date: no instant before this one (inclusive)
     :param end_date: no instant after this one (inclusive); a date is its midnight: "2026-12-31" leaves out the 31st but
         for 00:00, "2026-12-31 23:59:59" has all of it
@@ -28,23 +37,24 @@ class IntervalTrigger(BoundedTrigger):
         that of the scheduler which the job is added to (until then, this machine's)
     :param jitter: longest delay of a run, seconds
     :param anchor: an instant that sets the phase without being a bound
-    :raises InvalidTriggerError: for a distance below 1 ms, a negative or non-numeric part, a date that is none
+    :raises InvalidTriggerError: for a distance below 1 ms, a negative or non-numeric part, a date that is none, a
+        window that is none, and an anchor beside a window
     """
 
-    __slots__ = ("_anchor", "_first", "_last", "_period", "_phase")
+    __slots__ = ("_anchor", "_first", "_last", "_period", "_phase", "_window")
 
     alias = "interval"
-    by_elapsed_time = True
     _period: int
     _phase: int
     _first: int
     _last: int
     _anchor: int | None
+    _window: DailyWindow | None
 
     def __init__(
         self,
         weeks: float = 0,
-        days: float = 0,
+        days: float | str = 0,
         hours: float = 0,
         minutes: float = 0,
         seconds: float = 0,
@@ -53,11 +63,23 @@ class IntervalTrigger(BoundedTrigger):
         timezone: Zone = None,
         jitter: float | None = None,
         anchor: Date = None,
+        between: str | None = None,
     ) -> None:
         self._bound(start_date, end_date, timezone, jitter)
+        weekdays, days = (days, 0) if isinstance(days, str) else (None, days)
         self._period = _period_ms(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
         self._anchor = instant_ms(self.alias, "anchor", anchor, self.timezone)
+        self._window = self._make_window(between, weekdays)
         self._phase, self._first, self._last = self._phase_and_bounds()
+
+    def _make_window(self, between: str | None, weekdays: str | None) -> DailyWindow | None:
+        if between is None and weekdays is None:
+            return None
+        if self._anchor is not None:
+            raise InvalidTriggerError(
+                "interval trigger: anchor: leave it out beside between or weekdays, for the window's start is the phase"
+            )
+        return DailyWindow(self._period, between, weekdays)
 
     def _phase_and_bounds(self) -> tuple[int, int, int]:
         start, anchor = self._start, self._anchor
@@ -67,6 +89,21 @@ class IntervalTrigger(BoundedTrigger):
         else:  # the same number, not an equal one: there may be many triggers
             first = start if anchor is None else start + (anchor - start) % self._period
         return phase, first, MAX_MS if self._end is None else self._end
+
+    @property
+    def between(self) -> str | None:
+        """The window of each day."""
+        return None if self._window is None else self._window.between
+
+    @property
+    def days(self) -> str | None:
+        """The weekdays on which it is due, or on which its window begins; None if that is each day."""
+        return None if self._window is None else self._window.days
+
+    @property
+    def by_elapsed_time(self) -> bool:  # type: ignore[override]
+        """False if it has a window, for then it goes by the clock."""
+        return self._window is None
 
     @property
     def interval(self) -> timedelta:
@@ -80,21 +117,31 @@ class IntervalTrigger(BoundedTrigger):
 
     def next_ms(self, after: int) -> int | None:
         """The first instant strictly after `after`, both in milliseconds since the epoch, or None."""
+        if self._window is not None:
+            return self._next_in_window(self._window, after)
         if after < self._first:
             due = self._first
         else:
             due = after + self._period - (after - self._phase) % self._period
         return due if due <= self._last else None
 
+    def _next_in_window(self, window: DailyWindow, after: int) -> int | None:
+        if self._start is not None and after < self._start:
+            after = self._start - 1
+        found = window.next_instant(self.timezone, after // 1000 + 1)
+        return None if found is None or found * 1000 > self._last else found * 1000
+
     def last_ms(self, first: int, until: int) -> int:
         """The last instant not after `until`; `first` when there is none after that."""
+        if self._window is not None:
+            return super().last_ms(first, until)
         until = min(until, self._last)
         due = until - (until - self._phase) % self._period
         return due if due > first and due >= self._first else first
 
     def anchored(self, at: int) -> IntervalTrigger:
-        """With its phase set so that `at` (ms) is due; the bounds stay."""
-        return self._evolved(_anchor=at)
+        """With its phase set so that `at` (ms) is due; the bounds stay. Itself if its phase is that of a window."""
+        return self if self._window is not None else self._evolved(_anchor=at)
 
     def _evolved(self, **changes: Any) -> IntervalTrigger:
         changed = super()._evolved(**changes)
@@ -105,8 +152,11 @@ class IntervalTrigger(BoundedTrigger):
         return changed
 
     def begun(self, at: int) -> tuple[IntervalTrigger, int | None]:
-        """Without a start date and an anchor the first instant comes one interval after `at`, as in APScheduler."""
-        if self._start is None and self._anchor is None:
+        """Without a start date and an anchor the first instant comes one interval after `at`, as in APScheduler.
+
+        In a window, the first instant is that of the clock.
+        """
+        if self._start is None and self._anchor is None and self._window is None:
             trigger = self.anchored(at)
             return trigger, trigger.next_ms(at)
         return self, self.next_ms(at - 1)
@@ -114,13 +164,19 @@ class IntervalTrigger(BoundedTrigger):
     def to_fields(self) -> dict[str, Any]:
         """The distance as seconds, and what else was given."""
         anchor = {} if self._anchor is None else {"anchor": from_ms(self._anchor)}
-        return {"seconds": as_seconds(self._period), **self._bound_fields(), **anchor}
+        return {"seconds": as_seconds(self._period), **self._window_fields(), **self._bound_fields(), **anchor}
+
+    def _window_fields(self) -> dict[str, Any]:
+        return drop_unset({"between": self.between, "days": self.days})
 
     def __str__(self) -> str:
-        return f"interval[{self.interval}]"
+        return f"interval[{', '.join([str(self.interval), *self._window_options()])}]"
 
     def _options(self) -> list[str]:
-        return [f"interval={self.interval!r}", *self._bound_options()]
+        return [f"interval={self.interval!r}", *self._window_options(), *self._bound_options()]
+
+    def _window_options(self) -> list[str]:
+        return [f"{name}={text!r}" for name, text in self._window_fields().items()]
 
 
 def _period_ms(**parts: float) -> int:

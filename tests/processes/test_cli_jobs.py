@@ -356,6 +356,10 @@ def test_set_gives_a_new_trigger_in_the_zone_of_the_old_one(jobs, run):
     run("job", "set", "a", "--cron", "H 4 L * ?", "--timezone", "UTC")
     assert jobs.get_job("a").trigger.hash_key == "a"
     assert "resolved='" in run("job", "show", "a")[0]
+    run("job", "set", "a", "--quartz", "0 30 4 ? * MON-FRI", "--timezone", "UTC")
+    assert jobs.get_job("a").trigger.to_fields()["day_of_week"] == "mon-fri"
+    run("job", "set", "a", "--every", "5m", "--between", "09:00-17:00", "--days", "mon-fri")
+    assert str(jobs.get_job("a").trigger) == "interval[0:05:00, between='09:00-17:00', days='mon-fri']"
     run("job", "set", "a", "--every", "90s")
     assert str(jobs.get_job("a").trigger) == "interval[0:01:30]"
 

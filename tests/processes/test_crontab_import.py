@@ -312,6 +312,16 @@ def test_explain_says_what_h_stands_for_as_soon_as_the_job_is_named():
     assert "resolved\t26 23 * * *\n" in out
 
 
+def test_explain_reads_expressions_of_quartz():
+    out, _ = gsched("crontab", "explain", "--quartz", "0 0/5 2 ? * 6L 2090-2093", "--tz", "Europe/Berlin", "-o", "json")
+    explained = json.loads(out)
+    assert explained["meaning"] == "every 5th minute of hour 2, on the last Friday of the month, in 2090 through 2093"
+    assert explained["next"][0] == "2090-01-27T02:00:00+01:00"
+    out, _ = gsched("crontab", "explain", "--quartz", "0 H 2 ? * *", "--id", "backup", "--tz", "Europe/Berlin")
+    assert "resolved\tminute 26\n" in out and "what is due then runs at 03:00" in out
+    gsched("crontab", "explain", "--quartz", "--seconds", "0 0 9 ? * *", expect=2)
+
+
 def test_explain_without_times_does_not_say_that_none_comes():
     out, _ = gsched("crontab", "explain", "0 3 * * *", "--count", "0", "--tz", "UTC")
     assert out == "meaning\tat 03:00\n"

@@ -65,6 +65,17 @@ def test_h_in_a_file_is_resolved_and_the_same_file_again_changes_nothing(follow,
     assert follow(text) == {"changed": 1}
 
 
+def test_a_window_and_an_expression_of_quartz_stand_in_a_file(follow, scheduler):
+    table = '{ type = "interval", minutes = 5, between = "9:00-17:00", days = "mon-fri" }'
+    window = ENTRY.replace('{ type = "interval", seconds = 3600 }', table)
+    assert follow(window) == {"added": 1}
+    assert job(scheduler).trigger.between == "09:00-17:00"
+    assert follow(window) == {"unchanged": 1}
+    quartz = window.replace(table, '{ type = "cron", quartz = "0 0 9 ? * 2-6" }')
+    assert follow(quartz) == {"changed": 1}
+    assert follow(quartz) == {"unchanged": 1}
+
+
 def job(scheduler: GeventScheduler, job_id: str = "refresh") -> Any:
     found = scheduler.get_job(job_id)
     assert found is not None

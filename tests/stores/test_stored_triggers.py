@@ -1,4 +1,4 @@
-"""Cron triggers with L, W, # and H in every store: what comes back, and what an export keeps."""
+"""Triggers with L, W, #, H and windows in every store: what comes back, and what an export keeps."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ TRIGGERS: dict[str, dict[str, Any]] = {
     "weekday": {"trigger": "0 9 * * fri#2,monL"},
     "fields": {"trigger": "cron", "day": "LW", "hour": "H", "minute": "H(0-29)/10"},
     "hashed": {"trigger": "H H * * *"},
+    "quartz": {"trigger": "cron", "quartz": "0 0/20 8-18 ? * 2-6"},
+    "window": {"trigger": "interval", "minutes": 5, "between": "22:00-06:00", "days": "mon-fri"},
     "keyed": {"trigger": "H H * * *", "hash_key": "backup"},
 }
 

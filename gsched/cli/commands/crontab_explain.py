@@ -34,9 +34,12 @@ COLUMNS = tuple(Column(name, lambda item, name=name: getattr(item, name)) for na
 @click.argument("expression", nargs=-1, required=True, metavar="'EXPR'")
 @click.option("--count", type=click.IntRange(0, 10_000), default=5, help="How many run times to show.  Default: 5.")
 @click.option("--seconds", is_flag=True, help="There are six fields, the first for seconds.")
+@click.option("--quartz", is_flag=True, help="The expression is one of Quartz: six or seven fields.")
 @click.option("--id", "job_id", metavar="JOB", help="The job whose id chooses the values of H.")
 @output_options
-def explain(out: Output, expression: tuple[str, ...], count: int, seconds: bool, job_id: str | None) -> None:
+def explain(
+    out: Output, expression: tuple[str, ...], count: int, seconds: bool, quartz: bool, job_id: str | None
+) -> None:
     """Print the meaning of a cron expression, what may surprise about it, and when it is due next.
 
     Quote the expression: a shell replaces a bare * by file names. --tz is also the zone of the schedule.
@@ -44,14 +47,16 @@ def explain(out: Output, expression: tuple[str, ...], count: int, seconds: bool,
     from gsched.errors import InvalidTriggerError
     from gsched.triggers import CronTrigger
 
+    if quartz and seconds:
+        raise click.UsageError("--quartz and --seconds exclude each other.")
     text = " ".join(expression)
     try:
-        trigger: BaseTrigger = CronTrigger.from_crontab(text, out.zone, seconds)
-        if job_id is not None:
-            trigger = trigger.for_job(job_id)
+        trigger = (
+            CronTrigger.from_quartz(text, out.zone) if quartz else CronTrigger.from_crontab(text, out.zone, seconds)
+        )
+        explained = _explained(text, trigger if job_id is None else trigger.for_job(job_id), count, quartz)
     except InvalidTriggerError as error:
         raise CommandRefused(str(error), Exit.USAGE, _remedy(text)) from None
-    explained = _explained(text, trigger, count)
     if out.form in ("json", "jsonl"):
         out.one(COLUMNS, explained)
     elif out.form == "table":
@@ -61,25 +66,30 @@ def explain(out: Output, expression: tuple[str, ...], count: int, seconds: bool,
             click.echo(f"{name}\t{escaped(value)}")
 
 
-def _explained(text: str, trigger: BaseTrigger, count: int) -> Explained:
+def _explained(text: str, trigger: BaseTrigger, count: int, quartz: bool) -> Explained:
     from itertools import islice
 
-    from gsched.runner.crontab.notes import surprises
-    from gsched.runner.crontab.words import HASHED, in_words
+    from gsched.runner.crontab.notes import about_clock_changes, surprises
+    from gsched.runner.crontab.words import fields_in_words, in_words
     from gsched.times.clock import SystemClock
     from gsched.times.instants import from_ms
     from gsched.triggers import CronTrigger
 
     now = SystemClock().now_ms()
-    notes = list(surprises(text, trigger, now))
-    resolved = trigger.resolved if isinstance(trigger, CronTrigger) else None
-    if resolved is None and HASHED.search(text.lower()):
-        notes.insert(0, "when it is due is known with the job's id: give --id JOB")
-        return Explained(text, in_words(text), None, notes, [])
-    times = [from_ms(each, trigger.timezone) for each in islice(_instants(trigger, now), count)]
-    if trigger.next_ms(now) is None and "@reboot" not in text.lower():
+    if quartz:
+        assert isinstance(trigger, CronTrigger)
+        meaning = fields_in_words({field.name: field.text for field in trigger.fields})
+        notes = list(about_clock_changes(trigger, now))
+    else:
+        meaning, notes = in_words(text), list(surprises(text, trigger, now))
+    if isinstance(trigger, CronTrigger) and not trigger.has_times:
+        return Explained(text, meaning, None, ["when it is due is known with the job's id: give --id JOB", *notes], [])
+    if isinstance(trigger, CronTrigger) and trigger.next_ms(now) is None:
         notes.insert(0, "it is never due: there is no such day")
-    meaning = in_words(text) if resolved is None else f"{in_words(text)}; for this job {in_words(resolved)}"
+    times = [from_ms(each, trigger.timezone) for each in islice(_instants(trigger, now), count)]
+    resolved = trigger.resolved if isinstance(trigger, CronTrigger) else None
+    if resolved is not None and not quartz:
+        meaning = f"{meaning}; for this job {in_words(resolved)}"
     return Explained(text, meaning, resolved, notes, times)
 
 
@@ -107,4 +117,4 @@ def _under_each_other(explained: Explained) -> Iterator[tuple[str, str]]:
 
 
 def _remedy(text: str) -> str | None:
-    return "Quote the expression, and leave the command out." if len(text.split()) > 6 else None
+    return "Quote the expression, and leave the command out." if len(text.split()) > 7 else None

@@ -11,6 +11,7 @@ import click
 from gsched.cli.arguments import Duration, job_argument, jobstore_option
 from gsched.cli.chosen_jobs import COLUMNS
 from gsched.cli.commands.policy_flags import NOTHING, policy_flags
+from gsched.cli.commands.trigger_flags import NewTrigger, trigger_flags
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.cli.printing import say
@@ -20,7 +21,6 @@ from gsched.times.instants import as_instant, as_timezone, from_ms
 
 if TYPE_CHECKING:
     from gsched.cli.due import DueTimes
-    from gsched.triggers import BaseTrigger
 
 
 class Json(click.ParamType[Any]):
@@ -67,16 +67,13 @@ _DURATION = Duration(nothing=NOTHING)
 @click.option("--kwargs", type=Json(dict), metavar="JSON", help="Keyword arguments: '{\"key\": 1}'.")
 @click.option("--metadata", type=Json(dict), metavar="JSON", help="A mapping of your own.")
 @click.option("--next-run-time", metavar="TIME", help="When the job is due next: ISO 8601 or 'now'. It is resumed.")
-@click.option("--cron", metavar="EXPRESSION", help="A new trigger: '*/5 * * * *'.")
-@click.option("--every", type=Duration(), metavar="DURATION", help="A new trigger: an interval.")
+@trigger_flags
 @jobstore_option
 def set_options(
     configuration: Configuration,
     out: Output,
     job_id: str,
     jobstore: str | None,
-    cron: str | None,
-    every: float | None,
     next_run_time: str | None,
     recover_times: int | None,
     **options: Any,
@@ -93,17 +90,17 @@ def set_options(
 
     if recover_times is not None:
         options["recover"] = recover_times
+    new_trigger = NewTrigger(*(options.pop(name) for name in NewTrigger._fields))
     changes = {option: _meant(option, value) for option, value in options.items() if value is not None}
-    if not changes and cron is None and every is None and next_run_time is None:
+    new_trigger.check()
+    if not changes and not any(given is not None for given in (*new_trigger, next_run_time)):
         raise click.UsageError("Nothing to change: name an option.")
-    if cron is not None and every is not None:
-        raise click.UsageError("--cron and --every exclude each other.")
     with open_store(configuration) as scheduler:
         job = find_job(scheduler, job_id, jobstore)
         try:
             zone = as_timezone(configuration.timezone) if configuration.timezone else job.trigger.timezone
-            if cron is not None or every is not None:
-                changes["trigger"] = _trigger(cron, every, zone)
+            if (trigger := new_trigger.make(zone)) is not None:
+                changes["trigger"] = trigger
             if next_run_time is not None:
                 changes["next_run_time"] = _instant(next_run_time, zone, scheduler.clock.now_ms())
         except (ConfigurationError, InvalidTriggerError) as error:
@@ -123,15 +120,6 @@ def _time_set(due: DueTimes) -> Column:
 
 def _meant(option: str, value: Any) -> Any:
     return None if value == NOTHING and option not in ("name", "executor") else value
-
-
-def _trigger(cron: str | None, every: float | None, zone: tzinfo) -> BaseTrigger:
-    from gsched.triggers import CronTrigger, IntervalTrigger
-
-    if cron is not None:
-        return CronTrigger.from_crontab(cron, timezone=zone)
-    assert every is not None
-    return IntervalTrigger(seconds=every, timezone=zone)
 
 
 def _instant(text: str, zone: tzinfo, now: int) -> datetime:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, timedelta, tzinfo
 from typing import Final
 
-from gsched.runner.crontab.words import HASHED, is_both_required
+from gsched.runner.crontab.words import is_both_required
 from gsched.times.instants import from_ms, timezone_name
 from gsched.triggers import BaseTrigger, CronTrigger
 from gsched.triggers.cron.crontab import FIELDS, SPANS
@@ -33,10 +33,7 @@ def surprises(expression: str, trigger: BaseTrigger, now: int) -> Iterator[str]:
     fields = dict(zip(reversed(FIELDS), reversed(text.split(" ")))) if not text.startswith("@") else {}
     yield from beyond_cron(expression)
     yield from _about_fields(fields)
-    if isinstance(trigger, CronTrigger) and HASHED.search(text) and trigger.resolved is None:
-        return  # when it is due is not known yet
-    if text != "@hourly" and fields.get("hour") not in ("*", "*/1", "0-23"):
-        yield from _about_clock_changes(expression, trigger, now // 1000)
+    yield from about_clock_changes(trigger, now)
 
 
 def beyond_cron(expression: str) -> Iterator[str]:
@@ -104,14 +101,19 @@ def _runs_backwards(part: str) -> bool:
     return first.isdigit() and last.isdigit() and int(first) > int(last)
 
 
-def _about_clock_changes(expression: str, trigger: BaseTrigger, now: int) -> Iterator[str]:
-    """Look at the next change of each kind that there is in the trigger's zone."""
-    fields = trigger.to_fields()
-    on_the_wall = CronTrigger.from_crontab(
-        expression, UTC, seconds=bool(fields.get("seconds")), hash_key=fields.get("hash_key")
-    )
+def about_clock_changes(trigger: BaseTrigger, now: int) -> Iterator[str]:
+    """What the next change of each kind does that there is in the zone of a cron trigger; nothing if each hour fits.
+
+    :param now: milliseconds since the epoch
+    """
+    if not isinstance(trigger, CronTrigger) or not trigger.has_times:
+        return
+    hours = next(field.text for field in trigger.fields if field.name == "hour")
+    if hours in ("*", "*/1", "0-23"):
+        return
+    on_the_wall = CronTrigger.from_fields({**trigger.to_fields(), "timezone": UTC})
     seen = set()
-    for stretch in _changes(trigger.timezone, now):
+    for stretch in _changes(trigger.timezone, now // 1000):
         forward = stretch.before < stretch.offset
         walls = sorted((stretch.start + stretch.before, stretch.start + stretch.offset))
         if forward not in seen and _is_due_within(on_the_wall, *walls):

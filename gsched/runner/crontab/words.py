@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Final
 
@@ -33,11 +33,21 @@ def in_words(expression: str) -> str:
     text = " ".join(expression.lower().split())
     if text in NICKNAMES:
         return NICKNAMES[text]
-    *seconds, minute, hour, day, month, weekday = text.replace("?", "*").split(" ")
-    parts = [_time(seconds[0] if seconds else "0", minute, hour), _day(day, weekday)]
-    if month != "*":
-        parts.append(f"in {_listed('month', month)}")
-    if HASHED.search(text):
+    *seconds, minute, hour, day, month, weekday = text.split(" ")
+    second = seconds[0] if seconds else "0"
+    names = ("second", "minute", "hour", "day", "month", "day_of_week")
+    return fields_in_words(dict(zip(names, (second, minute, hour, day, month, weekday))))
+
+
+def fields_in_words(fields: Mapping[str, str]) -> str:
+    """What valid fields say, by the names of CronTrigger's arguments; weekdays as in a crontab, or by their names."""
+    text = {name: value.lower().replace("?", "*") for name, value in fields.items()}
+    parts = [_time(text["second"], text["minute"], text["hour"]), _day(text["day"], text["day_of_week"])]
+    if text["month"] != "*":
+        parts.append(f"in {_listed('month', text['month'])}")
+    if text.get("year", "*") != "*":
+        parts.append(f"in {_listed('year', text['year'])}")
+    if any(map(HASHED.search, text.values())):
         parts.append("where H is a value that the job's id chooses")
     return ", ".join(filter(None, parts))
 
@@ -119,6 +129,7 @@ def _expression(name: str, text: str) -> str:
     unit = "day" if name.startswith("day") else name
     span = "" if values == "*" else f"{_value(name, first)} through {_value(name, last)}" if last else ""
     if step and int(step) > 1:
+        span = span or ("" if values == "*" else _value(name, first))
         return f"every {_ordinal(int(step))} {unit}" + (f" from {span}" if span else "")
     return span or (f"every {unit}" if values == "*" else _value(name, first))
 

@@ -103,7 +103,7 @@ def _split(text: str, seconds: bool) -> dict[str, str]:
     values = text.split()
     if len(values) != len(names):
         hint = "; pass seconds=True if the first is for seconds" if len(values) == 6 else ""
-        hint += "; for an expression of Quartz, from_quartz()" if len(values) in (6, 7) else ""
+        hint += "; an expression of Quartz: quartz=, or from_quartz()" if len(values) in (6, 7) else ""
         raise InvalidTriggerError(
             f"crontab {text!r}: {len(values)} fields, expected {len(names)} ({', '.join(names)}){hint}"
         )

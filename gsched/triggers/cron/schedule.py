@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from datetime import tzinfo
-from typing import Any
+from typing import Any, Protocol
 
 from gsched.errors import InvalidTriggerError
 from gsched.triggers.cron.days import Days
 from gsched.triggers.cron.times import Times
 from gsched.triggers.zones import DAY, LAST_SECOND, Stretch, stretch_at
+
+
+class DayTimes(Protocol):
+    """The admitted seconds of a day."""
+
+    @property
+    def first(self) -> int:
+        """The first of them."""
+
+    def next(self, second_of_day: int) -> int | None:
+        """The first of them that is not before `second_of_day`, or None."""
 
 
 class Schedule:
@@ -33,7 +44,7 @@ class Schedule:
     def __init__(
         self,
         days: Days,
-        times: Times,
+        times: DayTimes,
         every_hour: bool,
         wildcard: bool,
         written: dict[str, Any],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from gsched.triggers.bounded import BoundedTrigger
 from gsched.triggers.cron.crontab import REBOOT, compile_crontab, fields_of
 from gsched.triggers.cron.days import DayRule, days_of
 from gsched.triggers.cron.fields import FIELD_NAMES, CronField, Field, parse_field
+from gsched.triggers.cron.quartz import quartz_fields
 from gsched.triggers.cron.schedule import KeylessSchedule, Schedule, make_schedule
 from gsched.triggers.cron.times import times_of
 from gsched.triggers.reboot import RebootTrigger
@@ -120,17 +121,53 @@ class CronTrigger(BoundedTrigger):
         return trigger
 
     @classmethod
+    def from_quartz(
+        cls,
+        expr: str,
+        timezone: Zone = None,
+        start_date: Date = None,
+        end_date: Date = None,
+        jitter: float | None = None,
+        hash_key: str | None = None,
+    ) -> CronTrigger:
+        """A trigger from an expression of Quartz, with the same days and times.
+
+        Second, minute, hour, day of month, month, day of week, and a year if one is wanted. 1 is Sunday, 7 is Saturday;
+        one of the two fields for days must be `?`. Steps (`0/15`), ranges that wrap (`FRI-MON`), `L`, `L-3`, `LW`,
+        `15W`, `6L` and `6#3` are understood. The trigger has the fields of CronTrigger that say the same.
+
+        :param expr: six or seven fields
+        :param timezone: as in the constructor, like `start_date`, `end_date`, `jitter`, `hash_key`
+        :raises InvalidTriggerError: for anything else, naming the field and the reason
+        """
+        if not isinstance(expr, str):
+            raise InvalidTriggerError(f"quartz {expr!r}: expected text")
+        return cls(
+            **quartz_fields(expr),
+            start_date=start_date,
+            end_date=end_date,
+            timezone=timezone,
+            jitter=jitter,
+            hash_key=hash_key,
+        )
+
+    @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> BaseTrigger:
-        """The trigger that `to_fields()` describes: arguments of the constructor, or with `crontab` of from_crontab."""
-        if "crontab" not in fields:
-            return super().from_fields(fields)
-        arguments = dict(fields)
-        expr = arguments.pop("crontab")
+        """The trigger that `to_fields()` describes: arguments of the constructor; with `crontab` or `quartz`, of
+        from_crontab or from_quartz."""
+        for key, make in (("crontab", cls.from_crontab), ("quartz", cls.from_quartz)):
+            if key in fields:
+                arguments = {name: value for name, value in fields.items() if name != key}
+                return cls._made_from(key, make, fields[key], arguments)
+        return super().from_fields(fields)
+
+    @staticmethod
+    def _made_from(key: str, make: Callable[..., BaseTrigger], expr: Any, arguments: dict[str, Any]) -> BaseTrigger:
         try:
-            return cls.from_crontab(expr, **arguments)
+            return make(expr, **arguments)
         except TypeError as error:
-            reason = refused_call(cls.from_crontab, arguments, error)
-            raise InvalidTriggerError(f"cron trigger with a crontab: {reason}") from None
+            reason = refused_call(make, arguments, error)
+            raise InvalidTriggerError(f"cron trigger with {key}: {reason}") from None
 
     def for_job(self, job_id: str) -> CronTrigger:
         """With its H resolved by the job's id; itself if it has no H, or a key already."""
@@ -160,6 +197,11 @@ class CronTrigger(BoundedTrigger):
     def has_fields(self) -> bool:
         """True if a field was given: without one it is due every second."""
         return bool(self._schedule.written)
+
+    @property
+    def has_times(self) -> bool:
+        """False while its H has no values, for it belongs to no job yet and has no `hash_key`."""
+        return not isinstance(self._schedule, KeylessSchedule)
 
     @property
     def fields(self) -> list[CronField]:

@@ -47,8 +47,8 @@ def main() -> int:
         serve_until_orphaned(target_server(options.serve, options.broken))
         return 0
     with child_server(__file__, "--broken", str(options.broken)) as port:
+        HttpClient(port, 1, timeout_seconds=60).get("/counts")  # the target is up now
         client = HttpClient(port, options.connections)
-        client.get("/counts")  # the target is up now
         with job_store(options) as store:
             # Adding the jobs takes less than that.
             begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4 if options.memory else 10)

@@ -11,6 +11,7 @@ import gevent
 import pytest
 import structlog
 from bench import Bench
+from hypothesis import HealthCheck, settings
 from waiting import LONGEST_SECONDS
 
 from gsched.stores import BaseJobStore, MemoryJobStore, MongoDBJobStore, SQLJobStore
@@ -19,6 +20,13 @@ from gsched.stores import BaseJobStore, MemoryJobStore, MongoDBJobStore, SQLJobS
 for name in [name for name in os.environ if name.startswith("GSCHED_") and name != "GSCHED_MONGOD"]:
     del os.environ[name]
 os.environ.pop("NO_COLOR", None)
+
+# Properties are tried on the same examples in every run, so that a change is what makes a test fail. scripts/soak tries
+# others, and more of them. No example has a deadline: the machine may be busy with something else.
+busy = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("repeatable", derandomize=True, **busy)
+settings.register_profile("soak", max_examples=2000, **busy)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

@@ -309,7 +309,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(job, first if first is not None else due, max(now, first or due), draw(st.integers(0, 6)))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(cases())
 def test_every_due_instant_is_decided_once_and_the_next_one_is_right(case):
     found = plan(case.job, case.due, case.now, case.running)
@@ -326,7 +326,7 @@ def test_every_due_instant_is_decided_once_and_the_next_one_is_right(case):
     assert sorted(decided) == due
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases())
 def test_planning_never_starts_more_than_allowed_nor_an_instant_too_late(case):
     found = plan(case.job, case.due, case.now, case.running)

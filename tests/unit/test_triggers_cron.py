@@ -165,7 +165,7 @@ def cron_fields(draw, names=tuple(FIELDS)):
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2032, 1, 1))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(fields=cron_fields(names=("month", "day", "day_of_week", "hour", "minute", "second")), moment=moments)
 def test_apscheduler_says_the_same_where_clocks_never_change(fields, moment):
     zone, start = timezone(timedelta(hours=8)), moment.replace(tzinfo=timezone(timedelta(hours=8)))
@@ -177,7 +177,7 @@ def test_apscheduler_says_the_same_where_clocks_never_change(fields, moment):
     assert str(ours) == str(theirs)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(fields=cron_fields(), moment=moments, zone=st.sampled_from(["UTC", "Europe/Berlin", "America/Havana"]))
 def test_times_increase_and_are_pure_and_survive_storage(fields, moment, zone):
     trigger = CronTrigger(**fields, timezone=zone)
@@ -196,7 +196,7 @@ def test_times_increase_and_are_pure_and_survive_storage(fields, moment, zone):
         at = following
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(fields=cron_fields(names=("day_of_week", "hour", "minute")), moment=moments, hours=st.integers(1, 60))
 def test_the_last_time_is_the_one_that_listing_all_gives(fields, moment, hours):
     trigger = CronTrigger(**fields, timezone="Europe/Berlin", second=0)

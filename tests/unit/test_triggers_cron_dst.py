@@ -218,7 +218,7 @@ def _draw_field(draw, kind, low, high):
     return set(range(first, last + 1)), f"{first}-{last}"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(spec=specs(), change=st.sampled_from(CHANGES), hours=st.integers(-30, 30))
 def test_random_schedules_agree_with_trying_every_minute(spec, change, hours):
     name, day = change

@@ -176,7 +176,7 @@ def _field(draw, low, high, top):
     return (set(run), f"{first}-{last}") if kind == "a-b" else (set(run[::step]), f"{first}-{last}/{step}")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(line=lines(), day=st.integers(0, 3000), zone=st.sampled_from(["UTC", "America/New_York", "America/Havana"]))
 def test_random_lines_agree_with_trying_every_minute(line, day, zone):
     text, spec = line

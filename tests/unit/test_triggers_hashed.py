@@ -56,7 +56,7 @@ def test_a_line_stands_for_plain_values(line, key, plain):
 SPANS = {"minute": (0, 59), "hour": (0, 23), "day": (1, 28), "month": (1, 12), "day_of_week": (0, 6), "second": (0, 59)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), key=st.text(min_size=1, max_size=40), field=st.sampled_from([*SPANS, "week"]))
 def test_fields_and_lines_choose_what_crc32_says(data, key, field):
     low, high = {**SPANS, "week": (1, 52)}[field]

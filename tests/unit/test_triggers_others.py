@@ -157,7 +157,7 @@ def test_a_calendar_interval_that_cannot_work_is_refused(fields, reason):
         CalendarIntervalTrigger(**fields, timezone="UTC")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     years=st.integers(0, 2), months=st.integers(0, 14), weeks=st.integers(0, 3), days=st.integers(0, 40),
     start=st.dates(date(1999, 1, 1), date(2030, 1, 1)), hour=st.integers(0, 23),
@@ -333,7 +333,6 @@ def test_jitter_does_not_accumulate():
     assert found != jittered(every(60), 30_000, "other", 30_000, 1000)
 
 
-@settings(deadline=None)
 @given(
     period=st.integers(1, 50), jitter=st.integers(0, 400), start=st.integers(-1000, 1000), until=st.integers(0, 1500),
     end=st.none() | st.integers(0, 2000),

@@ -153,7 +153,7 @@ def _field(draw, low, high):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(expression=expressions(), day=st.integers(0, 3000))
 def test_random_expressions_agree_with_trying_every_minute(expression, day):
     text, spec = expression

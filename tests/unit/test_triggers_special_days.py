@@ -161,7 +161,7 @@ def special(low=1):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=special(), months=st.sets(st.integers(1, 12), min_size=1, max_size=4), year=st.integers(1970, 9000))
 def test_the_days_of_four_years_are_those_of_the_calendar(text, months, year):
     expected = [
@@ -188,7 +188,7 @@ class SpecialSpec(Spec):
         return wall.day in special_days(self.text["day"], wall.year, wall.month)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     data=st.data(),
     change=st.sampled_from(zones_with_transitions()),

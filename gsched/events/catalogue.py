@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from gsched.errors import message_of
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, Span
-from gsched.jobs.pause import Pause
+from gsched.jobs.pause import PLAIN, Pause
 from gsched.jobs.run import Run, run_id
 from gsched.times.instants import from_ms
 
@@ -297,6 +297,12 @@ def parked_event(job: Job) -> JobEvent:
     if job.parked is None:
         return JobEvent(EVENT_JOB_HEALED, job)
     return JobEvent(EVENT_JOB_PARKED, job, reason=job.parked)
+
+
+def paused_event(job: Job) -> JobPauseEvent:
+    """The event about a job that was just paused."""
+    pause = job.pause or PLAIN
+    return JobPauseEvent(EVENT_JOB_PAUSED, job, pause, pause.by, pause.cause)
 
 
 def _job_fields(job: Job) -> dict[str, Any]:

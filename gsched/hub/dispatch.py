@@ -27,8 +27,9 @@ from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, RetryAt, Span
 from gsched.jobs.policy import CANCEL, NO_POLICY, SKIP
 from gsched.jobs.run import Run
 from gsched.monitoring.counters import Counters
+from gsched.policies.counting import counted, limited, pause_after
 from gsched.policies.pauses import first_after_pause
-from gsched.policies.planning import Hold, plan
+from gsched.policies.planning import Hold, Plan, plan
 from gsched.policies.retries import retry_after
 from gsched.stores.messages import ALWAYS
 from gsched.times.clock import Clock
@@ -90,14 +91,20 @@ class Dispatch:
         if job.executor not in self._executors:
             self._park(entry, due, _without_executor(job))
             return
+        if lane.tallies.pausing and job.id in lane.tallies.pausing:
+            lane.hold(entry, due, Hold.FAILED)
+            return
         try:
-            starts, spans, next_due, waits = plan(job, due, min(until, entry.until), entry.instances)
+            decided = plan(job, due, min(until, entry.until), entry.instances)
         except BaseException as error:  # a user's trigger may raise anything
             if was_interrupt(error):
                 lane.put(entry, due)
             else:
                 self._park(entry, due, f"its trigger raised {error!r}")
             return
+        if lane.tallies.by_job:
+            decided = self._limited(entry, decided)
+        starts, spans, next_due, waits = decided
         try:
             for span in _after_wait(entry, due, spans) if spans else ():
                 self.settle_span(lane, job, span)
@@ -105,6 +112,18 @@ class Dispatch:
                 self._submit(entry, Run(job, instant, self, entry, entry.fence))
         finally:
             self._schedule_next(entry, next_due, waits)
+
+    def _limited(self, entry: Entry, decided: Plan) -> Plan:
+        """The plan without the runs that the job's `max_runs` forbids. The runs that begin are counted."""
+        lane, job = entry.lane, entry.job
+        left = lane.tallies.left(job)
+        if left is None:
+            return decided
+        decided = limited(decided, left)
+        if decided.starts:
+            lane.tallies.begin(job, decided.starts)
+            self._note_tally(lane, job, decided.starts[0])
+        return decided
 
     def _without_pause(self, job: Job, due: int) -> Job:
         """The job without its pause, which has ended by itself. That is an event at the first instant afterwards."""
@@ -197,6 +216,54 @@ class Dispatch:
         entry.live = False
         entry.lane.forget_if_idle(entry)
         self._tell_store(entry.lane, entry.lane.store.end, entry.job)
+
+    # -- counting: max_runs, max_consecutive_failures ------------------------------------------------------------------
+
+    def _note_tally(self, lane: Lane, job: Job, instant: int) -> None:
+        """Let the store keep what is counted of the job, before the instant counts as ended."""
+        self._tell_store(lane, lane.store.note_tally, job.id, lane.tallies.by_job[job.id], instant)
+
+    def count_begun_elsewhere(self, lane: Lane, job: Job, span: Span) -> None:
+        """Count runs of these instants, which were in progress on a node that died, unless they are counted."""
+        try:
+            is_counted = lane.tallies.begun_elsewhere(job, span)
+        except TRIGGER_ERRORS:  # then the next decision parks the job
+            return
+        if is_counted:
+            self._note_tally(lane, job, span.first)
+
+    def end_or_go_on(self, entry: Entry) -> None:
+        """The job's `max_runs` may have changed: all runs may have begun, or more may begin again."""
+        lane, job = entry.lane, entry.job
+        if not entry.live or entry.parked:
+            return
+        has_ended = entry.held is None and entry.due is None
+        if lane.tallies.is_spent(job) and not has_ended:
+            lane.withdraw(entry)
+            self.exhaust(entry)
+        elif has_ended and not lane.tallies.is_spent(job):
+            due = job.next_ms(max(lane.now(self._clock), lane.tallies.by_job[job.id].until))
+            if due is not None:
+                lane.put(entry, due)
+
+    def _count_end(self, entry: Entry, run: Run, result: Result) -> None:
+        """Count how a run has ended. Too many failures in a row pause the job."""
+        lane, job = entry.lane, entry.job
+        known = lane.tallies.by_job.get(job.id)
+        if known is None:
+            return
+        now = lane.now(self._clock)
+        if result.outcome is not _SUCCEEDED and (job.id in lane.tallies.pausing or job.pause_at(now) is not None):
+            return  # a run that had begun before the pause
+        tally = counted(known, run, result.outcome)
+        if tally == known:
+            return
+        lane.tallies.by_job[job.id] = tally
+        self._note_tally(lane, job, run.scheduled_ms)
+        pause = pause_after(job.policy, tally.failing, result, now) if tally.failing > known.failing else None
+        if pause is not None:
+            lane.tallies.pausing.add(job.id)
+            self._tell_store(lane, lane.store.pause_failing, job, pause)
 
     # -- runs outside the schedule --------------------------------------------------------------------------------
 
@@ -387,6 +454,8 @@ class Dispatch:
         code = _EXECUTED if succeeded else events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))
+        if lane.tallies.by_job:
+            self._count_end(entry, run, result)
         if lane.replaceable:
             _forget_replaceable(run)
         if entry.held is not None or lane.owed:
@@ -460,6 +529,8 @@ class Dispatch:
         code = events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))
+        if run.entry.lane.tallies.by_job:
+            self._count_end(run.entry, run, result)
 
     def instance_ended(self, entry: Entry) -> None:
         """A run of the job has ended: start what waits for a free instance."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from gevent.event import Event
 
 from gsched.hub.later_runs import LaterRuns
+from gsched.hub.tallies import Tallies
 from gsched.hub.timetable import Timetable
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Span
@@ -112,13 +113,13 @@ class Lane:
         self.idle = Event()  # the last run in progress is settled
         self.released: dict[Entry, int] = {}  # the instants that waited for a free instance last
         self.replaceable: dict[Entry, list[Run]] = {}  # the runs of jobs that replace them, the oldest first
+        self.tallies = Tallies()
         self._held: dict[Entry, None] = {}  # in the order in which they were held
 
     def admit(self, job: Job, due: int | None, fence: int) -> Entry:
         """Make `job` due at `due`, whatever its entry had before."""
         entry = self.entry(job)
-        self.timetable.remove(entry)
-        self._release(entry)
+        self.withdraw(entry)
         entry.job, entry.fence = job, fence
         entry.live, entry.until, entry.ahead = True, ALWAYS, 0
         if due is not None:
@@ -155,13 +156,13 @@ class Lane:
         self.retrying.clear()
         self.unsure.clear()
         self.elsewhere = {}
+        self.tallies = Tallies()
         for job_id in list(self.entries):
             self.drop(job_id, -1)
 
     def let_go(self, entry: Entry) -> None:
         """The entry is not due here any more. Its runs in progress go on."""
-        self.timetable.remove(entry)
-        self._release(entry)
+        self.withdraw(entry)
         entry.live = False
         self.retrying.pop(entry.job.id, None)
         self.forget_if_idle(entry)
@@ -170,6 +171,11 @@ class Lane:
         """Let the entry's instant `due` wait."""
         entry.held, entry.held_by = due, by
         self._held[entry] = None
+
+    def withdraw(self, entry: Entry) -> None:
+        """The entry is not due any more."""
+        self.timetable.remove(entry)
+        self._release(entry)
 
     def go_on(self, entry: Entry) -> None:
         """Release a held entry: it is due at once."""
@@ -245,6 +251,8 @@ class Lane:
             self.released.pop(entry, None)
             if self.entries.get(entry.job.id) is entry:
                 del self.entries[entry.job.id]
+                if self.tallies.by_job:
+                    self.tallies.forget(entry.job.id)
 
     def now(self, clock: Clock) -> int:
         """The store's time, ms. The time of a database does not jump when this machine's clock is set."""

@@ -6,8 +6,10 @@ from gsched import events
 from gsched.hub.dispatch import Dispatch
 from gsched.hub.lane import Lane
 from gsched.hub.reporter import Reporter
-from gsched.jobs.outcomes import Reason
+from gsched.jobs.job import Job
+from gsched.jobs.outcomes import Outcome, Reason, Span
 from gsched.jobs.run import Run
+from gsched.jobs.tally import Tally
 from gsched.stores.messages import (
     Admitted,
     Changed,
@@ -40,8 +42,11 @@ class MessageReader:
         match message:
             case Admitted():
                 self._admit(lane, message)
-            case Changed(job):
+            case Changed(job, tally):
                 entry = lane.change(job)
+                lane.tallies.take(job, tally, begins_anew=False)
+                if entry is not None and job.policy.max_runs is not None:
+                    self._dispatch.end_or_go_on(entry)
                 if entry is not None and entry.parked:  # its reason may be gone; otherwise it is parked again
                     self._dispatch.unpark(entry)
                 elif entry is not None:  # max_instances may be larger now
@@ -49,11 +54,14 @@ class MessageReader:
             case Dropped(job_id, until, reason):
                 if until < 0:  # otherwise another node owns its later instants
                     self._give_up(lane, job_id, reason)
-                lane.drop(job_id, until)
+                with lane.tallies.kept(job_id, reason is Reason.RESCHEDULED):
+                    lane.drop(job_id, until)
             case Disowned():
                 self._dispatch.disown(lane)
                 lane.drop_all()
-            case Lost(job, span):
+            case Lost(job, span, tally):
+                if span.outcome is Outcome.LOST:
+                    self._begun_elsewhere(lane, job, span, tally)
                 self._dispatch.settle_span(lane, job, span)
             case ExtraRun():
                 self._extra(lane, message)
@@ -84,9 +92,22 @@ class MessageReader:
             self._dispatch.give_up(lane.entries.get(job_id), reason)
             self._dispatch.give_up_runs(lane, job_id, reason)
 
+    def _begun_elsewhere(self, lane: Lane, job: Job, span: Span, tally: Tally | None) -> bool:
+        """Count runs that had begun on a node that died, if they count for the job; False if they are too many."""
+        if job.policy.max_runs is None or span.request is not None or tally is None:
+            return True
+        lane.tallies.take(job, tally, begins_anew=False)
+        if not lane.tallies.may_begin(job, span.first):
+            return False
+        self._dispatch.count_begun_elsewhere(lane, job, span)
+        return True
+
     def _extra(self, lane: Lane, extra: ExtraRun) -> None:
         """Let a run begin when it is due."""
-        job, scheduled, due, fence, attempt, request, tries, recoveries, is_retry, verdict = extra
+        job, scheduled, due, fence, attempt, request, tries, recoveries, is_retry, verdict, tally = extra
+        span = Span(Outcome.LOST, scheduled, scheduled + 1, request=request)
+        if not self._begun_elsewhere(lane, job, span, tally):
+            verdict = Reason.MAX_RUNS
         run = Run(job, scheduled, self._dispatch, lane.entry(job), fence, attempt, request)
         run.due_ms, run.tries, run.recoveries, run.is_retry = due, tries, recoveries, is_retry
         run.recorded = lane.store.shared  # by the store, before it posted the message
@@ -105,7 +126,7 @@ class MessageReader:
 
     def _admit(self, lane: Lane, admitted: Admitted) -> None:
         """Let a job run here, from its due time on."""
-        job, due, fence, is_new = admitted
+        job, due, fence, is_new, tally = admitted
         known = lane.entries.get(job.id)
         if is_new and lane.later.by_job:
             self._dispatch.give_up_retries(lane, job.id)
@@ -113,6 +134,9 @@ class MessageReader:
         self._dispatch.give_up(known, Reason.RESCHEDULED if is_new else Reason.MAX_INSTANCES)
         if known is not None and known.parked:
             self._report.job(events.EVENT_JOB_HEALED, job)
+        lane.tallies.take(job, tally, is_new)
+        if lane.tallies.is_spent(job):
+            due = None
         entry = lane.admit(job, due, fence)
         if due is None:
             self._dispatch.exhaust(entry)

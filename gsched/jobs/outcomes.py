@@ -47,6 +47,7 @@ class Reason(StrEnum):
     TOO_MANY_WAITING = "too_many_waiting"
     REPLACED = "replaced"
     MAX_CATCHUP = "max_catchup"
+    MAX_RUNS = "max_runs"
     STORE_REFUSED = "store_refused"
 
 

@@ -38,6 +38,13 @@ def resumed(job: Job, now: int) -> Job:
     return bare.evolve(next_run_ms=due)
 
 
+def paused_for_failures(job: Job, pause: Pause, now: int) -> Job | None:
+    """The job with this pause; None if it is paused at `now` (ms), or does not pause for failures any more."""
+    if job.pause_at(now) is not None or job.policy.max_consecutive_failures is None:
+        return None
+    return paused(job, pause, now)
+
+
 def renewed(known: Pause, wanted: Pause) -> Pause:
     """The pause of a job that is paused again: as it was, but for the reason and the end that are given anew."""
     if wanted.reason is None and wanted.until_ms is None:

@@ -89,18 +89,15 @@ def _due(policy: Policy, run_id: str, attempt: int, error: BaseException | None,
 def delay_ms(policy: Policy, run_id: str, number: int) -> int:
     """How long the run waits before its retry of this number, the first being 1.
 
-    A wait grows up to `retry_max_delay`; one that was given is not cut. The jitter is a hash of the run and the number:
-    runs that failed together do not begin again together.
+    The jitter is a hash of the run and the number: runs that failed together do not begin again together.
     """
     listed = policy.retry_delays_ms
-    given = listed[min(number, len(listed)) - 1]
-    most = max(given, policy.retry_max_delay_ms)
     try:
-        longest = min(given * policy.retry_backoff ** max(0, number - len(listed)), most)
+        longest = listed[min(number, len(listed)) - 1] * policy.retry_backoff ** max(0, number - len(listed))
     except OverflowError:
-        longest = most
+        longest = policy.retry_max_delay_ms
     left_out = policy.retry_jitter * crc32(f"{run_id}#{number}".encode()) / 2**32
-    return round(longest * (1 - left_out))
+    return round(min(longest, policy.retry_max_delay_ms) * (1 - left_out))
 
 
 def _obstacle(job: Job, run: Run, due: int, ended: int, waits: bool) -> Reason | None:
@@ -131,7 +128,7 @@ def why_never_retried(job: Job) -> str | None:
     policy = job.policy
     if not policy.retries or not job.coalesce or job.next_run_ms is None:
         return None
-    wait = floor(policy.retry_delays_ms[0] * (1 - policy.retry_jitter))
+    wait = floor(min(policy.retry_delays_ms[0], policy.retry_max_delay_ms) * (1 - policy.retry_jitter))
     try:
         longest = _longest_gap(job.trigger, job.next_run_ms, wait - job.trigger.jitter_ms)
     except TRIGGER_ERRORS:

@@ -15,8 +15,10 @@ from gsched.history.reruns import NextAttempt, Obstacle
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Result, Retried, Span
+from gsched.jobs.pause import Pause
 from gsched.jobs.query import JobQuery
 from gsched.jobs.run import Run
+from gsched.jobs.tally import Tally
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
@@ -259,6 +261,14 @@ class BaseJobStore(ABC):
 
     def settle_span(self, job: Job, span: Span) -> None:
         """Due instants have ended without a run."""
+
+    @abstractmethod
+    def note_tally(self, job_id: str, tally: Tally, instant: int) -> None:
+        """Keep what is counted of a job. It is kept before the instant counts as ended."""
+
+    @abstractmethod
+    def pause_failing(self, job: Job, pause: Pause) -> None:
+        """Pause the job, which has failed too often, unless it is paused or its policy has changed."""
 
     def defer(self, job: Job, due: int) -> None:
         """Take the job back: it is due next at `due` (ms), beyond the horizon."""

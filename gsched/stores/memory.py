@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 from gsched.checks import checked_whole
 from gsched.errors import JobIdConflictError, JobNotFoundError
-from gsched.events import EVENT_JOB_REMOVED, JobEvent, parked_event
+from gsched.events import EVENT_JOB_REMOVED, JobEvent, parked_event, paused_event
 from gsched.history.explanation import NEVER_BEFORE, Evidence
 from gsched.history.queries import RUNNING, WAITING, JobCounters, RunInfo, RunQuery, newest_first
 from gsched.history.recent import HALF, KEPT, LAST, SHIFT, SHORT_MS, checked_recent, packed
@@ -17,9 +17,13 @@ from gsched.history.reruns import NextAttempt, Obstacle, obstacles
 from gsched.history.retention import LONG_RUN_MS, RetentionPolicy
 from gsched.jobs.job import Job, replacement
 from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, Span
+from gsched.jobs.pause import Pause
 from gsched.jobs.query import STATES, JobQuery
 from gsched.jobs.run import Run
+from gsched.jobs.tally import Tally
 from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.policies.counting import why_over
+from gsched.policies.pauses import paused_for_failures
 from gsched.stores.base import BaseJobStore, is_same_date, same_instants
 from gsched.stores.messages import (
     ALWAYS,
@@ -61,6 +65,7 @@ class MemoryJobStore(BaseJobStore):
         self._counters: dict[str, LiveCounters] = {}  # of jobs that have run
         self._extra: dict[NextAttempt, Record] = {}  # attempts after the first that have not ended
         self._written: dict[str, tuple[int, int]] = {}  # when jobs were added, and changed last
+        self._tallies: dict[str, Tally] = {}  # of jobs whose policy counts something
         self._away_since: int | None = 0  # no scheduler has run jobs since then
         self._away: deque[tuple[int, int]] = deque(maxlen=_PERIODS_KEPT)
         self._jobs: dict[str, Job] = {}
@@ -111,7 +116,7 @@ class MemoryJobStore(BaseJobStore):
         now = self.clock.now_ms()
         fresh = (now, now)  # one for all of them: there may be many
         for job in jobs:
-            known = self._written.get(job.id)
+            known = None if job.id in self._exhausted else self._written.get(job.id)
             self._written[job.id] = fresh if known is None else (known[0], now)
         return [self._put(job, job.id not in timed) for job in jobs]
 
@@ -141,7 +146,7 @@ class MemoryJobStore(BaseJobStore):
         elif old.paused != new.paused:
             self._announce(new)
         else:
-            self._tell(Changed(new))
+            self._tell(Changed(new, self._tally(new)))
         return new
 
     def _forget(self, job_id: str) -> None:
@@ -150,6 +155,7 @@ class MemoryJobStore(BaseJobStore):
         self._forget_progress(job_id)
         self._counters.pop(job_id, None)
         self._written.pop(job_id, None)
+        self._tallies.pop(job_id, None)
 
     def _forget_progress(self, job_id: str) -> None:
         self._exhausted.discard(job_id)
@@ -175,6 +181,8 @@ class MemoryJobStore(BaseJobStore):
 
     def _change(self, old: Job, new: Job) -> Job:
         self._written[old.id] = (self._written[old.id][0], self.clock.now_ms())
+        if new.policy.max_runs != old.policy.max_runs:  # more runs may begin
+            self._exhausted.discard(old.id)
         # Not parked: the change may heal the job.
         return self._keep(old, new.evolve(rev=old.rev + 1, parked=None))
 
@@ -192,6 +200,7 @@ class MemoryJobStore(BaseJobStore):
     def remove_all(self) -> int:
         removed, self._jobs = self._jobs, {}
         self._exhausted, self._undecided, self._counters, self._written = set(), {}, {}, {}
+        self._tallies = {}
         for job_id in removed:
             self._tell(Dropped(job_id))
         return len(removed)
@@ -360,6 +369,21 @@ class MemoryJobStore(BaseJobStore):
             self._forgotten_until = max(self._forgotten_until, before)
         return purged
 
+    # -- what is counted of jobs --------------------------------------------------------------------------------
+
+    def note_tally(self, job_id: str, tally: Tally, instant: int) -> None:
+        written = self._written.get(job_id)
+        if written is not None and written[0] == tally.since:
+            self._tallies[job_id] = tally
+
+    def pause_failing(self, job: Job, pause: Pause) -> None:
+        stored, now = self._jobs.get(job.id), self.clock.now_ms()
+        paused = None if stored is None else paused_for_failures(stored, pause, now)
+        if stored is not None and paused is not None:
+            self._change(stored, paused)
+            if self._hub is not None:
+                self._hub.emit(paused_event(self._jobs[job.id]))
+
     # -- the ends of jobs -------------------------------------------------------------------------------------
 
     def exhaust(self, job: Job) -> None:
@@ -372,7 +396,7 @@ class MemoryJobStore(BaseJobStore):
         if stored is not None and same_instants(stored, job) and not stored.paused:
             self._forget(job.id)
             if self._hub is not None:
-                self._hub.emit(JobEvent(EVENT_JOB_REMOVED, job, reason=Reason.TRIGGER_ENDED))
+                self._hub.emit(JobEvent(EVENT_JOB_REMOVED, job, reason=why_over(job, self.clock.now_ms())))
 
     def park(self, job: Job, reason: str | None) -> None:
         stored = self._jobs.get(job.id)
@@ -385,9 +409,13 @@ class MemoryJobStore(BaseJobStore):
         if job.paused:
             self._tell(Dropped(job.id))
         elif job.id in self._exhausted:
-            self._tell(Admitted(job, None))
+            self._tell(Admitted(job, None, tally=self._tally(job)))
         else:
-            self._tell(Admitted(job, self._undecided.get(job.id, job.next_run_ms)))
+            self._tell(Admitted(job, self._undecided.get(job.id, job.next_run_ms), tally=self._tally(job)))
+
+    def _tally(self, job: Job) -> Tally | None:
+        """What is counted of the job; None if nothing is."""
+        return self._tallies.get(job.id) or Tally(self._written[job.id][0]) if job.policy.counts else None
 
     def _tell(self, message: Message) -> None:
         if self._hub is not None:

@@ -10,6 +10,7 @@ from gsched.events import SchedulerEvent
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Reason, Retried, Span
 from gsched.jobs.run import Run
+from gsched.jobs.tally import Tally
 
 ALWAYS = 1 << 62  # claimed until the end of time
 NEVER = -1  # nothing is claimed yet
@@ -20,19 +21,25 @@ class Admitted(NamedTuple):
     """This scheduler runs the job from now on.
 
     :ivar due: the first instant (ms) that is not decided; None if none comes
-    :ivar is_new: the job was added or rescheduled; otherwise it is as it was, and comes from another node
+    :ivar is_new: the job was added, resumed or rescheduled; otherwise it is as it was, and comes from another node
+    :ivar tally: what the store has counted of the job
     """
 
     job: Job
     due: int | None
     fence: int = 0
     is_new: bool = True
+    tally: Tally | None = None
 
 
 class Changed(NamedTuple):
-    """The job's options or arguments changed; when it is due did not."""
+    """The job's options or arguments changed; when it is due did not.
+
+    :ivar tally: what the store has counted of the job
+    """
 
     job: Job
+    tally: Tally | None = None
 
 
 class Dropped(NamedTuple):
@@ -54,10 +61,14 @@ class Disowned(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Instants were in progress on a node that died, and do not run again. The span has their outcome."""
+    """Instants were in progress on a node that died, and do not run again. The span has their outcome.
+
+    :ivar tally: what the store has counted of the job
+    """
 
     job: Job
     span: Span
+    tally: Tally | None = None
 
 
 class ExtraRun(NamedTuple):
@@ -67,6 +78,7 @@ class ExtraRun(NamedTuple):
     :ivar tries: how many attempts before this one failed, of those that count
     :ivar recoveries: how many attempts before this one were lost
     :ivar verdict: why it ends without beginning; None: it begins
+    :ivar tally: what the store has counted of the job, if the run was in progress on a node that died
     """
 
     job: Job
@@ -79,6 +91,7 @@ class ExtraRun(NamedTuple):
     recoveries: int = 0
     is_retry: bool = False
     verdict: Reason | None = None
+    tally: Tally | None = None
 
 
 class SucceededByRetry(NamedTuple):

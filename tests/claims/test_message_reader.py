@@ -11,11 +11,14 @@ from gsched.hub.lane import Lane
 from gsched.hub.message_reader import MessageReader
 from gsched.hub.reporter import Reporter
 from gsched.jobs.job import Job
-from gsched.jobs.outcomes import Outcome, Reason, Span
+from gsched.jobs.outcomes import Outcome, Reason, Result, Span
+from gsched.jobs.policy import Policy
+from gsched.jobs.run import Run
+from gsched.jobs.tally import Tally
 from gsched.monitoring.counters import Counters
 from gsched.policies.planning import Hold
 from gsched.stores import MemoryJobStore
-from gsched.stores.messages import Admitted, Claimed, Disowned, Message
+from gsched.stores.messages import Admitted, Claimed, Disowned, ExtraRun, Lost, Message
 from gsched.testing import ManualClock
 from gsched.triggers import IntervalTrigger
 
@@ -26,6 +29,7 @@ class SharedStore(MemoryJobStore):
     """A store that other nodes use, too.
 
     :ivar settled: what it is told of instants
+    :ivar ended: what it is told of runs
     """
 
     shared = True
@@ -33,6 +37,10 @@ class SharedStore(MemoryJobStore):
     def __init__(self) -> None:
         super().__init__()
         self.settled: list[tuple[Job, Span]] = []
+        self.ended: list[tuple[Run, Result]] = []
+
+    def settle(self, run: Run, result: Result) -> None:
+        self.ended.append((run, result))
 
     def settle_span(self, job: Job, span: Span) -> None:
         self.settled.append((job, span))
@@ -89,3 +97,79 @@ def test_waiting_instants_of_a_job_whose_trigger_would_end_the_program_are_repor
     job = JOB.evolve(id="odd", trigger=Exiting(seconds=1))
     rig.lane.hold(rig.lane.admit(job, None, fence=1), rig.now - 9000, Hold.INSTANCES)
     assert rig.lane.first_undecided(rig.now - 8000, {}) == rig.now - 7999
+
+
+# -- runs that had begun on a node that died --------------------------------------------------------------------------
+
+COUNTED = JOB.evolve(id="counted", policy=Policy(max_runs=3), misfire_grace_ms=None)
+
+
+class CountedRig:
+    """A lane that takes over a job of which another node has counted two runs, the last at 3 s before now."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock("2027-03-01 12:00")
+        self.now = self.clock.now_ms()
+        self.store, bus, counters = SharedStore(), EventBus(), Counters()
+        self.lane = Lane("default", self.store)
+        self.tally = Tally(self.now - 60_000, runs=2, until=self.now - 3000)
+        report = Reporter(self.clock, bus, counters, None)
+        dispatch = Dispatch(self.clock, bus, Executors(), counters, report, wake=lambda: None)
+        self._reader = MessageReader(self.clock, dispatch, report)
+
+    def lost(self, first: int, end: int, outcome: Outcome = Outcome.LOST, tally: Tally | None = None) -> None:
+        """Instants were in progress there, from so many ms before now to so many."""
+        span = Span(outcome, self.now - first, self.now - end)
+        self.read(Lost(COUNTED, span, tally or self.tally))
+
+    def read(self, message: Message) -> None:
+        self.lane.unread += 1
+        self._reader.read(self.lane, message)
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """How many runs have begun, and how many ms ago the last of them was due."""
+        tally = self.lane.tallies.by_job[COUNTED.id]
+        return tally.runs, self.now - tally.until
+
+
+@pytest.fixture
+def counted() -> CountedRig:
+    return CountedRig()
+
+
+def test_lost_runs_count_if_the_node_that_died_has_not_counted_them(counted: CountedRig) -> None:
+    counted.lost(3000, 1999)
+    assert counted.counted == (3, 2000)
+
+
+def test_lost_runs_that_the_node_has_counted_do_not_count_again(counted: CountedRig) -> None:
+    counted.lost(4000, 2999)
+    assert counted.counted == (2, 3000)
+
+
+def test_instants_that_were_coalesced_into_a_lost_run_do_not_count(counted: CountedRig) -> None:
+    counted.lost(2000, 999, Outcome.COALESCED)
+    assert COUNTED.id not in counted.lane.tallies.by_job
+
+
+def test_runs_of_a_removed_job_with_the_same_id_do_not_count(counted: CountedRig) -> None:
+    counted.lost(3000, 999, tally=Tally(counted.now - 500))
+    assert counted.counted == (0, counted.now + 1)
+
+
+def test_of_more_lost_instants_than_runs_are_left_only_so_many_count(counted: CountedRig) -> None:
+    counted.lost(2000, -1)
+    assert counted.counted == (3, 2000)
+    counted.read(Admitted(COUNTED, counted.now, 1, is_new=False, tally=counted.tally))
+    assert counted.lane.entries == {}, "a job that has had all its runs ends at once"
+
+
+def test_a_recovered_run_that_would_be_one_too_many_does_not_begin(counted: CountedRig) -> None:
+    counted.lost(2000, 1999)
+    run = ExtraRun(COUNTED, counted.now - 1000, None, 1, 2, recoveries=1, tally=counted.tally)
+    counted.read(run)
+    assert counted.store.settled[-1][1].reason is None  # the lost one
+    assert [(run.scheduled_ms, result.reason) for run, result in counted.store.ended] == [
+        (counted.now - 1000, Reason.MAX_RUNS)
+    ]

@@ -95,6 +95,13 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "rescues_know_no_later_attempts": ("kills", 3),
     "jobs_end_before_their_retries": (None, 2),
     "slots_are_given_away_before_retries_are_added": ("failovers", 1),
+    "acked_does_not_wait_for_counts": ("counted runs", 20),
+    "counts_on_their_way_are_not_looked_at": ("counted runs", 31),
+    "counts_are_forgotten_when_jobs_are_rescheduled": ("counted runs", 665),
+    "runs_on_dead_nodes_do_not_count": ("counted runs", 33),
+    "rescued_runs_begin_however_many_have_begun": ("counted runs", 807),
+    "jobs_go_on_before_their_rescued_runs_count": ("counted runs", 526),
+    "late_counts_take_runs_away": ("counted runs", 11),
 }
 # Without these nothing went wrong in hundreds of seeds, of more than one storm. What something that a dead node does
 # could spoil, the marks of late jobs and open slots, the records of runs and the remembered attempts make good; what is
@@ -103,7 +110,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
 # A node that rests too early claims nothing that it should not; after a crash, more is uncertain.
 # Beside this file, test_cluster_contract.py shows that the database keeps its guards, test_progress.py and
 # test_live_node.py that late jobs and releases wait for records, test_beats.py when nodes rest, and
-# test_succession.py how long former schedules are kept.
+# test_succession.py how long former schedules are kept, and which instants cannot have begun.
 REDUNDANT = {
     "admission_by_dead_nodes",
     "backlogs_noted_by_dead_nodes",
@@ -117,6 +124,7 @@ REDUNDANT = {
     "former_schedules_are_forgotten_at_once",
     "former_schedules_are_forgotten_before_what_they_decided_is_left_out",
     "former_schedules_have_no_bound",
+    "instants_that_cannot_have_begun_are_rescued",
     "late_jobs_do_not_wait_for_records",
     "nodes_rest_among_others",
     "nodes_rest_before_all_has_ended",

@@ -10,10 +10,12 @@ from simulation.steps import StepHub, Unwritten, session_of, watched
 
 from gsched.jobs.job import Job
 from gsched.jobs.pause import PLAIN, Pause
+from gsched.jobs.policy import Policy
+from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import JobRecord, SlotRecord
 from gsched.stores.claims.holdings import Held, Holdings
 from gsched.stores.claims.partition import slot_of
-from gsched.stores.claims.rescue import uncertain_spans
+from gsched.stores.claims.rescue import JobInSlot, uncertain_spans
 from gsched.stores.claims.succession import Succession
 from gsched.triggers import DateTrigger, IntervalTrigger
 
@@ -263,3 +265,16 @@ def test_a_former_schedule_that_no_message_named_is_found(rig):
     assert rig.succession.unseen([SLOT]) == ["job"] and rig.succession.unseen([SLOT + 1]) == []
     rig.succession.end(["job"], {})
     assert rig.succession.unseen([SLOT]) == []
+
+
+def test_instants_after_the_last_run_that_a_job_may_have_were_not_in_progress():
+    slot = SlotRecord(SLOT, 1, T + 5000, T)
+    counted = JOB.evolve(policy=Policy(max_runs=2))
+
+    def spans(tally: Tally) -> list[tuple[int, int]]:
+        found = uncertain_spans(JobInSlot(JobRecord(counted, SLOT, True, tally=tally), slot))
+        return [(span.first - T, span.end - T) for span in found]
+
+    assert spans(Tally(0, runs=1, until=T + 1000)) == [(1000, 5001)]
+    assert spans(Tally(0, runs=2, until=T + 2000)) == [(1000, 2001)]
+    assert spans(Tally(0, runs=2, until=T)) == []

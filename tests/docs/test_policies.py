@@ -26,7 +26,6 @@ from gsched.runner.declared import read_declarations
 from gsched.times.durations import as_seconds
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
-OF_OTHER_SECTIONS = {"max_runs", "max_consecutive_failures", "failure_pause"}
 
 
 def section(heading: str) -> str:
@@ -101,6 +100,39 @@ def test_the_timeline_of_an_example_is_what_happens(bench, heading):
     assert len(rows) >= 4
 
 
+def test_the_timeline_of_a_number_of_runs_is_what_happens(bench):
+    text = section("## A number of runs")
+    exec(blocks(text)[0], {"scheduler": bench.scheduler, "remind": lambda: None})
+    bench.advance(60)
+    rows = [
+        [bench_time(event.run.scheduled_ms), f"run {number}"]
+        for number, event in enumerate((e for e in bench.driver.events if e.name == "run.succeeded"), 1)
+    ]
+    (removed,) = [event for event in bench.driver.events if event.name == "job.removed"]
+    rows[-1][1] += f"; the job is removed: `{removed.reason}`"
+    assert rows == table(text, "time")[1:]
+
+
+def test_the_timeline_of_too_many_failures_is_what_happens(bench):
+    text = section("## Too many failures")
+    recovers = bench.start_ms + 24 * 60_000
+
+    def poll() -> None:
+        if bench.clock.now_ms() < recovers:
+            raise ConnectionError("vendor down")
+
+    exec(blocks(text)[0], {"scheduler": bench.scheduler, "poll": poll})
+    bench.advance(34 * 60)
+    rows: list[list[str]] = []
+    for event in bench.driver.events:
+        if event.name in ("run.failed", "run.succeeded"):
+            how = "fails" if event.name == "run.failed" else "succeeds"
+            rows.append([bench_time(event.run.scheduled_ms), f"the run {how}"])
+        elif event.name == "job.paused":
+            rows[-1][1] += f"; paused until {event.until:%H:%M:%S}: {event.reason}"
+    assert rows == table(text, "time")[1:]
+
+
 # -- what becomes of each instant -----------------------------------------------------------------------------------
 
 
@@ -161,20 +193,18 @@ def test_the_ways_to_catch_up_are_options_that_a_job_takes(bench):
         bench.every(10, id=str(number), **given)
 
 
-def test_the_answer_of_explain_is_the_one_on_the_page(bench):
-    (answer,) = re.findall(r"^sync at .*$", section("## Overlap"), re.M)
-    exec(blocks(section("## Overlap"))[0], {"scheduler": bench.scheduler, "sync": lasting(bench, 25, 1)})
-    bench.advance(25)
-    assert str(bench.scheduler.explain("sync", bench.at(20) / 1000)) == answer
-
-
 # -- options ----------------------------------------------------------------------------------------------------------
 
-NOTHING = ("all", "none", "no limit", "any time")
-BESIDE = {"retry_on": {"retries": 1}, "give_up_on": {"retries": 1}, "max_catchup": {"coalesce": False}}
+NOTHING = ("all", "none", "no limit", "any time", "never", "until somebody resumes the job")
+BESIDE = {
+    "retry_on": {"retries": 1},
+    "give_up_on": {"retries": 1},
+    "max_catchup": {"coalesce": False},
+    "failure_pause": {"max_consecutive_failures": 3},
+}
 DOCUMENTED = {
     (heading, row[0].strip("`")): row[1:]
-    for heading in ("## Retries", "## Overlap", "## Catch-up")
+    for heading in ("## Retries", "## Overlap", "## Catch-up", "## A number of runs", "## Too many failures")
     for row in table(section(heading), "option")[1:]
 }
 
@@ -191,7 +221,7 @@ def value_of(text: str) -> Any:
 def test_the_tables_have_every_option_of_a_policy():
     recover = {row[0].strip("`").split("`")[0] for row in table(section("### After a crash"), "`recover`")[1:]}
     assert recover == {"False", "True", "3"}
-    assert {option for _, option in DOCUMENTED} >= POLICY_OPTIONS.keys() - OF_OTHER_SECTIONS - {"recover"}
+    assert {option for _, option in DOCUMENTED} >= POLICY_OPTIONS.keys() - {"recover"}
 
 
 @pytest.mark.parametrize(("where", "cells"), DOCUMENTED.items())

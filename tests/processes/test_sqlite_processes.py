@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from cluster.counting_crash import check_kills_while_runs_are_counted
 from cluster.overlap_crash import check_kill_while_an_instant_waits
 from cluster.retry_crashes import RETRY_POINTS, check_crash_while_retrying
 from cluster.rig import SQLiteCluster, scratch
@@ -127,3 +128,7 @@ def test_a_run_that_is_asked_for_in_one_process_begins_in_another_one(cluster: S
 
 def test_an_instant_that_waits_for_a_run_runs_elsewhere_when_the_process_is_killed(cluster: SQLiteCluster) -> None:
     check_kill_while_an_instant_waits(cluster)
+
+
+def test_a_job_ends_after_so_many_runs_whatever_nodes_are_killed_meanwhile(cluster: SQLiteCluster) -> None:
+    check_kills_while_runs_are_counted(cluster)

@@ -798,7 +798,9 @@ def desk(uri: str, database: Any, unstarted: Any) -> Iterator[Any]:
     MongoClaimDatabase(connection, lambda: None).prepare()  # type: ignore[arg-type, return-value]
     events: list[Any] = []
     records = MongoRecords(connection, SystemClock(), timedelta(days=1))
-    writer = OutcomeWriter(records, SystemClock(), events.append, retention=RetentionPolicy("none"))
+    writer = OutcomeWriter(
+        records, SystemClock(), events.append, retention=RetentionPolicy("none"), change_many=lambda ids, change: []
+    )
     job = unstarted.every(1, id="poll", tags=["x"]).definition
     yield types.SimpleNamespace(
         writer=writer, connection=connection, events=events, job=job, runs=database.jobs.runs, jobs=database.jobs

@@ -7,27 +7,34 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 from waiting import LONGEST_SECONDS
 
 from gsched import GeventScheduler, MongoDBJobStore, current_run
 from gsched.stores import BaseJobStore
 from gsched.stores.claims.ownership import Ownership
 from gsched.stores.mongodb.claims.database import MongoClaimDatabase
+from gsched.stores.mongodb.jobs import ask
 from gsched.testing import ManualClock
-from gsched.times.instants import as_instant, to_ms
+from gsched.times.instants import as_instant, from_ms, to_ms
 
 START = "2026-03-02 12:00"  # a Monday
 _STEP_MS = 250  # far less than what expires
 
 began: list[tuple[str, int]] = []  # the runs that began: the job's id and the instant
-script: dict[str, list[str]] = {}  # what each job's next runs do: S succeeds, F fails
+# What each job's next runs do: S succeeds, F fails; W and X do so when the gate is open.
+script: dict[str, list[str]] = {}
+gate = Event()
 
 
 def play(job_id: str) -> None:
     """A job that follows the script; beyond its end it succeeds."""
     began.append((job_id, current_run().scheduled_ms))
     acts = script.get(job_id)
-    if acts and acts.pop(0) == "F":
+    act = acts.pop(0) if acts else "S"
+    if act in "WX":
+        gate.wait()
+    if act in "FX":
         raise ConnectionError("vendor down")
 
 
@@ -42,12 +49,15 @@ class StoreBench:
         self.store = store
         if isinstance(store, MongoDBJobStore):  # the server's time is the clock's
             patches.setattr(MongoClaimDatabase, "time", lambda claims: self.clock.now_ms())
+            asked = ask._waiting
+            patches.setattr(ask, "_waiting", lambda each: asked(each) | self._times_of_request())
         self._turning: set[Ownership] = set()  # what asks the database now
         self._watch(patches)
         self.events: list[Any] = []
         self.scheduler = self._made()
         began.clear()
         script.clear()
+        gate.clear()
 
     def _made(self) -> GeventScheduler:
         made = GeventScheduler(
@@ -71,6 +81,10 @@ class StoreBench:
         patches.setattr(Ownership, "_turn", turn)
         patches.setattr(Ownership, "_wait", wait)
 
+    def _times_of_request(self) -> dict[str, Any]:
+        now = {"$literal": from_ms(self.clock.now_ms())}
+        return {"scheduled_at": now, "due_at": now}
+
     def start(self) -> StoreBench:
         self.scheduler.start()
         self.until(lambda: not self.store.shared or self.named("node.joined"))
@@ -85,13 +99,14 @@ class StoreBench:
         self.start()
 
     def close(self) -> None:
+        gate.set()
         if self.scheduler.running:
             stopping = gevent.spawn(self.scheduler.shutdown)
             self.until(stopping.ready)
             stopping.get()
 
     def add(self, job_id: str, trigger: Any, acts: str = "", **options: Any) -> Any:
-        """Add a job whose runs do this: S succeeds, F fails."""
+        """Add a job whose runs do this: S succeeds, F fails; W and X do so when the gate is open."""
         if acts:
             script[job_id] = list(acts)
         return self.scheduler.add_job(f"{__name__}:play", trigger, args=[job_id], id=job_id, **options)

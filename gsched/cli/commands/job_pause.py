@@ -49,8 +49,9 @@ def pause(
     A time without an offset is in the zone of --timezone; without that flag, in this machine's.
     """
     from gsched.cli.open_store import open_store
+    from gsched.events import paused_event
     from gsched.schedulers.engine import engine_of
-    from gsched.schedulers.verbs.pause import Pausing, paused_event
+    from gsched.schedulers.verbs.pause import Pausing
 
     with open_store(configuration) as scheduler:
         try:

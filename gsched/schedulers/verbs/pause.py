@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from typing import Final
 
 from gsched.errors import ConfigurationError, InvalidJobError
-from gsched.events import EVENT_JOB_PAUSED, EVENT_JOB_RESUMED, JobPauseEvent
+from gsched.events import EVENT_JOB_RESUMED, JobPauseEvent, paused_event
 from gsched.jobs.job import Job
 from gsched.jobs.pause import BY_USER, PLAIN, Pause
 from gsched.jobs.pause_document import checked_name, checked_reason
@@ -218,12 +218,6 @@ class Resuming:
     def event(self, job: Job) -> JobPauseEvent:
         """The event about a job that was resumed."""
         return JobPauseEvent(EVENT_JOB_RESUMED, job, self._ended.pop(job.id), self._by, BY_USER)
-
-
-def paused_event(job: Job) -> JobPauseEvent:
-    """The event about a job that was paused."""
-    pause = job.pause or PLAIN
-    return JobPauseEvent(EVENT_JOB_PAUSED, job, pause, pause.by, pause.cause)
 
 
 def _name(by: str | None) -> str | None:

@@ -9,6 +9,7 @@ from itertools import islice
 from gsched.errors import StoreError
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Reason
+from gsched.jobs.tally import newer
 from gsched.stores.claims.database import FencedError, FormerSchedule, JobRecord, RefusedError
 from gsched.stores.claims.parking import Parking
 from gsched.stores.claims.partition import slot_of
@@ -96,11 +97,20 @@ class Admission:
             self._near.pop(job_id, None)
             self._changed.pop(job_id, None)
         try:
-            self._handle(ids, self._session.database.read_jobs(ids))
+            self._handle(ids, self._read(ids))
         except BaseException:  # whatever it is, the jobs are still to be looked at
             self.look_at_near(near)
             self.look_at(ids)
             raise
+
+    def _read(self, ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        """The jobs as they are now, each with the latest tally."""
+        unwritten = self._session.progress.tallies(ids)  # before the jobs are read: one that is written meanwhile is in
+        records = self._session.database.read_jobs(ids)  # neither otherwise
+        if not unwritten:
+            return records
+        tallies = {job_id: newer(unwritten.get(job_id), record.tally) for job_id, record in records.items()}
+        return {job_id: record._replace(tally=tallies[job_id]) for job_id, record in records.items()}
 
     def _handle(self, ids: Sequence[str], records: Mapping[str, JobRecord]) -> None:
         # Jobs that are gone or no longer admitted. Their runs in progress are recorded here, because people who edit
@@ -204,7 +214,7 @@ class Admission:
             self._announce_if_near(record)
         elif self._session.holdings.revision(job.id) != job.rev:
             self._session.holdings.know_change(record)
-            self._session.hub.post(Changed(job))
+            self._session.hub.post(Changed(job, record.tally))
         return False
 
     def _set_down(self, record: JobRecord) -> None:
@@ -245,7 +255,8 @@ class Admission:
         if due is not None and due <= record.late_until:
             self._session.holdings.late[record.job.id] = record.late_until
         self._session.holdings.know(record)
-        self._session.hub.post(Admitted(record.job, due, self._session.holdings.slots[record.slot].fence, is_new))
+        fence = self._session.holdings.slots[record.slot].fence
+        self._session.hub.post(Admitted(record.job, due, fence, is_new, record.tally))
 
     def _admit(self, records: list[JobRecord]) -> None:
         """Admit all in one transaction. If one of them changed meanwhile, admit one by one."""

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 from gsched.errors import GschedError, StoreError
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome
+from gsched.jobs.tally import Tally
 
 PROTOCOL: Final = 2  # nodes whose documents have another number do not share a database
 
@@ -74,6 +75,7 @@ class JobRecord(NamedTuple):
     :ivar was_parked: why it cannot be run, as the database has it
     :ivar schedule: the number of the job's schedule: each write that concerns when the job is due begins another
     :ivar begins: the first instant of that schedule; None if that is not known
+    :ivar tally: what is counted of the job; None if its policy counts nothing
     """
 
     job: Job
@@ -83,6 +85,7 @@ class JobRecord(NamedTuple):
     was_parked: str | None = None
     schedule: int = 0
     begins: int | None = None
+    tally: Tally | None = None
 
     @property
     def is_late(self) -> bool:
@@ -161,14 +164,17 @@ class Backlog(NamedTuple):
 
 
 class Outcomes(Protocol):
-    """What became of instants, on its way into the database."""
+    """What became of instants, and what is counted of jobs, on its way into the database."""
 
     def first_unwritten(self) -> int:
-        """The earliest instant (ms) whose outcome may still be to be written."""
+        """The earliest instant (ms) whose outcome, or whose count, may still be to be written."""
 
     def unwritten(self) -> Iterator[tuple[str, int]]:
-        """Job id and first instant (ms) of each outcome that is still to be written. Runs on request are left out: they
-        are recorded from the beginning."""
+        """Job id and first instant (ms) of each outcome and count that is still to be written. Runs on request are left
+        out: they are recorded from the beginning."""
+
+    def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
+        """Those tallies of these jobs, by id, that are still to be written."""
 
 
 class ClaimDatabase(Protocol):

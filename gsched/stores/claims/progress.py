@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import islice
 
+from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import Outcomes
 from gsched.stores.claims.holdings import Holdings
 from gsched.stores.claims.recorded_runs import RecordedRuns
@@ -58,6 +59,10 @@ class Progress:
         for job_id in [each for each in some if each not in over]:  # the next call looks at the others first
             late[job_id] = late.pop(job_id)
         return [each for each in some if each in over]
+
+    def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
+        """Those tallies of these jobs that are not written yet."""
+        return self._outcomes.tallies(job_ids)
 
     def first_open_of(self, job_ids: Collection[str]) -> dict[str, int]:
         """The earliest open instant (ms) of each of these jobs that the hub has decided. Jobs without one are left out.

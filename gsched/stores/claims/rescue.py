@@ -64,9 +64,11 @@ class Rescues:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def recovering(self) -> set[str]:
-        """The ids of jobs with instants or runs that run again."""
-        return {rescue.record.job.id for rescue in self._waiting if rescue.record.job.recover}
+    def come_first(self) -> set[str]:
+        """The ids of jobs that the hub gets after their rescues: those with runs that begin again, which would find no
+        free instance, and those that end after so many runs, of which the rescued ones are some."""
+        jobs = (rescue.record.job for rescue in self._waiting)
+        return {job.id for job in jobs if job.recover or job.policy.max_runs is not None}
 
     def recorded(self, runs: Sequence[RunRecord]) -> list[Rescue]:
         """The rescues of these runs, which dead nodes recorded."""
@@ -162,10 +164,10 @@ class Rescues:
     def _post(self, rescue: Rescue, again: list[RunRecord], ended: list[Span]) -> None:
         job = rescue.record.job
         for span in ended:
-            self._session.hub.post(Lost(job, span))
+            self._session.hub.post(Lost(job, span, rescue.record.tally))
         for run in again:
             fence = self._session.holdings.slots[run.slot].fence
-            self._session.hub.post(ExtraRun(job, run.scheduled, None, fence, *run[3:]))
+            self._session.hub.post(ExtraRun(job, run.scheduled, None, fence, *run[3:], tally=rescue.record.tally))
         if rescue.run is not None:
             self._over[rescue.run] = Outcome.LOST
 
@@ -280,7 +282,18 @@ def _claimed_spans(record: JobRecord, slot: SlotRecord) -> list[Span]:
     first = record.first_after(covered)
     if first is not None and first <= slot.watermark:
         spans.append(Span(Outcome.LOST, first, slot.watermark + 1))
-    return spans
+    return [*_begun(record, spans)]
+
+
+def _begun(record: JobRecord, spans: Iterable[Span]) -> Iterator[Span]:
+    """The spans without instants that cannot have begun, because the job had had all its runs before."""
+    most, tally = record.job.policy.max_runs, record.tally
+    if most is None or tally is None or tally.runs < most:
+        yield from spans
+        return
+    for span in spans:
+        if span.first <= tally.until:
+            yield span._replace(end=min(span.end, tally.until + 1))
 
 
 def parts_without(job: Job, span: Span, instants: Iterable[int]) -> Iterator[Span]:

@@ -133,11 +133,11 @@ class Slots:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        """Hand the hub jobs and rescues. For jobs that recover, the rescued runs come before the due instants, which
-        would use up max_instances. Other jobs do not wait until the rescued runs are recorded."""
-        again = self._rescues.recovering()
-        arrivals, self._arrivals = self._arrivals, [each for each in self._arrivals if each[0].job.id in again]
-        self._announce(each for each in arrivals if each[0].job.id not in again)
+        """Hand the hub jobs and rescues. Jobs whose rescues do not come first do not wait until rescued runs are
+        recorded."""
+        after = self._rescues.come_first()
+        arrivals, self._arrivals = self._arrivals, [each for each in self._arrivals if each[0].job.id in after]
+        self._announce(each for each in arrivals if each[0].job.id not in after)
         self._rescues.settle()
         arrivals, self._arrivals = self._arrivals, []
         self._announce(arrivals)
@@ -164,7 +164,7 @@ class Slots:
             self._look_at([job.id])
         else:
             self._session.holdings.know(record)
-            self._session.hub.post(Admitted(job, due, slot.fence, is_new=False))
+            self._session.hub.post(Admitted(job, due, slot.fence, is_new=False, tally=record.tally))
 
     # -- runs in progress on other live nodes -------------------------------------------------------------------------
 

@@ -263,4 +263,5 @@ def _as_now(former: JobRecord, job: JobRecord | None) -> JobRecord:
     if job is None:
         return former
     due_as_it_was = job.job.evolve(trigger=former.job.trigger, next_run_ms=former.job.next_run_ms)
-    return former._replace(job=due_as_it_was)
+    is_its_own = job.tally is not None and former.schedule >= job.tally.since  # not of a removed job with this id
+    return former._replace(job=due_as_it_was, tally=job.tally if is_its_own else None)

@@ -17,6 +17,7 @@ from gsched.history.records import LiveCounters, Record
 from gsched.history.reruns import NextAttempt, Obstacle
 from gsched.jobs.job import Job
 from gsched.jobs.query import JobQuery
+from gsched.jobs.tally import Tally
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
@@ -92,6 +93,14 @@ class Records(Protocol):
         """Add new figures to those of the jobs, by id. Jobs that do not exist any more are left out.
 
         :return: the ids of the jobs of which the database refuses the figures, each with the reason
+        """
+
+    def note_tallies(self, tallies: Mapping[str, Tally]) -> Mapping[str, str]:
+        """Keep what is counted of these jobs, by id. Jobs that do not exist any more, and jobs that were added at
+        another time than `since`, are left out. Neither `runs` nor `until` is ever lowered, and `failing` of a tally
+        that is older than the stored one does not count.
+
+        :return: the ids of the jobs of which the database refuses the counts, each with the reason
         """
 
     def remove_ended(self, jobs: Sequence[Job]) -> Removed:

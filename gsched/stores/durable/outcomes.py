@@ -18,16 +18,22 @@ from gevent.event import Event
 from gsched.errors import StoreError
 from gsched.event_loop.batches import batches
 from gsched.event_loop.keyboard_interrupt import was_interrupt
-from gsched.events import EVENT_JOB_REMOVED, EVENT_STORE_FAILED, JobEvent, SchedulerEvent
+from gsched.events import EVENT_JOB_REMOVED, EVENT_STORE_FAILED, JobEvent, SchedulerEvent, paused_event
 from gsched.history.recent import HALF, LAST, SHIFT, SHORT_MS, packed
 from gsched.history.records import LiveCounters, Record
 from gsched.history.retention import RetentionPolicy
 from gsched.jobs.job import Job
-from gsched.jobs.outcomes import Outcome, Reason, Result, Span
+from gsched.jobs.outcomes import Outcome, Result, Span
+from gsched.jobs.pause import Pause
 from gsched.jobs.run import Run
+from gsched.jobs.tally import Tally
+from gsched.policies.counting import why_over
+from gsched.policies.pauses import paused_for_failures
 from gsched.stores.durable.answers import Records
 from gsched.stores.durable.record_buffer import BATCH, RecordBuffer
 from gsched.times.clock import Clock
+
+ChangeMany = Callable[[Sequence[str], Callable[[Job], Job | None]], Sequence[Job]]
 
 FLUSH_SECONDS: Final = 2.0  # between two writes of figures; records wait at most this long
 FIGURES_AT_ONCE: Final = 500  # jobs whose figures one flush writes, at about 0.3 ms each for the server
@@ -43,7 +49,8 @@ class OutcomeWriter:
 
     :param retention: which successes the history has
     :param recent: keep each job's last outcomes with its figures
-    :ivar buffer: the records that wait to be written
+    :param change_many: changes jobs: see `BaseJobStore.change_many`
+    :ivar buffer: the records and tallies that wait to be written
     """
 
     def __init__(
@@ -54,8 +61,10 @@ class OutcomeWriter:
         *,
         retention: RetentionPolicy,
         recent: bool = True,
+        change_many: ChangeMany,
     ) -> None:
         self._records = records
+        self._change_many = change_many
         self._clock = clock
         self._emit = emit
         self._retention = retention
@@ -64,6 +73,7 @@ class OutcomeWriter:
         self.buffer = RecordBuffer()
         self._counters: dict[str, LiveCounters] = {}
         self._over: dict[str, Job] = {}
+        self._failing: dict[str, Pause] = {}  # jobs that are to be paused, because they have failed too often
         self._node: str | None = None
         self._refused: set[tuple[str, str]] = set()  # refusals that were reported: the kind of write, the job's id
         self._wakeup = Event()
@@ -124,6 +134,16 @@ class OutcomeWriter:
     def end(self, job: Job) -> None:
         """Remove the job, whose trigger has ended."""
         self._over[job.id] = job
+        self._wakeup.set()
+
+    def note_tally(self, job_id: str, tally: Tally, instant: int) -> None:
+        """Write what is counted of a job, soon."""
+        self.buffer.note_tally(job_id, tally, instant)
+        self._wakeup.set()
+
+    def pause(self, job: Job, pause: Pause) -> None:
+        """Pause the job, which has failed too often."""
+        self._failing[job.id] = pause
         self._wakeup.set()
 
     def _name(self, node: str | None) -> str | None:
@@ -194,7 +214,11 @@ class OutcomeWriter:
         """
         failure = None
         over = list(self._over.values())  # the records of these jobs are all in the buffer by now
-        writes: list[Callable[[], None]] = [self._write_records, partial(self._remove_ended, over)]
+        writes: list[Callable[[], None]] = [
+            self._write_records,
+            partial(self._remove_ended, over),
+            self._pause_failing,
+        ]
         if with_figures:
             writes.append(self._write_figures)
         for write in writes:
@@ -208,10 +232,23 @@ class OutcomeWriter:
             raise failure
 
     def _write_records(self) -> None:
-        self.buffer.write(self._write_batch)
+        self.buffer.write(self._write_batch, self._write_tallies)
 
     def _write_batch(self, records: Sequence[Record]) -> None:
         self._report_refused("records of the history", self._records.write(records))
+
+    def _write_tallies(self, tallies: Mapping[str, Tally]) -> None:
+        self._report_refused("the counts", self._records.note_tallies(tallies))
+
+    def _pause_failing(self) -> None:
+        """Pause the jobs that have failed too often."""
+        for some in batches(list(self._failing), BATCH):
+            wanted = {job_id: self._failing[job_id] for job_id in some}
+            for job in self._change_many(some, lambda job: _paused(job, wanted)):  # noqa: B023 - called at once
+                self._emit(paused_event(job))
+            for job_id in some:
+                if self._failing.get(job_id) is wanted[job_id]:
+                    del self._failing[job_id]
 
     def _write_figures(self) -> None:
         """Write the figures that have waited longest; the others add up. With 10^5 jobs a second, writing all figures
@@ -238,7 +275,12 @@ class OutcomeWriter:
                     del self._over[job.id]
                 if job.id in removed.gone:
                     self._counters.pop(job.id, None)
-                    self._emit(JobEvent(EVENT_JOB_REMOVED, job, reason=Reason.TRIGGER_ENDED))
+                    self._emit(JobEvent(EVENT_JOB_REMOVED, job, reason=why_over(job, self._clock.now_ms())))
+
+
+def _paused(job: Job, wanted: Mapping[str, Pause]) -> Job | None:
+    pause = wanted[job.id]
+    return paused_for_failures(job, pause, pause.at_ms or 0)
 
 
 def _is_rare(run: Run) -> bool:

@@ -25,8 +25,10 @@ from gsched.history.retention import RetentionPolicy
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Result, Retried, Span
+from gsched.jobs.pause import Pause
 from gsched.jobs.query import JobQuery
 from gsched.jobs.run import Run
+from gsched.jobs.tally import Tally
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
@@ -122,7 +124,12 @@ class DurableJobStore(BaseJobStore):
         self._emit = hub.emit
         self._paused = paused
         self._outcomes = OutcomeWriter(
-            answers.records, clock, hub.emit, retention=self.retention, recent=self._keeps_recent
+            answers.records,
+            clock,
+            hub.emit,
+            retention=self.retention,
+            recent=self._keeps_recent,
+            change_many=answers.definitions.change_many,
         )
         claims = answers.claims(self._complain)
         self._ownership = Ownership(claims, clock, hub, self._outcomes.buffer, _node_name, self.intervals)
@@ -202,6 +209,12 @@ class DurableJobStore(BaseJobStore):
 
     def put_back(self, run: Run) -> None:
         self._ownership.put_back(run)
+
+    def note_tally(self, job_id: str, tally: Tally, instant: int) -> None:
+        self._outcomes.note_tally(job_id, tally, instant)
+
+    def pause_failing(self, job: Job, pause: Pause) -> None:
+        self._outcomes.pause(job, pause)
 
     def settle_span(self, job: Job, span: Span) -> None:
         recorded = self._ownership.recorded

@@ -14,6 +14,7 @@ from gsched.errors import StoreError
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.policy import NO_POLICY
+from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import (
     Backlog,
     FencedError,
@@ -73,6 +74,7 @@ class JobDocument:
     was_set_down: bool = False
     schedule: int = 0
     begins: int | None = None
+    tally: Tally | None = None
 
     def record(self, reader: int) -> JobRecord:
         """As a process reads it."""
@@ -84,6 +86,7 @@ class JobDocument:
             self.job.parked,
             self.schedule,
             self.begins,
+            self.tally,
         )
 
     def is_near(self, until: int) -> bool:
@@ -724,6 +727,21 @@ class SimDatabase:
         if outcomes:
             self.step(f"store {[(outcome.job_id, outcome.first) for outcome in outcomes]}", do)
 
+    def note_tallies(self, tallies: Mapping[str, Tally]) -> None:
+        """Runs have begun that count."""
+
+        def do() -> None:
+            for job_id, tally in tallies.items():
+                document = self._db.jobs.get(job_id)
+                known = None if document is None else document.tally
+                if document is not None and known is not None and known.since == tally.since:
+                    document.tally = known._replace(
+                        runs=max(known.runs, tally.runs), until=max(known.until, tally.until)
+                    )
+
+        if tallies:
+            self.step(f"count {tallies}", do)
+
     def _end_run(self, run: RunRecord, retried: bool) -> None:
         """The first record of an attempt stays."""
         document = self._db.runs.setdefault(run_key(run), RunDocument("", run))
@@ -737,6 +755,7 @@ class SimDatabase:
             document = self._db.jobs.get(job_id)
             if document is not None and document.job.rev == rev and job_id not in self._db.awaited():
                 del self._db.jobs[job_id]
+                self._watch.ended(document.job)
 
         self.step(f"end {job_id} {rev}", do)
 
@@ -745,7 +764,7 @@ class InstantDatabase(SimDatabase):
     """The database without the way to it: every step happens at once."""
 
     def __init__(self, database: Database, now: int) -> None:
-        unwatched = SimpleNamespace(advances=lambda *told: None, buried=lambda node: None)
+        unwatched = SimpleNamespace(advances=lambda *told: None, buried=lambda node: None, ended=lambda job: None)
         super().__init__(SimpleNamespace(now=now), SimpleNamespace(number=0, dead=False), database, unwatched)  # type: ignore[arg-type]
 
     def _ask(self, what: str, do: Callable[[], Any], is_answered: Callable[[], bool]) -> Any:

@@ -123,6 +123,9 @@ class Ledger:
         self._outcomes: defaultdict[tuple[int, int], list[Decision]] = defaultdict(list)
         self._requests: dict[str, Request] = {}
         self._buried: dict[str, int] = {}
+        self._begun: defaultdict[tuple[str, int], set[int]] = defaultdict(set)  # by job and life
+        self._added: dict[tuple[str, int], int] = {}
+        self._lost: defaultdict[tuple[str, int], set[int]] = defaultdict(set)  # of these, or perhaps of these
         self._last_end: dict[str, int] = {}  # of each job's runs
         self._in_progress: defaultdict[str, dict[Run, tuple[Process, str | None]]] = defaultdict(dict)
 
@@ -138,6 +141,7 @@ class Ledger:
             self._gone[job.id] = self._world.now
         if not job.paused:
             generation = job.metadata["generation"]
+            self._added.setdefault((job.id, self._lives[job.id]), self._world.now)
             self._generations[generation] = self._latest[job.id] = Generation(job, self._world.now, self._lives[job.id])
             self._current[job.id] = generation
 
@@ -145,6 +149,16 @@ class Ledger:
         self._end_generation(job_id)
         self._lives[job_id] += 1
         self._gone[job_id] = self._world.now
+
+    def ended(self, job: Job) -> None:
+        """A node removes a job that has ended."""
+        most = job.policy.max_runs
+        if most is not None:
+            life = job.id, self._lives[job.id]
+            counted = self._begun[life] | self._lost[life]
+            if len(counted) < most and job.next_ms(max([self._world.now, *counted])) is not None:
+                self._problem(f"{job.id} ends after {len(counted)} runs, not {most}")
+            self.removed(job.id)
 
     def _end_generation(self, job_id: str) -> None:
         generation = self._current.pop(job_id, None)
@@ -179,6 +193,23 @@ class Ledger:
         if over and (run.attempt == 1 or run.is_retry):
             self._problem(f"{run!r} ran though it had an outcome: {over}")
         self._runs[key].append(dispatch)
+        self._check_count(key, run)
+
+    def _check_count(self, key: tuple[int, int], run: Run) -> None:
+        """No more runs of a job begin than may. What a crash left uncertain may begin once more: a node that died may
+        have ended it without a run, which nobody counts. Nor does anybody know whether uncertain instants from before
+        the job was added are those of a removed job with its id."""
+        most = run.job.policy.max_runs
+        if most is None:
+            return
+        life = self._generations[key[0]].life
+        if run.attempt > 1 or run.scheduled_ms < self._added[run.job.id, life]:
+            self._lost[run.job.id, life].add(run.scheduled_ms)
+            return
+        begun = self._begun[run.job.id, life]
+        if len(begun) >= most:
+            self._problem(f"{run!r} is one more than the {most} that may begin: {sorted(begun)}")
+        begun.add(run.scheduled_ms)
 
     def _check_instances(self, process: Process, run: Run) -> None:
         """No more runs of a job are in progress than may be, wherever, but for those of nodes that were given up."""
@@ -271,6 +302,8 @@ class Ledger:
                 request.reported = True
         for key in self._settled_keys(job, generation, span):
             self._settle(process, job, key, decision)
+            if span.outcome is Outcome.LOST and key[0] in self._generations:
+                self._lost[job.id, self._generations[key[0]].life].add(key[1])
             if span.outcome is Outcome.LOST:
                 self._check_lost(job.id, key[1], span.request)
         return decision.store
@@ -373,8 +406,15 @@ class Ledger:
                 is_late = job.job.next_run_ms is not None and job.job.next_run_ms <= instant <= job.late_until
                 is_open = slot.open_from is not None and instant > slot.open_from
                 claimed_before = instant <= max(document.acked, slot.watermark)
-                if not is_late and not is_open and not claimed_before and not self._has_ended((key, instant)):
+                is_looked_at = not is_late and not is_open and not claimed_before
+                if is_looked_at and not self._is_over(job.job, instant) and not self._has_ended((key, instant)):
                     self._problem(f"{node} acks {acked}, but {job_id} {instant} has not ended")
+
+    def _is_over(self, job: Job, instant: int) -> bool:
+        """Whether the job has had all its runs before this instant, though a node has yet to remove it."""
+        most, document = job.policy.max_runs, self._db.jobs.get(job.id)
+        tally = None if document is None else document.tally
+        return most is not None and tally is not None and tally.runs >= most and instant > tally.until
 
     def _has_ended(self, key: tuple[int, int]) -> bool:
         keys = [key, *self._shared(key)]
@@ -401,7 +441,8 @@ class Ledger:
         for number, generation in self._generations.items():
             if generation.ended_at is None:
                 for instant in generation.instants(until):
-                    self._check_instant(number, generation.job, instant)
+                    if not self._is_over(generation.job, instant):
+                        self._check_instant(number, generation.job, instant)
         for number, instant in [key for key in self._runs if self._generations[key[0]].ended_at is not None]:
             # What users end is not due any more; what had begun by then has an outcome all the same.
             self._check_instant(number, self._generations[number].job, instant)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 from unittest.mock import patch
 
 from gsched.hub.dispatch import Dispatch
 from gsched.hub.lane import Entry, Lane
+from gsched.hub.tallies import Tallies
 from gsched.stores.claims import rescue as rescue_module, slots as slots_module
 from gsched.stores.claims.admission import Admission
 from gsched.stores.claims.beats import Beats
@@ -685,6 +687,61 @@ def leaving_says_that_all_has_ended() -> Any:
         real(self, node, self._db.nodes[node].watermark)
 
     return patch.object(SimDatabase, "leave", leave)
+
+
+# -- guards of what is counted --------------------------------------------------------------------------------------
+
+
+@mutation
+def acked_does_not_wait_for_counts() -> Any:
+    return patch.object(process.SimStore, "awaited_counts", lambda self: [])
+
+
+@mutation
+def counts_on_their_way_are_not_looked_at() -> Any:
+    return patch.object(process.SimStore, "tallies", lambda self, job_ids: {})
+
+
+@mutation
+def counts_are_forgotten_when_jobs_are_rescheduled() -> Any:
+    return patch.object(Tallies, "kept", lambda self, job_id, is_coming_back: nullcontext())
+
+
+@mutation
+def runs_on_dead_nodes_do_not_count() -> Any:
+    return patch.object(Tallies, "begun_elsewhere", lambda self, job, span: False)
+
+
+@mutation
+def rescued_runs_begin_however_many_have_begun() -> Any:
+    return patch.object(Tallies, "may_begin", lambda self, job, instant: True)
+
+
+@mutation
+def jobs_go_on_before_their_rescued_runs_count() -> Any:
+    def come_first(self: Rescues) -> set[str]:
+        return {rescue.record.job.id for rescue in self._waiting if rescue.record.job.recover}
+
+    return patch.object(Rescues, "come_first", come_first)
+
+
+@mutation
+def instants_that_cannot_have_begun_are_rescued() -> Any:
+    return patch.object(rescue_module, "_begun", lambda record, spans: spans)
+
+
+@mutation
+def late_counts_take_runs_away() -> Any:
+    def note_tallies(self: SimDatabase, tallies: Any) -> None:
+        def do() -> None:
+            for job_id, tally in tallies.items():
+                if (document := self._db.jobs.get(job_id)) is not None and document.tally is not None:
+                    document.tally = tally
+
+        if tallies:
+            self.step(f"count {tallies}", do)
+
+    return patch.object(SimDatabase, "note_tallies", note_tallies)
 
 
 # -- how --------------------------------------------------------------------------------------------------------

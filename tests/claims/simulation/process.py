@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -15,11 +16,13 @@ from gsched.hub.hub import Hub
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import SUCCEEDED_WITH_NONE, Outcome, Result, Retried, Span
 from gsched.jobs.run import Run
+from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import RunRecord
 from gsched.stores.claims.intervals import Intervals
 from gsched.stores.claims.ownership import Ownership
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.recorded_runs import record_of
+from gsched.stores.durable.record_buffer import Counted
 from gsched.stores.messages import ALWAYS, HubPort
 
 from .cluster import Database, SimDatabase
@@ -237,6 +240,8 @@ class SimStore:
         self._writes: deque[Callable[[], None]] = deque()
         self._outcomes: list[_Outcome] = []
         self._outcomes_in_writing: list[_Outcome] = []
+        self._tallies: dict[str, Counted] = {}
+        self._tallies_in_writing: dict[str, Counted] = {}
         self._writing = SimEvent(world)
         self._flushed = SimEvent(world)
         self._left = SimEvent(world)
@@ -294,6 +299,11 @@ class SimStore:
         else:
             stored()
 
+    def note_tally(self, job_id: str, tally: Tally, instant: int) -> None:
+        known = self._tallies.get(job_id)
+        self._tallies[job_id] = Counted(tally, instant if known is None else min(instant, known.instant))
+        self._writing.set()
+
     def _note(
         self, job_id: str, first: int, runs: list[RunRecord], stored: Callable[[], None], retried: bool = False
     ) -> None:
@@ -301,10 +311,22 @@ class SimStore:
         self._writing.set()
 
     def first_unwritten(self) -> int:
-        return min((each.first for each in self._unwritten()), default=ALWAYS)
+        counted = [instant for _, instant in self.awaited_counts()]
+        return min([each.first for each in self._unwritten()] + counted, default=ALWAYS)
+
+    def awaited_counts(self) -> list[tuple[str, int]]:
+        """Job id and first instant of each count that is still to be written."""
+        return [(job_id, each.instant) for job_id, each in self._uncounted()]
 
     def unwritten(self) -> Iterator[tuple[str, int]]:
-        return ((each.job_id, each.first) for each in self._unwritten() if not any(run.request for run in each.runs))
+        ended = [(each.job_id, each.first) for each in self._unwritten() if not any(run.request for run in each.runs)]
+        return chain(ended, self.awaited_counts())
+
+    def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
+        return {job_id: each.tally for job_id, each in self._uncounted() if job_id in job_ids}
+
+    def _uncounted(self) -> list[tuple[str, Counted]]:
+        return [*self._tallies_in_writing.items(), *self._tallies.items()]
 
     def _unwritten(self) -> list[_Outcome]:
         return [*self._outcomes_in_writing, *self._outcomes]
@@ -355,14 +377,15 @@ class SimStore:
         self._left.set()
 
     def _write(self) -> None:
-        while self._unwritten() or self._writes or not self._closing:
+        while self._unwritten() or self._uncounted() or self._writes or not self._closing:
             self._writing.clear()
-            if not self._unwritten() and not self._writes:
+            if not self._unwritten() and not self._uncounted() and not self._writes:
                 self._writing.wait()
                 continue
             try:
                 ready = len(self._writes)  # those whose outcomes are among these
                 self._outcomes_in_writing, self._outcomes = self._unwritten(), []
+                self._count()
                 self._cluster.store_outcomes(self._outcomes_in_writing)
                 self._outcomes_in_writing = []
                 if ready:
@@ -371,6 +394,18 @@ class SimStore:
             except StoreError:
                 self._world.sleep(self._world.random.randrange(50, 300))
         self._flushed.set()
+
+    def _count(self) -> None:
+        self._tallies_in_writing, self._tallies = self._tallies, {}
+        try:
+            self._cluster.note_tallies({job_id: each.tally for job_id, each in self._tallies_in_writing.items()})
+        except StoreError:
+            for job_id, each in self._tallies_in_writing.items():
+                newer = self._tallies.get(job_id, each)
+                self._tallies[job_id] = newer._replace(instant=min(newer.instant, each.instant))
+            raise
+        finally:
+            self._tallies_in_writing = {}
 
     def _later(self, write: Callable[[], None]) -> None:
         self._writes.append(write)

@@ -31,6 +31,7 @@ class Scenario(NamedTuple):
     :ivar trouble: kinds of what happens to single requests, with their shares
     :ivar spoils: how many jobs cannot be run by some nodes
     :ivar pauses_end: how many of the users' writes begin or end a pause that has an end
+    :ivar counted: how many jobs end after so many runs
     :ivar one_machine: whether all nodes are on one machine, and see when the processes of others have ended
     :ivar punctual: whether everything has to run on time, once the nodes have begun, because nothing goes wrong
     """
@@ -46,6 +47,7 @@ class Scenario(NamedTuple):
     spoils: float = 0.0
     one_machine: bool = False
     pauses_end: float = 0.0
+    counted: float = 0.0
     punctual: bool = False
 
 
@@ -89,6 +91,9 @@ STORMS = {
     "pauses that end": Scenario(
         2, 6, ("kill", "join", "stop"), (("silent", 0.03),), 0.1, 0.3, writes=0.8, pauses_end=0.6
     ),
+    "counted runs": Scenario(
+        3, 6, ("kill", "kill", "join", "stop", "pause"), (("silent", 0.03), ("late", 0.03)), 0.1, 0.2, 0.3, counted=0.9
+    ),
     "users": Scenario(2, 3, ("kill", "join"), (("silent", 0.03),), slowness=0.3, feed_trouble=0.3, writes=0.9),
 }
 """Much of one kind of trouble."""
@@ -115,6 +120,7 @@ class Simulation:
         self.users = Users(self.world, self.database, self.ledger, self._announce)
         self.users.spoils = self.scenario.spoils
         self.users.pauses_end = self.scenario.pauses_end
+        self.users.counted = self.scenario.counted
         self._processes = self.ledger.processes
         self._count = 0
         self._calm = False

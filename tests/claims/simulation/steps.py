@@ -3,7 +3,7 @@ what a test tells it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from unittest.mock import Mock
 
@@ -11,6 +11,7 @@ from gsched.errors import StoreUnreachableError
 from gsched.events import SchedulerEvent
 from gsched.jobs.job import Job
 from gsched.jobs.run import Run
+from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import ClaimDatabase
 from gsched.stores.claims.holdings import Holdings
 from gsched.stores.claims.progress import Progress
@@ -112,6 +113,9 @@ class Unwritten:
 
     def unwritten(self) -> Iterable[tuple[str, int]]:
         return self.instants.items()
+
+    def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
+        return {}
 
 
 def session_of(

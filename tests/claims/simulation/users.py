@@ -8,6 +8,7 @@ from typing import Any
 from gsched.jobs.job import Job
 from gsched.jobs.pause import PLAIN, Pause
 from gsched.jobs.policy import Policy
+from gsched.jobs.tally import Tally
 from gsched.policies.pauses import paused, resumed
 from gsched.stores.base import reschedules
 from gsched.stores.claims.database import RunRecord
@@ -40,6 +41,7 @@ class Users:
         self._jobs = self._serial = self._requests = 0
         self.first_rev: Callable[[], int] = lambda: world.now  # an id that is used again must not meet its past
         self.spoils = 0.0  # how many jobs some processes, or all, cannot run
+        self.counted = 0.0  # how many jobs end after so many runs
         self.pauses_end = 0.0  # how many writes begin or end a pause that has an end
 
     def do_something(self) -> None:
@@ -68,7 +70,9 @@ class Users:
             next_run_ms=due,
             rev=self.first_rev(),
         )
-        document = JobDocument(job)
+        if self.counted and self._world.chance(self.counted):
+            job = job.evolve(policy=job.policy.with_changes(max_runs=self._random.randint(2, 7)))
+        document = JobDocument(job, tally=Tally(job.rev) if job.policy.counts else None)
         if self._world.chance(self.spoils):
             document.spoilt = self._random.choice(SPOILT_FOR)
         elif self._world.chance(self.spoils):
@@ -102,7 +106,7 @@ class Users:
         generation = self._serial if rescheduled or old is None else old.job.metadata["generation"]
         document.job = job.evolve(metadata={"generation": generation}, parked=None)
         if rescheduled:
-            document.admitted, document.schedule, document.begins = False, generation, job.next_run_ms
+            document.admitted, document.schedule, document.begins = False, job.rev, job.next_run_ms
         self._db.jobs[job.id] = document
         self._world.note(f"users write {job.id} rev {job.rev} generation {generation}, due {job.next_run_ms}")
         if rescheduled:

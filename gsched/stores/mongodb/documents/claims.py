@@ -13,6 +13,7 @@ from gsched.checks import is_whole
 from gsched.jobs.document import DocumentReader, as_revision
 from gsched.jobs.policy import OVERLAPS
 from gsched.jobs.run import run_id
+from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import FormerSchedule, JobRecord, NodeRecord, RunRecord, SlotRecord, WaitingRun
 from gsched.stores.claims.partition import SLOTS, slot_of
 from gsched.stores.claims.process_marks import Place, has_ended, read_mark
@@ -103,15 +104,29 @@ def own_fields(document: Document) -> Document:
 
 def job_record(document: Document, reader: DocumentReader) -> JobRecord:
     """The record of a job."""
-    parked = document.get("parked")
+    parked, job = document.get("parked"), reader.read(document)
     return JobRecord(
-        reader.read(document),
+        job,
         slot_of(document["_id"]),
         document.get("admitted") is True,
         _ms(document.get("late_until"), -1),
         None if parked is None else str(parked),
         schedule_of(document),
         _begins(document),
+        _tally(document) if job.policy.counts else None,
+    )
+
+
+def _tally(document: Document) -> Tally:
+    """What is counted of the job. What somebody has written there that is no count counts as none."""
+    kept = document.get("tally")
+    kept = kept if isinstance(kept, Mapping) else {}
+    runs, until, failing = (kept.get(field) for field in ("runs", "until", "failing"))
+    return Tally(
+        _ms(document.get("created_at"), 0),
+        runs if is_whole(runs) else 0,
+        until if isinstance(until, int) else -1,
+        failing if is_whole(failing) else 0,
     )
 
 

@@ -14,6 +14,8 @@ document also has those options of the job's policy (retries, overlap ...) that 
 - requested_at: when a user last asked for a run outside the schedule
 - parked: why the job cannot be run; null if it can
 - figures: {runs, failures, last_run, last_duration, last_error}, if the job has run
+- tally: {runs, until, failing}, if the job's policy counts: how many instants have begun to run, the last of them (ms),
+  and how many runs have failed in a row
 - created_at, updated_at: when the job was added, and when the API changed it last
 
 Writers set single fields, so that fields of other programs stay as they are.

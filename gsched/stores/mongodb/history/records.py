@@ -13,6 +13,7 @@ from gsched.history.recent import CHARACTERS, KEPT, text_of
 from gsched.history.records import LiveCounters, Record
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome
+from gsched.jobs.tally import Tally
 from gsched.stores.durable.answers import Removed
 from gsched.stores.mongodb.documents.runs import WAITING, expiring_document, record_key
 from gsched.stores.mongodb.driver.bulk import DUPLICATE, Written, write_all
@@ -62,6 +63,16 @@ class MongoRecords:
         return {ids[each.number]: each.reason for each in refused}
 
     @translate_errors()
+    def note_tallies(self, tallies: Mapping[str, Tally]) -> Mapping[str, str]:
+        ids = list(tallies)
+        noting = [
+            UpdateOne({"_id": job_id, "created_at": from_ms(tally.since)}, _noting(tally))
+            for job_id, tally in tallies.items()
+        ]
+        refused = write_all(self._connection.jobs(), noting).refused if noting else ()
+        return {ids[each.number]: each.reason for each in refused}
+
+    @translate_errors()
     def remove_ended(self, jobs: Sequence[Job]) -> Removed:
         collection, ids = self._connection.jobs(), [job.id for job in jobs]
         unended = {"outcome": None, "state": {"$in": [WAITING, RUNNING]}, "job_id": {"$in": ids}}
@@ -101,6 +112,17 @@ def _counting(new: LiveCounters) -> list[Document]:
     if recent := text_of(new.last_outcomes()):
         figures["recent"] = _appended("$figures.recent", recent)
     return [{"$set": {f"figures.{name}": value for name, value in figures.items()}}]
+
+
+def _noting(tally: Tally) -> list[Document]:
+    """The update that keeps a tally. What a dead node writes late takes no run away."""
+    until: Document = {"$ifNull": ["$tally.until", -1]}
+    noted: Document = {
+        "runs": {"$max": ["$tally.runs", tally.runs]},
+        "until": {"$max": ["$tally.until", tally.until]},
+        "failing": {"$cond": [{"$lte": [until, tally.until]}, tally.failing, "$tally.failing"]},
+    }
+    return [{"$set": {"tally": noted}}]
 
 
 def _added(name: str, more: int) -> Document:

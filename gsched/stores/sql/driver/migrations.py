@@ -36,7 +36,15 @@ def _let_runs_wait(connection: Connection, tables: Tables) -> None:
     connection.exec_driver_sql(f"ALTER TABLE {runs} ADD COLUMN is_retry BOOLEAN DEFAULT 0 NOT NULL")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_say_why_jobs_are_paused, _let_runs_wait)
+def _count_runs(connection: Connection, tables: Tables) -> None:
+    """Runs and failures are counted, of jobs that end or are paused after so many."""
+    jobs = tables.jobs.name
+    connection.exec_driver_sql(f"ALTER TABLE {jobs} ADD COLUMN begun BIGINT DEFAULT 0 NOT NULL")
+    connection.exec_driver_sql(f"ALTER TABLE {jobs} ADD COLUMN begun_until BIGINT DEFAULT -1 NOT NULL")
+    connection.exec_driver_sql(f"ALTER TABLE {jobs} ADD COLUMN failing BIGINT DEFAULT 0 NOT NULL")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_say_why_jobs_are_paused, _let_runs_wait, _count_runs)
 """The first leads from version 1 of the schema to version 2, and so on."""
 
 

@@ -65,6 +65,9 @@ class Tables:
             Column("document", Text, nullable=False),
             Column("created_at", _Ms, nullable=False),
             Column("updated_at", _Ms, nullable=False),
+            Column("begun", BigInteger, nullable=False, server_default=text("0")),  # instants, if they are counted
+            Column("begun_until", _Ms, nullable=False, server_default=text("-1")),  # the last of them
+            Column("failing", BigInteger, nullable=False, server_default=text("0")),  # runs that failed in a row
             Column("runs", BigInteger, nullable=False, server_default=text("0")),
             Column("failures", BigInteger, nullable=False, server_default=text("0")),
             Column("last_run", _Ms),

@@ -25,7 +25,9 @@ from gsched.history.recent import CHARACTERS, KEPT, text_of
 from gsched.history.records import LiveCounters, Record
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome
+from gsched.jobs.tally import Tally
 from gsched.stores.durable.answers import Removed
+from gsched.stores.sql.claims.access import greatest
 from gsched.stores.sql.driver.connection import SqlConnection
 from gsched.stores.sql.driver.tables import Tables
 from gsched.stores.sql.jobs.write import remove_jobs, tell
@@ -91,6 +93,16 @@ class SqlRecords:
     def count(self, tallies: Mapping[str, LiveCounters]) -> Mapping[str, str]:
         values = [_counted(job_id, tally) for job_id, tally in tallies.items()]
         statement = _counting(self._tables)
+        if values:
+            self._connection.write(lambda connection: connection.execute(statement, values), urgent=True)
+        return {}
+
+    def note_tallies(self, tallies: Mapping[str, Tally]) -> Mapping[str, str]:
+        values = [
+            {"job": job_id, "since": each.since, "begun": each.runs, "until": each.until, "failing": each.failing}
+            for job_id, each in tallies.items()
+        ]
+        statement = _noting(self._tables)
         if values:
             self._connection.write(lambda connection: connection.execute(statement, values), urgent=True)
         return {}
@@ -162,6 +174,21 @@ def _counting(tables: Tables) -> Any:
             last_duration=_news("duration", jobs.c.last_duration),
             last_error=_news("error", jobs.c.last_error),
             recent=func.substr(recent, case((func.length(recent) > KEPT * CHARACTERS, -KEPT * CHARACTERS), else_=1)),
+        )
+    )
+
+
+def _noting(tables: Tables) -> Any:
+    """The update that keeps a tally. What a dead node writes late takes no run away."""
+    jobs = tables.jobs
+    begun, until, failing = (bindparam(name, type_=BigInteger) for name in ("begun", "until", "failing"))
+    return (
+        update_of(jobs)
+        .where(jobs.c.id == bindparam("job"), jobs.c.created_at == bindparam("since"))
+        .values(
+            begun=greatest(jobs.c.begun, begun),
+            failing=case((jobs.c.begun_until <= until, failing), else_=jobs.c.failing),
+            begun_until=greatest(jobs.c.begun_until, until),
         )
     )
 

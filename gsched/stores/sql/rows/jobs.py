@@ -14,6 +14,7 @@ from gsched.jobs.export import from_json, to_json
 from gsched.jobs.job import Job
 from gsched.jobs.pause import Pause
 from gsched.jobs.pause_document import pause_as_far_as_known, pause_document
+from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import FormerSchedule, JobRecord
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.messages import ALWAYS
@@ -83,14 +84,17 @@ def job_of(row: Row[Any], reader: DocumentReader) -> Job:
 
 def job_record(row: Row[Any], reader: DocumentReader) -> JobRecord:
     """What the claim protocol works with; `job.parked` says what was found out just now."""
+    job = reader.read(_document(row))
+    tally = Tally(row.created_at, row.begun, row.begun_until, row.failing) if job.policy.counts else None
     return JobRecord(
-        reader.read(_document(row)),
+        job,
         row.slot,
         row.admitted,
         -1 if row.late_until is None else row.late_until,
         row.parked,
         row.schedule,
         row.begins,
+        tally,
     )
 
 

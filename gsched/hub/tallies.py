@@ -1,0 +1,102 @@
+"""Tallies of a lane's jobs that end after so many runs, or are paused after so many failures in a row.
+
+Only the hub greenlet touches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+
+from gsched.jobs.job import Job
+from gsched.jobs.outcomes import Span
+from gsched.jobs.tally import Tally, newer
+
+
+class Tallies:
+    """What is counted of those jobs of a lane whose policy counts something.
+
+    :ivar by_job: the tallies, by job id. Each decision looks whether there are any
+    :ivar pausing: ids of jobs that have failed too often, and whose pause is not stored yet. They are not due
+    """
+
+    def __init__(self) -> None:
+        self.by_job: dict[str, Tally] = {}
+        self.pausing: set[str] = set()
+
+    def take(self, job: Job, read: Tally | None, begins_anew: bool) -> None:
+        """The lane gets a job, or another definition of one that it has.
+
+        :param read: the tally that the store had with the job
+        :param begins_anew: the job was added, resumed or rescheduled
+        """
+        policy = job.policy
+        if not policy.counts:
+            self.forget(job.id)
+            return
+        tally = newer(self.by_job.get(job.id), read) or Tally(0)
+        most = policy.max_consecutive_failures
+        # A job that has failed so often has a pause, which may have ended. If it has none, it was resumed.
+        if begins_anew or most is None:
+            self.pausing.discard(job.id)
+        is_resumed = begins_anew or (most is not None and tally.failing >= most and job.id not in self.pausing)
+        if is_resumed and job.pause is None:
+            tally = tally._replace(failing=0)
+        self.by_job[job.id] = tally
+
+    def forget(self, job_id: str) -> None:
+        """The job is not due here any more."""
+        self.by_job.pop(job_id, None)
+        self.pausing.discard(job_id)
+
+    @contextmanager
+    def kept(self, job_id: str, is_coming_back: bool) -> Iterator[None]:
+        """Keep the tally of a job that the lane drops inside the block, if the job is coming back.
+
+        The store has read the job before that, and runs may have begun since then.
+        """
+        tally = self.by_job.get(job_id)
+        yield
+        if tally is not None and is_coming_back:
+            self.by_job[job_id] = tally
+
+    def is_spent(self, job: Job) -> bool:
+        """Whether all runs that the job may have have begun."""
+        return self.left(job) == 0
+
+    def may_begin(self, job: Job, instant: int) -> bool:
+        """Whether a run of this instant, which was in progress on a node that died, may begin again."""
+        return not self.is_spent(job) or instant <= self._over(job)
+
+    def _over(self, job: Job) -> int:
+        """The last instant (ms) that is counted, or is none of this job."""
+        tally = self.by_job[job.id]
+        return max(tally.until, tally.since - 1)
+
+    def left(self, job: Job) -> int | None:
+        """How many more runs of the job may begin; None: any number."""
+        most, tally = job.policy.max_runs, self.by_job.get(job.id)
+        return None if most is None or tally is None else max(0, most - tally.runs)
+
+    def begin(self, job: Job, instants: Sequence[int]) -> None:
+        """Count runs of these instants, which begin."""
+        tally = self.by_job[job.id]
+        until = max(tally.until, instants[-1])  # somebody may have set the next run time back
+        self.by_job[job.id] = tally._replace(runs=tally.runs + len(instants), until=until)
+
+    def begun_elsewhere(self, job: Job, span: Span) -> bool:
+        """Count runs of these instants, which were in progress on a node that died. It may have counted some of them,
+        and some may be those of a removed job that had the same id.
+
+        :return: whether there are more runs now
+        """
+        left = self.left(job)
+        if not left:
+            return False
+        over = self._over(job)
+        first = span.first if span.first > over else job.next_ms(over)
+        if first is None or first >= span.end:
+            return False
+        self.begin(job, [*islice(job.instants(first, span.end - 1), left)])
+        return True

@@ -21,7 +21,7 @@ class Policy:
     :ivar retries: how many failed attempts of a run are followed by another one
     :ivar retry_delays_ms: the waits before the attempts that follow; the last one repeats
     :ivar retry_backoff: each repetition of the last wait is so many times as long as the one before
-    :ivar retry_max_delay_ms: no wait is longer
+    :ivar retry_max_delay_ms: waits grow to this at most
     :ivar retry_jitter: up to this part of a wait is left out, 0-1
     :ivar retry_on: only these errors are retried; None: all
     :ivar give_up_on: these errors are not retried

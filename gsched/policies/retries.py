@@ -89,15 +89,18 @@ def _due(policy: Policy, run_id: str, attempt: int, error: BaseException | None,
 def delay_ms(policy: Policy, run_id: str, number: int) -> int:
     """How long the run waits before its retry of this number, the first being 1.
 
-    The jitter is a hash of the run and the number: runs that failed together do not begin again together.
+    A wait grows up to `retry_max_delay`; one that was given is not cut. The jitter is a hash of the run and the number:
+    runs that failed together do not begin again together.
     """
     listed = policy.retry_delays_ms
+    given = listed[min(number, len(listed)) - 1]
+    most = max(given, policy.retry_max_delay_ms)
     try:
-        longest = listed[min(number, len(listed)) - 1] * policy.retry_backoff ** max(0, number - len(listed))
+        longest = min(given * policy.retry_backoff ** max(0, number - len(listed)), most)
     except OverflowError:
-        longest = policy.retry_max_delay_ms
+        longest = most
     left_out = policy.retry_jitter * crc32(f"{run_id}#{number}".encode()) / 2**32
-    return round(min(longest, policy.retry_max_delay_ms) * (1 - left_out))
+    return round(longest * (1 - left_out))
 
 
 def _obstacle(job: Job, run: Run, due: int, ended: int, waits: bool) -> Reason | None:
@@ -128,7 +131,7 @@ def why_never_retried(job: Job) -> str | None:
     policy = job.policy
     if not policy.retries or not job.coalesce or job.next_run_ms is None:
         return None
-    wait = floor(min(policy.retry_delays_ms[0], policy.retry_max_delay_ms) * (1 - policy.retry_jitter))
+    wait = floor(policy.retry_delays_ms[0] * (1 - policy.retry_jitter))
     try:
         longest = _longest_gap(job.trigger, job.next_run_ms, wait - job.trigger.jitter_ms)
     except TRIGGER_ERRORS:

@@ -9,6 +9,7 @@ import pytest
 from programs import run_program
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from store_bench import StoreBench
 
 from gsched import ConfigurationError, GreenletPoolExecutor, MemoryJobStore
 from gsched.jobs.outcomes import Outcome, Span
@@ -73,6 +74,35 @@ def test_runs_count_by_the_first_tag_of_their_job_and_by_outcome(bench):
     assert scrape("gsched_runs_total", tag="", outcome="succeeded") == 2
     assert scrape("gsched_runs_total", tag="", outcome="failed") == 0
     assert scrape("gsched_runs_total", tag="slow", outcome="succeeded") is None
+
+
+@pytest.fixture
+def store_bench(any_store, monkeypatch):
+    made = StoreBench(any_store, monkeypatch)
+    yield made.start()
+    made.close()
+
+
+def test_attempts_that_are_retried_count_by_tag_in_every_store_and_each_run_counts_once(store_bench):
+    daily = {"trigger": "interval", "days": 3, "next_run_time": "now"}
+    store_bench.add("a", acts="FFS", tags=["poll"], retries=3, retry_delay=0.5, **daily)
+    store_bench.add("b", acts="FFF", tags=["poll"], retries=2, retry_delay=0.5, **daily)
+    store_bench.add("c", acts="F", tags=["once"], **daily)
+    store_bench.add("d", acts="FFFF", retries=3, retry_delay=[0.5, 86_400], **daily)
+    store_bench.until(lambda: len(store_bench.named("run.failed")) == 2)
+    store_bench.until(lambda: store_bench.named("run.succeeded"))
+    scrape = Scrape(store_bench.scheduler)
+    retries = {tag: scrape("gsched_run_retries_total", tag=tag) for tag in ("poll", "once", "")}
+    assert retries == {"poll": 4, "once": 0, "": 2}
+    ended = {
+        (tag, outcome): scrape("gsched_runs_total", tag=tag, outcome=outcome)
+        for tag in retries
+        for outcome in ("succeeded", "failed", "retried")
+    }
+    assert {each: count for each, count in ended.items() if count} == {
+        ("poll", "succeeded"): 1, ("poll", "failed"): 1, ("once", "failed"): 1,
+    }  # fmt: skip
+    assert ended["poll", "retried"] is None
 
 
 def test_no_label_names_a_job(bench):

@@ -86,7 +86,9 @@ WAITS: list[tuple[dict[str, Any], list[float]]] = [
     ({"retries": 3, "retry_delays_ms": (1000, 5000, 30_000), "retry_backoff": 1.0}, [1, 5, 30]),
     ({"retries": 5, "retry_delays_ms": (1000, 5000, 30_000), "retry_backoff": 1.0}, [1, 5, 30, 30, 30]),
     ({"retries": 3, "retry_backoff": 1.0}, [10, 10, 10]),
-    ({"retries": 3, "retry_delays_ms": (7_200_000,)}, [3600, 3600, 3600]),
+    ({"retries": 3, "retry_delays_ms": (7_200_000,)}, [7200, 7200, 7200]),
+    ({"retries": 3, "retry_delays_ms": (60_000, 86_400_000), "retry_backoff": 1.0}, [60, 86_400, 86_400]),
+    ({"retries": 3, "retry_delays_ms": (1_800_000,), "retry_backoff": 3.0}, [1800, 3600, 3600]),
     ({"retries": 3, "retry_delays_ms": (1,), "retry_backoff": 1e6}, [0.001, 1000, 3600]),
 ]
 
@@ -327,7 +329,7 @@ NEVER_RETRIED: list[tuple[Job, bool]] = [
     (every(30, retries=3, retry_delays_ms=(45_000,), coalesce=False), False),
     (every(30, retries=3, retry_delays_ms=(33_000,), retry_jitter=0.1), False),
     (every(30, retries=3, retry_delays_ms=(34_000,), retry_jitter=0.1), True),
-    (every(30, retries=3, retry_delays_ms=(45_000,), retry_max_delay_ms=20_000), False),
+    (every(30, retries=3, retry_delays_ms=(45_000,), retry_max_delay_ms=20_000), True),
     (every(30, retries=3, retry_delays_ms=(1000, 45_000)), False),
     (every(30, retries=3, retry_delays_ms=(45_000, 1000)), True),
     (job_of(IntervalTrigger(seconds=30, jitter=10, timezone="UTC"), retries=3, retry_delays_ms=(35_000,)), False),

@@ -81,7 +81,7 @@ class AddVerbs(Verbs):
         :param retry_delay: how long after a failure the next attempt begins (default: 10 s), or a list of such times,
             whose last one repeats and whose length is the number of retries if `retries` is not given
         :param retry_backoff: each wait is so many times as long as the one before; 2 (default); 1: all are alike
-        :param retry_max_delay: no wait is longer; an hour (default)
+        :param retry_max_delay: waits grow to this at most; an hour (default)
         :param retry_jitter: up to this part of each wait is left out, so that runs that failed together do not begin
             again together; 0.1 (default)
         :param retry_on: retry only these errors: names such as "ConnectionError", classes, "timeout", or for commands

@@ -20,6 +20,7 @@ from gsched.history.explanation import (
     recent_words,
     recorded,
     say,
+    why_full,
 )
 from gsched.history.queries import RUNNING, RunInfo
 from gsched.history.recent import RecentOutcome
@@ -27,6 +28,7 @@ from gsched.jobs.document import UnreadableTrigger
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.pause import Pause
+from gsched.jobs.policy import CANCEL, SKIP
 from gsched.times.instants import from_ms, to_ms
 from gsched.triggers.base import TRIGGER_ERRORS
 
@@ -107,9 +109,12 @@ def _due(question: Question, job: Job) -> Explanation:
     if instant >= evidence.decided:
         return _waiting(question, job)
     if instant >= evidence.ended:
+        if _may_wait(job) and why_full(question) is not None:
+            return _waiting(question, job)
         return say(
             question, RUNNING,
-            f"it was claimed{by_node(evidence)} and has no record yet: it is in progress, or ended a moment ago.",
+            f"it was claimed{by_node(evidence)} and has no record yet: it is in progress, "
+            f"{'waits for a free instance, ' if _may_wait(job) else ''}or ended a moment ago.",
         )  # fmt: skip
     return _ended(question, job)
 
@@ -161,10 +166,20 @@ def _words_of(question: Question, pause: Pause) -> str:
     return pause.words(UTC if question.job is None else question.job.trigger.timezone)
 
 
+def _may_wait(job: Job) -> bool:
+    """True if an instant of the job may wait for the end of a run."""
+    return job.policy.overlap != SKIP or not job.coalesce
+
+
 def _waiting(question: Question, job: Job) -> Explanation:
     late = question.now - question.instant
-    why = question.evidence.obstacle or "no worker has begun it yet"
+    full = why_full(question)
+    why = full or question.evidence.obstacle or "no worker has begun it yet"
+    if full is not None and job.policy.overlap == CANCEL:
+        why += ", which is being stopped for it"
     words = f"due {duration(late / 1000)} ago, and waiting to run: {why}."
+    if full is not None and job.coalesce:
+        words += " Of the instants that wait, the last one will run, and the others will be coalesced into it."
     if job.misfire_grace_ms is not None and late > job.misfire_grace_ms:
         grace = duration(job.misfire_grace_ms / 1000)
         words += f" It is later than misfire_grace_time ({grace}), so it will be missed."

@@ -82,6 +82,7 @@ class Question(NamedTuple):
     :ivar records: the job's records that touch the instant
     :ivar missed: records of the job's instants that were missed shortly before
     :ivar counters: the job's counters; None if there are none
+    :ivar running: records of the job's runs that are in progress, or claimed and about to begin
     """
 
     job_id: str
@@ -92,6 +93,7 @@ class Question(NamedTuple):
     records: Sequence[RunInfo]
     missed: Sequence[RunInfo] = ()
     counters: JobCounters | None = None
+    running: Sequence[RunInfo] = ()
 
     @property
     def recent(self) -> Sequence[RecentOutcome]:
@@ -136,8 +138,8 @@ _VERBS: Final = {
 
 def _words(question: Question, record: RunInfo) -> str:
     """A record, in words. After the first attempt of a run, with what became of the attempts before it."""
-    if record.outcome == WAITING:
-        words = [f"attempt {record.attempt} is due at {at(question, to_ms(record.due_at))}"]
+    if record.outcome == WAITING or (record.outcome == RUNNING and record.started_at is None and record.attempt > 1):
+        words = [_unbegun_words(question, record)]
     elif record.attempt > 1:
         words = [f"attempt {record.attempt} {_VERBS.get(record.outcome, _spaced(record.outcome))}"]
     else:
@@ -155,6 +157,33 @@ def _words(question: Question, record: RunInfo) -> str:
     if record.node is not None:
         words.append(f"node {record.node}")
     return "; ".join([*_earlier_words(question, record), ", ".join(words)])
+
+
+def _unbegun_words(question: Question, record: RunInfo) -> str:
+    """An attempt that waits; or that a node has, of which only that node knows whether it has begun."""
+    attempt, due = f"attempt {record.attempt}", to_ms(record.due_at)
+    if due > question.now:
+        return f"{attempt} is due at {at(question, due)}"
+    full = why_full(question, record)
+    if record.outcome == RUNNING:
+        if full is None:
+            return f"{attempt} is in progress"
+        return f"{attempt} has been due since {at(question, due)}: it is in progress, or waits, for {full}"
+    why = full or question.evidence.obstacle or "no worker has begun it yet"
+    return f"{attempt} has been due since {at(question, due)}, and has not begun: {why}"
+
+
+def why_full(question: Question, record: RunInfo | None = None) -> str | None:
+    """Why no other run of the job can begin now, in words; None if one can.
+
+    :param record: of the run that is to begin; it does not count
+    """
+    job, begun = question.job, [each for each in question.running if record is None or each.run_id != record.run_id]
+    if job is None or len(begun) < job.max_instances:
+        return None
+    oldest = at(question, min(to_ms(each.scheduled_at) for each in begun))
+    runs = "the run" if len(begun) == 1 else f"{len(begun)} runs, the oldest"
+    return f"max_instances ({job.max_instances}) is reached by {runs} of {oldest}"
 
 
 def _earlier_words(question: Question, record: RunInfo) -> list[str]:

@@ -193,6 +193,13 @@ def test_the_ways_to_catch_up_are_options_that_a_job_takes(bench):
         bench.every(10, id=str(number), **given)
 
 
+def test_the_answer_of_explain_is_the_one_on_the_page(bench):
+    (answer,) = re.findall(r"^sync at .*$", section("## Overlap"), re.M)
+    exec(blocks(section("## Overlap"))[0], {"scheduler": bench.scheduler, "sync": lasting(bench, 25, 1)})
+    bench.advance(25)
+    assert str(bench.scheduler.explain("sync", bench.at(20) / 1000)) == answer
+
+
 # -- options ----------------------------------------------------------------------------------------------------------
 
 NOTHING = ("all", "none", "no limit", "any time", "never", "until somebody resumes the job")

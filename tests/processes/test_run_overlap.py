@@ -78,7 +78,7 @@ def test_a_request_is_skipped_while_the_job_runs(scheduler, address, flags):
 def test_a_request_waits_for_the_end_of_the_run(scheduler, address):
     told = events_of(scheduler)
     asked = request(address, "--overlap", "queue")
-    wait_until(lambda: scheduler.get_runs(run_id=asked), "the request")
+    wait_until(lambda: scheduler.get_runs(run_id=asked, outcome="running"), "the runner to have the request")
     assert len(begun) == 1
     may_end.set()
     wait_until(lambda: len(begun) == 2, "the run that was asked for")

@@ -7,10 +7,11 @@ from datetime import date, datetime, timedelta
 
 from gsched.errors import JobNotFoundError
 from gsched.history.explanation import Explanation, Question
-from gsched.history.queries import JobCounters, RunInfo, RunQuery, as_past, newest_first
+from gsched.history.queries import RUNNING, JobCounters, RunInfo, RunQuery, as_past, newest_first
 from gsched.schedulers.verbs.verbs import Verbs
 from gsched.times.instants import as_instant, to_ms
 
+_MOST_RUNNING = 100
 _NO_RECORD = (
     ", and there is no record of one: if it has ended, its runs succeeded, and of these there is what the option "
     "history_successes says"
@@ -99,6 +100,7 @@ class HistoryVerbs(Verbs):
             records=store.runs(RunQuery(job_id, None, instant, instant + 1)),
             missed=store.runs(RunQuery(job_id, "missed", earlier, instant + 1)),
             counters=counters,
+            running=store.runs(RunQuery(job_id, RUNNING, limit=_MOST_RUNNING)),
         )  # fmt: skip
 
     def _question_about_removed(self, job_id: str, instant: int, jobstore: str | None) -> Question:

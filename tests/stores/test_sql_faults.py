@@ -15,6 +15,8 @@ from typing import Any
 import gevent
 import pytest
 from gevent.event import AsyncResult, Event
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 from waiting import LONGEST_SECONDS, wait_until
 
 from gsched import EVENT_JOB_EXECUTED, GeventScheduler
@@ -121,6 +123,23 @@ if child == 0:
 os.waitpid(child, 0)
 add("late")
 """
+
+
+def test_a_new_file_that_another_process_opens_at_the_same_moment_is_opened_as_soon_as_that_has_done_so(
+    store: SQLJobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = Connection.exec_driver_sql, []
+
+    def exec_driver_sql(connection: Connection, statement: str, *args: Any) -> Any:
+        if statement == "PRAGMA journal_mode=WAL":
+            asked.append(statement)
+            if len(asked) < 3:  # as SQLite answers then, at once
+                raise OperationalError(statement, None, sqlite3.OperationalError("database is locked"))
+        return real(connection, statement, *args)
+
+    monkeypatch.setattr(Connection, "exec_driver_sql", exec_driver_sql)
+    store.add([job("a")], replace=False)
+    assert len(asked) >= 3 and store.get("a").id == "a"
 
 
 @pytest.mark.parametrize("kind", ["patched", "plain"])

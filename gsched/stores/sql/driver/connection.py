@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from gevent.monkey import get_original
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from gsched.errors import ConfigurationError
@@ -25,11 +27,14 @@ from gsched.stores.sql.driver.tables import Tables
 from gsched.stores.sql.driver.threads import LONGEST_SECONDS, NativeThread
 from gsched.stores.sql.driver.timing import TransactionTiming
 
+_sleep = get_original("time", "sleep")  # of the native thread
+
 T = TypeVar("T")
 Transaction = Callable[[Connection], T]
 
 WAL_PAGES: Final = 128  # of 4 KiB each: SQLite copies so much from the write-ahead log into the database at once
 LARGEST_WAL: Final = 1_000_000  # bytes: to so much it is shortened when it has grown because of a reader
+_AGAIN_SECONDS: Final = 0.01
 BUSY_SECONDS: Final = 5  # how long a statement waits for the lock of another process
 
 
@@ -121,7 +126,7 @@ class SqlConnection:
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             for pragma, value in self._pragmas.items():
-                connection.exec_driver_sql(f"PRAGMA {pragma}={value}")
+                _set(connection, pragma, value)
             if not self._has_tables:
                 _in_transaction(connection, "BEGIN IMMEDIATE", lambda line: prepare(line, self.tables))
                 self._has_tables = True
@@ -182,6 +187,23 @@ class _Line:
         if self._connection is not None:
             self._thread.call(self._drop)
         self._thread.close()
+
+
+def _set(connection: Connection, pragma: str, value: object) -> None:
+    """Set one of SQLite's pragmas.
+
+    The first connections to a new file turn its write-ahead log on. If several do so at the same time, SQLite says at
+    once to all but one that the database is locked: `busy_timeout` does not hold for that.
+    """
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql(f"PRAGMA {pragma}={value}")
+            return
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or time.monotonic() > give_up:
+                raise
+        _sleep(_AGAIN_SECONDS)
 
 
 def _in_transaction(connection: Connection, begin: str, transaction: Transaction[T]) -> T:

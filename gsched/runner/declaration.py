@@ -220,7 +220,7 @@ class _Reading:
         table = {"type": "cron", "crontab": written} if isinstance(written, str) else written
         zone = _zone_name(self._configuration, self._scheduler)
         trigger = make_trigger(_zoned(table, zone), {}, self._scheduler.timezone)
-        due = trigger.for_job(str(self.definition.get("id", ""))).next_ms(0)
+        due = trigger.for_job(str(self.definition.get("id", "any"))).next_ms(0)
         if due is None and not isinstance(trigger, (DateTrigger, RebootTrigger)):
             raise ConfigurationError("never due: there is no such time")
         if isinstance(trigger, DateTrigger) and trigger.run_date is None:

@@ -82,6 +82,11 @@ def test_a_line_with_h_gets_its_times_from_the_jobs_id_and_again_changes_nothing
     assert bring(scheduler, moved.replace("h h", "H 4"))[0] == ("changed", "tab/backup")
 
 
+def test_lines_of_one_command_keep_their_jobs_when_they_change_places(scheduler):
+    bring(scheduler, "H 3 * * * x\nH 4 * * * x")
+    assert bring(scheduler, "H 4 * * * x\nH 3 * * * x") == [("moved", "tab/x-2"), ("moved", "tab/x")]
+
+
 def test_an_import_says_what_debians_cron_makes_of_a_line(address):
     out, error = gsched("crontab", "import", "-", "--store", address, "--dry-run", stdin="0 0 * * 5#2 x\nH 3 * * * y")
     assert "-: note: line 1: '0 0 * * 5#2': Debian's cron reads 5#2 as 5, every such weekday" in error

@@ -221,6 +221,8 @@ def test_a_command_that_begins_like_one_more_field_is_doubted():
         ("* * * * 8 x", "day of week '8': 8 is not from 0 to 7"),
         ("*/0 * * * * x", "minute '*/0': the step must be at least 1"),
         ("5/15 * * * * x", "minute '5/15': a step needs a range: write 5-59/15"),
+        ("0 0 12 * * ? x", "6 time fields, expected 5"),
+        ("0 0 9 ? * MON-FRI x", "month '?': '?' stands alone, in a field for days"),
         ("* L * * * x", "hour 'L': 'L' stands in the fields for days only"),
         ("* * * foo * x", "month 'foo': 'foo' is not understood"),
         ("1,,2 * * * * x", "minute '1,,2': an expression is empty"),

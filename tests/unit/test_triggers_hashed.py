@@ -64,7 +64,7 @@ def test_fields_and_lines_choose_what_crc32_says(data, key, field):
     if data.draw(st.booleans()):
         first, last = sorted(data.draw(st.tuples(st.integers(low, high), st.integers(low, high))))
         text = f"H({first}-{last})"
-    code = crc32(f"{key}:{field}".encode(errors="surrogatepass"))
+    code = crc32(f"{key}:{field}".encode())
     expected = {first + code % (last - first + 1)}
     if last > first and data.draw(st.booleans()):
         step = data.draw(st.integers(2, last - first + 1))
@@ -119,6 +119,8 @@ def test_a_wrong_h_is_refused_before_a_job_is_known(line, reason):
         ({"hour": 3, "hash_key": "a"}, "hash_key 'a': no field has an H; leave the key out"),
         ({"hour": "H", "hash_key": ""}, "hash_key '': expected a text that is not empty"),
         ({"hour": "H", "hash_key": 5}, "hash_key 5: expected a text"),
+        ({"hour": "H", "hash_key": "a" * 1001}, "job's id: expected at most 1000 characters, got 1001"),
+        ({"hour": "H", "hash_key": "\ud800"}, "expected Unicode text"),
         ({"crontab": "0 3 * * *", "hash_key": "a"}, "no field has an H"),
         ({"crontab": "@daily", "hash_key": "a"}, "no field has an H"),
         ({"crontab": "@reboot", "hash_key": "a"}, "takes no seconds, start_date, end_date or hash_key"),
@@ -153,6 +155,12 @@ def test_jobs_that_are_added_together_with_one_text_differ(scheduler):
     scheduler.add_jobs([{"func": poll, "trigger": "H H * * *", "id": each} for each in ids])
     times = [scheduler.get_job(each).next_run_time for each in ids]
     assert [(time.hour, time.minute) for time in times] == [(23, 26), (7, 27), (16, 50)]
+
+
+def test_an_id_that_is_too_long_for_a_key_is_refused_at_the_call(scheduler):
+    with pytest.raises(InvalidTriggerError, match="expected at most 1000 characters"):
+        scheduler.add_job(poll, "H H * * *", id="a" * 1001)
+    assert scheduler.add_job(poll, "H H * * *", id="a" * 1001, hash_key="a").trigger.hash_key == "a"
 
 
 def test_a_key_makes_jobs_alike(scheduler):

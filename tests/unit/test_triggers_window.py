@@ -73,6 +73,7 @@ def test_start_and_end_are_bounds_and_no_phase():
         ({"minutes": 30, "between": "02:00-03:00"}, "2027-10-31", "02:00+02 02:30+02 02:00+01 02:30+01 03:00+01"),
         ({"hours": 2, "between": "02:00-06:00"}, "2027-10-31", "02:00+02 04:00+01 06:00+01"),
         ({"hours": 2, "between": "00:00-04:00"}, "2027-03-28", "00:00+01 03:00+02 04:00+02"),
+        ({"minutes": 50, "between": "00:00-04:00"}, "2027-03-28", "00:00+01 00:50+01 01:40+01 03:00+02 03:20+02"),
     ],
 )
 def test_clock_changes_follow_the_rules_of_cron(arguments, start, expected):
@@ -80,6 +81,11 @@ def test_clock_changes_follow_the_rules_of_cron(arguments, start, expected):
     evening = date.fromisoformat(start) - timedelta(days=1)
     found = wall_times(trigger, f"{evening} 23:59:59", len(expected.split()) + 1)
     assert [f"{each[11:16]}{each[20:23]}" for each in found if each.startswith(start)] == expected.split()
+
+
+def test_an_interval_in_every_hour_goes_on_after_a_gap_as_usual():
+    found = times("2027-03-28 00:30", 4, zone="Europe/Berlin", minutes=50, days="sun")
+    assert found == ["03-28 00:50", "03-28 01:40", "03-28 03:20", "03-28 04:10"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from gsched.triggers.base import BaseTrigger
 from gsched.triggers.bounded import BoundedTrigger
 from gsched.triggers.cron.crontab import REBOOT, compile_crontab, fields_of
 from gsched.triggers.cron.days import DayRule, days_of
-from gsched.triggers.cron.fields import FIELD_NAMES, CronField, Field, parse_field
+from gsched.triggers.cron.fields import FIELD_NAMES, LONGEST, CronField, Field, parse_field
 from gsched.triggers.cron.quartz import quartz_fields
 from gsched.triggers.cron.schedule import KeylessSchedule, Schedule, make_schedule
 from gsched.triggers.cron.times import times_of
@@ -170,15 +170,18 @@ class CronTrigger(BoundedTrigger):
             raise InvalidTriggerError(f"cron trigger with {key}: {reason}") from None
 
     def for_job(self, job_id: str) -> CronTrigger:
-        """With its H resolved by the job's id; itself if it has no H, or a key already."""
+        """With its H resolved by the job's id; itself if it has no H, or a key already.
+
+        Raises InvalidTriggerError for an id that cannot be a `hash_key`.
+        """
         schedule = self._schedule
         if not isinstance(schedule, KeylessSchedule):
             return self
-        written = dict(schedule.written)
+        written, key = dict(schedule.written), _checked_key(job_id)
         if "crontab" in written:
-            resolved = compile_crontab(written["crontab"], "seconds" in written, job_id)
+            resolved = compile_crontab(written["crontab"], "seconds" in written, key)
         else:
-            resolved = _compile(tuple(written.items()), job_id)
+            resolved = _compile(tuple(written.items()), key)
         changed = self._evolved(_schedule=resolved)
         assert isinstance(changed, CronTrigger)
         return changed
@@ -244,8 +247,18 @@ def _text(name: str, value: object) -> str:
 
 
 def _checked_key(hash_key: object) -> str | None:
-    if hash_key is not None and not (isinstance(hash_key, str) and hash_key):
+    if hash_key is None:
+        return None
+    if not isinstance(hash_key, str) or not hash_key:
         raise InvalidTriggerError(f"cron trigger: hash_key {hash_key!r}: expected a text that is not empty")
+    if len(hash_key) > LONGEST:
+        raise InvalidTriggerError(
+            f"cron trigger: hash_key, or the job's id: expected at most {LONGEST} characters, got {len(hash_key)}"
+        )
+    try:
+        hash_key.encode()
+    except UnicodeEncodeError:
+        raise InvalidTriggerError(f"cron trigger: hash_key {hash_key!r}: expected Unicode text") from None
     return hash_key
 
 

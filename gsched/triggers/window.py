@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gsched.errors import InvalidTriggerError
-from gsched.triggers.cron.days import DayRule, days_of
-from gsched.triggers.cron.fields import LIMITS, WEEKDAYS
+from gsched.triggers.cron.days import ALL_WEEKS, ALL_YEARS, DayRule, days_of
+from gsched.triggers.cron.fields import WEEKDAYS
 from gsched.triggers.cron.schedule import Schedule
 from gsched.triggers.zones import DAY
 
@@ -82,15 +82,14 @@ def _is_in_hour(times: SteppedTimes, hour: int) -> bool:
 
 
 def _rule(weekdays: frozenset[int]) -> DayRule:
-    first_year, last_year = LIMITS["year"]
     return DayRule(
-        years=tuple(range(first_year, last_year + 1)),
+        years=ALL_YEARS,
         months=frozenset(range(1, 13)),
         days=frozenset(range(1, 32)),
         from_end=frozenset(),
         nearest=frozenset(),
         places=frozenset(),
-        weeks=frozenset(range(1, 54)),
+        weeks=ALL_WEEKS,
         weekdays=weekdays,
         weekday_places=frozenset(),
         either=False,

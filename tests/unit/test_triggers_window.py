@@ -139,10 +139,18 @@ def test_a_job_begins_with_the_clock_and_cannot_be_moved_off_it():
     scheduler = GeventScheduler(jobstores={"default": MemoryJobStore()}, timezone="UTC", clock=clock)
     job = scheduler.add_job(poll, "interval", minutes=5, between="09:00-17:00", days="mon-fri", id="poll")
     assert job.next_run_time == datetime(2027, 1, 1, 9, 10, tzinfo=UTC)
+    assert "anchor" not in job.trigger.to_fields()
     job.modify(next_run_time="2027-01-01 09:12:30")
     assert job.next_run_time.minute == 12
+    assert "anchor" not in job.trigger.to_fields()
     assert job.trigger.next_after(job.next_run_time).minute == 15
     scheduler.close()
+
+
+def test_a_job_that_is_added_when_it_is_due_is_due_at_once():
+    nine = to_ms(datetime(2027, 1, 1, 9, tzinfo=UTC))
+    trigger = IntervalTrigger(minutes=5, between="09:00-17:00", timezone="UTC")
+    assert trigger.begun(nine) == (trigger, nine)
 
 
 def test_a_trigger_without_a_zone_takes_the_schedulers():

@@ -7,8 +7,8 @@ from functools import lru_cache, partial
 from typing import Final
 
 from gsched.errors import InvalidTriggerError
-from gsched.triggers.cron.days import DayRule, days_of
-from gsched.triggers.cron.fields import LIMITS, MONTHS, Field, plain_text, union
+from gsched.triggers.cron.days import ALL_WEEKS, ALL_YEARS, DayRule, days_of
+from gsched.triggers.cron.fields import MONTHS, Field, plain_text, union
 from gsched.triggers.cron.hashed import hashed, why_no_hash
 from gsched.triggers.cron.schedule import Schedule, make_schedule
 from gsched.triggers.cron.special_days import SpecialDays, special_day, special_weekday, why_misplaced
@@ -57,15 +57,14 @@ def compile_crontab(text: str, seconds: bool = False, hash_key: str | None = Non
         raise InvalidTriggerError(f"crontab: expected at most {_LONGEST} characters, got {len(text)}")
     fields = {name: _field(name, value, hash_key or "") for name, value in _split(text, seconds).items()}
     day, weekday = fields["day of month"], fields["day of week"]
-    first_year, last_year = LIMITS["year"]
     rule = DayRule(
-        years=tuple(range(first_year, last_year + 1)),
+        years=ALL_YEARS,
         months=fields["month"].values,
         days=day.values,
         from_end=day.special.from_end,
         nearest=day.special.nearest,
         places=frozenset(),
-        weeks=frozenset(range(1, 54)),
+        weeks=ALL_WEEKS,
         weekdays=frozenset((number - 1) % 7 for number in weekday.values),
         weekday_places=weekday.special.places,
         either=not day.text.startswith("*") and not weekday.text.startswith("*"),

@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 from gsched.triggers.cron.special_days import LAST
 from gsched.triggers.zones import EPOCH_DAY, LAST_DAY
 
+ALL_YEARS: Final = range(1970, 10_000)  # a range, for its hash and its look-ups take no time
+ALL_WEEKS: Final = frozenset(range(1, 54))
+
 _SATURDAY: Final = 5
 _SUNDAY: Final = 6
 
@@ -27,7 +30,7 @@ class DayRule(NamedTuple):
     :ivar either: True if either day or weekday is enough (crontab(5), if both are restricted)
     """
 
-    years: tuple[int, ...]
+    years: Sequence[int]
     months: frozenset[int]
     days: frozenset[int]
     from_end: frozenset[int]

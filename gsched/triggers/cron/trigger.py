@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from gsched.checks import is_whole
@@ -12,7 +12,7 @@ from gsched.triggers.arguments import Date, Zone, drop_unset
 from gsched.triggers.base import BaseTrigger
 from gsched.triggers.bounded import BoundedTrigger
 from gsched.triggers.cron.crontab import REBOOT, compile_crontab, fields_of
-from gsched.triggers.cron.days import DayRule, days_of
+from gsched.triggers.cron.days import ALL_YEARS, DayRule, days_of
 from gsched.triggers.cron.fields import FIELD_NAMES, LONGEST, CronField, Field, parse_field
 from gsched.triggers.cron.quartz import quartz_fields
 from gsched.triggers.cron.schedule import KeylessSchedule, Schedule, make_schedule
@@ -269,7 +269,7 @@ def _compile(given: tuple[tuple[str, str], ...], hash_key: str | None) -> Schedu
     fields = {**_defaults(parsed), **parsed}
     day, weekday = fields["day"], fields["day_of_week"]
     rule = DayRule(
-        years=tuple(sorted(fields["year"].values)),
+        years=tuple(sorted(fields["year"].values)) if "year" in parsed else ALL_YEARS,
         months=fields["month"].values,
         days=day.values,
         from_end=day.special.from_end,
@@ -293,9 +293,12 @@ def _compile(given: tuple[tuple[str, str], ...], hash_key: str | None) -> Schedu
     )
 
 
+_default = cache(parse_field)  # the year's has 8,030 values
+
+
 def _defaults(given: Mapping[str, object]) -> dict[str, Field]:
     least = max((FIELD_NAMES.index(name) for name in given), default=len(FIELD_NAMES))
     return {
-        name: parse_field(name, _MINIMUM.get(name, "*") if place > least else "*")
+        name: _default(name, _MINIMUM.get(name, "*") if place > least else "*")
         for place, name in enumerate(FIELD_NAMES)
     }

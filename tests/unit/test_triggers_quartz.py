@@ -110,6 +110,11 @@ def test_it_stands_in_every_place_that_takes_a_triggers_arguments():
     scheduler.close()
 
 
+def test_stars_are_every_second_and_every_minute():
+    found = wall_times(CronTrigger.from_quartz("* * 3 ? * *", "UTC"), "2027-01-01 03:00:59", 2)
+    assert [each[11:19] for each in found] == ["03:01:00", "03:01:01"]
+
+
 def test_a_step_from_the_lowest_value_goes_through_a_repeated_hour():
     trigger = CronTrigger.from_quartz("0 0/30 2 * * ?", "Europe/Berlin")
     found = wall_times(trigger, "2027-10-31 00:00", 4)

@@ -27,7 +27,7 @@ from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, RetryAt, Span
 from gsched.jobs.policy import CANCEL, NO_POLICY, SKIP
 from gsched.jobs.run import Run
 from gsched.monitoring.counters import Counters
-from gsched.policies.counting import counted, limited, pause_after
+from gsched.policies.counting import counted, first_left_out, limited, pause_after
 from gsched.policies.pauses import first_after_pause
 from gsched.policies.planning import Hold, Plan, plan
 from gsched.policies.retries import retry_after
@@ -119,11 +119,19 @@ class Dispatch:
         left = lane.tallies.left(job)
         if left is None:
             return decided
-        decided = limited(decided, left)
-        if decided.starts:
-            lane.tallies.begin(job, decided.starts)
-            self._note_tally(lane, job, decided.starts[0])
-        return decided
+        plan = limited(decided, left)
+        if plan.starts:
+            lane.tallies.begin(job, plan.starts)
+            self._note_tally(lane, job, plan.starts[0])
+        if plan is not decided and entry.until < ALWAYS:
+            self._skip_claimed(entry, first_left_out(decided, left))
+        return plan
+
+    def _skip_claimed(self, entry: Entry, first: int | None) -> None:
+        """Skip the instants from `first` on of a job that has had all its runs. Another node owns the job by now, and
+        the store may count these instants, which are claimed here, as in progress."""
+        if first is not None and first <= entry.until:
+            self.settle_span(entry.lane, entry.job, Span(Outcome.SKIPPED, first, entry.until + 1, Reason.MAX_RUNS))
 
     def _without_pause(self, job: Job, due: int) -> Job:
         """The job without its pause, which has ended by itself. That is an event at the first instant afterwards."""

@@ -28,6 +28,13 @@ def limited(plan: Plan, left: int) -> Plan:
     return Plan(starts, tuple(spans), None)
 
 
+def first_left_out(plan: Plan, left: int) -> int | None:
+    """The first instant (ms) of a plan that `limited` leaves out; None if there is none."""
+    last = plan.starts[:left][-1] if plan.starts[:left] else -1
+    spans = (span.first for span in plan.spans if span.first > last)
+    return min([*plan.starts[left:], *spans, *([] if plan.next_due is None else [plan.next_due])], default=None)
+
+
 def why_over(job: Job, now: int) -> Reason:
     """Why the job, which has ended, is not due any more after `now` (ms)."""
     try:

@@ -22,13 +22,14 @@ from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome, Reason, Span
 from gsched.jobs.pause import PLAIN
 from gsched.jobs.policy import Policy
+from gsched.jobs.tally import Tally
 from gsched.stores.claims.admission import Admission
 from gsched.stores.claims.database import JobRecord, RefusedError, RunRecord, SlotRecord
 from gsched.stores.claims.holdings import Held, Holdings
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.rescue import JobInSlot, Rescue, Rescues
 from gsched.stores.claims.succession import Succession
-from gsched.stores.messages import Admitted, Dropped, Lost, RunRequested
+from gsched.stores.messages import Admitted, Changed, Dropped, Lost, RunRequested
 from gsched.triggers import IntervalTrigger
 
 NOW = 1_800_000_000_000
@@ -52,7 +53,8 @@ class Rig:
         self.holdings = Holdings("node", NOW, NOW + 60_000)
         for number in range(256):
             self.holdings.hold(number, Held(fence=7, taken_at=NOW))
-        self.session = session_of(self.cluster, self.hub, self.holdings, Unwritten(), self.beat)
+        self.outcomes = Unwritten()
+        self.session = session_of(self.cluster, self.hub, self.holdings, self.outcomes, self.beat)
         self.admission = Admission(self.session, Succession(self.session))
 
     def beat(self) -> None:
@@ -118,6 +120,15 @@ def test_a_run_on_request_that_was_taken_by_a_write_without_an_answer_carries_th
     assert rig.admission.unsettled
     rig.cluster.begin_waiting.side_effect = None
     assert RunRequested(JOB, "asked", NOW, 7) in rig.find(JOB) and not rig.admission.unsettled
+
+
+def test_a_job_comes_with_the_latest_count_also_if_that_is_not_written_yet(rig: Rig) -> None:
+    counted = JOB.evolve(next_run_ms=NOW, policy=Policy(max_runs=9))
+    rig.outcomes.counted[JOB.id] = Tally(5, runs=3, until=NOW)
+    (told,) = rig.find(counted, admitted=False, tally=Tally(5, runs=2, until=NOW - DAY))
+    assert isinstance(told, Admitted) and told.tally == Tally(5, runs=3, until=NOW)
+    (told,) = rig.find(counted.evolve(rev=2), tally=Tally(5, runs=2, until=NOW - DAY))
+    assert isinstance(told, Changed) and told.tally == Tally(5, runs=3, until=NOW)
 
 
 def test_one_of_a_job_that_was_removed_is_in_progress_here_until_the_hub_has_given_it_up(rig: Rig) -> None:

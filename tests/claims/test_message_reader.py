@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
 from gsched.events.bus import EventBus
@@ -18,7 +20,7 @@ from gsched.jobs.tally import Tally
 from gsched.monitoring.counters import Counters
 from gsched.policies.planning import Hold
 from gsched.stores import MemoryJobStore
-from gsched.stores.messages import Admitted, Claimed, Disowned, ExtraRun, Lost, Message
+from gsched.stores.messages import Admitted, Claimed, Disowned, Dropped, ExtraRun, Lost, Message
 from gsched.testing import ManualClock
 from gsched.triggers import IntervalTrigger
 
@@ -114,8 +116,10 @@ class CountedRig:
         self.lane = Lane("default", self.store)
         self.tally = Tally(self.now - 60_000, runs=2, until=self.now - 3000)
         report = Reporter(self.clock, bus, counters, None)
-        dispatch = Dispatch(self.clock, bus, Executors(), counters, report, wake=lambda: None)
-        self._reader = MessageReader(self.clock, dispatch, report)
+        executors = Executors()
+        executors["default"] = Mock()
+        self.dispatch = Dispatch(self.clock, bus, executors, counters, report, wake=lambda: None)
+        self._reader = MessageReader(self.clock, self.dispatch, report)
 
     def lost(self, first: int, end: int, outcome: Outcome = Outcome.LOST, tally: Tally | None = None) -> None:
         """Instants were in progress there, from so many ms before now to so many."""
@@ -163,6 +167,21 @@ def test_of_more_lost_instants_than_runs_are_left_only_so_many_count(counted: Co
     assert counted.counted == (3, 2000)
     counted.read(Admitted(COUNTED, counted.now, 1, is_new=False, tally=counted.tally))
     assert counted.lane.entries == {}, "a job that has had all its runs ends at once"
+
+
+def test_instants_that_are_claimed_here_end_with_the_last_run_though_another_node_owns_the_job(
+    counted: CountedRig,
+) -> None:
+    counted.read(Admitted(COUNTED, counted.now - 5000, 1, is_new=False, tally=counted.tally._replace(runs=3)))
+    counted.lane.claimed, counted.lane.expires = counted.now, counted.clock.monotonic() + 1
+    assert counted.lane.entries == {}
+    counted.read(Admitted(COUNTED, counted.now - 2000, 1, is_new=False, tally=counted.tally))
+    counted.read(Dropped(COUNTED.id, until=counted.now))
+    entry, due = counted.lane.timetable.pop(counted.now)  # type: ignore[misc]
+    counted.dispatch.decide(entry, due, counted.now)
+    (span,) = [span for _, span in counted.store.settled]
+    assert (span.outcome, span.reason) == (Outcome.SKIPPED, Reason.MAX_RUNS)
+    assert (span.first, span.end) == (counted.now - 1000, counted.now + 1)
 
 
 def test_a_recovered_run_that_would_be_one_too_many_does_not_begin(counted: CountedRig) -> None:

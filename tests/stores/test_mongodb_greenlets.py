@@ -43,7 +43,9 @@ def feed(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
 
 
 def what_became(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
-    part = OutcomeWriter(Mock(count=raising), SystemClock(), Mock(), retention=RetentionPolicy("none"))
+    part = OutcomeWriter(
+        Mock(count=raising), SystemClock(), Mock(), retention=RetentionPolicy("none"), change_many=Mock()
+    )
     part._counters_of("job")
     return part.run, part.stop
 

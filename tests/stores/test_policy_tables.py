@@ -376,3 +376,12 @@ def go_away(bench: StoreBench, seconds: float) -> None:
 def test_max_catchup_needs_instants_that_do_not_coalesce(bench):
     with pytest.raises(InvalidJobError, match="max_catchup: 10 needs coalesce=False"):
         add(bench, seconds=1, max_catchup=10)
+
+
+def test_after_a_machine_has_slept_a_job_that_coalesces_runs_once(bench):
+    add(bench, seconds=10)
+    bench.start()
+    bench.until(lambda: len(stage.begun) >= 1)
+    bench.skip_to("2026-03-02 13:00:05")
+    bench.until(lambda: len(stage.begun) >= 3)
+    assert [round(instant) for _, instant, _ in stage.begun][1:3] == [3600, 3610]

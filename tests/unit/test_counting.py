@@ -12,7 +12,7 @@ from gsched.jobs.outcomes import Outcome, Reason, Result, Span
 from gsched.jobs.policy import Policy
 from gsched.jobs.run import Run
 from gsched.jobs.tally import Tally, newer
-from gsched.policies.counting import counted, limited, pause_after
+from gsched.policies.counting import counted, first_left_out, limited, pause_after
 from gsched.policies.planning import Hold, Plan
 from gsched.stores.durable.record_buffer import RecordBuffer
 from gsched.stores.messages import ALWAYS
@@ -121,6 +121,20 @@ def test_with_its_last_run_a_job_has_no_further_instant():
 def test_instants_beyond_the_last_run_are_not_due():
     spans = (Span(Outcome.MISSED, 1, 3), Span(Outcome.MISSED, 7, 8))
     assert limited(Plan((4, 5, 6), spans, 9, Hold.INSTANCES), 2) == Plan((4, 5), spans[:1], None)
+
+
+@pytest.mark.parametrize(
+    ("plan", "left", "first"),
+    [
+        (Plan((1, 2), (), 3), 2, 3),
+        (Plan((1, 2), (), 3), 1, 2),
+        (Plan((4,), (Span(Outcome.MISSED, 1, 3), Span(Outcome.MISSED, 7, 8)), 9), 1, 7),
+        (Plan((4,), (Span(Outcome.MISSED, 1, 3),), 9), 0, 1),
+        (Plan((4,), (), None), 1, None),
+    ],
+)
+def test_the_first_instant_that_the_limit_leaves_out_is_known(plan, left, first):
+    assert first_left_out(plan, left) == first
 
 
 def test_a_job_without_runs_left_is_not_due():

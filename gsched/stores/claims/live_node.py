@@ -178,10 +178,11 @@ class LiveNode:
         self._beats.note()
         intervals, holdings, desired = self._context.intervals, self.holdings, self._context.desired
         self._recorded.record_long_ones(holdings, self._time.now() - round(intervals.long_run * 1000))
-        target = holdings.watermark
-        if not (desired.paused or desired.stopping or self.leaving or self._admission.unsure):
+        target, now = holdings.watermark, self._time.now()
+        is_away = holdings.loaded < now  # the machine has slept: what fell due is decided at once, not in two steps
+        if not (desired.paused or desired.stopping or self.leaving or self._admission.unsure or is_away):
             # Not beyond `loaded`: the watermark would cover jobs that nobody has looked at.
-            target = max(target, min(self._time.now() + round(intervals.ahead * 1000), holdings.loaded))
+            target = max(target, min(now + round(intervals.ahead * 1000), holdings.loaded))
         acked = self._ended_until()
         # Counted from before the write: no other node can find this one silent for the TTL any earlier.
         expires = self._context.clock.monotonic() + intervals.ttl

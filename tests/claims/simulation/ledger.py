@@ -156,6 +156,7 @@ class Ledger:
         if most is not None:
             life = job.id, self._lives[job.id]
             counted = self._begun[life] | self._lost[life]
+            counted |= {each.run.scheduled for each in self._db.runs.values() if each.run.of[::2] == (job.id, None)}
             if len(counted) < most and job.next_ms(max([self._world.now, *counted])) is not None:
                 self._problem(f"{job.id} ends after {len(counted)} runs, not {most}")
             self.removed(job.id)
@@ -193,17 +194,21 @@ class Ledger:
         if over and (run.attempt == 1 or run.is_retry):
             self._problem(f"{run!r} ran though it had an outcome: {over}")
         self._runs[key].append(dispatch)
-        self._check_count(key, run)
+        self._check_count(process, key, run)
 
-    def _check_count(self, key: tuple[int, int], run: Run) -> None:
-        """No more runs of a job begin than may. What a crash left uncertain may begin once more: a node that died may
-        have ended it without a run, which nobody counts. Nor does anybody know whether uncertain instants from before
-        the job was added are those of a removed job with its id."""
+    def _check_count(self, process: Process, key: tuple[int, int], run: Run) -> None:
+        """No more runs of a job begin than may, but for these:
+
+        What a crash left uncertain may begin once more: a node that died may have ended it without a run, which nobody
+        counts. Nobody knows whether uncertain instants from before the job was added are those of a removed job with
+        its id. And what a former owner had claimed begins there when an instance is free, beside the owner's runs.
+        """
         most = run.job.policy.max_runs
         if most is None:
             return
         life = self._generations[key[0]].life
-        if run.attempt > 1 or run.scheduled_ms < self._added[run.job.id, life]:
+        is_owner = slot_of(run.job.id) in process.slots()
+        if run.attempt > 1 or run.scheduled_ms < self._added[run.job.id, life] or not is_owner:
             self._lost[run.job.id, life].add(run.scheduled_ms)
             return
         begun = self._begun[run.job.id, life]

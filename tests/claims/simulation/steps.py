@@ -103,10 +103,12 @@ class Unwritten:
     """What is not written yet of what became of instants.
 
     :ivar instants: by the id of the job
+    :ivar counted: by the id of the job
     """
 
     def __init__(self) -> None:
         self.instants: dict[str, int] = {}
+        self.counted: dict[str, Tally] = {}
 
     def first_unwritten(self) -> int:
         return min(self.instants.values(), default=ALWAYS)
@@ -115,7 +117,7 @@ class Unwritten:
         return self.instants.items()
 
     def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
-        return {}
+        return {job_id: self.counted[job_id] for job_id in job_ids if job_id in self.counted}
 
 
 def session_of(

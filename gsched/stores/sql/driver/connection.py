@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -195,13 +194,12 @@ def _set(connection: Connection, pragma: str, value: object) -> None:
     The first connections to a new file turn its write-ahead log on. If several do so at the same time, SQLite says at
     once to all but one that the database is locked: `busy_timeout` does not hold for that.
     """
-    give_up = time.monotonic() + BUSY_SECONDS
-    while True:
+    for tries_left in reversed(range(round(BUSY_SECONDS / _AGAIN_SECONDS))):
         try:
             connection.exec_driver_sql(f"PRAGMA {pragma}={value}")
             return
         except OperationalError as error:
-            if "locked" not in str(error.orig) or time.monotonic() > give_up:
+            if "locked" not in str(error.orig) or not tries_left:
                 raise
         _sleep(_AGAIN_SECONDS)
 

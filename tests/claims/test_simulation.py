@@ -109,7 +109,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
 # A count that is on its way is read too early only if a job is given back and due at once.
 # Beside this file, test_cluster_contract.py shows that the database keeps its guards, test_progress.py and
 # test_live_node.py that late jobs and releases wait for records, test_beats.py when nodes rest, and
-# test_succession.py how long former schedules are kept, and which instants cannot have begun, test_admission.py that the
+# test_succession.py how long former schedules are kept and which instants cannot have begun, test_admission.py that the
 # latest count comes with a job, and test_message_reader.py that a recovered run is not one too many.
 REDUNDANT = {
     "admission_by_dead_nodes",

@@ -91,22 +91,24 @@ class Dispatch:
         if job.executor not in self._executors:
             self._park(entry, due, _without_executor(job))
             return
-        if lane.tallies.pausing and job.id in lane.tallies.pausing:
+        tallies = lane.tallies
+        if tallies and job.id in tallies.pausing:
             lane.hold(entry, due, Hold.FAILED)
             return
+        running = entry.instances if lane.elsewhere else entry.running  # without a call for every run
         try:
-            decided = plan(job, due, min(until, entry.until), entry.instances)
+            decided = plan(job, due, until if until < entry.until else entry.until, running)
         except BaseException as error:  # a user's trigger may raise anything
             if was_interrupt(error):
                 lane.put(entry, due)
             else:
                 self._park(entry, due, f"its trigger raised {error!r}")
             return
-        if lane.tallies.by_job:
+        if tallies:
             decided = self._limited(entry, decided)
         starts, spans, next_due, waits = decided
         try:
-            for span in _after_wait(entry, due, spans) if spans else ():
+            for span in _after_wait(entry, due, spans) if lane.released else spans:
                 self.settle_span(lane, job, span)
             for instant in starts:
                 self._submit(entry, Run(job, instant, self, entry, entry.fence))
@@ -229,7 +231,7 @@ class Dispatch:
 
     def _note_tally(self, lane: Lane, job: Job, instant: int) -> None:
         """Let the store keep what is counted of the job, before the instant counts as ended."""
-        self._tell_store(lane, lane.store.note_tally, job.id, lane.tallies.by_job[job.id], instant)
+        self._tell_store(lane, lane.store.note_tally, job.id, lane.tallies[job.id], instant)
 
     def count_begun_elsewhere(self, lane: Lane, job: Job, span: Span) -> None:
         """Count runs of these instants, which were in progress on a node that died, unless they are counted."""
@@ -250,14 +252,14 @@ class Dispatch:
             lane.withdraw(entry)
             self.exhaust(entry)
         elif has_ended and not lane.tallies.is_spent(job):
-            due = job.next_ms(max(lane.now(self._clock), lane.tallies.by_job[job.id].until))
+            due = job.next_ms(max(lane.now(self._clock), lane.tallies[job.id].until))
             if due is not None:
                 lane.put(entry, due)
 
     def _count_end(self, entry: Entry, run: Run, result: Result) -> None:
         """Count how a run has ended. Too many failures in a row pause the job."""
         lane, job = entry.lane, entry.job
-        known = lane.tallies.by_job.get(job.id)
+        known = lane.tallies.get(job.id)
         if known is None:
             return
         now = lane.now(self._clock)
@@ -266,7 +268,7 @@ class Dispatch:
         tally = counted(known, run, result.outcome)
         if tally == known:
             return
-        lane.tallies.by_job[job.id] = tally
+        lane.tallies[job.id] = tally
         self._note_tally(lane, job, run.scheduled_ms)
         pause = pause_after(job.policy, tally.failing, result, now) if tally.failing > known.failing else None
         if pause is not None:
@@ -451,7 +453,7 @@ class Dispatch:
         succeeded = result.outcome is _SUCCEEDED
         if not succeeded:
             result = self._judged(run, result)
-        if result.outcome is not _RETRIED:
+        if succeeded or result.outcome is not _RETRIED:
             try:  # without _tell_store, whose call would cost every run
                 lane.store.settle(run, result)
             except BaseException as error:
@@ -462,7 +464,7 @@ class Dispatch:
         code = _EXECUTED if succeeded else events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))
-        if lane.tallies.by_job:
+        if lane.tallies:
             self._count_end(entry, run, result)
         if lane.replaceable:
             _forget_replaceable(run)
@@ -537,7 +539,7 @@ class Dispatch:
         code = events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:
             self._bus.emit(JobExecutionEvent(code, run, result))
-        if run.entry.lane.tallies.by_job:
+        if run.entry.lane.tallies:
             self._count_end(run.entry, run, result)
 
     def instance_ended(self, entry: Entry) -> None:

@@ -251,7 +251,7 @@ class Lane:
             self.released.pop(entry, None)
             if self.entries.get(entry.job.id) is entry:
                 del self.entries[entry.job.id]
-                if self.tallies.by_job:
+                if self.tallies:
                     self.tallies.forget(entry.job.id)
 
     def now(self, clock: Clock) -> int:

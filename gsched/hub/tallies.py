@@ -14,15 +14,16 @@ from gsched.jobs.outcomes import Span
 from gsched.jobs.tally import Tally, newer
 
 
-class Tallies:
-    """What is counted of those jobs of a lane whose policy counts something.
+class Tallies(dict[str, Tally]):
+    """What is counted of those jobs of a lane whose policy counts something, by job id.
 
-    :ivar by_job: the tallies, by job id. Each decision looks whether there are any
+    Each decision looks whether there are any.
+
     :ivar pausing: ids of jobs that have failed too often, and whose pause is not stored yet. They are not due
     """
 
     def __init__(self) -> None:
-        self.by_job: dict[str, Tally] = {}
+        super().__init__()
         self.pausing: set[str] = set()
 
     def take(self, job: Job, read: Tally | None, begins_anew: bool) -> None:
@@ -35,7 +36,7 @@ class Tallies:
         if not policy.counts:
             self.forget(job.id)
             return
-        tally = newer(self.by_job.get(job.id), read) or Tally(0)
+        tally = newer(self.get(job.id), read) or Tally(0)
         most = policy.max_consecutive_failures
         # A job that has failed so often has a pause, which may have ended. If it has none, it was resumed.
         if begins_anew or most is None:
@@ -43,11 +44,11 @@ class Tallies:
         is_resumed = begins_anew or (most is not None and tally.failing >= most and job.id not in self.pausing)
         if is_resumed and job.pause is None:
             tally = tally._replace(failing=0)
-        self.by_job[job.id] = tally
+        self[job.id] = tally
 
     def forget(self, job_id: str) -> None:
         """The job is not due here any more."""
-        self.by_job.pop(job_id, None)
+        self.pop(job_id, None)
         self.pausing.discard(job_id)
 
     @contextmanager
@@ -56,10 +57,10 @@ class Tallies:
 
         The store has read the job before that, and runs may have begun since then.
         """
-        tally = self.by_job.get(job_id)
+        tally = self.get(job_id)
         yield
         if tally is not None and is_coming_back:
-            self.by_job[job_id] = tally
+            self[job_id] = tally
 
     def is_spent(self, job: Job) -> bool:
         """Whether all runs that the job may have have begun."""
@@ -71,19 +72,19 @@ class Tallies:
 
     def _over(self, job: Job) -> int:
         """The last instant (ms) that is counted, or is none of this job."""
-        tally = self.by_job[job.id]
+        tally = self[job.id]
         return max(tally.until, tally.since - 1)
 
     def left(self, job: Job) -> int | None:
         """How many more runs of the job may begin; None: any number."""
-        most, tally = job.policy.max_runs, self.by_job.get(job.id)
+        most, tally = job.policy.max_runs, self.get(job.id)
         return None if most is None or tally is None else max(0, most - tally.runs)
 
     def begin(self, job: Job, instants: Sequence[int]) -> None:
         """Count runs of these instants, which begin."""
-        tally = self.by_job[job.id]
+        tally = self[job.id]
         until = max(tally.until, instants[-1])  # somebody may have set the next run time back
-        self.by_job[job.id] = tally._replace(runs=tally.runs + len(instants), until=until)
+        self[job.id] = tally._replace(runs=tally.runs + len(instants), until=until)
 
     def begun_elsewhere(self, job: Job, span: Span) -> bool:
         """Count runs of these instants, which were in progress on a node that died. It may have counted some of them,

@@ -133,7 +133,7 @@ class CountedRig:
     @property
     def counted(self) -> tuple[int, int]:
         """How many runs have begun, and how many ms ago the last of them was due."""
-        tally = self.lane.tallies.by_job[COUNTED.id]
+        tally = self.lane.tallies[COUNTED.id]
         return tally.runs, self.now - tally.until
 
 
@@ -154,7 +154,7 @@ def test_lost_runs_that_the_node_has_counted_do_not_count_again(counted: Counted
 
 def test_instants_that_were_coalesced_into_a_lost_run_do_not_count(counted: CountedRig) -> None:
     counted.lost(2000, 999, Outcome.COALESCED)
-    assert COUNTED.id not in counted.lane.tallies.by_job
+    assert COUNTED.id not in counted.lane.tallies
 
 
 def test_runs_of_a_removed_job_with_the_same_id_do_not_count(counted: CountedRig) -> None:

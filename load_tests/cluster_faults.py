@@ -32,7 +32,7 @@ from waiting import wait_until
 TTL = 3.0
 SEED = 20
 JOBS = 60
-POINTS = ("claim", "start", "run", "settle")  # where nodes can be told to crash, see tests/support/cluster/node.py
+POINTS = ("claim", "start", "run", "settle", "retry", "waits", "begin")  # where nodes can be told to crash, see tests/support/cluster/node.py
 FEED_ERRORS = (286, 136, 43)  # history lost, position lost, cursor not found
 WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes", "unrecorded", "not_in_history")
 
@@ -99,7 +99,8 @@ class Chaos:
         for point in (*POINTS, *more):
             name = next(self._names)
             self._cluster.start_and_wait(name, crash=point)
-            wait_until(lambda name=name: self._cluster.starts(node=name), f"runs on {name}")
+            # Of each kind; the third attempts are retries that waited in the database.
+            wait_until(lambda name=name: self._cluster.starts(node=name, attempt=3), f"third attempts on {name}")
             self._cluster.nodes[name].arm()
             self._cluster.note_crash(name)
             self.done[f"crashed_at_{point}"] += 1
@@ -202,7 +203,7 @@ def add_jobs(cluster: Cluster) -> list[str]:
     jobs += cluster.add_ticks(share, 1, name="failing", func="cluster.jobs:fail")
     slow = {"func": "cluster.jobs:work", "args": [4.5], "max_instances": 5}
     jobs += cluster.add_ticks(share, 2, name="long", recover=True, **slow)
-    return jobs
+    return jobs + cluster.add_flaky(share // 5)
 
 
 def scenarios(quick: bool) -> Iterator[tuple[str, int, Callable[[Chaos], None]]]:

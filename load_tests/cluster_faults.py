@@ -32,7 +32,8 @@ from waiting import wait_until
 TTL = 3.0
 SEED = 20
 JOBS = 60
-POINTS = ("claim", "start", "run", "settle", "retry", "waits", "begin")  # where nodes can be told to crash, see tests/support/cluster/node.py
+# Where nodes can be told to crash: see tests/support/cluster/node.py.
+POINTS = ("claim", "start", "run", "settle", "retry", "waits", "begin")
 FEED_ERRORS = (286, 136, 43)  # history lost, position lost, cursor not found
 WRONG = ("missing", "silent", "doubled", "repeated_attempts", "two_outcomes", "unrecorded", "not_in_history")
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from gsched.errors import message_of
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, Span
-from gsched.jobs.pause import PLAIN, Pause
+from gsched.jobs.pause import BY_FAILURES, PLAIN, Pause
 from gsched.jobs.run import Run, run_id
 from gsched.times.instants import from_ms
 
@@ -127,6 +127,11 @@ class SchedulerEvent:
     def name(self) -> str:
         return CATALOGUE[self.code].name
 
+    @property
+    def level(self) -> str:
+        """The level of the event's log line."""
+        return CATALOGUE[self.code].level
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -182,6 +187,12 @@ class JobPauseEvent(JobEvent):
         self.by = by
         self.until = None if pause.until_ms is None else from_ms(pause.until_ms, job.trigger.timezone)
         self.cause = cause
+
+    @property
+    def level(self) -> str:
+        """A warning if too many runs failed: nobody has paused the job on purpose."""
+        is_warning = self.code == EVENT_JOB_PAUSED and self.cause == BY_FAILURES
+        return "warning" if is_warning else super().level
 
     def fields(self) -> dict[str, Any]:
         said = {"reason": self.reason, "by": self.by, "until": _iso(self.until), "cause": self.cause}

@@ -54,13 +54,13 @@ class LogSink:
         kind = CATALOGUE[event.code]
         if event.code == events.EVENT_SCHEDULER_SHUTDOWN:
             self.close()
-        logger = logger_for(kind.level)
+        logger = logger_for(event.level)
         if logger is None:
             return
         if event.code & self._may_repeat and not self._repetitions.is_new(event, self._clock.monotonic()):
             self._write_counts_later()
             return
-        getattr(logger, kind.level)(kind.name, scheduler=self._scheduler, **event.fields())
+        getattr(logger, event.level)(kind.name, scheduler=self._scheduler, **event.fields())
 
     def close(self) -> None:
         """Write the counts that are still to be written."""

@@ -118,7 +118,7 @@ def test_a_job_is_paused_after_so_many_failures_in_a_row_with_the_last_error_as_
     assert 60 <= (pause.at - NOON).total_seconds() <= 63
     assert bench.scheduler.get_job("job").next_run_time is None
     (told,) = bench.named("job.paused")
-    assert (told.job_id, told.cause, told.reason) == ("job", "failures", pause.reason)
+    assert (told.job_id, told.cause, told.reason, told.level) == ("job", "failures", pause.reason, "warning")
 
 
 def test_no_run_begins_between_the_last_failure_and_the_pause_that_is_not_stored_yet(bench, monkeypatch):

@@ -19,6 +19,7 @@ from cluster.rig import Cluster, ReplicaSet, SQLiteCluster, brief, scratch
 from waiting import wait_until
 
 from gsched import GeventScheduler, MemoryJobStore, MongoDBJobStore, SQLJobStore
+from gsched.schedulers.engine import engine_of
 from gsched.stores import BaseJobStore
 
 TTL = 3.0
@@ -94,7 +95,8 @@ class InMemory(Place):
 
     def end(self) -> None:
         self.scheduler.pause()
-        while self.scheduler.get_running():
+        hub = engine_of(self.scheduler).require_running()
+        while hub.in_progress or not hub.at_rest():  # the last outcomes are not settled yet
             gevent.sleep(0.05)
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from gsched.schedulers.base import BaseScheduler
 from gsched.schedulers.hub_thread import HubThread
 from gsched.schedulers.verbs.aio import AioVerbs
 
+AT_EXIT_SECONDS: Final = 5.0  # at the end of the program: how long a shutdown that has begun may take
 IN_THIS_HUB: Final = (
     "gevent has patched this program, so the scheduler runs in the hub of the thread that started it, as"
     " GeventScheduler does"
@@ -80,9 +81,9 @@ class BackgroundScheduler(BaseScheduler):
     def shutdown(self, wait: bool = True, timeout: float | None = None) -> list[Run]:
         thread, inside = self._engine.call_alone(lambda: self._engine.own_thread), self._engine.is_inside_run()
         cancelled = super().shutdown(wait, timeout)
-        atexit.unregister(self._at_exit)
         if thread is not None and not inside:
             thread.join()
+            atexit.unregister(self._at_exit)
         return cancelled
 
     def join(self, timeout: float | None = None) -> bool:
@@ -95,5 +96,8 @@ class BackgroundScheduler(BaseScheduler):
         return AioVerbs(self)
 
     def _at_exit(self) -> None:
+        """End the scheduler before the interpreter ends: a thread with greenlets that it cuts off may crash it."""
         if self.running:
             self.shutdown(wait=False)
+        elif self._engine.own_thread is not None:  # a shutdown that did not wait, inside a run, may go on
+            self._engine.own_thread.join(AT_EXIT_SECONDS)

@@ -145,3 +145,28 @@ def test_without_qt_the_scheduler_names_what_to_install(monkeypatch):
         monkeypatch.setitem(sys.modules, binding, None)
     with pytest.raises(ImportError, match="install one of PySide6, PyQt6, PySide2, PyQt5"):
         gsched.QtScheduler()
+
+
+def test_a_program_that_ends_while_a_shutdown_goes_on_waits_for_the_thread_of_the_hub():
+    program = """
+        import atexit, threading, time
+        from gsched import BackgroundScheduler
+
+        def threads():
+            print([thread.name for thread in threading.enumerate() if thread.name.endswith("-hub")])
+
+        def end():
+            scheduler.shutdown()
+            begun.set()
+
+        atexit.register(threads)  # the first to be registered is the last to be called
+        begun = threading.Event()
+        scheduler = BackgroundScheduler()
+        scheduler.add_job(time.sleep, args=[0.7])
+        scheduler.add_job(end)
+        scheduler.start()
+        begun.wait()
+        threads()
+    """
+    out, error, status = run_program(program)
+    assert (out, status) == ("['gsched-hub']\n[]\n", 0), error

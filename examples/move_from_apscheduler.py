@@ -4,8 +4,8 @@
     python examples/move_from_apscheduler.py mongodb://localhost/apscheduler.jobs mongodb://localhost/?replicaSet=rs0
 
 Run it where your program runs: with its modules on the path, and with APScheduler and gsched installed. End the program
-first. The old store is read here, not by gsched, because its jobs are pickles: whoever wrote them decides what reading
-them executes. It is not changed, and a job that cannot be read stays there, with a line that says why.
+first. This program reads the old store; gsched itself never does. The old jobs are pickles, and a pickle executes what
+its writer decided. The old store is not changed. A job that cannot be read stays there, and a line says why.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def _scheduler(configuration: Configuration, dry_run: bool) -> Iterator[GeventSc
 
 
 def _has_store(configuration: Configuration) -> bool:
-    """Whether there is a store already, as far as that is known without importing an application."""
+    """True if there is a store already. An application counts as having one: to look would import the application."""
     from gsched.runner.place import is_there, place_of
 
     if configuration.memory:

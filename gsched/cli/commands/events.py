@@ -47,8 +47,8 @@ def events(
 ) -> None:
     """Print the events of the store, in any process: of jobs, runs, nodes and slots.
 
-    Without --follow, the command prints the last recorded events. A run has an event if the history has it: a success
-    only if store.history.successes keeps it, if somebody asked for the run, or if it took seconds.
+    Without --follow, the command prints the last recorded events. A run has an event if the history has the run. Of the
+    successes, it has these: runs on request, runs that took seconds, and what store.history.successes keeps.
     """
     from gsched.cli.find_job import find_job_id
     from gsched.cli.open_store import open_store

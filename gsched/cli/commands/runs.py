@@ -71,8 +71,8 @@ def list_runs(
 ) -> None:
     """List recorded runs and skipped instants, the newest first.
 
-    A success is recorded only if somebody asked for the run, if it took seconds, or if store.history.successes keeps
-    it.
+    Of the successes, these are recorded: runs on request, runs that took seconds, and what store.history.successes
+    keeps.
     """
     from gsched.cli.find_job import find_job_id
     from gsched.cli.open_store import open_store

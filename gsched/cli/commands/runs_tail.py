@@ -36,8 +36,8 @@ def tail(
 ) -> None:
     """Print runs and skipped instants as they are recorded, until Ctrl-C.
 
-    A success is recorded only if somebody asked for the run, if it took seconds, or if store.history.successes keeps
-    it.
+    Of the successes, these are recorded: runs on request, runs that took seconds, and what store.history.successes
+    keeps.
     """
     from gsched.cli.find_job import find_job_id
     from gsched.cli.open_store import open_store

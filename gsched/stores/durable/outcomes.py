@@ -244,7 +244,7 @@ class OutcomeWriter:
         """Pause the jobs that have failed too often."""
         for some in batches(list(self._failing), BATCH):
             wanted = {job_id: self._failing[job_id] for job_id in some}
-            for job in self._change_many(some, lambda job: _paused(job, wanted)):  # noqa: B023 - called at once
+            for job in self._change_many(some, partial(_paused, wanted)):
                 self._emit(paused_event(job))
             for job_id in some:
                 if self._failing.get(job_id) is wanted[job_id]:
@@ -278,7 +278,7 @@ class OutcomeWriter:
                     self._emit(JobEvent(EVENT_JOB_REMOVED, job, reason=why_over(job, self._clock.now_ms())))
 
 
-def _paused(job: Job, wanted: Mapping[str, Pause]) -> Job | None:
+def _paused(wanted: Mapping[str, Pause], job: Job) -> Job | None:
     pause = wanted[job.id]
     return paused_for_failures(job, pause, pause.at_ms or 0)
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import chain, islice
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import Final
 
 from gsched.history.records import Record
 from gsched.jobs.tally import Tally
+from gsched.stores.durable.tally_buffer import TallyBuffer
 from gsched.stores.messages import ALWAYS
 
 BATCH: Final = 250  # records per write: encoding them holds up all other greenlets
 MOST_BUFFERED: Final = 250_000  # records, while the database does not answer; then the oldest are dropped
-
-
-class Counted(NamedTuple):
-    """A tally that is to be written, and the first instant (ms) that the written one does not count."""
-
-    tally: Tally
-    instant: int
 
 
 class RecordBuffer:
@@ -30,8 +24,7 @@ class RecordBuffer:
         self._records: deque[Record] = deque()
         self._closing: deque[Record] = deque()  # of runs whose documents would stay in progress without them
         self._writing: list[Record] = []
-        self._tallies: dict[str, Counted] = {}
-        self._writing_tallies: dict[str, Counted] = {}
+        self._tallies = TallyBuffer()
         self._first = ALWAYS  # the earliest instant of what was added since the last write began
         self._first_in_writing = ALWAYS  # the earliest instant of what was added before that
         self._dropped = 0  # since `take_dropped` was called last
@@ -56,8 +49,7 @@ class RecordBuffer:
 
         :param instant: the first instant (ms) that this tally counts and the one before it does not
         """
-        known = self._tallies.get(job_id)
-        self._tallies[job_id] = Counted(tally, instant if known is None else min(instant, known.instant))
+        self._tallies.note(job_id, tally, instant)
         self._first = min(self._first, instant)
 
     def take_dropped(self) -> int:
@@ -74,15 +66,11 @@ class RecordBuffer:
         """
         buffered = chain(self._writing, self._closing, self._records)
         records = ((record.job_id, record.scheduled_ms) for record in buffered if record.request is None)
-        counted = chain(self._writing_tallies.items(), self._tallies.items())
-        return chain(records, ((job_id, each.instant) for job_id, each in counted))
+        return chain(records, self._tallies.unwritten())
 
     def tallies(self, job_ids: Collection[str]) -> dict[str, Tally]:
         """Those tallies of these jobs, by id, that are still to be written."""
-        if not self._tallies and not self._writing_tallies:
-            return {}
-        known = ((job_id, self._tallies.get(job_id) or self._writing_tallies.get(job_id)) for job_id in job_ids)
-        return {job_id: each.tally for job_id, each in known if each is not None}
+        return self._tallies.of(job_ids)
 
     def write(
         self,
@@ -94,22 +82,8 @@ class RecordBuffer:
         for records in (self._closing, self._records):
             for _ in range(-(-len(records) // BATCH)):
                 self._write_oldest(records, write_batch, write_tallies)
-        self._write_tallies(write_tallies)
+        self._tallies.write(write_tallies)
         self._first_in_writing = ALWAYS
-
-    def _write_tallies(self, write_tallies: Callable[[Mapping[str, Tally]], None]) -> None:
-        for _ in range(-(-len(self._tallies) // BATCH)):
-            batch = {job_id: self._tallies.pop(job_id) for job_id in list(islice(self._tallies, BATCH))}
-            self._writing_tallies = batch
-            try:
-                write_tallies({job_id: each.tally for job_id, each in batch.items()})
-            except BaseException:
-                for job_id, each in batch.items():
-                    newer = self._tallies.get(job_id, each)
-                    self._tallies[job_id] = newer._replace(instant=min(newer.instant, each.instant))
-                raise
-            finally:
-                self._writing_tallies = {}
 
     def _write_oldest(
         self,
@@ -120,7 +94,7 @@ class RecordBuffer:
         batch = [records.popleft() for _ in range(min(BATCH, len(records)))]
         self._writing = batch
         try:
-            self._write_tallies(write_tallies)
+            self._tallies.write(write_tallies)
             write_batch(batch)
         except BaseException:
             records.extendleft(reversed(batch))

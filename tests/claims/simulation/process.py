@@ -22,7 +22,7 @@ from gsched.stores.claims.intervals import Intervals
 from gsched.stores.claims.ownership import Ownership
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.recorded_runs import record_of
-from gsched.stores.durable.record_buffer import Counted
+from gsched.stores.durable.tally_buffer import TallyBuffer
 from gsched.stores.messages import ALWAYS, HubPort
 
 from .cluster import Database, SimDatabase
@@ -240,8 +240,7 @@ class SimStore:
         self._writes: deque[Callable[[], None]] = deque()
         self._outcomes: list[_Outcome] = []
         self._outcomes_in_writing: list[_Outcome] = []
-        self._tallies: dict[str, Counted] = {}
-        self._tallies_in_writing: dict[str, Counted] = {}
+        self._tallies = TallyBuffer()
         self._writing = SimEvent(world)
         self._flushed = SimEvent(world)
         self._left = SimEvent(world)
@@ -300,8 +299,7 @@ class SimStore:
             stored()
 
     def note_tally(self, job_id: str, tally: Tally, instant: int) -> None:
-        known = self._tallies.get(job_id)
-        self._tallies[job_id] = Counted(tally, instant if known is None else min(instant, known.instant))
+        self._tallies.note(job_id, tally, instant)
         self._writing.set()
 
     def _note(
@@ -316,17 +314,14 @@ class SimStore:
 
     def awaited_counts(self) -> list[tuple[str, int]]:
         """Job id and first instant of each count that is still to be written."""
-        return [(job_id, each.instant) for job_id, each in self._uncounted()]
+        return list(self._tallies.unwritten())
 
     def unwritten(self) -> Iterator[tuple[str, int]]:
         ended = [(each.job_id, each.first) for each in self._unwritten() if not any(run.request for run in each.runs)]
         return chain(ended, self.awaited_counts())
 
     def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
-        return {job_id: each.tally for job_id, each in self._uncounted() if job_id in job_ids}
-
-    def _uncounted(self) -> list[tuple[str, Counted]]:
-        return [*self._tallies_in_writing.items(), *self._tallies.items()]
+        return self._tallies.of(job_ids)
 
     def _unwritten(self) -> list[_Outcome]:
         return [*self._outcomes_in_writing, *self._outcomes]
@@ -377,15 +372,15 @@ class SimStore:
         self._left.set()
 
     def _write(self) -> None:
-        while self._unwritten() or self._uncounted() or self._writes or not self._closing:
+        while self._unwritten() or self._tallies or self._writes or not self._closing:
             self._writing.clear()
-            if not self._unwritten() and not self._uncounted() and not self._writes:
+            if not self._unwritten() and not self._tallies and not self._writes:
                 self._writing.wait()
                 continue
             try:
                 ready = len(self._writes)  # those whose outcomes are among these
                 self._outcomes_in_writing, self._outcomes = self._unwritten(), []
-                self._count()
+                self._tallies.write(self._cluster.note_tallies)
                 self._cluster.store_outcomes(self._outcomes_in_writing)
                 self._outcomes_in_writing = []
                 if ready:
@@ -394,18 +389,6 @@ class SimStore:
             except StoreError:
                 self._world.sleep(self._world.random.randrange(50, 300))
         self._flushed.set()
-
-    def _count(self) -> None:
-        self._tallies_in_writing, self._tallies = self._tallies, {}
-        try:
-            self._cluster.note_tallies({job_id: each.tally for job_id, each in self._tallies_in_writing.items()})
-        except StoreError:
-            for job_id, each in self._tallies_in_writing.items():
-                newer = self._tallies.get(job_id, each)
-                self._tallies[job_id] = newer._replace(instant=min(newer.instant, each.instant))
-            raise
-        finally:
-            self._tallies_in_writing = {}
 
     def _later(self, write: Callable[[], None]) -> None:
         self._writes.append(write)

@@ -132,16 +132,24 @@ def get_through(cluster: Cluster, job: str) -> bool:
     return True
 
 
-def test_certificates_that_are_renewed_are_read_again(
-    directory: Path, servers: list[Mongod | ReplicaSet], make_cluster: Callable[..., Cluster]
-) -> None:
-    certificate, key = directory / "certificate.pem", directory / "key.pem"
+def tls_server(
+    directory: Path, certificate: Path, key: Path, servers: list[Mongod | ReplicaSet]
+) -> ReplicaSet:
+    """A server that takes TLS alone, with a new certificate and key."""
     make_certificate(certificate, key)
     key.write_text(key.read_text() + certificate.read_text())
     options = ("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(key))
     query = f"&tls=true&tlsCAFile={certificate}"
     server = ReplicaSet(directory / "tls", 1, *options, "--tlsAllowConnectionsWithoutCertificates", query=query)
     servers.append(server)
+    return server
+
+
+def test_certificates_that_are_renewed_are_read_again(
+    directory: Path, servers: list[Mongod | ReplicaSet], make_cluster: Callable[..., Cluster]
+) -> None:
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    server = tls_server(directory, certificate, key, servers)
     cluster = make_cluster(server.uri)
     cluster.start_and_wait("a")
     jobs = cluster.add_ticks(3)
@@ -158,14 +166,8 @@ def test_certificates_that_are_renewed_are_read_again(
 def test_jobs_run_over_tls(
     directory: Path, servers: list[Mongod | ReplicaSet], make_cluster: Callable[..., Cluster]
 ) -> None:
-    certificate, key = directory / "certificate.pem", directory / "key.pem"
-    make_certificate(certificate, key)
-    key.write_text(key.read_text() + certificate.read_text())
-    options = ("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(key))
-    query = f"&tls=true&tlsCAFile={certificate}"
-    server = ReplicaSet(directory / "tls", 1, *options, "--tlsAllowConnectionsWithoutCertificates", query=query)
-    servers.append(server)
-    plain = MongoClient(server.uri.replace(query, ""), serverSelectionTimeoutMS=500)
+    server = tls_server(directory, directory / "certificate.pem", directory / "key.pem", servers)
+    plain = MongoClient(server.uri.replace(server.members[0].query, ""), serverSelectionTimeoutMS=500)
     with plain, pytest.raises(PyMongoError):
         plain.admin.command("ping")
     cluster = make_cluster(server.uri)

@@ -9,13 +9,12 @@ import pytest
 from simulation.cluster import (
     SPOILT_FOR,
     SPOILT_FOR_NOBODY,
-    Database,
     FormerDocument,
     JobDocument,
     RunDocument,
     run_key,
 )
-from simulation.steps import StepHub, Unwritten, lose_answers, session_of, watched
+from simulation.steps import LoneNode, Unwritten, lose_answers, session_of
 
 from gsched.errors import StoreUnreachableError
 from gsched.jobs.job import Job
@@ -25,7 +24,6 @@ from gsched.jobs.policy import Policy
 from gsched.jobs.tally import Tally
 from gsched.stores.claims.admission import Admission
 from gsched.stores.claims.database import JobRecord, RefusedError, RunRecord, SlotRecord
-from gsched.stores.claims.holdings import Held, Holdings
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.rescue import JobInSlot, Rescue, Rescues
 from gsched.stores.claims.succession import Succession
@@ -42,17 +40,11 @@ SLOT = slot_of(JOB.id)
 BROKEN = "no such function"  # the reason for which a job is parked that is spoilt
 
 
-class Rig:
-    """An admission on the simulated database, of a node that owns all slots; their fence is 7."""
+class Rig(LoneNode):
+    """The admission of a node that owns all slots."""
 
     def __init__(self) -> None:
-        self.database = Database(256, NOW)
-        self.cluster = watched(self.database, NOW)
-        self.cluster.join("node", NOW)
-        self.hub = StepHub()
-        self.holdings = Holdings("node", NOW, NOW + 60_000)
-        for number in range(256):
-            self.holdings.hold(number, Held(fence=7, taken_at=NOW))
+        super().__init__(NOW)
         self.outcomes = Unwritten()
         self.session = session_of(self.cluster, self.hub, self.holdings, self.outcomes, self.beat)
         self.admission = Admission(self.session, Succession(self.session))

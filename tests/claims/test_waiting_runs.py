@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from simulation.cluster import Database, JobDocument, RunDocument, run_key
-from simulation.steps import StepHub, Unwritten, lose_answers, session_of, watched
+from simulation.cluster import JobDocument, RunDocument, run_key
+from simulation.steps import LoneNode, Unwritten, lose_answers, session_of
 
 from gsched.errors import StoreUnreachableError
 from gsched.jobs.job import Job
@@ -14,7 +14,6 @@ from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, RetryAt
 from gsched.jobs.pause import PLAIN, Pause
 from gsched.jobs.run import Run
 from gsched.stores.claims.database import RunRecord, WaitingRun
-from gsched.stores.claims.holdings import Held, Holdings
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.waiting_runs import AHEAD_MS, AT_ONCE, PAUSED_MS, WaitingRuns
 from gsched.stores.messages import NEVER, ExtraRun, SucceededByRetry
@@ -30,17 +29,11 @@ A_WHILE = Pause(until_ms=NOW + 60_000)
 FAILED = Retried(Result(Outcome.FAILED, error=ValueError("no")), RetryAt(NOW + 5000, 1))
 
 
-class Rig:
-    """The step of a node that owns all slots, on the simulated database."""
+class Rig(LoneNode):
+    """The step of a node that owns all slots."""
 
     def __init__(self) -> None:
-        self.database = Database(256, NOW)
-        self.cluster = watched(self.database, NOW)
-        self.cluster.join("node", NOW)
-        self.hub = StepHub()
-        self.holdings = Holdings("node", NOW, NOW + 60_000)
-        for number in range(256):
-            self.holdings.hold(number, Held(fence=7, taken_at=NOW))
+        super().__init__(NOW)
         self.session = session_of(self.cluster, self.hub, self.holdings, Unwritten())
         self.recorded = self.session.recorded
         self.runnable = True

@@ -13,7 +13,7 @@ from gsched.jobs.job import Job
 from gsched.jobs.run import Run
 from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import ClaimDatabase
-from gsched.stores.claims.holdings import Holdings
+from gsched.stores.claims.holdings import Held, Holdings
 from gsched.stores.claims.progress import Progress
 from gsched.stores.claims.recorded_runs import RecordedRuns
 from gsched.stores.claims.session import Session
@@ -118,6 +118,19 @@ class Unwritten:
 
     def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
         return {job_id: self.counted[job_id] for job_id in job_ids if job_id in self.counted}
+
+
+class LoneNode:
+    """A node that owns all slots, with the fence 7, on the simulated database: what rigs of single steps begin with."""
+
+    def __init__(self, now: int) -> None:
+        self.database = Database(256, now)
+        self.cluster = watched(self.database, now)
+        self.cluster.join("node", now)
+        self.hub = StepHub()
+        self.holdings = Holdings("node", now, now + 60_000)
+        for number in range(256):
+            self.holdings.hold(number, Held(fence=7, taken_at=now))
 
 
 def session_of(

@@ -14,14 +14,15 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta, tzinfo
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, tzinfo
 from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
 from gsched.cli.table import print_pairs, print_table
 from gsched.errors import ConfigurationError
+from gsched.shapes.shape import Shape, as_json
 from gsched.times.instants import as_timezone
 from gsched.wording import escaped
 
@@ -43,6 +44,26 @@ class Column(NamedTuple):
     wide: bool = False
     in_table: Callable[[Any], Any] | None = None
     json_only: bool = False
+
+
+def columns(
+    shape: Shape,
+    *,
+    narrow: Collection[str] | None = None,
+    in_table: Mapping[str, Callable[[Any], Any]] | None = None,
+    json_only: Collection[str] = (),
+) -> tuple[Column, ...]:
+    """The columns of items that have this shape in JSON.
+
+    :param narrow: the columns that tables have; None: all
+    :param in_table: how tables get a column, where that is not as JSON gets it
+    :param json_only: the columns that only JSON has
+    """
+    own = in_table or {}
+    return tuple(
+        Column(name, value, narrow is not None and name not in narrow, own.get(name), name in json_only)
+        for name, value in shape.items()
+    )
 
 
 class Output:
@@ -134,16 +155,3 @@ def as_text(value: Any) -> str:
         return ",".join(map(as_text, value)) or "-"
     plain = as_json(value)
     return plain if isinstance(plain, str) else json.dumps(plain)
-
-
-def as_json(value: Any) -> Any:
-    """A value in JSON's types: times as ISO 8601, durations as seconds, and values without a form in JSON as a repr."""
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, dict):
-        return {str(key): as_json(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [as_json(each) for each in value]
-    return value if value is None or isinstance(value, (str, int, float, bool)) else repr(value)

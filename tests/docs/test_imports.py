@@ -47,6 +47,7 @@ ROOMS = [
     "stores.sql",
     "hub",
     "schedulers",
+    "shapes",
     "config",
     "metrics",
     "testing",

@@ -9,7 +9,7 @@ import pytest
 from command_line import gsched, in_process
 
 from gsched import AndTrigger, CronTrigger, DateTrigger, GeventScheduler, IntervalTrigger, OrTrigger
-from gsched.cli.commands.job_show import final_run_time
+from gsched.shapes.jobs import final_run_time
 from gsched.testing import ManualClock
 from gsched.times.instants import to_ms
 

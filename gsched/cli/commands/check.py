@@ -181,7 +181,7 @@ def _and_stored(configuration: Configuration, place: StoreChoice, own: list[Foun
 
 
 def _found(job: Job, source: str, now: int) -> Found:
-    from gsched.cli.commands.job_show import final_run_time, next_run_times
+    from gsched.shapes.jobs import final_run_time, next_run_times
 
     times = [] if job.paused else list(next_run_times(job, now, _TIMES))
     return Found(job, source, job.state_at(now), times, final_run_time(job, now))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from gsched.cli.error_text import error_text
 from gsched.cli.options import PLACE, configured
-from gsched.cli.output import Column, Output, output_options
+from gsched.cli.output import Output, columns, output_options
 from gsched.config import Configuration
 from gsched.errors import GschedError
 from gsched.runner.exit_codes import CommandRefused, Exit
+from gsched.shapes.stores import FINDING
 from gsched.wording import escaped
 
 if TYPE_CHECKING:
     from gsched.monitoring.doctor import Finding
 
-COLUMNS = tuple(Column(name, attrgetter(name)) for name in ("check", "verdict", "found", "remedy"))
+COLUMNS = columns(FINDING)
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 

@@ -11,21 +11,15 @@ import click
 
 from gsched.cli.arguments import JobId, jobstore_option
 from gsched.cli.options import PLACE, configured
-from gsched.cli.output import Column, Output, output_options
+from gsched.cli.output import Output, columns, output_options
 from gsched.config import Configuration
+from gsched.shapes.stores import EVENT
 
 if TYPE_CHECKING:
     from gsched.monitoring.cluster_events import StoreEvent
     from gsched.schedulers.gevent import GeventScheduler
 
-COLUMNS = (
-    Column("at", lambda event: event.at),
-    Column("event", lambda event: event.name),
-    Column("job_id", lambda event: event.job_id),
-    Column("node", lambda event: event.node),
-    Column("slot", lambda event: event.slot),
-    Column("details", lambda event: event.details),
-)
+COLUMNS = columns(EVENT)
 
 
 @click.command()

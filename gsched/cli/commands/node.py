@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from gsched.cli.arguments import Duration, jobstore_option
 from gsched.cli.options import PLACE, configured
-from gsched.cli.output import Column, Output, output_options
+from gsched.cli.output import Output, columns, output_options
 from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.runner.exit_codes import CommandRefused, Exit
+from gsched.shapes.stores import NODE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,21 +24,7 @@ _LOOK_SECONDS: Final = 0.25
 _LISTED: Final = 8  # candidates
 _STATES: Final = ("alive", "draining", "silent", "dead")
 
-COLUMNS = (
-    Column("id", attrgetter("id")),
-    Column("state", attrgetter("state")),
-    Column("host", attrgetter("host"), wide=True),
-    Column("pid", attrgetter("pid"), wide=True),
-    Column("slots", attrgetter("slots")),
-    Column("watermark_age", lambda node: round(node.watermark_age, 3)),
-    Column("beat_age", lambda node: None if node.beat_age is None else round(node.beat_age, 3)),
-    Column("started_at", attrgetter("started_at")),
-    Column("ended_at", attrgetter("ended_at"), wide=True),
-    Column("left", attrgetter("left"), wide=True),
-    Column("watermark", attrgetter("watermark"), wide=True),
-    Column("acked", attrgetter("acked"), wide=True),
-    Column("drain_requested", attrgetter("drain_requested"), wide=True),
-)
+COLUMNS = columns(NODE, narrow=("id", "state", "slots", "watermark_age", "beat_age", "started_at"))
 
 
 @click.group()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,11 +11,12 @@ import click
 from gsched.cli.arguments import JobId, jobstore_option
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.options import PLACE, configured
-from gsched.cli.output import Column, Output, as_text, output_options
+from gsched.cli.output import Column, Output, as_text, columns, output_options
 from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, JobNotFoundError
 from gsched.runner.exit_codes import CommandRefused, Exit
+from gsched.shapes.runs import ATTEMPT, EXPLANATION, RUN
 
 if TYPE_CHECKING:
     from gsched.history.queries import RunInfo
@@ -29,25 +28,7 @@ TABLE = {
     "retry": ("gsched.cli.commands.runs_retry:retry", "Run failed runs again, now."),
     "tail": ("gsched.cli.commands.runs_tail:tail", "Print runs as they end."),
 }
-COLUMNS = (
-    Column("job_id", attrgetter("job_id"), wide=True),
-    Column("job_name", attrgetter("job_name"), wide=True),
-    Column("run_id", attrgetter("run_id")),
-    Column("outcome", attrgetter("outcome")),
-    Column("reason", attrgetter("reason"), wide=True),
-    Column("scheduled_at", attrgetter("scheduled_at"), wide=True),
-    Column("due_at", attrgetter("due_at"), wide=True),
-    Column("until", attrgetter("until"), wide=True),
-    Column("started_at", attrgetter("started_at")),
-    Column("duration", attrgetter("duration")),
-    Column("lateness", attrgetter("lateness"), wide=True),
-    Column("attempt", attrgetter("attempt"), wide=True),
-    Column("node", attrgetter("node"), wide=True),
-    Column("tags", lambda run: list(run.tags), wide=True),
-    Column("error_type", attrgetter("error_type"), wide=True),
-    Column("error_message", attrgetter("error_message"), wide=True),
-)
-_EXPLAINED = ("job_id", "instant", "outcome", "recorded", "sentence", "before", "after")
+COLUMNS = columns(RUN, narrow=("run_id", "outcome", "started_at", "duration"))
 
 
 @click.group(cls=LazyGroup, table=TABLE)
@@ -136,8 +117,7 @@ def _why(out: Output, run: RunInfo) -> str:
 
 
 def _show(out: Output, attempt: RunInfo) -> None:
-    names = [field.name for field in fields(attempt)]
-    out.one([Column(name, attrgetter(name)) for name in (*names[:-1], "duration", "lateness", "traceback")], attempt)
+    out.one(columns(ATTEMPT), attempt)
 
 
 def _explain(scheduler: GeventScheduler, out: Output, job_id: str, instant: str, jobstore: str | None) -> None:
@@ -150,4 +130,4 @@ def _explain(scheduler: GeventScheduler, out: Output, job_id: str, instant: str,
     if out.form == "table":
         say(str(explanation))
     else:
-        out.one([Column(name, attrgetter(name)) for name in _EXPLAINED], explanation)
+        out.one(columns(EXPLANATION), explanation)

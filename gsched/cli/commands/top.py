@@ -14,7 +14,7 @@ import click
 from gsched.cli.arguments import Duration, jobstore_option
 from gsched.cli.error_text import error_text
 from gsched.cli.options import PLACE, configured
-from gsched.cli.output import Output, output_options
+from gsched.cli.output import Output, columns, output_options
 from gsched.config import Configuration
 from gsched.errors import StoreError
 from gsched.runner.exit_codes import CommandRefused
@@ -67,11 +67,12 @@ def _source(configuration: Configuration, jobstore: str | None) -> Iterator[_Loo
 
 
 def _once(look: _Look, out: Output) -> None:
-    from gsched.cli.commands.top_panels import COLUMNS, top_panels
+    from gsched.cli.commands.top_panels import top_panels
+    from gsched.shapes.overview import OVERVIEW
 
     overview = look()
     if out.form in ("json", "jsonl"):
-        out.one(COLUMNS, overview)
+        out.one(columns(OVERVIEW), overview)
     else:
         click.echo("\n".join(_text(top_panels(overview))))
 

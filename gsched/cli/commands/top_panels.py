@@ -1,18 +1,16 @@
-"""The panels of `gsched top`: an overview as tables of text, and as one JSON object."""
+"""The panels of `gsched top`: an overview as tables of text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from gsched.cli.output import Column
 from gsched.monitoring.activity import MOST_DUE, NodeActivity, Overview, Period
-from gsched.monitoring.nodes import DEAD, SILENT, NodeInfo
+from gsched.monitoring.nodes import DEAD, NodeInfo
+from gsched.shapes.overview import SHARES, alarms, due_soon, job_counts
 from gsched.times.durations import rough_duration
 from gsched.wording import escaped
 
-_SHARES: Final = (0.5, 0.95, 0.99)
 _MOST_ROWS: Final = 12  # of a panel
 _BAD: Final = ("failures", "skips", "misses")
 _LONG_SECONDS: Final = 10.0  # a run in progress is shown from then on
@@ -30,7 +28,7 @@ def top_panels(overview: Overview) -> list[Panel]:
     """The panels of an overview: trouble first, then runs, then nodes. Panels without rows are left out."""
     recent = overview.recent
     found = [
-        Panel("trouble", ("",), [(line,) for line in _alarms(overview)]),
+        Panel("trouble", ("",), [(line,) for line in alarms(overview)]),
         Panel(
             "by tag and error, last 10 min",
             ("tag", "outcome", "error", "count", "jobs", "latest job"),
@@ -54,22 +52,6 @@ def top_panels(overview: Overview) -> list[Panel]:
         ),
     ]
     return [panel._replace(rows=[tuple(map(escaped, row)) for row in panel.rows]) for panel in found if panel.rows]
-
-
-def _alarms(overview: Overview) -> Iterator[str]:
-    """What keeps jobs from being run, a line each."""
-    if overview.is_shared and not any(node.runs_jobs for node in overview.nodes):
-        yield "no runner is alive: nothing runs until `gsched run` is started"
-    for node in overview.nodes:
-        if node.state == SILENT:
-            yield f"{node.id} has sent no heartbeat for {rough_duration(node.beat_age or 0.0)}"
-    for each in overview.activities:
-        if each.paused:
-            yield f"{each.node} is paused: its due jobs wait"
-        if each.waiting:
-            yield f"{each.node}: {_number(each.waiting)} runs wait for a worker"
-    if parked := overview.jobs.get("parked"):
-        yield f"{_number(parked)} jobs are parked: gsched job list --state parked"
 
 
 def _groups(overview: Overview) -> Iterator[Sequence[str]]:
@@ -105,21 +87,9 @@ def _seconds(value: float | None) -> str:
 
 
 def _jobs(overview: Overview) -> Sequence[str]:
-    due = _due_soon(overview)
-    counts = [_number(count) for count in _job_counts(overview).values()]
+    due = due_soon(overview)
+    counts = [_number(count) for count in job_counts(overview).values()]
     return (*counts, "-" if due is None else f"{due:,}{'+' if due >= MOST_DUE else ''}")
-
-
-def _job_counts(overview: Overview) -> dict[str, int | None]:
-    total, paused, parked = (overview.jobs.get(name) for name in ("total", "paused", "parked"))
-    known = total is not None and paused is not None and parked is not None
-    scheduled = max(0, total - paused - parked) if known else overview.jobs.get("scheduled")  # type: ignore[operator]
-    return {"total": total, "scheduled": scheduled, "paused": paused, "parked": parked}
-
-
-def _due_soon(overview: Overview) -> int | None:
-    """None if no node says."""
-    return sum(each.due_soon for each in overview.activities) if overview.activities else None
 
 
 def _runs(overview: Overview, recent: Period) -> Sequence[str]:
@@ -135,9 +105,9 @@ def _times(recent: Period) -> Iterator[Sequence[str]]:
     if recent.runs:
         for pool in sorted(recent.late_by_pool):
             if any(recent.late_by_pool[pool]):
-                late = (f"<={_seconds(recent.late(share, pool))}" for share in _SHARES)
+                late = (f"<={_seconds(recent.late(share, pool))}" for share in SHARES)
                 yield (f"late in {pool}", *late)
-        yield ("duration", *(f"<={_seconds(recent.long(share))}" for share in _SHARES))
+        yield ("duration", *(f"<={_seconds(recent.long(share))}" for share in SHARES))
 
 
 def _tags(recent: Period) -> Iterator[Sequence[str]]:
@@ -174,52 +144,3 @@ def _jobs_in_trouble(overview: Overview) -> Iterator[Sequence[str]]:
         error = (each.last_error or "-")[:60]
         bad = map(_number, (each.failures, each.skips, each.misses))
         yield (each.job_id, *bad, _seconds(each.longest), error)
-
-
-# -- JSON -------------------------------------------------------------------------------------------------------------
-
-COLUMNS: Final = (
-    Column("jobs", _job_counts),
-    Column("due_soon", _due_soon),
-    Column("running", lambda overview: sum(each.running for each in overview.activities)),
-    Column("waiting", lambda overview: sum(each.waiting for each in overview.activities)),
-    Column("pool_size", lambda overview: sum(each.pool_size for each in overview.activities)),
-    Column("runs_per_second", lambda overview: round(overview.runs_per_second, 3)),
-    Column("failures", lambda overview: overview.recent.failures),
-    Column("skips", lambda overview: overview.recent.skips),
-    Column("misses", lambda overview: overview.recent.misses),
-    Column("lateness", lambda overview: _percentiles(overview.recent.late)),
-    Column("lateness_by_pool", lambda overview: dict(_lateness_by_pool(overview.recent))),
-    Column("duration", lambda overview: _percentiles(overview.recent.long)),
-    Column("outcomes", lambda overview: dict(overview.recent.outcomes)),
-    Column("tags", lambda overview: {tag: dict(counts) for tag, counts in overview.recent.by_tag.items()}),
-    Column("nodes", lambda overview: list(_node_objects(overview))),
-    Column("alarms", lambda overview: list(_alarms(overview))),
-    Column("groups", lambda overview: [_fields(each) for each in overview.groups]),
-    Column("troubles", lambda overview: [_fields(each) for each in overview.troubles]),
-    Column("in_progress", lambda overview: [_fields(each) for each in overview.in_progress]),
-    Column("pauses", lambda overview: [_fields(each) for each in overview.pauses]),
-)
-
-
-def _lateness_by_pool(recent: Period) -> Iterator[tuple[str, dict[str, float | None]]]:
-    for pool in recent.late_by_pool:
-        yield pool, _percentiles(partial(recent.late, pool=pool))
-
-
-def _percentiles(at: Any) -> dict[str, float | None]:
-    return {f"p{share * 100:.0f}": at(share) for share in _SHARES}
-
-
-def _node_objects(overview: Overview) -> Iterator[dict[str, Any]]:
-    said = {each.node: each for each in overview.activities}
-    for node in overview.nodes:
-        known = {name: getattr(node, name) for name in ("id", "state", "slots", "watermark_age", "beat_age")}
-        if (activity := said.get(node.id)) is not None:
-            known |= {"paused": activity.paused, "running": activity.running, "due_soon": activity.due_soon}
-            known["runs_per_second"] = round(activity.recent.runs_per_second, 3)
-        yield known
-
-
-def _fields(each: Any) -> dict[str, Any]:
-    return {name: getattr(each, name) for name in each.__slots__}

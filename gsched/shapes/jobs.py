@@ -1,0 +1,79 @@
+"""The JSON objects of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from gsched.shapes.shape import Shape, fields
+
+if TYPE_CHECKING:
+    from gsched.history.queries import JobCounters
+    from gsched.jobs.job import Job
+    from gsched.schedulers.handle import JobHandle
+
+_ENDLESS_MS: Final = 221_845_392_000_000  # the year 9000: a trigger that is due then ends only with the calendar
+_OF_PAUSE: Final = ("reason", "by", "at", "until", "cause")
+_OPTIONS: Final = (
+    "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "next_run_time", "executor", "jobstore",
+    "misfire_grace_time", "coalesce", "max_instances", "timeout", "recover", "tags", "metadata", "parked",
+)  # fmt: skip
+_COUNTS: Final = ("runs", "failures", "last_run", "last_duration", "last_error")
+
+
+def pause_fields(job: JobHandle) -> dict[str, Any] | None:
+    """The pause of a paused job; None if it is not paused."""
+    pause = job.pause_info
+    return None if pause is None else {name: getattr(pause, name) for name in _OF_PAUSE}
+
+
+# A job in a list.
+JOB: Final[Shape] = {
+    **fields("id", "name", "state", "next_run_time"),
+    "trigger": lambda job: str(job.trigger),
+    "tags": lambda job: list(job.tags),
+    "pause": pause_fields,
+}
+
+
+def job_values(job: JobHandle, counters: JobCounters, now: int) -> dict[str, Any]:
+    """All that there is to show of a job: its options, its pause, its policy, its last run time and its counts.
+
+    :param now: milliseconds since the epoch
+    """
+    values = {name: _option(job, name) for name in _OPTIONS}
+    values["pause"] = pause_fields(job)
+    values |= job.policy
+    values["final_run_time"] = final_run_time(job.definition, now)
+    return values | {name: getattr(counters, name) for name in _COUNTS}
+
+
+def _option(job: JobHandle, name: str) -> Any:
+    if name == "trigger":
+        return str(job.trigger)
+    value = getattr(job, name)
+    return dict(value) if name in ("kwargs", "metadata") else list(value) if name in ("args", "tags") else value
+
+
+def next_run_times(job: Job, now: int, count: int) -> Iterator[datetime]:
+    """At most `count` times at which a job is due after `now` (ms), as if it were neither paused nor parked."""
+    from gsched.times.instants import from_ms
+
+    due = _due(job, now)
+    instants = () if due is None else islice(job.instants(due), count)
+    return (from_ms(instant, job.trigger.timezone) for instant in instants)
+
+
+def final_run_time(job: Job, now: int) -> datetime | None:
+    """The last time at which a job is due, as if it were neither paused nor parked; None if its trigger has no end."""
+    from gsched.times.instants import MAX_MS, from_ms
+
+    due = _due(job, now)
+    final = None if due is None else job.last_ms(due, MAX_MS)
+    return None if final is None or final > _ENDLESS_MS else from_ms(final, job.trigger.timezone)
+
+
+def _due(job: Job, now: int) -> int | None:
+    return job.evolve(pause=None, parked=None).next_due_ms(now)

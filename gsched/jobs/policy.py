@@ -1,4 +1,4 @@
-"""A job's policy: what becomes of runs that fail, overlap, are missed, or are cut off by a crash."""
+"""A job's policy: what becomes of runs that fail, overlap, are missed, or are cut off by a crash; and its group."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Policy:
     :ivar max_consecutive_failures: after so many failures in a row the job is paused; None: never
     :ivar failure_pause_ms: how long that pause is; None: until somebody resumes the job
     :ivar recoveries: how often a run may begin again after a crash; None: any number of times
+    :ivar group: the jobs with which it shares a limit, by their common name; None: it is in no group
     """
 
     retries: int = 0
@@ -49,6 +50,7 @@ class Policy:
     max_consecutive_failures: int | None = None
     failure_pause_ms: int | None = None
     recoveries: int | None = 0
+    group: str | None = None
 
     @property
     def counts(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gsched.checks import checked_whole, is_whole
 from gsched.errors import InvalidJobError
+from gsched.jobs.limits import checked_group
 from gsched.jobs.policy import NO_POLICY, OVERLAPS, Policy
 from gsched.times.durations import as_ms
 from gsched.wording import did_you_mean
@@ -133,6 +134,10 @@ def _recoveries(what: str, value: object) -> int | None:
     return value
 
 
+def _group(what: str, value: object) -> str:
+    return checked_group(what, value, InvalidJobError)
+
+
 def _or_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
     return lambda what, value: None if value is None else check(what, value)
 
@@ -153,6 +158,7 @@ POLICY_OPTIONS: Final[Mapping[str, tuple[str, Callable[[str, Any], Any]]]] = {
     "max_consecutive_failures": ("max_consecutive_failures", _or_none(_from_one)),
     "failure_pause": ("failure_pause_ms", _or_none(_duration_ms)),
     "recover": ("recoveries", _recoveries),
+    "group": ("group", _or_none(_group)),
 }
 
 

@@ -20,6 +20,7 @@ class Hold(StrEnum):
     INSTANCES = "instances"  # the end of a run of the job
     REPLACING = "replacing"  # the end of the oldest run, which is to be stopped
     PARKED = "parked"  # the job cannot run
+    GATE = "gate"  # its turn, because its group has a limit
     FAILED = "failed"  # a pause to be stored, because the job has failed too often
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gsched.events import SchedulerEvent
 from gsched.jobs.job import Job
+from gsched.jobs.limits import GroupLimits
 from gsched.jobs.outcomes import Reason, Retried, Span
 from gsched.jobs.run import Run
 from gsched.jobs.tally import Tally
@@ -15,6 +16,7 @@ from gsched.jobs.tally import Tally
 ALWAYS = 1 << 62  # claimed until the end of time
 NEVER = -1  # nothing is claimed yet
 NONE_LATE: Mapping[str, int] = MappingProxyType({})
+NONE_ELSEWHERE: Mapping[str, int] = MappingProxyType({})
 
 
 class Admitted(NamedTuple):
@@ -105,12 +107,14 @@ class SucceededByRetry(NamedTuple):
 class RunsElsewhere(NamedTuple):
     """How many runs of our jobs are still in progress on the nodes that owned the jobs before.
 
-    These runs count as instances of their jobs.
+    These runs count as instances of their jobs, and towards the limits of their groups.
 
     :ivar counts: by the id of the job; a job that is not in it has no such run
+    :ivar groups: by group; a group that is not in it has no such run
     """
 
     counts: Mapping[str, int]
+    groups: Mapping[str, int] = NONE_ELSEWHERE
 
 
 class Claimed(NamedTuple):
@@ -143,6 +147,13 @@ class RunRequested(NamedTuple):
     overlap: str | None = None
 
 
+class LimitsChanged(NamedTuple):
+    """The limits and pauses of the store's groups, from now on. A store posts it before its first `Admitted`, if there
+    are any, and after each change."""
+
+    limits: GroupLimits
+
+
 Message = (
     Admitted
     | Changed
@@ -155,6 +166,7 @@ Message = (
     | Claimed
     | StoreTime
     | RunRequested
+    | LimitsChanged
 )
 
 

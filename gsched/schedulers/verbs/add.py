@@ -54,6 +54,7 @@ class AddVerbs(Verbs):
         max_consecutive_failures: int | Undefined | None = UNDEFINED,
         failure_pause: Any = UNDEFINED,
         recover: bool | int | Undefined = UNDEFINED,
+        group: str | Undefined | None = UNDEFINED,
         **trigger_args: Any,
     ) -> JobHandle:
         """Add a job.
@@ -97,6 +98,8 @@ class AddVerbs(Verbs):
         :param failure_pause: how long that pause is; None (default): until the job is resumed
         :param recover: after a crash, run the runs in progress again (at least once), instead of reporting them as
             lost; a number: at most so many times
+        :param group: the jobs with which it shares a limit, by their common name, such as "host:api.example.com" (see
+            `set_limit`); None (default): it is in no group
         :return: a handle with the same verbs
         :raises InvalidJobError: if an option is wrong or `func` does not accept the arguments
         :raises InvalidTriggerError: if the trigger is wrong
@@ -110,7 +113,7 @@ class AddVerbs(Verbs):
             "retry_backoff": retry_backoff, "retry_max_delay": retry_max_delay, "retry_jitter": retry_jitter,
             "retry_on": retry_on, "give_up_on": give_up_on, "retry_within": retry_within, "overlap": overlap,
             "max_catchup": max_catchup, "max_runs": max_runs, "max_consecutive_failures": max_consecutive_failures,
-            "failure_pause": failure_pause, "recover": recover,
+            "failure_pause": failure_pause, "recover": recover, "group": group,
         }  # fmt: skip
         job = self._engine.build_job({**definition, **trigger_args})
         timed = () if isinstance(next_run_time, Undefined) else (job.id,)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from gsched.checks import checked_whole
 from gsched.errors import ConfigurationError
@@ -21,6 +21,7 @@ RUNNING: Final = "running"  # in place of the outcome of a run in progress
 WAITING: Final = "waiting"  # in place of the outcome of a run that has not begun
 UNENDED: Final = (RUNNING, WAITING)
 OUTCOMES: Final = (*map(str, Outcome), *UNENDED)
+_PLACE: Final = re.compile(r"(-?\d{1,18})\.(.+)", re.DOTALL)
 _STARTS_WITH_YEAR: Final = re.compile(r"\s*\d{4}-")
 
 
@@ -81,6 +82,8 @@ class JobCounters:
     :ivar last_duration: how many seconds the last run took
     :ivar last_error: the last error; later successes keep it
     :ivar recent: its last outcomes, the oldest first, as many as the store's option `history_recent` keeps
+    :ivar failing_since: when the first of its failures in a row began, UTC; None if its last run that counts has not
+        failed. Runs that failed and timed out count, and so do those that succeeded; cancelled runs do not
     """
 
     runs: int = 0
@@ -89,6 +92,7 @@ class JobCounters:
     last_duration: float | None = None
     last_error: str | None = None
     recent: tuple[RecentOutcome, ...] = ()
+    failing_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class RunQuery:
         last one counts
     :ivar until: only what was due before this time (ms)
     :ivar run_id: only the attempts of this run
+    :ivar before: the page begins after this place: `next` of the page before. Only for pages
     """
 
     job_id: str | None = None
@@ -109,6 +114,12 @@ class RunQuery:
     limit: int = 100
     skip: int = 0
     run_id: str | None = None
+    before: str | None = None
+
+    @property
+    def place(self) -> RunPlace | None:
+        """The place after which the page begins; None: at the start."""
+        return None if self.before is None else RunPlace.read(self.before)
 
     def __post_init__(self) -> None:
         for what in ("job_id", "tag", "run_id"):
@@ -122,6 +133,40 @@ class RunQuery:
             raise ConfigurationError(f"outcome: {self.outcome!r} is unknown{meant}")
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise ConfigurationError("since: must be before until")
+        if self.before is not None:
+            RunPlace.read(self.before)
+
+
+class RunPlace(NamedTuple):
+    """The place of a record in pages: first by its time, then by its key.
+
+    :ivar scheduled: ms since the epoch
+    :ivar key: its run's id, "#" and the attempt, or what stands for that
+    """
+
+    scheduled: int
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.scheduled}.{self.key}"
+
+    @classmethod
+    def read(cls, text: object) -> RunPlace:
+        """The place that `str` has written. Raises ConfigurationError for any other text."""
+        found = _PLACE.fullmatch(text) if isinstance(text, str) else None
+        if found is None:
+            raise ConfigurationError(f"before: expected the place that the page before gave as `next`, got {text!r}")
+        return cls(int(found[1]), found[2])
+
+
+class RunPage(NamedTuple):
+    """Records of runs, the newest first, without their tracebacks.
+
+    :ivar next: where the next page begins: `RunQuery.before`; None if there is none
+    """
+
+    runs: tuple[RunInfo, ...]
+    next: str | None = None
 
 
 def as_past(value: datetime | date | timedelta | str | None, now: int, tz: tzinfo, what: str) -> int | None:

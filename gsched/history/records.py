@@ -20,6 +20,7 @@ from gsched.times.instants import from_ms
 
 _NOTHING: Final = array("Q", [0])  # multiplied, it takes as much memory as it needs; an array made of bytes takes more
 _COALESCED: Final = Outcome.COALESCED  # used for every run if too much is due
+_FAILURES: Final = (Outcome.FAILED, Outcome.TIMED_OUT)
 
 
 class Record:
@@ -162,6 +163,25 @@ class LiveCounters:
         """The error of the last attempt that did not succeed, in a line."""
         return None if self._rare is None else self._rare.error
 
+    @property
+    def failing_ms(self) -> int | None:
+        """When the first of the failures in a row began, if the last run that counts has failed; otherwise None."""
+        rare = self._rare
+        # Stores note a success by one more in `noted`, and by nothing else.
+        return None if rare is None or rare.failing_noted != self.noted else rare.failing_ms
+
+    @property
+    def has_succeeded(self) -> bool:
+        """True if one of the runs that were counted has succeeded."""
+        rare = self._rare
+        return self.noted > 0 if rare is None else rare.succeeded or self.noted > rare.unsuccessful
+
+    def _go_on_failing(self, since: int | None) -> None:
+        """After something was counted that is no success: the job has been failing since then, if it has."""
+        if since is not None:
+            rare = self._rarely()
+            rare.failing_ms, rare.failing_noted = since, self.noted
+
     def _rarely(self) -> _RareCounters:
         if self._rare is None:
             self._rare = _RareCounters()
@@ -170,6 +190,7 @@ class LiveCounters:
     def count(self, run: Run, result: Result) -> None:
         """Count an attempt at a run that started and has ended. If the attempt is retried, it is no failure, and not
         the outcome of its instant."""
+        failing = self.failing_ms
         late, took = round((run.lateness or 0.0) * 1000), round((run.duration or 0.0) * 1000)
         self.started_ms, self.took_ms = run.started_ms, took
         is_retried = result.outcome is Outcome.RETRIED
@@ -179,8 +200,17 @@ class LiveCounters:
             rare.error = _said(result)
         if run.request is None and not is_retried:
             self._note(packed(run.scheduled_ms, late, took, result.outcome))
+            if result.outcome is not Outcome.SUCCEEDED:
+                self._rarely().unsuccessful += 1
         else:  # a requested run was not due
             self._rarely().unlike_runs += 1
+        if result.outcome is Outcome.SUCCEEDED:
+            if self._rare is not None:
+                self._rare.succeeded, self._rare.failing_ms = True, None
+        elif failing is None and result.outcome in _FAILURES and run.request is None:
+            self._go_on_failing(run.started_ms)
+        else:
+            self._go_on_failing(failing)
 
     def count_span(self, span: Span) -> None:
         """Count due instants that ended without a run; the first of them stands for all.
@@ -188,8 +218,11 @@ class LiveCounters:
         Coalesced instants are left out: if too much is due, they would push all other outcomes out of `recent`.
         """
         if span.request is None and span.outcome is not _COALESCED:
+            failing = self.failing_ms
             self._note(packed(span.first, 0, 0, span.outcome))
             self._rarely().unlike_runs -= 1
+            self._rarely().unsuccessful += 1
+            self._go_on_failing(failing)
 
     def _note(self, number: int) -> None:
         if self.recent is not None:
@@ -205,6 +238,9 @@ class LiveCounters:
     def add_earlier(self, earlier: LiveCounters) -> None:
         """Add counts from before these."""
         runs, outcomes = self.runs + earlier.runs, [*earlier.last_outcomes(), *self.last_outcomes()]
+        succeeded, failing = self.has_succeeded or earlier.has_succeeded, self.failing_ms
+        if not self.has_succeeded:
+            failing = earlier.failing_ms or failing
         self.noted = 0
         for number in outcomes:
             self._note(number)
@@ -213,6 +249,8 @@ class LiveCounters:
             rare.unlike_runs = runs - self.noted
             rare.failures += earlier.failures
             rare.error = rare.error or earlier.error
+            rare.unsuccessful, rare.succeeded = self.noted, succeeded
+            self._go_on_failing(failing)
         if self.started_ms is None:
             self.started_ms, self.took_ms = earlier.started_ms, earlier.took_ms
 
@@ -225,20 +263,28 @@ class LiveCounters:
         """The counters for users."""
         last_run = None if self.started_ms is None else from_ms(self.started_ms)
         recent = read_packed(self.last_outcomes())
-        return JobCounters(self.runs, self.failures, last_run, self.duration, self.error, recent)
+        failing = None if self.failing_ms is None else from_ms(self.failing_ms)
+        return JobCounters(self.runs, self.failures, last_run, self.duration, self.error, recent, failing)
 
 
 class _RareCounters:
     """What few jobs have: runs that failed, and a number of runs that differs from that of noted outcomes.
 
     :ivar unlike_runs: by how many the runs exceed the noted outcomes
+    :ivar unsuccessful: how many of the noted outcomes are no successes
+    :ivar succeeded: a run has succeeded that is not among the noted outcomes, or not known to be
+    :ivar failing_ms: when the first of the failures in a row began, as of `failing_noted`
+    :ivar failing_noted: how many outcomes were noted when the job was failing last
     """
 
-    __slots__ = ("error", "failures", "unlike_runs")
+    __slots__ = ("error", "failing_ms", "failing_noted", "failures", "succeeded", "unlike_runs", "unsuccessful")
 
     def __init__(self) -> None:
-        self.failures = self.unlike_runs = 0
+        self.failures = self.unlike_runs = self.unsuccessful = 0
         self.error: str | None = None
+        self.failing_ms: int | None = None
+        self.failing_noted = -1
+        self.succeeded = False
 
 
 def _said(result: Result) -> str:

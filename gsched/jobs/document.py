@@ -18,6 +18,7 @@ from gsched.jobs.callables import name_of
 from gsched.jobs.calls import CallChecker
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import NOTHING, Job, can_change
+from gsched.jobs.last_change import last_change_document, read_last_change
 from gsched.jobs.options import OPTIONS, checked_flag, checked_text
 from gsched.jobs.pause import PLAIN, Pause
 from gsched.jobs.pause_document import pause_document, read_pause
@@ -100,6 +101,7 @@ _WRITERS: Final[Mapping[str, tuple[Callable[[Job], Any], Callable[[Job], Any]]]]
     "next_run_time": (attrgetter("next_run_ms"), lambda job: instant_of(job)),
     "paused": (attrgetter("paused"), lambda job: job.paused),
     "pause": (attrgetter("pause"), lambda job: pause_document(job.pause)),
+    "last_change": (attrgetter("last_change"), lambda job: last_change_document(job.last_change)),
 }
 
 
@@ -115,6 +117,8 @@ def instant_of(job: Job) -> datetime | None:
 def job_document(job: Job) -> dict[str, Any]:
     """The job as plain values. Raises InvalidJobError for one whose function has no reference."""
     written = {key: write(job) for key, (_, write) in _WRITERS.items()}
+    if job.last_change is None:  # as of most jobs
+        del written["last_change"]
     return {"id": job.id, **written, **own_policy_options(job.policy), "rev": job.rev}
 
 
@@ -170,6 +174,8 @@ class DocumentReader:
         fields.setdefault("name", fields["id"])
         if document.get("pause") is not None:
             self._pause(document, fields, problems)
+        if document.get("last_change") is not None:
+            fields["last_change"] = read_last_change(document["last_change"])
         if self._durable:
             fields["copies_arguments"] = can_change((*fields.get("args", ()), *fields.get("kwargs", NOTHING).values()))
         return self._checked(Job(jobstore=self._jobstore, **fields), problems)

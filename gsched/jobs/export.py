@@ -133,6 +133,7 @@ def write_jobs(jobs: Iterable[Job], outfile: Target, progress: Callable[[int], o
 
 def _line(job: Job) -> str:
     document = job_document(job)
+    document.pop("last_change", None)  # it is about this store
     try:
         document["trigger"] = _trigger_to_json(document["trigger"])
         if document["next_run_time"] is not None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+from gsched.jobs.last_change import LastChange
 from gsched.jobs.pause import Pause
 from gsched.jobs.policy import NO_POLICY, Policy
 from gsched.times.instants import MAX_MS, from_ms
@@ -57,6 +58,7 @@ class Job:
     pause: Pause | None = None
     parked: str | None = None
     rev: int = 1
+    last_change: LastChange | None = field(default=None, compare=False)
     copies_arguments: bool = field(default=False, compare=False)  # each run gets lists and dicts of its own
 
     def evolve(self, **changes: Any) -> Job:
@@ -166,7 +168,7 @@ def replacement(old: Job, new: Job, *, keep_schedule: bool) -> Job:
     With `keep_schedule` an unchanged trigger keeps its anchor, its next run time and its pause: a program that
     adds its jobs at every start must not restart their intervals.
     """
-    new = new.evolve(rev=old.rev + 1)
+    new = new.evolve(rev=old.rev + 1, last_change=new.last_change or old.last_change)
     if keep_schedule and new.trigger.same_schedule(old.trigger) and old.next_run_ms is not None:
         return new.evolve(trigger=old.trigger, next_run_ms=old.next_run_ms, pause=old.pause)
     return new

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from gsched.jobs.outcomes import Outcome
+from gsched.monitoring.error_groups import BAD, normalised
 
-_GOOD: Final = (Outcome.SUCCEEDED, Outcome.COALESCED, Outcome.RETRIED)
-BAD: Final = tuple(str(outcome) for outcome in Outcome if outcome not in _GOOD)
 LATELY_SECONDS: Final = 600.0
 MOST_RECORDS: Final = 1000  # that are looked at
 MOST_TROUBLES: Final = 20
 
 _NO_FAILURES: Final = (Outcome.SKIPPED, Outcome.MISSED)
 _LONGEST_ERROR: Final = 80
-_VARIABLE: Final = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
 
 
 class PastRun(NamedTuple):
@@ -127,5 +124,5 @@ def groups_of(past: Iterable[PastRun]) -> tuple[TroubleGroup, ...]:
 
 
 def _error_of(run: PastRun) -> str:
-    message = _VARIABLE.sub("#", " ".join((run.error or "").split()))[:_LONGEST_ERROR]
+    message = normalised(run.error)[:_LONGEST_ERROR]
     return ": ".join(filter(None, (run.error_type, message)))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
+from gsched.jobs.audit import Act
 from gsched.jobs.pause_document import checked_name, checked_reason
 
 
@@ -16,21 +17,26 @@ class Actor(NamedTuple):
     :ivar name: a person or a program
     :ivar via: how they reached the scheduler: "cli", "api"; None if it is not known
     :ivar reason: why, in their words; None if they gave none
+    :ivar address: from where, if they came over a network
     """
 
     name: str
     via: str | None = None
     reason: str | None = None
+    address: str | None = None
 
 
 _current: Final[ContextVar[Actor | None]] = ContextVar("gsched_actor", default=None)
 
 
 @contextmanager
-def acting(name: str, *, via: str | None = None, reason: str | None = None) -> Iterator[Actor]:
+def acting(
+    name: str, *, via: str | None = None, reason: str | None = None, address: str | None = None
+) -> Iterator[Actor]:
     """Call verbs on behalf of somebody: `with acting("ops", via="api", reason="deploy"): scheduler.pause_job("x")`.
 
-    A job that is paused inside the block is paused by this actor, and for this reason unless the verb has another.
+    What the verbs inside the block change is in the store's audit (`scheduler.admin.audit`), and each job keeps who
+    changed it last. A job that is paused there is paused by this actor, for this reason unless the verb has another.
 
     Of nested blocks the innermost one counts alone. The actor belongs to the calling code's context: a greenlet or a
     thread that is started inside the block has none, and neither has a job; name the actor there again. A task of
@@ -39,12 +45,14 @@ def acting(name: str, *, via: str | None = None, reason: str | None = None) -> I
     :param name: a person or a program, at most 200 characters
     :param via: how they reached the scheduler
     :param reason: why, at most 250 characters
+    :param address: from where, if they came over a network
     :raises InvalidJobError: if a text is empty or too long
     """
     actor = Actor(
         checked_name("name", name),
         None if via is None else checked_name("via", via),
         None if reason is None else checked_reason("reason", reason),
+        None if address is None else checked_name("address", address),
     )
     token = _current.set(actor)
     try:
@@ -56,3 +64,17 @@ def acting(name: str, *, via: str | None = None, reason: str | None = None) -> I
 def current_actor() -> Actor | None:
     """The actor of the calling code; None if nobody named one."""
     return _current.get()
+
+
+def act(action: str, now: int, *, by: str | None = None, reason: str | None = None) -> Act | None:
+    """What the calling code does, for the audit; None if nobody is named who does it.
+
+    :param action: one of `gsched.jobs.audit.ACTIONS`
+    :param now: ms
+    :param by: who does it; None: the actor
+    :param reason: why; None: the actor's reason
+    """
+    actor = current_actor()
+    if actor is None:
+        return None if by is None else Act(now, action, by, None, reason)
+    return Act(now, action, by or actor.name, actor.via, reason or actor.reason, actor.address)

@@ -88,7 +88,7 @@ class BaseScheduler(JobVerbs):
         """The operators' verbs: on stores as a whole, and on all schedulers that share them."""
         from gsched.schedulers.verbs.admin import AdminVerbs  # few programs need it
 
-        return AdminVerbs(self._engine)
+        return AdminVerbs(self._engine, self)
 
     # -- lifecycle ----------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from gsched.executors.interruption import GRACE_SECONDS
 from gsched.executors.main_module import end_import
 from gsched.hub.hub import Hub
 from gsched.hub.watchdog import Watchdog
+from gsched.jobs.audit import Act
 from gsched.jobs.job import Job
 from gsched.jobs.run import Run, inside_run_of
 from gsched.monitoring.scheduler_status import Pool, SchedulerStatus
@@ -345,19 +346,26 @@ class Engine(Components):
         change: Callable[[Job], Job],
         jobstore: str | None = None,
         event: Callable[[Job], JobEvent] = modified_event,
+        act: Act | None = None,
     ) -> Job:
         """Replace a job's definition by the result of `change`, which is called again if another process was faster.
 
         An error that `change` raises is raised here, and the job stays as it was. Raises JobNotFoundError.
 
         :param event: makes the event to publish
+        :param act: who changes the job, if somebody does: it is kept with the job and in the audit
         """
-        return self.call(self._change, job_id, change, jobstore, event)
+        return self.call(self._change, job_id, change, jobstore, event, act)
 
     def _change(
-        self, job_id: str, change: Callable[[Job], Job], jobstore: str | None, event: Callable[[Job], JobEvent]
+        self,
+        job_id: str,
+        change: Callable[[Job], Job],
+        jobstore: str | None,
+        event: Callable[[Job], JobEvent],
+        act: Act | None,
     ) -> Job:
-        changed = self.store(self.find(job_id, jobstore).jobstore).change(job_id, change)
+        changed = self.store(self.find(job_id, jobstore).jobstore).change(job_id, change, act)
         self._publish_change(changed, event)
         return changed
 
@@ -367,13 +375,25 @@ class Engine(Components):
         change: Callable[[Job], Job | None],
         jobstore: str,
         event: Callable[[Job], JobEvent],
+        act: Act | None = None,
+        target: str = "",
     ) -> Iterator[Job]:
         """Replace many jobs of a store, several in a round trip, and give those that were replaced, as they come.
 
         :param change: as for `change_job`; None leaves the job as it is. Jobs that do not exist are left out
+        :param act: who changes the jobs, if somebody does: it is kept with each job, and once in the audit
+        :param target: the words that name the jobs, for the audit
         """
-        for some in batches(job_ids, CHANGED_AT_ONCE):
-            yield from self.call(self._change_some, some, change, jobstore, event)
+        count, job_id = 0, ""
+        try:
+            for some in batches(job_ids, CHANGED_AT_ONCE):
+                for job in self.call(self._change_some, some, _stamping(change, act), jobstore, event):
+                    count, job_id = count + 1, job.id
+                    yield job
+        finally:
+            if act is not None and count:
+                entry = act.entry(job_id if count == 1 else target or f"{count} jobs", count)
+                self.call(self.store(jobstore).record_audit, entry)
 
     def _change_some(
         self,
@@ -449,6 +469,13 @@ class Engine(Components):
         self.hub = self._home = self._greenlet = None
         for store in self.stores.values():
             store.started = False
+
+
+def _stamping(change: Callable[[Job], Job | None], act: Act | None) -> Callable[[Job], Job | None]:
+    """The change, which also notes in the job who makes it."""
+    if act is None:
+        return change
+    return lambda job: None if (changed := change(job)) is None else act.stamped(changed)
 
 
 def engine_of(scheduler: BaseScheduler) -> Engine:

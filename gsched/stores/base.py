@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from datetime import tzinfo
+from typing import TYPE_CHECKING
 
 import gevent
 
 from gsched.errors import ConfigurationError, NodeNotFoundError
 from gsched.history.explanation import Evidence
-from gsched.history.queries import JobCounters, RunInfo, RunQuery
+from gsched.history.queries import JobCounters, RunInfo, RunPage, RunQuery
 from gsched.history.reruns import NextAttempt, Obstacle
+from gsched.jobs.audit import Act, AuditEntry, AuditPage, AuditQuery
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Result, Retried, Span
@@ -22,14 +26,22 @@ from gsched.jobs.tally import Tally
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
+from gsched.monitoring.error_groups import ErrorGroups
+from gsched.monitoring.job_pages import StoredPage, StoredRow
+from gsched.monitoring.load import SAMPLE, JobSample, Load
 from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.pauses import MOST_LOOKED_AT, PausedJob, groups_of_pauses
+from gsched.monitoring.rates import NotedMinute
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.stores import derived
 from gsched.stores.messages import HubPort
 from gsched.stores.policy_findings import policy_findings
 from gsched.times.clock import Clock
 from gsched.triggers import DateTrigger
+
+if TYPE_CHECKING:
+    from gsched.history.instants import InstantInfo
 
 
 class BaseJobStore(ABC):
@@ -123,11 +135,45 @@ class BaseJobStore(ABC):
     def find(self, query: JobQuery) -> Iterable[Job]:
         """The jobs that match, the next due first, then those without a next run time, by id."""
 
+    def matching(self, query: JobQuery) -> Iterable[Job]:
+        """All jobs that match, in any order, without regard to `skip`, `limit` and `after`."""
+        found = self.find(replace(query, skip=0, limit=None, after=None))
+        return (job for job in found if not query.failing or self.counters(job.id).failing_since is not None)
+
+    def page(self, query: JobQuery) -> StoredPage:
+        """The jobs that match, after the place `after` in the order `sort`, at most `limit`. It never waits long.
+
+        The order by time is that of the times which the store keeps: of a job that is due often it may be past.
+        """
+        return derived.page_of(self, query)
+
+    def rows(self, job_ids: Sequence[str]) -> dict[str, StoredRow]:
+        """These jobs with what is known of them, by id, without those that do not exist."""
+        return derived.rows_of(self, job_ids)
+
+    def count(self, query: JobQuery, most: int) -> int:
+        """How many jobs match, up to `most`."""
+        return derived.count_of(self, query, most)
+
+    def tags(self, most: int) -> dict[str, int]:
+        """The tags that most jobs have, the most frequent first, and how many jobs have each."""
+        return derived.tags_of(self, most)
+
+    def sample(self, most: int = SAMPLE) -> JobSample:
+        """Some of the jobs that are not paused, at most `most`, picked at random."""
+        total = self.count(JobQuery(state="scheduled"), SAMPLE)
+        return JobSample(self.matching(JobQuery(state="scheduled")), total)
+
+    def load(self, zone: tzinfo) -> Load:
+        """How many runs are due in each hour of the next week, in this zone, and in each minute of the next hour."""
+        return derived.load_of(self, zone)
+
     @abstractmethod
-    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+    def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
         """Replace the job by the one that `change` makes of it, and give it as stored.
 
         :param change: called again after a conflict; its errors pass through
+        :param act: who does it: it is kept with the job in the same write, and in the audit
         :raises JobNotFoundError: if there is no such job
         """
 
@@ -141,8 +187,11 @@ class BaseJobStore(ABC):
         """
 
     @abstractmethod
-    def remove(self, job_id: str) -> Job:
-        """Remove the job and give it as it was last. Raises JobNotFoundError."""
+    def remove(self, job_id: str, act: Act | None = None) -> Job:
+        """Remove the job and give it as it was last. Raises JobNotFoundError.
+
+        :param act: who does it, for the audit
+        """
 
     @abstractmethod
     def remove_all(self) -> int:
@@ -171,6 +220,21 @@ class BaseJobStore(ABC):
         """The outcomes of due instants that the history keeps (see `gsched.history.retention.RetentionPolicy`), and the
         recorded runs in progress. The newest come first.
         """
+
+    def run_page(self, query: RunQuery) -> RunPage:
+        """The records that match, the newest first, after the place `before`, without their tracebacks."""
+        return derived.run_page_of(self, query)
+
+    def instants(self, job_id: str, since: int, until: int, most: int) -> list[InstantInfo]:
+        """What became of the job's last `most` instants from `since` until before `until` (ms), the oldest first.
+
+        :raises JobNotFoundError: if there is no such job
+        """
+        return derived.instants_in(self, job_id, since, until, most)
+
+    def error_groups(self, since: int, tag: str | None, by: str, most: int) -> ErrorGroups:
+        """The newest `most` failures that were due at `since` (ms) or later, grouped."""
+        return derived.error_groups_of(self, since, tag, by, most)
 
     @abstractmethod
     def counters(self, job_id: str) -> JobCounters:
@@ -211,6 +275,23 @@ class BaseJobStore(ABC):
         """
         raise ConfigurationError(f"the store {self.alias!r} is not a file: `gsched store export` writes its jobs")
 
+    # -- who did what, and how much ---------------------------------------------------------------------------------
+
+    def record_audit(self, entry: AuditEntry) -> None:
+        """Keep an entry of the audit."""
+
+    def audit(self, query: AuditQuery) -> AuditPage:
+        """The entries of the audit that match, the newest first, after the place `before`."""
+        return AuditPage(())
+
+    def minutes(self, since: int, until: int) -> Iterable[NotedMinute]:
+        """What the schedulers of this store did in each minute from `since` until before `until` (ms)."""
+        return ()
+
+    def hours(self, since: int, until: int) -> Iterable[NotedMinute]:
+        """The same by hours, all schedulers together. Hours are kept longer."""
+        return ()
+
     # -- who shares the store, and what they do -----------------------------------------------------------------
 
     def nodes(self) -> list[NodeInfo]:
@@ -226,6 +307,16 @@ class BaseJobStore(ABC):
     def request_drain(self, node_id: str) -> None:
         """Ask a node to drain; nothing happens if it is dead. Raises NodeNotFoundError."""
         raise NodeNotFoundError(node_id)
+
+    def request_cancel(self, run_id: str) -> bool:
+        """Ask the scheduler in which a run is in progress, in whatever other process, to cancel it.
+
+        A shared store knows the runs that have been recorded: those that take longer than a few seconds, and those that
+        were requested.
+
+        :return: False if no such run is known to be in progress
+        """
+        return False
 
     def follow(self, stop: Callable[[], bool]) -> Iterator[StoreEvent]:
         """The events of the store from now on, until `stop()`. Raises ConfigurationError if the store is not shared."""

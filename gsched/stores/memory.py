@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from heapq import nlargest
 from itertools import chain, islice
 
 from gsched.checks import checked_whole
 from gsched.errors import JobIdConflictError, JobNotFoundError
+from gsched.event_loop.slices import paced
 from gsched.events import EVENT_JOB_REMOVED, JobEvent, parked_event, paused_event
 from gsched.history.explanation import NEVER_BEFORE, Evidence
 from gsched.history.queries import RUNNING, WAITING, JobCounters, RunInfo, RunQuery, newest_first
@@ -15,6 +17,7 @@ from gsched.history.recent import HALF, KEPT, LAST, SHIFT, SHORT_MS, checked_rec
 from gsched.history.records import LiveCounters, Record
 from gsched.history.reruns import NextAttempt, Obstacle, obstacles
 from gsched.history.retention import LONG_RUN_MS, RetentionPolicy
+from gsched.jobs.audit import Act, AuditEntry, AuditPage, AuditQuery, audit_page
 from gsched.jobs.job import Job, replacement
 from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, Span
 from gsched.jobs.pause import Pause
@@ -39,6 +42,7 @@ from gsched.stores.messages import (
 )
 from gsched.times.instants import from_ms
 
+_AUDIT_KEPT = 10_000  # entries
 _PERIODS_KEPT = 100  # periods without a running scheduler
 _SUCCEEDED = Outcome.SUCCEEDED  # used for every run: looking it up in its class takes longer than the rest
 
@@ -68,6 +72,7 @@ class MemoryJobStore(BaseJobStore):
         self._tallies: dict[str, Tally] = {}  # of jobs whose policy counts something
         self._away_since: int | None = 0  # no scheduler has run jobs since then
         self._away: deque[tuple[int, int]] = deque(maxlen=_PERIODS_KEPT)
+        self._audit: deque[AuditEntry] = deque(maxlen=_AUDIT_KEPT)
         self._jobs: dict[str, Job] = {}
         self._exhausted: set[str] = set()  # ids of jobs whose last instant is decided
         self._undecided: dict[str, int] = {}  # how far jobs had come when they were last run here
@@ -167,17 +172,32 @@ class MemoryJobStore(BaseJobStore):
         except KeyError:
             raise JobNotFoundError(job_id) from None
 
+    def matching(self, query: JobQuery) -> Iterable[Job]:
+        return self._those_of(paced(list(self._jobs.values())), query)
+
+    def _those_of(self, jobs: Iterable[Job], query: JobQuery) -> Iterator[Job]:
+        now = self.clock.now_ms()
+        return (job for job in jobs if query.matches(job, now) and (not query.failing or self._is_failing(job.id)))
+
+    def _is_failing(self, job_id: str) -> bool:
+        counters = self._counters.get(job_id)
+        return counters is not None and counters.failing_ms is not None
+
     def find(self, query: JobQuery) -> Iterable[Job]:
         now = self.clock.now_ms()
-        found = [job for job in self._jobs.values() if query.matches(job, now)]
+        found = list(self._those_of(self._jobs.values(), query))
         due = {job.id: job.next_due_ms(now) or ALWAYS for job in found}
         found.sort(key=lambda job: (due[job.id], job.id))
         end = None if query.limit is None else query.skip + query.limit
         return islice(found, query.skip, end)
 
-    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+    def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
         old = self.get(job_id)
-        return self._change(old, change(old))
+        new = change(old)
+        if act is None:
+            return self._change(old, new)
+        self.record_audit(act.entry(job_id, 1, old, new))
+        return self._change(old, act.stamped(new))
 
     def _change(self, old: Job, new: Job) -> Job:
         self._written[old.id] = (self._written[old.id][0], self.clock.now_ms())
@@ -191,8 +211,10 @@ class MemoryJobStore(BaseJobStore):
         changed = [(job, change(job)) for job in there]
         return [self._change(old, new) for old, new in changed if new is not None]
 
-    def remove(self, job_id: str) -> Job:
+    def remove(self, job_id: str, act: Act | None = None) -> Job:
         job = self.get(job_id)
+        if act is not None:
+            self.record_audit(act.entry(job_id))
         self._forget(job_id)
         self._tell(Dropped(job_id))
         return job
@@ -368,6 +390,15 @@ class MemoryJobStore(BaseJobStore):
         if purged:
             self._forgotten_until = max(self._forgotten_until, before)
         return purged
+
+    # -- who did what -----------------------------------------------------------------------------------------
+
+    def record_audit(self, entry: AuditEntry) -> None:
+        self._audit.append(entry)
+
+    def audit(self, query: AuditQuery) -> AuditPage:
+        found = (entry for entry in paced(list(self._audit)) if query.matches(entry))
+        return audit_page(nlargest(query.limit + 1, found, key=lambda entry: entry.id), query)
 
     # -- what is counted of jobs --------------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ from gsched.event_loop.helpers import spawn
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.run import Run
 from gsched.monitoring.activity import LastMinute, NodeActivity, Overview
+from gsched.monitoring.error_groups import BAD
 from gsched.monitoring.troubles import (
-    BAD,
     LATELY_SECONDS,
     MOST_RECORDS,
     MOST_TROUBLES,

@@ -14,15 +14,11 @@ from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding, environment_findings
 from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.store_statistics import StoreStatistics
-from gsched.schedulers.engine import Engine
-from gsched.stores import BaseJobStore
+from gsched.schedulers.verbs.questions import QuestionVerbs
 
 
-class AdminVerbs:
+class AdminVerbs(QuestionVerbs):
     """`scheduler.admin`: what operators do, and the `gsched` command for them. The scheduler need not run."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     # -- stores -------------------------------------------------------------------------------------------------
 
@@ -143,9 +139,3 @@ class AdminVerbs:
         """Findings, looked for in the scheduler's thread."""
         while (finding := self._engine.call(next, findings, None)) is not None:
             yield finding
-
-    def _one_store(self, jobstore: str | None) -> BaseJobStore:
-        aliases = self._engine.aliases(jobstore)
-        if len(aliases) != 1:
-            raise ConfigurationError(f"jobstore: name one of {', '.join(aliases)}" if aliases else "there is no store")
-        return self._engine.store(aliases[0])

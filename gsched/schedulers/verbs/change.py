@@ -8,11 +8,14 @@ from typing import Any
 from gsched import events
 from gsched.errors import InvalidJobError, InvalidTriggerError
 from gsched.events import JobEvent, SchedulerEvent
+from gsched.jobs.audit import ALL_JOBS, Act
 from gsched.jobs.calls import check_call, named_function
 from gsched.jobs.job import UNDEFINED, Job
 from gsched.jobs.options import OPTIONS, checked_args, checked_kwargs, checked_options, checked_text
 from gsched.jobs.policy_options import refuse_contradictions
 from gsched.policies.pauses import paused
+from gsched.schedulers.acting import act
+from gsched.schedulers.engine import Engine, modified_event
 from gsched.schedulers.handle import JobHandle
 from gsched.schedulers.job_builder import check_executor, make_trigger, with_jitter, with_next_run_time
 from gsched.schedulers.verbs.verbs import Verbs
@@ -31,7 +34,9 @@ class ChangeVerbs(Verbs):
         :raises InvalidJobError: if a value is wrong; nothing is changed then
         :raises InvalidTriggerError: if the trigger is wrong; nothing is changed then
         """
-        changed = self._engine.change_job(job_id, lambda job: self._modified(job, changes), jobstore)
+        changed = self._engine.change_job(
+            job_id, lambda job: modified(self._engine, job, changes), jobstore, modified_event, self._act("job.change")
+        )
         return self._handle(changed)
 
     def reschedule_job(
@@ -48,58 +53,71 @@ class ChangeVerbs(Verbs):
                 f"trigger: reschedule_job({job_id!r}, trigger={jobstore!r})"
             )
         made = make_trigger(trigger, trigger_args, self._engine.timezone)
-        return self._handle(self._engine.change_job(job_id, lambda job: self._retimed(job, made), jobstore))
+        changed = self._engine.change_job(
+            job_id, lambda job: _retimed(self._engine, job, made), jobstore, modified_event, self._act("job.change")
+        )
+        return self._handle(changed)
 
-    def _modified(self, job: Job, changes: Mapping[str, Any]) -> Job:
-        changes = dict(changes)
-        fields: dict[str, Any] = {}
-        if "func" in changes:
-            fields["func"], fields["func_ref"] = named_function(changes.pop("func"))
-        if "args" in changes:
-            fields["args"] = checked_args(changes.pop("args"))
-        if "kwargs" in changes:
-            fields["kwargs"] = checked_kwargs(changes.pop("kwargs"))
-        if "name" in changes:
-            fields["name"] = checked_text("name", changes.pop("name"))
-        for fixed in ("id", "jobstore"):
-            if fixed in changes:
-                raise InvalidJobError(f"{fixed}: cannot be changed; remove the job and add it anew")
-        trigger = changes.pop("trigger", None)
-        next_run_time = changes.pop("next_run_time", UNDEFINED)
-        named = isinstance(trigger, str)
-        trigger_args = {key: changes.pop(key) for key in changes.keys() - OPTIONS.keys()} if named else {}
-        modified = job.evolve(**fields, **checked_options(changes, job.policy))
-        refuse_contradictions(modified, changes)
-        if modified.func is not None:
-            check_call(modified.func, modified.args, modified.kwargs, self._engine.awaits(modified.executor))
-        if self._engine.hub is not None:
-            check_executor(modified, self._engine.executors)
-        if trigger is not None:
-            modified = self._retimed(modified, make_trigger(trigger, trigger_args, self._engine.timezone))
-        return with_next_run_time(modified, next_run_time, self._engine.timezone, self._engine.now_ms())
-
-    def _retimed(self, job: Job, trigger: BaseTrigger) -> Job:
-        now = self._engine.now_ms()
-        begun, due = trigger.for_job(job.id).begun(now)
-        retimed = with_jitter(job.evolve(trigger=begun, next_run_ms=due, pause=None))
-        pause = job.pause_at(now)
-        return retimed if pause is None else paused(retimed, pause, now)
+    def _act(self, action: str) -> Act | None:
+        return act(action, self._engine.now_ms())
 
     def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
         """Remove a job; its runs in progress go on. Raises JobNotFoundError."""
-        self._engine.call(self._remove, job_id, jobstore)
+        self._engine.call(self._remove, job_id, jobstore, self._act("job.remove"))
 
-    def _remove(self, job_id: str, jobstore: str | None) -> None:
-        removed = self._engine.store(self._engine.find(job_id, jobstore).jobstore).remove(job_id)
+    def _remove(self, job_id: str, jobstore: str | None, done: Act | None) -> None:
+        removed = self._engine.store(self._engine.find(job_id, jobstore).jobstore).remove(job_id, done)
         self._engine.bus.emit(JobEvent(events.EVENT_JOB_REMOVED, removed))
 
     def remove_all_jobs(self, jobstore: str | None = None) -> int:
         """Remove all jobs of a store, or of all stores; how many were removed."""
-        return self._engine.call(self._remove_all, jobstore)
+        return self._engine.call(self._remove_all, jobstore, self._act("job.remove"))
 
-    def _remove_all(self, jobstore: str | None) -> int:
+    def _remove_all(self, jobstore: str | None, done: Act | None) -> int:
         count = 0
         for alias in self._engine.aliases(jobstore):
-            count += self._engine.stores[alias].remove_all()
+            store = self._engine.stores[alias]
+            removed = store.remove_all()
+            count += removed
             self._engine.bus.emit(SchedulerEvent(events.EVENT_ALL_JOBS_REMOVED, alias))
+            if done is not None and removed:
+                store.record_audit(done.entry(ALL_JOBS, removed))
         return count
+
+
+def modified(engine: Engine, job: Job, changes: Mapping[str, Any]) -> Job:
+    """The job, changed as `modify_job` changes it. Raises InvalidJobError or InvalidTriggerError."""
+    changes = dict(changes)
+    fields: dict[str, Any] = {}
+    if "func" in changes:
+        fields["func"], fields["func_ref"] = named_function(changes.pop("func"))
+    if "args" in changes:
+        fields["args"] = checked_args(changes.pop("args"))
+    if "kwargs" in changes:
+        fields["kwargs"] = checked_kwargs(changes.pop("kwargs"))
+    if "name" in changes:
+        fields["name"] = checked_text("name", changes.pop("name"))
+    for fixed in ("id", "jobstore"):
+        if fixed in changes:
+            raise InvalidJobError(f"{fixed}: cannot be changed; remove the job and add it anew")
+    trigger = changes.pop("trigger", None)
+    next_run_time = changes.pop("next_run_time", UNDEFINED)
+    named = isinstance(trigger, str)
+    trigger_args = {key: changes.pop(key) for key in changes.keys() - OPTIONS.keys()} if named else {}
+    changed = job.evolve(**fields, **checked_options(changes, job.policy))
+    refuse_contradictions(changed, changes)
+    if changed.func is not None:
+        check_call(changed.func, changed.args, changed.kwargs, engine.awaits(changed.executor))
+    if engine.hub is not None:
+        check_executor(changed, engine.executors)
+    if trigger is not None:
+        changed = _retimed(engine, changed, make_trigger(trigger, trigger_args, engine.timezone))
+    return with_next_run_time(changed, next_run_time, engine.timezone, engine.now_ms())
+
+
+def _retimed(engine: Engine, job: Job, trigger: BaseTrigger) -> Job:
+    now = engine.now_ms()
+    begun, due = trigger.for_job(job.id).begun(now)
+    retimed = with_jitter(job.evolve(trigger=begun, next_run_ms=due, pause=None))
+    pause = job.pause_at(now)
+    return retimed if pause is None else paused(retimed, pause, now)

@@ -9,12 +9,13 @@ from typing import Final
 
 from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.events import EVENT_JOB_RESUMED, JobPauseEvent, paused_event
+from gsched.jobs.audit import ALL_JOBS, Act
 from gsched.jobs.job import Job
 from gsched.jobs.pause import BY_USER, PLAIN, Pause
 from gsched.jobs.pause_document import checked_name, checked_reason
 from gsched.jobs.query import JobQuery
 from gsched.policies.pauses import lasts_as_long, paused, renewed, resumed
-from gsched.schedulers.acting import current_actor
+from gsched.schedulers.acting import act, current_actor
 from gsched.schedulers.engine import Engine
 from gsched.schedulers.handle import JobHandle
 from gsched.schedulers.verbs.verbs import Verbs
@@ -52,7 +53,8 @@ class PauseVerbs(Verbs):
         :raises InvalidJobError: if `until` is not ahead, or a text is empty or too long; nothing is changed then
         """
         pausing = Pausing.wanted_of(self._engine, reason, until, by)
-        return self._handle(self._engine.change_job(job_id, pausing.change, jobstore, paused_event))
+        changed = self._engine.change_job(job_id, pausing.change, jobstore, paused_event, pausing.act)
+        return self._handle(changed)
 
     def pause_jobs(
         self,
@@ -87,7 +89,8 @@ class PauseVerbs(Verbs):
         :param by: who resumes it; default: the actor's name (see `gsched.acting`)
         """
         resuming = Resuming(self._engine.now_ms(), by)
-        return self._handle(self._engine.change_job(job_id, resuming.change, jobstore, resuming.event))
+        changed = self._engine.change_job(job_id, resuming.change, jobstore, resuming.event, resuming.act)
+        return self._handle(changed)
 
     def resume_jobs(
         self,
@@ -117,14 +120,18 @@ def pause_each(engine: Engine, chosen: Selection, jobstore: str | None, pausing:
     """Pause these jobs, and give those that were not paused for as long before."""
     for alias in engine.aliases(jobstore):
         job_ids = engine.call(_ids, engine, alias, chosen, (None,))
-        yield from engine.change_jobs(job_ids, pausing.change_if_shorter, alias, paused_event)
+        yield from engine.change_jobs(
+            job_ids, pausing.change_if_shorter, alias, paused_event, pausing.act, chosen.words
+        )
 
 
 def resume_each(engine: Engine, chosen: Selection, jobstore: str | None, resuming: Resuming) -> Iterator[Job]:
     """Resume these jobs, and give those that were paused or parked."""
     for alias in engine.aliases(jobstore):
         job_ids = engine.call(_ids, engine, alias, chosen, ("paused", "parked"))
-        yield from engine.change_jobs(job_ids, resuming.change_if_held, alias, resuming.event)
+        yield from engine.change_jobs(
+            job_ids, resuming.change_if_held, alias, resuming.event, resuming.act, chosen.words
+        )
 
 
 def _ids(engine: Engine, alias: str, chosen: Selection, states: Sequence[str | None]) -> list[str]:
@@ -149,6 +156,15 @@ class Selection:
         self.ids = None if ids is None else tuple(dict.fromkeys(ids))
         self.tag = tag
         self.prefix = prefix
+
+    @property
+    def words(self) -> str:
+        """The jobs in words, for the audit."""
+        if self.ids is not None:
+            return f"{len(self.ids)} jobs"
+        return (
+            ALL_JOBS if self.tag is self.prefix is None else f"tag:{self.tag}" if self.tag else f"prefix:{self.prefix}"
+        )
 
 
 class Pausing:
@@ -175,6 +191,11 @@ class Pausing:
             None if until is None else _as_future(until, now, engine.timezone),
         )
         return cls(wanted, now)
+
+    @property
+    def act(self) -> Act | None:
+        """Who pauses them, for the audit; None if nobody is named."""
+        return act("job.pause", self._now, by=self._wanted.by, reason=self._wanted.reason)
 
     def change(self, job: Job) -> Job:
         """The job, paused. What is not given anew stays of a pause that it has."""
@@ -207,6 +228,11 @@ class Resuming:
         """The job, resumed."""
         self._ended[job.id] = job.pause_at(self._now) or PLAIN
         return resumed(job, self._now)
+
+    @property
+    def act(self) -> Act | None:
+        """Who resumes them, for the audit; None if nobody is named."""
+        return act("job.resume", self._now, by=self._by)
 
     def change_if_held(self, job: Job) -> Job | None:
         """The job, resumed; None if it is neither paused nor parked, or paused for another reason."""

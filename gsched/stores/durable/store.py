@@ -22,6 +22,7 @@ from gsched.history.queries import JobCounters, RunInfo, RunQuery
 from gsched.history.recent import checked_recent
 from gsched.history.reruns import NextAttempt, Obstacle
 from gsched.history.retention import RetentionPolicy
+from gsched.jobs.audit import Act
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Result, Retried, Span
@@ -252,14 +253,14 @@ class DurableJobStore(BaseJobStore):
     def find(self, query: JobQuery) -> Iterable[Job]:
         return self.definitions.find(query)
 
-    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
-        return self.definitions.change(job_id, change)
+    def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
+        return self.definitions.change(job_id, change, act)
 
     def change_many(self, job_ids: Sequence[str], change: Callable[[Job], Job | None]) -> list[Job]:
         return self.definitions.change_many(job_ids, change)
 
-    def remove(self, job_id: str) -> Job:
-        return self.definitions.remove(job_id)
+    def remove(self, job_id: str, act: Act | None = None) -> Job:
+        return self.definitions.remove(job_id, act)
 
     def remove_all(self) -> int:
         return self.definitions.remove_all()

@@ -9,6 +9,7 @@ from gsched.errors import JobNotFoundError, StoreConflictError
 from gsched.event_loop.batches import batches
 from gsched.event_loop.slices import paced
 from gsched.history.reruns import NextAttempt, Obstacle
+from gsched.jobs.audit import Act
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.query import JobQuery
@@ -66,11 +67,12 @@ class MongoDefinitions:
         return list_jobs(self._connection.jobs(), self._reader(), query, self._clock.now_ms())
 
     @translate_errors()
-    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+    def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
         for _ in range(ATTEMPTS):
             document = self._document(job_id)
             old = self._reader().read(document)
-            made, jobs = self._made(document, old, change(old)), self._connection.jobs()
+            new = change(old) if act is None else act.stamped(change(old))
+            made, jobs = self._made(document, old, new), self._connection.jobs()
             if made.rescheduled:
                 keep_former(jobs, [document])
             if jobs.update_one(made.as_read(), made.change.update).matched_count:
@@ -109,7 +111,7 @@ class MongoDefinitions:
         return made.job if not made.heals else self._reader().read(made.change.of(made.found))
 
     @translate_errors()
-    def remove(self, job_id: str) -> Job:
+    def remove(self, job_id: str, act: Act | None = None) -> Job:
         return self._removing().remove(job_id)
 
     @translate_errors()

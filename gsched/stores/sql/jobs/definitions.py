@@ -11,6 +11,7 @@ from gsched.errors import JobNotFoundError, StoreConflictError, TooManyWaitingEr
 from gsched.event_loop.batches import batches
 from gsched.event_loop.slices import paced
 from gsched.history.reruns import NextAttempt, Obstacle
+from gsched.jobs.audit import Act
 from gsched.jobs.document import DocumentReader
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
@@ -73,10 +74,11 @@ class SqlDefinitions:
     def find(self, query: JobQuery) -> Iterable[Job]:
         return list_jobs(self._connection, self.reader(), query, self._clock.now_ms())
 
-    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+    def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
         for _ in range(ATTEMPTS):
             old, now = self.get(job_id), self._clock.now_ms()
-            made = self._made(old, change(old), now)
+            new = change(old) if act is None else act.stamped(change(old))
+            made = self._made(old, new, now)
             if self._written([made], now):
                 return self._stored(made)
         raise StoreConflictError(f"job {job_id!r}: other processes kept changing it; try again")
@@ -122,7 +124,7 @@ class SqlDefinitions:
         self._changed(job_ids)
         return True
 
-    def remove(self, job_id: str) -> Job:
+    def remove(self, job_id: str, act: Act | None = None) -> Job:
         wanted = select(self._tables.jobs).where(self._tables.jobs.c.id == job_id)
         now = self._clock.now_ms()
 

@@ -12,10 +12,10 @@ from gsched.history.queries import RUNNING
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.pause import PLAIN
 from gsched.monitoring.activity import NodeActivity, Overview
+from gsched.monitoring.error_groups import BAD
 from gsched.monitoring.nodes import DEAD, NodeInfo
 from gsched.monitoring.pauses import MOST_LOOKED_AT, PausedJob, groups_of_pauses
 from gsched.monitoring.troubles import (
-    BAD,
     LATELY_SECONDS,
     MOST_RECORDS,
     MOST_TROUBLES,

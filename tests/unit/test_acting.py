@@ -14,7 +14,7 @@ from gsched.schedulers.acting import current_actor
 def test_the_actor_holds_inside_the_block_and_also_ends_with_an_error():
     assert current_actor() is None
     with pytest.raises(ZeroDivisionError), acting("ops", via="api", reason="deploy") as actor:
-        assert current_actor() == actor == ("ops", "api", "deploy")
+        assert current_actor() == actor == ("ops", "api", "deploy", None)
         raise ZeroDivisionError
     assert current_actor() is None
 
@@ -22,8 +22,8 @@ def test_the_actor_holds_inside_the_block_and_also_ends_with_an_error():
 def test_of_nested_blocks_the_innermost_counts_alone():
     with acting("ops", via="api", reason="deploy"):
         with acting("bot"):
-            assert current_actor() == ("bot", None, None)
-        assert current_actor() == ("ops", "api", "deploy")
+            assert current_actor() == ("bot", None, None, None)
+        assert current_actor() == ("ops", "api", "deploy", None)
 
 
 def test_a_greenlet_or_a_thread_started_inside_has_no_actor():

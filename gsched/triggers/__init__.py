@@ -8,6 +8,7 @@ from gsched.triggers.date import DateTrigger
 from gsched.triggers.interval import IntervalTrigger
 from gsched.triggers.reboot import RebootTrigger
 from gsched.triggers.registry import trigger_fields, trigger_from_fields
+from gsched.triggers.spread import SpreadTrigger
 
 __all__ = [
     "AndTrigger",
@@ -18,6 +19,7 @@ __all__ = [
     "IntervalTrigger",
     "OrTrigger",
     "RebootTrigger",
+    "SpreadTrigger",
     "trigger_fields",
     "trigger_from_fields",
 ]

@@ -35,6 +35,10 @@ class BaseTrigger(ABC):
     jitter_ms: int = 0
     by_elapsed_time: bool = False
     """True if it goes by elapsed time when the clock is set back, instead of by the clock."""
+    spread_ms: int | None = None
+    """The span over which jobs with such triggers are spread, each with a phase of its own; None: they are not."""
+    phase_ms: int | None = None
+    """Its phase in that span; None until its job has a place there (see `gsched.policies.spreading`)."""
 
     @abstractmethod
     def next_ms(self, after: int) -> int | None:
@@ -98,6 +102,10 @@ class BaseTrigger(ABC):
         Raises InvalidTriggerError if it can never be due, for a reason that time does not change.
         """
         return self, checked_next(self, at - 1)
+
+    def with_phase(self, phase_ms: int) -> BaseTrigger:
+        """The same trigger with this phase in its span. Only triggers that are spread have one."""
+        raise NotImplementedError(f"{self!r} is not spread")
 
     def placed(self, zone: tzinfo) -> BaseTrigger:
         """The trigger in this time zone, the scheduler's; itself if it names a zone."""

@@ -37,11 +37,12 @@ class IntervalTrigger(BoundedTrigger):
         that of the scheduler which the job is added to (until then, this machine's)
     :param jitter: longest delay of a run, seconds
     :param anchor: an instant that sets the phase without being a bound
+    :param spread: the scheduler chooses the phase when the job is added: jobs with one distance are spread over it
     :raises InvalidTriggerError: for a distance below 1 ms, a negative or non-numeric part, a date that is none, a
-        window that is none, and an anchor beside a window
+        window that is none, an anchor beside a window, and a start date or a window beside spread
     """
 
-    __slots__ = ("_anchor", "_first", "_last", "_period", "_phase", "_window")
+    __slots__ = ("_anchor", "_first", "_last", "_period", "_phase", "_window", "is_spread")
 
     alias = "interval"
     _period: int
@@ -50,6 +51,7 @@ class IntervalTrigger(BoundedTrigger):
     _last: int
     _anchor: int | None
     _window: DailyWindow | None
+    is_spread: bool
 
     def __init__(
         self,
@@ -64,12 +66,14 @@ class IntervalTrigger(BoundedTrigger):
         jitter: float | None = None,
         anchor: Date = None,
         between: str | None = None,
+        spread: bool = False,
     ) -> None:
         self._bound(start_date, end_date, timezone, jitter)
         weekdays, days = (days, 0) if isinstance(days, str) else (None, days)
         self._period = _period_ms(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
         self._anchor = instant_ms(self.alias, "anchor", anchor, self.timezone)
         self._window = self._make_window(between, weekdays)
+        self.is_spread = self._checked_spread(spread)
         self._phase, self._first, self._last = self._phase_and_bounds()
 
     def _make_window(self, between: str | None, weekdays: str | None) -> DailyWindow | None:
@@ -80,6 +84,50 @@ class IntervalTrigger(BoundedTrigger):
                 "interval trigger: anchor: leave it out beside between or weekdays, for the window's start is the phase"
             )
         return DailyWindow(self._period, between, weekdays)
+
+    def _checked_spread(self, spread: object) -> bool:
+        if not isinstance(spread, bool):
+            raise InvalidTriggerError(
+                f"interval trigger: spread {spread!r}: an interval is spread over its own length; write spread=True"
+            )
+        if spread and self._start is not None:
+            raise InvalidTriggerError(
+                "interval trigger: spread: start_date sets the phase already; leave out one of them"
+            )
+        if spread and self._window is not None:
+            raise InvalidTriggerError(
+                "interval trigger: spread: the window's start is the phase already; as an option of the job,"
+                " spread='5m' delays all of it"
+            )
+        return spread
+
+    @property
+    def spread_ms(self) -> int | None:  # type: ignore[override]
+        """The distance, if jobs are spread over it."""
+        return self._period if self.is_spread else None
+
+    @property
+    def phase_ms(self) -> int | None:  # type: ignore[override]
+        """Its phase, counted from the epoch, if it is set."""
+        return None if self._anchor is None else self._anchor % self._period
+
+    @property
+    def moments(self) -> tuple[int, int]:
+        """The distance and the phase (ms). Intervals for which both are equal are due at the same moments."""
+        return self._period, self._phase % self._period
+
+    @property
+    def has_free_phase(self) -> bool:
+        """True if the scheduler may choose its phase: neither a start date nor a window sets it."""
+        return self._start is None and self._window is None
+
+    def with_phase(self, phase_ms: int) -> IntervalTrigger:
+        """Spread, with this phase."""
+        return self._evolved(_anchor=phase_ms, is_spread=True)
+
+    def with_spread(self, spread: bool) -> IntervalTrigger:
+        """Spread, with a phase that is still to be chosen; or not spread, with the phase that it has."""
+        return self._evolved(**({"_anchor": None} if self._checked_spread(spread) else {}), is_spread=spread)
 
     def _phase_and_bounds(self) -> tuple[int, int, int]:
         start, anchor = self._start, self._anchor
@@ -154,26 +202,31 @@ class IntervalTrigger(BoundedTrigger):
     def begun(self, at: int) -> tuple[IntervalTrigger, int | None]:
         """Without a start date and an anchor the first instant comes one interval after `at`, as in APScheduler.
 
-        In a window, the first instant is that of the clock.
+        In a window, the first instant is that of the clock. A phase that is to be spread stays open.
         """
-        if self._start is None and self._anchor is None and self._window is None:
+        if self.has_free_phase and self._anchor is None and not self.is_spread:
             trigger = self.anchored(at)
             return trigger, trigger.next_ms(at)
         return self, self.next_ms(at - 1)
 
     def to_fields(self) -> dict[str, Any]:
         """The distance as seconds, and what else was given."""
-        anchor = {} if self._anchor is None else {"anchor": from_ms(self._anchor)}
-        return {"seconds": as_seconds(self._period), **self._window_fields(), **self._bound_fields(), **anchor}
+        anchor = None if self._anchor is None else from_ms(self._anchor)
+        phase = drop_unset({"spread": self.is_spread, "anchor": anchor})
+        return {"seconds": as_seconds(self._period), **self._window_fields(), **self._bound_fields(), **phase}
 
     def _window_fields(self) -> dict[str, Any]:
         return drop_unset({"between": self.between, "days": self.days})
 
     def __str__(self) -> str:
-        return f"interval[{', '.join([str(self.interval), *self._window_options()])}]"
+        return f"interval[{', '.join([str(self.interval), *self._window_options(), *self._spread_option()])}]"
 
     def _options(self) -> list[str]:
-        return [f"interval={self.interval!r}", *self._window_options(), *self._bound_options()]
+        written = f"interval={self.interval!r}"
+        return [written, *self._window_options(), *self._spread_option(), *self._bound_options()]
+
+    def _spread_option(self) -> list[str]:
+        return ["spread=True"] if self.is_spread else []
 
     def _window_options(self) -> list[str]:
         return [f"{name}={text!r}" for name, text in self._window_fields().items()]

@@ -23,6 +23,7 @@ _BUILTIN: Final = {
     "and": ("gsched.triggers.combining", "AndTrigger"),
     "or": ("gsched.triggers.combining", "OrTrigger"),
     "reboot": ("gsched.triggers.reboot", "RebootTrigger"),
+    "spread": ("gsched.triggers.spread", "SpreadTrigger"),
 }
 
 

@@ -34,6 +34,7 @@ from gsched.monitoring.pauses import MOST_LOOKED_AT, PausedJob, groups_of_pauses
 from gsched.monitoring.rates import NotedMinute
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.policies.spreading import Numbers, Series
 from gsched.stores import derived
 from gsched.stores.messages import HubPort
 from gsched.stores.policy_findings import policy_findings
@@ -196,6 +197,13 @@ class BaseJobStore(ABC):
     @abstractmethod
     def remove_all(self) -> int:
         """Remove all jobs, and give how many there were."""
+
+    @abstractmethod
+    def take_numbers(self, wanted: Mapping[Series, int]) -> Mapping[Series, Numbers]:
+        """Take the next so many numbers of each series, in one write: no other job ever gets them.
+
+        With 0, no number is taken. A group that is new gets its rank.
+        """
 
     @abstractmethod
     def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:

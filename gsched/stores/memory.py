@@ -27,6 +27,7 @@ from gsched.jobs.tally import Tally
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.policies.counting import why_over
 from gsched.policies.pauses import paused_for_failures
+from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import BaseJobStore, is_same_date, same_instants
 from gsched.stores.messages import (
     ALWAYS,
@@ -76,6 +77,8 @@ class MemoryJobStore(BaseJobStore):
         self._jobs: dict[str, Job] = {}
         self._exhausted: set[str] = set()  # ids of jobs whose last instant is decided
         self._undecided: dict[str, int] = {}  # how far jobs had come when they were last run here
+        self._numbers: dict[Series, Numbers] = {}  # the next ones
+        self._groups: Counter[str] = Counter()  # how many have a series, by its family
         self._hub: HubPort | None = None
 
     def start(self, hub: HubPort, paused: bool) -> None:
@@ -226,6 +229,17 @@ class MemoryJobStore(BaseJobStore):
         for job_id in removed:
             self._tell(Dropped(job_id))
         return len(removed)
+
+    def take_numbers(self, wanted: Mapping[Series, int]) -> Mapping[Series, Numbers]:
+        taken = {}
+        for series, count in wanted.items():
+            if series not in self._numbers:
+                self._groups[series.family] += series.group is not None
+                rank = 0 if series.group is None else self._groups[series.family]
+                self._numbers[series] = Numbers(rank, 0)
+            taken[series] = known = self._numbers[series]
+            self._numbers[series] = known._replace(first=known.first + count)
+        return taken
 
     def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:
         self._tell(RunRequested(job, request, self.clock.now_ms(), overlap=overlap))

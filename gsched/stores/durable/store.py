@@ -36,6 +36,7 @@ from gsched.monitoring.doctor import Finding
 from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import BaseJobStore
 from gsched.stores.claims.intervals import Intervals
 from gsched.stores.claims.ownership import Ownership
@@ -264,6 +265,9 @@ class DurableJobStore(BaseJobStore):
 
     def remove_all(self) -> int:
         return self.definitions.remove_all()
+
+    def take_numbers(self, wanted: Mapping[Series, int]) -> Mapping[Series, Numbers]:
+        return self.definitions.take_numbers(wanted)
 
     def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:
         self.definitions.request_run(job, request, overlap)

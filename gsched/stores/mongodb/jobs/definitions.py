@@ -13,6 +13,7 @@ from gsched.jobs.audit import Act
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.query import JobQuery
+from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import reschedules
 from gsched.stores.mongodb.documents.jobs import JobReader, change_between
 from gsched.stores.mongodb.driver.codec import Document
@@ -23,6 +24,7 @@ from gsched.stores.mongodb.jobs.former import keep_former
 from gsched.stores.mongodb.jobs.list import list_jobs
 from gsched.stores.mongodb.jobs.remove import Removing
 from gsched.stores.mongodb.jobs.retry import AT_ONCE as RETRIED_AT_ONCE, retry_some
+from gsched.stores.mongodb.jobs.series import take_numbers
 from gsched.stores.mongodb.jobs.write import Rewriting, write_changes
 from gsched.times.clock import Clock
 
@@ -121,6 +123,10 @@ class MongoDefinitions:
 
     def _removing(self) -> Removing:
         return Removing(self._connection.jobs(), self._reader())
+
+    @translate_errors()
+    def take_numbers(self, wanted: Mapping[Series, int]) -> Mapping[Series, Numbers]:
+        return take_numbers(self._connection.jobs(), wanted)
 
     @translate_errors()
     def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:

@@ -7,6 +7,7 @@
 - `nodes`, `slots`: who lives, and who owns which 256th of the jobs
 - `runs`: runs that wait or are in progress, and the history
 - `activity`: what each node is doing
+- `series`: how many jobs of each series were spread
 - `changes`: which jobs were changed last, so that other processes look at them
 - `meta`: the version of this schema
 """
@@ -193,6 +194,14 @@ class Tables:
             sqlite_autoincrement=True,  # a number that is free again would not be seen
         )
         self._index("changes_at", self.changes, "at")
+        self.series = self._table(
+            "series",
+            Column("key", String(400), primary_key=True),
+            Column("family", String(40), nullable=False),  # the same series, whatever the group
+            Column("rank", Integer, nullable=False),  # of the group
+            Column("taken", BigInteger, nullable=False),  # numbers
+        )
+        self._index("series_family", self.series, "family", "rank")
         self.meta = self._table(
             "meta",
             Column("key", String(50), primary_key=True),

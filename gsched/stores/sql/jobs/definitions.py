@@ -17,12 +17,14 @@ from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.query import JobQuery
 from gsched.jobs.run import run_id
+from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import reschedules
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.sql.driver.connection import SqlConnection, Undo
 from gsched.stores.sql.jobs.add import AT_ONCE, SqlAdding
 from gsched.stores.sql.jobs.list import list_jobs
 from gsched.stores.sql.jobs.retry import AT_ONCE as RETRIED_AT_ONCE, retry_some
+from gsched.stores.sql.jobs.series import take_numbers
 from gsched.stores.sql.jobs.write import JobChange, change_jobs, remove_jobs, tell
 from gsched.stores.sql.rows.jobs import changed_row, job_of
 from gsched.stores.sql.rows.runs import run_key
@@ -155,6 +157,9 @@ class SqlDefinitions:
             self._changed(ids)
             removed += len(ids)
         return removed
+
+    def take_numbers(self, wanted: Mapping[Series, int]) -> Mapping[Series, Numbers]:
+        return self._connection.write(lambda connection: take_numbers(connection, self._tables, wanted))
 
     def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:
         """Store that a run waits. Raises JobNotFoundError and TooManyWaitingError."""

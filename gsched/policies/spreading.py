@@ -67,7 +67,8 @@ def possible_series(job: Job) -> Series | None:
 
 
 def _series(job: Job, span: int) -> Series:
-    return Series("interval" if isinstance(job.trigger, IntervalTrigger) else "delay", span)
+    kind = "interval" if isinstance(job.trigger, IntervalTrigger) else "delay"
+    return Series(kind, span, job.policy.group)
 
 
 def awaits_phase(job: Job) -> bool:

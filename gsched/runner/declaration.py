@@ -23,11 +23,14 @@ from gsched.schedulers.job_builder import make_trigger
 from gsched.times.instants import as_timezone, timezone_name
 from gsched.triggers import DateTrigger
 from gsched.triggers.reboot import RebootTrigger
+from gsched.triggers.spread import spread_trigger
 from gsched.wording import did_you_mean
 
 OWNER: Final = "declared_by"  # in the metadata of declared jobs: the name of the scheduler whose file has them
 DISABLED: Final = "enabled = false"  # the reason of the pause of a job whose entry says so
-_KEYS: Final = ("id", "func", "command", "trigger", "args", "kwargs", "name", "enabled", *OPTIONS, *COMMAND_OPTIONS)
+_KEYS: Final = (
+    *("id", "func", "command", "trigger", "spread", "args", "kwargs", "name", "enabled", *OPTIONS, *COMMAND_OPTIONS),
+)
 _INTERVAL: Final = 'write trigger = {type = "interval", minutes = 5}'
 _FOR_INTERVALS: Final = 'for an interval, write {type = "interval", minutes = 5}'
 _CRONTAB: Final = 'write trigger = "*/5 * * * *"'
@@ -61,6 +64,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("between", "window"), f'{_IN_TRIGGER}between = "09:00-17:00"}}'),
     **dict.fromkeys(("quartz",), 'write trigger = {type = "cron", quartz = "0 0 9 ? * MON-FRI"}'),
     **dict.fromkeys(("jitter", "random_delay", "splay"), f"{_IN_TRIGGER}jitter = 30}}"),
+    **dict.fromkeys(("stagger", "randomized_offset", "fixed_random_delay"), 'write spread = true, or spread = "1h"'),
     **dict.fromkeys(("mailto", "email", "on_failure", "notify"), "failures are log lines and events: no mail is sent"),
     **dict.fromkeys(("stdout", "stderr", "output", "log"), "output goes to the log; max_lines limits it"),
     **dict.fromkeys(("next_run_time",), "the trigger says when it is due; gsched job run ID runs it now"),
@@ -182,6 +186,9 @@ class _Reading:
                 self.definition.update(self._due())
             if self.wrong and _is_no_crontab(self._given["trigger"]):
                 self.wrong[-1] += f"; {_FOR_INTERVALS}"
+        if "spread" in self._given and "trigger" in self.definition:
+            with self.wrong.collect():
+                self.definition["trigger"] = spread_trigger(self.definition["trigger"], self._given["spread"])
 
     def _identify(self) -> None:
         for key in ("id", "name"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import gevent
 from gevent.pool import Group
@@ -22,6 +22,7 @@ from gsched.jobs.job import Job
 from gsched.policies.retries import SHORTEN, why_never_retried
 from gsched.schedulers.job_builder import JobBuilder, check_executor
 from gsched.schedulers.settings import SchedulerSettings, unknown
+from gsched.schedulers.spreading import SPREAD, Spreader, number, spread_out
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
 
 
@@ -143,6 +144,7 @@ class Components:
         store.add([job for job in jobs if job.id not in replacing], replace=False)
         timed = {job_id for job_id, was_timed in replacing.items() if was_timed}
         store.add([job for job in jobs if job.id in replacing], replace=True, timed=timed)
+        number(jobs, store)
 
     def remove_jobstore(self, alias: str, shutdown: bool) -> None:
         """Remove a store. Returns when the instants that were claimed in it are decided.
@@ -233,13 +235,25 @@ class Components:
         if self.hub is not None:
             for job in jobs:
                 check_executor(job, self.executors)
-        stored = self.store_for_adding(jobstore).add(jobs, replace, timed)
+        store = self.store_for_adding(jobstore)
+        stored = store.add(spread_out(jobs, store, self.now_ms()), replace, timed)
         if jobstore in self.implicit and replace:
             self.implicit[jobstore] |= {job.id: job.id in timed for job in stored}
         for job in stored:
             self.bus.emit(JobEvent(events.EVENT_JOB_ADDED, job))
             self.warn_if_never_retried(job)
         return stored
+
+    def spreader(self, jobstore: str, jobs: Iterable[Job]) -> Spreader:
+        """Gives phases to those of these jobs that await one. All of them are numbered now."""
+        spreader = Spreader(self.store_for_adding(jobstore), self.now_ms())
+        spreader.expect(jobs)
+        return spreader
+
+    def warn_of_crowd(self, job: Job, count: int) -> None:
+        """Report that so many jobs which were added together are due at the same moments as this one."""
+        reason = f"{count:,} jobs that were added together are all due at the same moments"
+        self.bus.emit(JobEvent(events.EVENT_JOB_WARNED, job, reason=reason, remedy=SPREAD))
 
     def warn_if_never_retried(self, job: Job) -> None:
         """Report that no failed run of the job will be retried, although it has retries."""

@@ -33,6 +33,7 @@ from gsched.monitoring.scheduler_status import Pool, SchedulerStatus
 from gsched.schedulers.components import Components, refuse_if_started
 from gsched.schedulers.hub_thread import HubThread
 from gsched.schedulers.settings import SchedulerSettings
+from gsched.schedulers.spreading import Spreader
 from gsched.stores import MemoryJobStore
 
 if TYPE_CHECKING:
@@ -365,7 +366,8 @@ class Engine(Components):
         event: Callable[[Job], JobEvent],
         act: Act | None,
     ) -> Job:
-        changed = self.store(self.find(job_id, jobstore).jobstore).change(job_id, change, act)
+        store = self.store(self.find(job_id, jobstore).jobstore)
+        changed = store.change(job_id, Spreader(store, self.now_ms()).after(change), act)
         self._publish_change(changed, event)
         return changed
 

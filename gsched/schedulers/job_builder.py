@@ -17,13 +17,17 @@ from gsched.jobs.pause import PLAIN
 from gsched.jobs.policy import NO_POLICY
 from gsched.jobs.policy_options import refuse_contradictions
 from gsched.policies.pauses import paused
+from gsched.policies.spreading import awaits_phase
 from gsched.times.instants import as_instant, timezone_name, to_ms
 from gsched.triggers import AndTrigger, BaseTrigger, CronTrigger, DateTrigger, IntervalTrigger, OrTrigger
 from gsched.triggers.registry import is_crontab, trigger_class
+from gsched.triggers.spread import spread_trigger
 from gsched.wording import shown_with_type
 
 MOST_SHARED: Final = 10_000  # different triggers that are remembered while many jobs are built
-_DEFINITION: Final = frozenset({"func", "trigger", "args", "kwargs", "id", "name", "next_run_time", *OPTIONS})
+_DEFINITION: Final = frozenset(
+    {"func", "trigger", "args", "kwargs", "id", "name", "next_run_time", "spread", *OPTIONS}
+)
 
 
 class JobBuilder:
@@ -64,7 +68,7 @@ class JobBuilder:
         trigger_args = {key: given.pop(key) for key in given.keys() - _DEFINITION}
         func, ref = self._function(given.pop("func", None))
         job_id = uuid.uuid4().hex if given.get("id") is None else checked_text("id", given["id"])
-        trigger, due = self._begun(given.pop("trigger", None), trigger_args, job_id)
+        trigger, due = self._begun(given.pop("trigger", None), trigger_args, job_id, given.pop("spread", None))
         job = Job(
             id=job_id,
             func=func,
@@ -81,6 +85,7 @@ class JobBuilder:
         if ref is not None:
             self._allowed.register(ref, func, job.args, job.kwargs)
         due_at = given.get("next_run_time", UNDEFINED)
+        refuse_two_phases(job, due_at)
         return with_next_run_time(with_jitter(job), due_at, self._timezone, self._now)
 
     def _options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,21 +100,29 @@ class JobBuilder:
             known = self._functions[func] = named_function(func)
         return known
 
-    def _begun(self, trigger: Any, trigger_args: Mapping[str, Any], job_id: str) -> tuple[BaseTrigger, int | None]:
+    def _begun(
+        self, trigger: Any, trigger_args: Mapping[str, Any], job_id: str, spread: Any
+    ) -> tuple[BaseTrigger, int | None]:
         if not isinstance(trigger, str):
-            return make_trigger(trigger, trigger_args, self._timezone).for_job(job_id).begun(self._now)
-        key = (trigger, *trigger_args.items(), *map(type, trigger_args.values()))  # for 1 == True
+            return self._made(trigger, trigger_args, spread).for_job(job_id).begun(self._now)
+        key = (trigger, spread, *trigger_args.items(), *map(type, (spread, *trigger_args.values())))  # for 1 == True
         try:
             known = self._triggers.get(key)
         except TypeError:  # an argument that cannot be hashed, such as a list of triggers
-            return make_trigger(trigger, trigger_args, self._timezone).for_job(job_id).begun(self._now)
+            return self._made(trigger, trigger_args, spread).for_job(job_id).begun(self._now)
         if known is None:
-            made = make_trigger(trigger, trigger_args, self._timezone)
+            made = self._made(trigger, trigger_args, spread)
             own = made.for_job(job_id)
             known = own.begun(self._now)
             if own is made and len(self._triggers) < MOST_SHARED:
                 self._triggers[key] = known
         return known
+
+    def _made(self, trigger: Any, trigger_args: Mapping[str, Any], spread: Any) -> BaseTrigger:
+        made = make_trigger(trigger, trigger_args, self._timezone)
+        if spread and "anchor" in trigger_args:
+            raise InvalidTriggerError("spread: anchor sets the phase already; leave out one of them")
+        return made if spread is None else spread_trigger(made, spread)
 
 
 def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -> BaseTrigger:
@@ -142,6 +155,12 @@ def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -
             "cron trigger: none of its fields is given, which would be every second; if that is meant, say second='*'"
         )
     return made.placed(timezone)
+
+
+def refuse_two_phases(job: Job, next_run_time: Any) -> None:
+    """Raises InvalidJobError if the job is to be spread, and has a next run time of its own."""
+    if awaits_phase(job) and not isinstance(next_run_time, Undefined) and next_run_time is not None:
+        raise InvalidJobError("spread: next_run_time sets the phase already; leave out one of them")
 
 
 def with_jitter(job: Job) -> Job:

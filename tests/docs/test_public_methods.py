@@ -16,7 +16,7 @@ COMPONENTS = {
 JOBS = {
     *("add_job", "add_jobs", "scheduled_job", "get_job", "get_jobs", "iter_jobs", "print_jobs"),
     *("modify_job", "reschedule_job", "remove_job", "remove_all_jobs"),
-    *("pause_job", "pause_jobs", "resume_job", "resume_jobs"),
+    *("pause_job", "pause_jobs", "resume_job", "resume_jobs", "respread"),
     *("export_jobs", "import_jobs"),
 }
 RUNS = {"cancel_run", "cancel_runs", "explain", "get_counters", "get_running", "get_runs", "retry_runs", "run_job"}

@@ -364,10 +364,38 @@ def test_set_gives_a_new_trigger_in_the_zone_of_the_old_one(jobs, run):
     assert str(jobs.get_job("a").trigger) == "interval[0:01:30]"
 
 
+def test_set_spreads_a_job_over_its_interval_or_another_duration(jobs, run):
+    add(jobs, "a", "b")
+    for job_id in ("a", "b"):
+        assert run("job", "set", job_id, "--every", "10s", "--spread", "yes")[1:] == (NO_RUNNER, Exit.OK)
+    assert [jobs.get_job(job_id).trigger.phase_ms for job_id in ("a", "b")] == [0, 6180]
+    run("job", "set", "b", "--spread", "none")
+    assert str(jobs.get_job("b").trigger) == "interval[0:00:10]"
+    run("job", "set", "b", "--cron", "0 2 * * *", "--spread", "1h")
+    assert jobs.get_job("b").trigger.spread_ms == 3_600_000
+    assert "spread[cron" in run("job", "show", "b")[0]
+
+
+def test_respread_prints_the_jobs_that_move(jobs, run):
+    add(jobs, "a", "b", "c", tags=["poll"])
+    add(jobs, "d", trigger="0 2 * * *")
+    out, err, code = run("job", "respread", "--tag", "poll", "--dry-run")
+    assert ([row[0] for row in rows(out)], code) == (["a", "b", "c"], Exit.OK)
+    assert {job.trigger.spread_ms for job in jobs.get_jobs(tag="poll")} == {None}
+    assert [row[0] for row in rows(run("job", "respread", "--tag", "poll", "--yes")[0])] == ["a", "b", "c"]
+    assert sorted(job.trigger.phase_ms for job in jobs.get_jobs(tag="poll")) == [0, 1_200_000, 2_400_000]
+    out, err, code = run("job", "respread", "a", "b", "c", "d")
+    assert (out, code) == ("", Exit.OK) and "4 of 4 jobs stay as they are" in err
+    assert run("job", "respread", "--tag", "none")[2] == Exit.NOT_FOUND
+
+
 @pytest.mark.parametrize(
     "options",
     [
         [],
+        ["--spread", "1h"],
+        ["--spread", "soon"],
+        ["--spread", "yes", "--next-run-time", "now"],
         ["--cron", "* *"],
         ["--cron", "* * * * *", "--every", "5s"],
         ["--every", "0s"],

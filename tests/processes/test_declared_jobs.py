@@ -76,6 +76,30 @@ def test_a_window_and_an_expression_of_quartz_stand_in_a_file(follow, scheduler)
     assert follow(quartz) == {"unchanged": 1}
 
 
+def test_an_entry_that_is_spread_gets_a_phase_once(follow, scheduler):
+    other = ENTRY.replace("refresh", "other")
+    assert follow(ENTRY + "spread = true\n" + other + "spread = true") == {"added": 2}
+    phases = job(scheduler).trigger.phase_ms, job(scheduler, "other").trigger.phase_ms
+    assert phases == (0, round(0.6180339887498949 * 3_600_000))
+    assert follow(ENTRY + "spread = true\n" + other + "spread = true") == {"unchanged": 2}
+    assert follow(ENTRY + other + "spread = true") == {"changed": 1, "unchanged": 1}
+    assert job(scheduler).trigger.spread_ms is None
+    assert follow(ENTRY + "spread = true\n" + other + "spread = true\ntimeout = 5") == {"changed": 2}
+    assert job(scheduler, "other").trigger.phase_ms == phases[1]
+    assert job(scheduler).trigger.phase_ms not in (None, *phases)
+
+
+def test_a_cron_entry_is_spread_over_a_duration(follow, scheduler):
+    text = ENTRY.replace('{ type = "interval", seconds = 3600 }', '"0 2 * * *"')
+    assert follow(text + "spread = '1h'") == {"added": 1}
+    assert job(scheduler).trigger.spread_ms == 3_600_000
+    assert follow(text + "spread = '2h'") == {"changed": 1}
+    assert follow(text + "spread = '2h'\nenabled = false") == {"changed": 1}
+    assert (job(scheduler).trigger.spread_ms, job(scheduler).state) == (7_200_000, "paused")
+    with pytest.raises(ConfigurationError, match=r"\[\[job\]\] 1 \('refresh'\): spread: True: only an interval"):
+        follow(text + "spread = true")
+
+
 def job(scheduler: GeventScheduler, job_id: str = "refresh") -> Any:
     found = scheduler.get_job(job_id)
     assert found is not None

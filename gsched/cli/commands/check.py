@@ -61,6 +61,7 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
     from gsched.event_loop.patch import patch_all
     from gsched.files.rights import REMEDY
     from gsched.policies.retries import SHORTEN, why_never_retried
+    from gsched.policies.spreading import awaits_phase
     from gsched.runner.application import load_application
     from gsched.runner.foreign_files import foreign_files
     from gsched.runner.place import place_of
@@ -84,6 +85,8 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
             _say(f"job {found.job.id!r} is due for the last time at {as_text(found.final)}")
         elif not found.times and found.state != "paused":
             _say(f"job {found.job.id!r} is not due any more")
+        if awaits_phase(found.job):
+            _say(f"job {found.job.id!r} is spread: its phase is chosen when it is stored, and delays the times below")
         if (why := why_never_retried(found.job)) is not None:
             _say(f"warning: job {found.job.id!r} is never retried: {why}; {SHORTEN}")
     out.rows(COLUMNS, _and_stored(configuration, place, own, limit))

@@ -13,6 +13,7 @@ TABLE = {
     "run": ("gsched.cli.commands.job_run:run", "Run a job once, now; its schedule stays as it is."),
     "pause": ("gsched.cli.commands.job_pause:pause", "Pause jobs, for a reason and until a time: they are not due."),
     "resume": ("gsched.cli.commands.job_pause:resume", "Resume paused jobs: they are due again from now on."),
+    "respread": ("gsched.cli.commands.job_respread:respread", "Spread jobs evenly, so that they do not begin at once."),
     "remove": ("gsched.cli.commands.job_remove:remove", "Remove jobs; their runs in progress go on."),
     "set": ("gsched.cli.commands.job_set:set_options", "Change a job's options or its trigger."),
 }

@@ -42,6 +42,13 @@ class Json(click.ParamType[Any]):
         return read
 
 
+class Spread(Duration):
+    """"yes" for an interval, a duration for other triggers."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return True if value == "yes" else super().convert(value, param, ctx)
+
+
 def _tags(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
     return None if value is None else [tag.strip() for tag in value.split(",") if tag.strip()]
 
@@ -67,6 +74,10 @@ _DURATION = Duration(nothing=NOTHING)
 @click.option("--kwargs", type=Json(dict), metavar="JSON", help="Keyword arguments: '{\"key\": 1}'.")
 @click.option("--metadata", type=Json(dict), metavar="JSON", help="A mapping of your own.")
 @click.option("--next-run-time", metavar="TIME", help="When the job is due next: ISO 8601 or 'now'. It is resumed.")
+@click.option(
+    "--spread", type=Spread(nothing=NOTHING), metavar="yes|DURATION",
+    help="Give the job a phase of its own: yes for an interval, over how long for other triggers; none: end that.",
+)
 @trigger_flags
 @jobstore_option
 def set_options(

@@ -8,9 +8,12 @@ from gsched.schedulers.verbs.export import ExportVerbs
 from gsched.schedulers.verbs.history import HistoryVerbs
 from gsched.schedulers.verbs.list import ListVerbs
 from gsched.schedulers.verbs.pause import PauseVerbs
+from gsched.schedulers.verbs.respread import RespreadVerbs
 from gsched.schedulers.verbs.retry import RetryVerbs
 from gsched.schedulers.verbs.runs import RunVerbs
 
 
-class JobVerbs(AddVerbs, ChangeVerbs, PauseVerbs, ListVerbs, RunVerbs, RetryVerbs, HistoryVerbs, ExportVerbs):
+class JobVerbs(
+    AddVerbs, ChangeVerbs, RespreadVerbs, PauseVerbs, ListVerbs, RunVerbs, RetryVerbs, HistoryVerbs, ExportVerbs
+):
     """All verbs on jobs."""

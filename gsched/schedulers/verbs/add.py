@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from gsched.errors import GschedError, InvalidJobError
@@ -10,12 +11,15 @@ from gsched.event_loop.batches import batches
 from gsched.event_loop.slices import paced
 from gsched.jobs.callables import check_progress
 from gsched.jobs.job import UNDEFINED, Job, Undefined
+from gsched.policies.spreading import awaits_phase
 from gsched.schedulers.handle import JobHandle
 from gsched.schedulers.job_builder import JobBuilder
+from gsched.schedulers.spreading import Crowds
 from gsched.schedulers.verbs.verbs import Verbs
 from gsched.triggers import BaseTrigger
 
 F = TypeVar("F", bound=Callable[..., Any])
+_Batch = tuple[list[Job], set[str]]  # jobs, and the ids of those with a next run time of the user's
 
 
 class AddVerbs(Verbs):
@@ -37,6 +41,7 @@ class AddVerbs(Verbs):
         executor: str | Undefined = UNDEFINED,
         replace_existing: bool = False,
         *,
+        spread: bool | float | timedelta | str | None = None,
         timeout: Any = UNDEFINED,
         tags: Iterable[str] | Undefined = UNDEFINED,
         metadata: Mapping[str, Any] | Undefined = UNDEFINED,
@@ -75,6 +80,9 @@ class AddVerbs(Verbs):
         :param executor: alias of the executor that runs it
         :param replace_existing: replace a job with this id; if the trigger is unchanged, its next run time and a pause
             are kept
+        :param spread: for intervals, True: the scheduler chooses the phase, so that the jobs of one interval are spread
+            over it. For other triggers, a duration such as "1h": each instant comes later by a constant delay of the
+            job's own, less than that. None (default): neither
         :param timeout: how long a run may take (seconds, timedelta or "60s"); None (default): for ever
         :param tags: texts to find and group jobs by
         :param metadata: a mapping of your own
@@ -107,7 +115,7 @@ class AddVerbs(Verbs):
         """
         definition = {
             "func": func, "trigger": trigger, "args": args, "kwargs": kwargs, "id": id, "name": name,
-            "next_run_time": next_run_time, "jobstore": jobstore, "executor": executor,
+            "next_run_time": next_run_time, "spread": spread, "jobstore": jobstore, "executor": executor,
             "misfire_grace_time": misfire_grace_time, "coalesce": coalesce, "max_instances": max_instances,
             "timeout": timeout, "tags": tags, "metadata": metadata, "retries": retries, "retry_delay": retry_delay,
             "retry_backoff": retry_backoff, "retry_max_delay": retry_max_delay, "retry_jitter": retry_jitter,
@@ -126,27 +134,32 @@ class AddVerbs(Verbs):
         *,
         jobstore: str = "default",
         replace_existing: bool = False,
+        spread: bool | float | timedelta | str | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> int:
         """Add many jobs into one store, a thousand per round trip.
 
-        All definitions of a batch are checked before any of it is stored; an error leaves earlier batches stored.
+        All definitions of a batch are checked before any of it is stored; an error leaves earlier batches stored. From
+        the first one with `spread` on, all are checked before any is stored: their number decides how they are spaced.
 
         :param definitions: mappings of add_job's arguments
+        :param spread: as for `add_job`, for definitions that do not have it
         :param progress: called after each batch with how many jobs were added so far
         :return: how many jobs were added
         :raises InvalidJobError, InvalidTriggerError: for a wrong definition, with its position in the message
         :raises JobIdConflictError: if an id is taken
         """
         check_progress(progress)
-        builder, added = self._engine.job_builder(), 0
-        for batch in batches(definitions):
-            jobs = self._build_many(builder, added, batch, jobstore)
-            timed = {job.id for job, one in zip(jobs, batch, strict=True) if "next_run_time" in one}
+        given = {"jobstore": jobstore} if spread is None else {"jobstore": jobstore, "spread": spread}
+        added, crowds = 0, Crowds()
+        for jobs, timed in self._spread(self._built(definitions, given), jobstore):
             self._engine.call(self._engine.add_jobs, jobs, jobstore, replace_existing, timed)
-            added += len(batch)
+            crowds.count(jobs)
+            added += len(jobs)
             if progress is not None:
                 progress(added)
+        if (crowded := crowds.largest()) is not None:
+            self._engine.call(self._engine.warn_of_crowd, *crowded)
         return added
 
     def scheduled_job(
@@ -160,15 +173,29 @@ class AddVerbs(Verbs):
 
         return add
 
-    def _build_many(
-        self, builder: JobBuilder, position: int, batch: list[Mapping[str, Any]], jobstore: str
-    ) -> list[Job]:
-        definitions = paced(enumerate(batch, position))
-        return [self._build_one(builder, number, definition, jobstore) for number, definition in definitions]
+    def _built(self, definitions: Iterable[Mapping[str, Any]], given: Mapping[str, Any]) -> Iterator[_Batch]:
+        builder, position = self._engine.job_builder(), 0
+        for batch in batches(definitions):
+            numbered = paced(enumerate(batch, position))
+            jobs = [_build_one(builder, number, definition, given) for number, definition in numbered]
+            yield jobs, {job.id for job, one in zip(jobs, batch, strict=True) if "next_run_time" in one}
+            position += len(batch)
 
-    def _build_one(self, builder: JobBuilder, position: int, definition: Mapping[str, Any], jobstore: str) -> Job:
-        try:
-            return builder.build({**definition, "jobstore": jobstore})
-        except (GschedError, TypeError) as error:
-            identity = definition.get("id") if isinstance(definition, Mapping) else definition
-            raise InvalidJobError(f"job {position} ({identity!r}): {error}") from error
+    def _spread(self, built: Iterator[_Batch], jobstore: str) -> Iterator[_Batch]:
+        """The batches. From the first one with a job that awaits a phase on, all are built before this one is given."""
+        for jobs, timed in built:
+            if not any(map(awaits_phase, jobs)):
+                yield jobs, timed
+                continue
+            every = [(jobs, timed), *built]
+            spreader = self._engine.call(self._engine.spreader, jobstore, [job for some, _ in every for job in some])
+            for some, times in every:
+                yield [spreader.spread(job) for job in paced(some)], times
+
+
+def _build_one(builder: JobBuilder, position: int, definition: Mapping[str, Any], given: Mapping[str, Any]) -> Job:
+    try:
+        return builder.build({**given, **definition, "jobstore": given["jobstore"]})
+    except (GschedError, TypeError) as error:
+        identity = definition.get("id") if isinstance(definition, Mapping) else definition
+        raise InvalidJobError(f"job {position} ({identity!r}): {error}") from error

@@ -17,9 +17,16 @@ from gsched.policies.pauses import paused
 from gsched.schedulers.acting import act
 from gsched.schedulers.engine import Engine, modified_event
 from gsched.schedulers.handle import JobHandle
-from gsched.schedulers.job_builder import check_executor, make_trigger, with_jitter, with_next_run_time
+from gsched.schedulers.job_builder import (
+    check_executor,
+    make_trigger,
+    refuse_two_phases,
+    with_jitter,
+    with_next_run_time,
+)
 from gsched.schedulers.verbs.verbs import Verbs
 from gsched.triggers import BaseTrigger
+from gsched.triggers.spread import spread_trigger
 
 
 class ChangeVerbs(Verbs):
@@ -29,7 +36,8 @@ class ChangeVerbs(Verbs):
         """Change a job. Its runs in progress go on unchanged. A parked job is loaded again.
 
         :param changes: any of add_job's arguments but `id` and `jobstore`; a trigger's arguments beside its name.
-            `next_run_time` makes it due then ("now": at once), and re-anchors an interval; None pauses it
+            `next_run_time` makes it due then ("now": at once), and re-anchors an interval; None pauses it. `spread`
+            alone spreads the trigger that the job has; None ends that. A new trigger is spread if `spread` says so
         :raises JobNotFoundError: if there is no such job
         :raises InvalidJobError: if a value is wrong; nothing is changed then
         :raises InvalidTriggerError: if the trigger is wrong; nothing is changed then
@@ -52,7 +60,10 @@ class ChangeVerbs(Verbs):
                 f"trigger: there is none, and no jobstore {jobstore!r}; the second argument is a jobstore, so name the "
                 f"trigger: reschedule_job({job_id!r}, trigger={jobstore!r})"
             )
+        spread = trigger_args.pop("spread", UNDEFINED)
         made = make_trigger(trigger, trigger_args, self._engine.timezone)
+        if spread is not UNDEFINED:
+            made = spread_trigger(made, spread)
         changed = self._engine.change_job(
             job_id, lambda job: _retimed(self._engine, job, made), jobstore, modified_event, self._act("job.change")
         )
@@ -102,6 +113,7 @@ def modified(engine: Engine, job: Job, changes: Mapping[str, Any]) -> Job:
             raise InvalidJobError(f"{fixed}: cannot be changed; remove the job and add it anew")
     trigger = changes.pop("trigger", None)
     next_run_time = changes.pop("next_run_time", UNDEFINED)
+    spread = changes.pop("spread", UNDEFINED)
     named = isinstance(trigger, str)
     trigger_args = {key: changes.pop(key) for key in changes.keys() - OPTIONS.keys()} if named else {}
     changed = job.evolve(**fields, **checked_options(changes, job.policy))
@@ -110,8 +122,12 @@ def modified(engine: Engine, job: Job, changes: Mapping[str, Any]) -> Job:
         check_call(changed.func, changed.args, changed.kwargs, engine.awaits(changed.executor))
     if engine.hub is not None:
         check_executor(changed, engine.executors)
-    if trigger is not None:
-        changed = _retimed(engine, changed, make_trigger(trigger, trigger_args, engine.timezone))
+    made = job.trigger if trigger is None else make_trigger(trigger, trigger_args, engine.timezone)
+    if spread is not UNDEFINED:
+        made = spread_trigger(made, spread)
+    if trigger is not None or not made.same_schedule(job.trigger):
+        changed = _retimed(engine, changed, made)
+    refuse_two_phases(changed, next_run_time)
     return with_next_run_time(changed, next_run_time, engine.timezone, engine.now_ms())
 
 

@@ -9,6 +9,7 @@ from gsched.errors import JobIdConflictError
 from gsched.event_loop.batches import batches
 from gsched.jobs.callables import check_progress
 from gsched.jobs.job import Job
+from gsched.schedulers.spreading import number
 from gsched.schedulers.verbs.verbs import Verbs
 from gsched.stores import JobQuery
 
@@ -76,6 +77,7 @@ class ExportVerbs(Verbs):
             file.seek(start)
             for batch in batches(read_jobs(file, self._engine.allowed, jobstore, now)):
                 self._engine.add_jobs(batch, jobstore, replace, {job.id for job in batch})
+                number(batch, self._engine.store(jobstore))
                 added += len(batch)
                 if progress is not None:
                     progress(added)

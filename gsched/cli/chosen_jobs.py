@@ -35,6 +35,7 @@ class Chosen(NamedTuple):
     jobstore: str | None
     prefix: str | None = None
     everything: bool = False
+    group: str | None = None
 
     def find(self, scheduler: GeventScheduler) -> list[JobHandle]:
         """The jobs as they are now, each once. Raises CommandRefused if there are none.
@@ -46,6 +47,8 @@ class Chosen(NamedTuple):
         if self.job_ids:
             return list(dict.fromkeys(find_job(scheduler, job_id, self.jobstore) for job_id in self.job_ids))
         found = list(scheduler.iter_jobs(self.jobstore, tag=self.tag, prefix=self.prefix))
+        if self.group is not None:
+            found = [job for job in found if job.definition.policy.group == self.group]
         if not found:
             raise CommandRefused(f"no job {self._words()}", Exit.NOT_FOUND)
         return found
@@ -53,13 +56,16 @@ class Chosen(NamedTuple):
     def _words(self) -> str:
         if self.tag is not None:
             return f"has the tag {self.tag!r}"
+        if self.group is not None:
+            return f"is in the group {self.group!r}"
         return "is in the store" if self.prefix is None else f"has an id that begins with {self.prefix!r}"
 
 
-def choosing(*, everything: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def choosing(*, everything: bool, group: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: the options that choose jobs, ask for confirmation, or only show the jobs. The command gets `jobs`.
 
     :param everything: the command may be for all jobs
+    :param group: the command may be for the jobs of a group
     """
     options = [
         click.option("--dry-run", is_flag=True, help="Only show the jobs that are chosen."),
@@ -72,6 +78,8 @@ def choosing(*, everything: bool) -> Callable[[Callable[..., Any]], Callable[...
     ]
     if everything:
         options.insert(3, click.option("--all", "everything", is_flag=True, help="All jobs of the store."))
+    if group:
+        options.insert(3, click.option("--group", help="All jobs of this group."))
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -90,7 +98,8 @@ def choosing(*, everything: bool) -> Callable[[Callable[..., Any]], Callable[...
 
 def _check(chosen: Chosen, everything: bool) -> None:
     """Raises click.UsageError unless the jobs are named in one way."""
-    named = [bool(chosen.job_ids), chosen.tag is not None, chosen.prefix is not None, chosen.everything].count(True)
+    words = [chosen.tag, chosen.prefix, chosen.group]
+    named = [bool(chosen.job_ids), chosen.everything, *(word is not None for word in words)].count(True)
     if named != 1:
         ways = "--tag, --prefix or --all" if everything else "--tag or --prefix"
         raise click.UsageError(f"Name jobs, or say {ways}{', but not both' if named else ''}.")

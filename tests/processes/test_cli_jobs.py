@@ -387,6 +387,9 @@ def test_respread_prints_the_jobs_that_move(jobs, run):
     out, err, code = run("job", "respread", "a", "b", "c", "d")
     assert (out, code) == ("", Exit.OK) and "4 of 4 jobs stay as they are" in err
     assert run("job", "respread", "--tag", "none")[2] == Exit.NOT_FOUND
+    assert run("job", "respread", "--group", "none")[2] == Exit.NOT_FOUND
+    add(jobs, "e", "f", group="host:x")
+    assert len(rows(run("job", "respread", "--group", "host:x", "--yes")[0])) == 2
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,29 @@ def test_groups_are_ranked_in_the_order_in_which_they_come(scheduler, any_store)
     }  # fmt: skip
 
 
+def test_each_group_is_even_for_itself_and_begins_at_a_phase_of_its_own(scheduler):
+    definitions = [
+        {"func": poll, "id": f"{group}-{n}", "group": group, "spread": True, **EVERY_SIX}
+        for n in range(3)
+        for group in "ab"
+    ]
+    scheduler.add_jobs(definitions)
+    found, a, b = all_phases(scheduler), 0.7548776662466927 % 1, 2 * 0.7548776662466927 % 1
+    for group, begin in (("a", round(a * 6000)), ("b", round(b * 6000))):
+        assert [found[f"{group}-{n}"] for n in range(3)] == [(begin + n * 2000) % 6000 for n in range(3)]
+
+
+def test_respread_may_be_for_one_group(scheduler):
+    for job_id, group in (("a1", "a"), ("a2", "a"), ("b1", "b"), ("c", None)):
+        add(scheduler, job_id, group=group, **EVERY_SIX)
+    assert scheduler.respread(group="a", dry_run=True) == 2
+    assert scheduler.respread(group="a") == 2
+    phases = all_phases(scheduler)
+    assert abs(phases["a1"] - phases["a2"]) == 3000
+    assert [scheduler.get_job(job_id).trigger.spread_ms for job_id in ("b1", "c")] == [None, None]
+    assert scheduler.respread(group="unknown") == 0
+
+
 # -- respread ---------------------------------------------------------------------------------------------------------
 
 

@@ -143,25 +143,36 @@ def _ids(engine: Engine, alias: str, chosen: Selection, states: Sequence[str | N
 
 
 class Selection:
-    """Which jobs to change: those with these ids, with this tag, whose ids begin so, or all.
+    """Which jobs to change: those with these ids, with this tag, whose ids begin so, of this group, or all.
 
     Raises InvalidJobError unless they are named in one way.
     """
 
-    def __init__(self, ids: Iterable[str] | None, tag: str | None, prefix: str | None, everything: bool) -> None:
+    def __init__(
+        self,
+        ids: Iterable[str] | None,
+        tag: str | None,
+        prefix: str | None,
+        everything: bool,
+        group: str | None = None,
+    ) -> None:
         if isinstance(ids, str):
             raise InvalidJobError(f"ids: expected a list of ids, got {ids!r}")
-        if [ids is not None, tag is not None, prefix is not None, bool(everything)].count(True) != 1:
+        ways = [ids is not None, tag is not None, prefix is not None, group is not None, bool(everything)]
+        if ways.count(True) != 1:
             raise InvalidJobError("name the jobs in one way: ids, tag, prefix, or everything=True")
         self.ids = None if ids is None else tuple(dict.fromkeys(ids))
         self.tag = tag
         self.prefix = prefix
+        self.group = group
 
     @property
     def words(self) -> str:
         """The jobs in words, for the audit."""
         if self.ids is not None:
             return f"{len(self.ids)} jobs"
+        if self.group is not None:
+            return f"group:{self.group}"
         return (
             ALL_JOBS if self.tag is self.prefix is None else f"tag:{self.tag}" if self.tag else f"prefix:{self.prefix}"
         )

@@ -29,12 +29,13 @@ class RespreadVerbs(Verbs):
         *,
         tag: str | None = None,
         prefix: str | None = None,
+        group: str | None = None,
         everything: bool = False,
         jobstore: str | None = None,
         dry_run: bool = False,
     ) -> int:
-        """Give the jobs with these ids, with this tag, whose ids begin so, or all jobs, phases at equal distances; name
-        one of the four.
+        """Give the jobs with these ids, with this tag, whose ids begin so, of this group, or all jobs, phases at equal
+        distances; name one of the five.
 
         Intervals are spread over their length, whether they were spread before or not. Jobs with other triggers are
         spread over what their option `spread` says. All other jobs stay as they are: intervals with a start date or a
@@ -47,7 +48,7 @@ class RespreadVerbs(Verbs):
         :return: how many jobs have moved, or would move
         :raises InvalidJobError: unless the jobs are named in one way
         """
-        chosen = Selection(ids, tag, prefix, everything)
+        chosen = Selection(ids, tag, prefix, everything, group)
         return sum(1 for _ in respread_each(self._engine, chosen, jobstore, dry_run=dry_run))
 
 
@@ -106,6 +107,8 @@ def _member(job: Job, begin: int, span: int) -> _Member:
 def _chosen(store: BaseJobStore, chosen: Selection) -> Iterable[Job]:
     if chosen.ids is not None:
         return _read(store, chosen.ids)
+    if chosen.group is not None:
+        return (job for job in store.find(JobQuery(option="group")) if job.policy.group == chosen.group)
     return store.find(JobQuery(tag=chosen.tag, prefix=chosen.prefix))
 
 

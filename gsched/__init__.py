@@ -20,12 +20,14 @@ if TYPE_CHECKING:
         ForkedError as ForkedError,
         FuncRefError as FuncRefError,
         GiveUp as GiveUp,
+        GroupNotPausedError as GroupNotPausedError,
         GschedError as GschedError,
         InvalidJobError as InvalidJobError,
         InvalidTriggerError as InvalidTriggerError,
         JobIdConflictError as JobIdConflictError,
         JobLookupError as JobLookupError,
         JobNotFoundError as JobNotFoundError,
+        LimitNotFoundError as LimitNotFoundError,
         NodeNotFoundError as NodeNotFoundError,
         NothingRanError as NothingRanError,
         NotInRunError as NotInRunError,
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
         EVENT_FEED_OPENED as EVENT_FEED_OPENED,
         EVENT_FEED_UNSUPPORTED as EVENT_FEED_UNSUPPORTED,
         EVENT_FORK_DETECTED as EVENT_FORK_DETECTED,
+        EVENT_GROUP_PAUSED as EVENT_GROUP_PAUSED,
+        EVENT_GROUP_RESUMED as EVENT_GROUP_RESUMED,
         EVENT_HUB_BLOCKED as EVENT_HUB_BLOCKED,
         EVENT_HUB_DIED as EVENT_HUB_DIED,
         EVENT_HUB_FAILED as EVENT_HUB_FAILED,
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
         EVENT_JOB_WARNED as EVENT_JOB_WARNED,
         EVENT_JOBSTORE_ADDED as EVENT_JOBSTORE_ADDED,
         EVENT_JOBSTORE_REMOVED as EVENT_JOBSTORE_REMOVED,
+        EVENT_LIMIT_CHANGED as EVENT_LIMIT_CHANGED,
         EVENT_LISTENER_FAILED as EVENT_LISTENER_FAILED,
         EVENT_LISTENER_STALLED as EVENT_LISTENER_STALLED,
         EVENT_NODE_DIED as EVENT_NODE_DIED,
@@ -102,10 +107,12 @@ if TYPE_CHECKING:
         EVENT_STORE_DISCONNECTED as EVENT_STORE_DISCONNECTED,
         EVENT_STORE_FAILED as EVENT_STORE_FAILED,
         EVENT_SUMMARY as EVENT_SUMMARY,
+        GroupPauseEvent as GroupPauseEvent,
         JobEvent as JobEvent,
         JobExecutionEvent as JobExecutionEvent,
         JobPauseEvent as JobPauseEvent,
         JobSubmissionEvent as JobSubmissionEvent,
+        LimitEvent as LimitEvent,
         SchedulerEvent as SchedulerEvent,
     )
     from gsched.executors import (
@@ -119,6 +126,7 @@ if TYPE_CHECKING:
     from gsched.history.queries import JobCounters as JobCounters, RunInfo as RunInfo
     from gsched.history.reruns import RetriedRun as RetriedRun
     from gsched.jobs.job import Job as Job, undefined as undefined
+    from gsched.jobs.limits import GroupLimit as GroupLimit, GroupLimits as GroupLimits
     from gsched.jobs.outcomes import Outcome as Outcome, Result as Result
     from gsched.jobs.pause import Pause as Pause
     from gsched.jobs.run import Run as Run, current_run as current_run
@@ -161,7 +169,8 @@ _HOMES: Final = {
     "gsched.errors": (
         "CommandFailedError ConfigurationError ConflictingIdError JobLookupError "
         "EmbeddedMongoError EmbeddedMongoUnusableError EventLoopStalledError "
-        "ForkedError FuncRefError GiveUp GschedError InvalidJobError InvalidTriggerError JobIdConflictError "
+        "ForkedError FuncRefError GiveUp GroupNotPausedError GschedError InvalidJobError InvalidTriggerError "
+        "JobIdConflictError LimitNotFoundError "
         "JobNotFoundError NodeNotFoundError NotInRunError NothingRanError Retry RunCancelled RunInterrupted "
         "RunNotFoundError RunTimedOut SchedulerAlreadyRunningError SchedulerNotRunningError StoreAccessError "
         "StoreConflictError StoreError StoreUnreachableError TooManyWaitingError WorkerDiedError"
@@ -169,18 +178,19 @@ _HOMES: Final = {
     "gsched.events": (
         "EVENT_ALL EVENT_ALL_JOBS_REMOVED EVENT_CLOCK_SKEWED EVENT_EVENTS_DROPPED EVENT_EXECUTOR_ADDED "
         "EVENT_EXECUTOR_FAILED EVENT_EXECUTOR_LIMITED EVENT_EXECUTOR_REMOVED EVENT_FEED_LOST EVENT_FEED_OPENED "
-        "EVENT_FEED_UNSUPPORTED EVENT_FORK_DETECTED EVENT_HUB_BLOCKED EVENT_HUB_DIED EVENT_HUB_FAILED "
+        "EVENT_FEED_UNSUPPORTED EVENT_FORK_DETECTED EVENT_GROUP_PAUSED EVENT_GROUP_RESUMED "
+        "EVENT_HUB_BLOCKED EVENT_HUB_DIED EVENT_HUB_FAILED "
         "EVENT_JOBSTORE_ADDED EVENT_JOBSTORE_REMOVED EVENT_JOB_ADDED EVENT_JOB_CANCELLED EVENT_JOB_COALESCED "
         "EVENT_JOB_ERROR EVENT_JOB_EXECUTED EVENT_JOB_HEALED EVENT_JOB_INTERRUPTED EVENT_JOB_LOST "
         "EVENT_JOB_MAX_INSTANCES EVENT_JOB_MISSED EVENT_JOB_MODIFIED EVENT_JOB_PARKED EVENT_JOB_PAUSED "
         "EVENT_JOB_REMOVED EVENT_JOB_RESUMED EVENT_JOB_RETRYING EVENT_JOB_RETURNED_GENERATOR "
         "EVENT_JOB_SKIPPED EVENT_JOB_STARTED EVENT_JOB_SUBMITTED EVENT_JOB_TIMED_OUT EVENT_JOB_WARNED "
-        "EVENT_LISTENER_FAILED EVENT_LISTENER_STALLED EVENT_NODE_DIED EVENT_NODE_DRAIN_REQUESTED EVENT_NODE_FENCED "
-        "EVENT_NODE_JOINED EVENT_NODE_LEFT EVENT_NOT_PATCHED "
+        "EVENT_LIMIT_CHANGED EVENT_LISTENER_FAILED EVENT_LISTENER_STALLED EVENT_NODE_DIED EVENT_NODE_DRAIN_REQUESTED "
+        "EVENT_NODE_FENCED EVENT_NODE_JOINED EVENT_NODE_LEFT EVENT_NOT_PATCHED "
         "EVENT_SCHEDULER_DRAINING EVENT_SCHEDULER_PAUSED EVENT_SCHEDULER_RESUMED EVENT_SCHEDULER_SHUTDOWN "
         "EVENT_SCHEDULER_START EVENT_SCHEDULER_STARTED EVENT_STORE_CONNECTED EVENT_STORE_DISCONNECTED "
         "EVENT_STORE_FAILED EVENT_SUMMARY JobEvent JobExecutionEvent JobPauseEvent JobSubmissionEvent "
-        "SchedulerEvent"
+        "GroupPauseEvent LimitEvent SchedulerEvent"
     ),
     "gsched.executors": "BaseExecutor GreenletPoolExecutor ProcessPoolExecutor ThreadPoolExecutor",
     "gsched.executors.asyncio": "AsyncIOExecutor",
@@ -192,6 +202,7 @@ _HOMES: Final = {
     "gsched.jobs.job": "Job undefined",
     "gsched.monitoring.nodes": "NodeInfo",
     "gsched.event_loop.patch": "patch_all",
+    "gsched.jobs.limits": "GroupLimit GroupLimits",
     "gsched.jobs.outcomes": "Outcome Result",
     "gsched.jobs.pause": "Pause",
     "gsched.jobs.run": "Run current_run",

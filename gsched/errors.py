@@ -101,6 +101,26 @@ class RunNotFoundError(GschedError, KeyError):
     __str__ = Exception.__str__  # KeyError would print the repr of the message
 
 
+class LimitNotFoundError(GschedError, KeyError):
+    """No limit has this pattern."""
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__(f"there is no limit {pattern!r}; get_limits() and `gsched limit list` name all of them")
+        self.pattern = pattern
+
+    __str__ = Exception.__str__  # KeyError would print the repr of the message
+
+
+class GroupNotPausedError(GschedError, KeyError):
+    """No such group is paused."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"the group {group!r} is not paused; a pause of 'host:*' is ended by that name")
+        self.group = group
+
+    __str__ = Exception.__str__  # KeyError would print the repr of the message
+
+
 class FuncRefError(JobError, LookupError):
     """A function reference cannot be made or resolved."""
 

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from gsched.errors import message_of
 from gsched.jobs.job import Job
+from gsched.jobs.limits import GroupLimit
 from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, Span
 from gsched.jobs.pause import BY_FAILURES, PLAIN, Pause
 from gsched.jobs.run import Run, run_id
@@ -88,6 +89,9 @@ EVENT_EXECUTOR_LIMITED = _kind(51, "executor.limited", "warning", "Jobs of `alia
 EVENT_JOB_RETURNED_GENERATOR = _kind(52, "run.returned_generator", "warning", "A generator was returned; nothing ran.")
 EVENT_JOB_RETRYING = _kind(53, "run.retrying", "warning", "An attempt failed; another follows at `retry_at`.")
 EVENT_JOB_WARNED = _kind(54, "job.warned", "warning", "The job's options do not work together; see `reason`.")
+EVENT_LIMIT_CHANGED = _kind(59, "limit.changed", "info", "The limit of the groups `pattern` was set or `removed`.")
+EVENT_GROUP_PAUSED = _kind(60, "group.paused", "info", "No run of the group begins until it is resumed, or `until`.")
+EVENT_GROUP_RESUMED = _kind(61, "group.resumed", "info", "Somebody ended the pause of the group.")
 
 EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
 EVENT_ALL: Final = sum(CATALOGUE)
@@ -196,6 +200,51 @@ class JobPauseEvent(JobEvent):
 
     def fields(self) -> dict[str, Any]:
         said = {"reason": self.reason, "by": self.by, "until": _iso(self.until), "cause": self.cause}
+        return super().fields() | {key: value for key, value in said.items() if value is not None}
+
+
+class LimitEvent(SchedulerEvent):
+    """The limit of groups was set or removed.
+
+    :ivar pattern: the groups
+    :ivar limit: the limit; of one that was removed, as it was
+    :ivar by: who did it; None if that is not known
+    :ivar removed: True if it was removed
+    """
+
+    def __init__(self, alias: str, limit: GroupLimit, by: str | None, *, removed: bool = False) -> None:
+        super().__init__(EVENT_LIMIT_CHANGED, alias)
+        self.pattern = limit.pattern
+        self.limit = limit
+        self.by = by
+        self.removed = removed
+
+    def fields(self) -> dict[str, Any]:
+        limit = self.limit
+        burst = None if limit.period_ms is None else limit.burst
+        said = {"pattern": self.pattern, "concurrency": limit.concurrency, "rate": limit.rate_text, "burst": burst,
+                "by": self.by, "removed": self.removed or None}  # fmt: skip
+        return super().fields() | {key: value for key, value in said.items() if value is not None}
+
+
+class GroupPauseEvent(SchedulerEvent):
+    """A group was paused, or its pause was ended.
+
+    :ivar group: the group, or the beginning of groups with "*" at its end
+    :ivar reason: why it was paused; None if nobody gave a reason
+    :ivar by: who paused it, or who resumed it; None if that is not known
+    :ivar until: when the pause ends by itself, or would have ended; None if it does not
+    """
+
+    def __init__(self, code: int, alias: str, group: str, pause: Pause, by: str | None) -> None:
+        super().__init__(code, alias)
+        self.group = group
+        self.reason = pause.reason
+        self.by = by
+        self.until = pause.until
+
+    def fields(self) -> dict[str, Any]:
+        said = {"group": self.group, "reason": self.reason, "by": self.by, "until": _iso(self.until)}
         return super().fields() | {key: value for key, value in said.items() if value is not None}
 
 

@@ -19,7 +19,7 @@ KEPT_DAYS: Final = 90
 ALL_JOBS: Final = "all jobs"  # as a target
 ACTIONS: Final = (
     *("job.add", "job.change", "job.pause", "job.resume", "job.remove", "job.run"),
-    *("run.cancel", "run.retry", "node.drain"),
+    *("run.cancel", "run.retry", "node.drain", "limit.set", "limit.remove", "group.pause", "group.resume"),
 )
 _LONGEST_VALUE: Final = 200  # characters
 _SECRET: Final = ("args", "kwargs", "metadata")  # the audit is kept longer than what somebody put there by mistake
@@ -32,19 +32,20 @@ _OPTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Something that somebody did to jobs, runs or nodes.
+    """Something that somebody did to jobs, runs, nodes or groups.
 
     :ivar id: unique; ids grow with time
     :ivar at: when, UTC
     :ivar action: one of ACTIONS
-    :ivar target: the id of the job, the run or the node; of several jobs, the words that named them, such as "tag:etl"
+    :ivar target: the id of the job, the run or the node, or the pattern of the groups; of several jobs, the words that
+        named them, such as "tag:etl"
     :ivar count: how many jobs or runs
     :ivar actor: a person or a program; None if it is not known
     :ivar via: how they reached the scheduler: "web", "cli", "api"
     :ivar reason: why, in their words
     :ivar address: from where, if they came over a network
-    :ivar before: what the job was before, by option, as text; only what differs
-    :ivar after: what the job is since, likewise
+    :ivar before: what the job or the limit was before, by option, as text; only what differs
+    :ivar after: what it is since, likewise
     """
 
     id: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gsched.checks import checked_whole
-from gsched.errors import ConfigurationError, GschedError
+from gsched.errors import ConfigurationError, GroupNotPausedError, GschedError, LimitNotFoundError
 from gsched.jobs.pause import Pause
 
 LONGEST_GROUP: Final = 200  # bytes
@@ -26,17 +26,35 @@ class GroupLimit:
     :ivar concurrency: how many runs may be in progress at once; None: any number
     :ivar period_ms: one run may begin in so many ms, on average; None: any number
     :ivar burst: so many runs may begin at once, after a time in which fewer began
+    :ivar declared_by: the name of the scheduler whose configuration file has the limit; None if none has
     """
 
     pattern: str
     concurrency: int | None = None
     period_ms: float | None = None
     burst: int = 1
+    declared_by: str | None = None
 
     @property
     def rate(self) -> float | None:
         """How many runs may begin in a second, on average; None: any number."""
         return None if self.period_ms is None else 1000 / self.period_ms
+
+    @property
+    def rate_text(self) -> str | None:
+        """The rate as people write it, such as "10/s" or "2/h"; None: any number of runs may begin."""
+        if self.period_ms is None:
+            return None
+        per_unit = ((unit_ms / self.period_ms, unit) for unit, unit_ms in _UNITS_MS.items() if unit != "d")
+        number, unit = next(((n, unit) for n, unit in per_unit if n >= 1), (86_400_000 / self.period_ms, "d"))
+        return f"{number:.6g}/{'min' if unit == 'm' else unit}"
+
+    def words(self) -> str:
+        """The limit in words, such as "4 at once, 10/s in bursts of 20"."""
+        words = [] if self.concurrency is None else [f"{self.concurrency} at once"]
+        if self.period_ms is not None:
+            words.append(f"{self.rate_text}{'' if self.burst == 1 else f' in bursts of {self.burst}'}")
+        return ", ".join(words)
 
     def matches(self, group: str) -> bool:
         """Whether this limit is one for the group."""
@@ -76,6 +94,31 @@ class GroupLimits:
         """The pause of this group at `now` (ms): that of the longest pattern that matches; None if it is not paused."""
         pauses = [name for name, pause in self.pauses.items() if _matches(name, group) and pause.holds(now)]
         return self.pauses[max(pauses, key=len)] if pauses else None
+
+
+    def with_limit(self, limit: GroupLimit) -> GroupLimits:
+        """These limits with this one, in place of one with the same pattern."""
+        return GroupLimits({**self.by_pattern, limit.pattern: limit}.values(), self.pauses)
+
+    def without_limit(self, pattern: str) -> GroupLimits:
+        """These limits without the one of this pattern. Raises LimitNotFoundError."""
+        if pattern not in self.by_pattern:
+            raise LimitNotFoundError(pattern)
+        return GroupLimits((each for each in self.by_pattern.values() if each.pattern != pattern), self.pauses)
+
+    def with_pause(self, pattern: str, pause: Pause) -> GroupLimits:
+        """These limits with this pause, in place of one of the same groups."""
+        return GroupLimits(self.by_pattern.values(), {**self.pauses, pattern: pause})
+
+    def without_pause(self, pattern: str) -> GroupLimits:
+        """These limits without the pause of this pattern. Raises GroupNotPausedError."""
+        if pattern not in self.pauses:
+            raise GroupNotPausedError(pattern)
+        return GroupLimits(self.by_pattern.values(), {p: each for p, each in self.pauses.items() if p != pattern})
+
+    def at(self, now: int) -> GroupLimits:
+        """These limits with the pauses that hold at `now` (ms)."""
+        return GroupLimits(self.by_pattern.values(), {p: each for p, each in self.pauses.items() if each.holds(now)})
 
 
 NO_LIMITS: Final = GroupLimits()
@@ -127,6 +170,23 @@ def checked_limit(pattern: object, concurrency: object = None, rate: object = No
         None if rate is None else _period_ms(f"limit {name!r}: rate", rate),
         checked_whole(f"limit {name!r}: burst", burst, 1),
     )
+
+
+def limit_document(limit: GroupLimit) -> dict[str, Any]:
+    """The limit as plain values, but for its pattern."""
+    return {key: getattr(limit, key) for key in ("concurrency", "period_ms", "burst", "declared_by")}
+
+
+def read_limit(pattern: object, document: Mapping[str, Any]) -> GroupLimit:
+    """The limit of a pattern whose document has these values. Raises ConfigurationError."""
+    period_ms, declared_by = document.get("period_ms"), document.get("declared_by")
+    if period_ms is not None and (not isinstance(period_ms, (int, float)) or not 0 < period_ms <= LONGEST_PERIOD_MS):
+        raise ConfigurationError(f"limit {pattern!r}: period_ms: expected a number above 0, got {period_ms!r}")
+    if declared_by is not None and not isinstance(declared_by, str):
+        raise ConfigurationError(f"limit {pattern!r}: declared_by: expected a name, got {declared_by!r}")
+    rate = None if period_ms is None else 1000 / period_ms
+    limit = checked_limit(pattern, document.get("concurrency"), rate, document.get("burst", 1))
+    return replace(limit, period_ms=period_ms, declared_by=declared_by)
 
 
 def _period_ms(what: str, value: Any) -> float:

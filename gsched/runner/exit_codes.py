@@ -40,6 +40,8 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.JobNotFoundError, Exit.NOT_FOUND),
     (errors.NodeNotFoundError, Exit.NOT_FOUND),
     (errors.RunNotFoundError, Exit.NOT_FOUND),
+    (errors.LimitNotFoundError, Exit.NOT_FOUND),
+    (errors.GroupNotPausedError, Exit.NOT_FOUND),
     (errors.JobIdConflictError, Exit.CONFLICT),
     (errors.StoreConflictError, Exit.CONFLICT),
     (errors.StoreUnreachableError, Exit.UNREACHABLE),

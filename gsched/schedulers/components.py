@@ -123,6 +123,7 @@ class Components:
         self._refuse_second_store(alias, store)
         store.bind(alias, self.clock, self.allowed)
         if alias in self.implicit:
+            _copy_limits(self.stores[alias], store)
             self._move_waiting_jobs(list(self.stores[alias].find(JobQuery())), self.implicit[alias], store)
             del self.implicit[alias]
         if self.hub is not None:
@@ -272,6 +273,15 @@ class Components:
     def running_count(self, job_id: str, jobstore: str) -> int:
         """How many runs of a job are in progress in this process."""
         return 0 if self.hub is None else self.hub.running_count(job_id, jobstore)
+
+
+def _copy_limits(source: BaseJobStore, store: BaseJobStore) -> None:
+    """Give a store the limits and the pauses of groups that another one has."""
+    limits = source.limits()
+    for limit in limits.by_pattern.values():
+        store.set_limit(limit)
+    for pattern, pause in limits.pauses.items():
+        store.pause_group(pattern, pause)
 
 
 def refuse_if_started(alias: str, store: BaseJobStore) -> None:

@@ -18,6 +18,7 @@ from gsched.history.reruns import NextAttempt, Obstacle
 from gsched.jobs.audit import Act, AuditEntry, AuditPage, AuditQuery
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
+from gsched.jobs.limits import GroupLimit, GroupLimits
 from gsched.jobs.outcomes import Result, Retried, Span
 from gsched.jobs.pause import Pause
 from gsched.jobs.query import JobQuery
@@ -48,8 +49,8 @@ if TYPE_CHECKING:
 class BaseJobStore(ABC):
     """Keeps jobs, and tells the hub which jobs this scheduler may run, and until when.
 
-    - Any greenlet of the scheduler's thread may call the methods under "definitions" and "the history", also before
-      `start` and after `stop`. They may wait for a database. Each has its whole effect or none.
+    - Any greenlet of the scheduler's thread may call the methods under "definitions", "limits of groups" and "the
+      history", also before `start` and after `stop`. They may wait for a database. Each has its whole effect or none.
     - A change reaches the hub as messages, in order, through the `HubPort` that `start` gets. A store posts `Admitted`
       for each job that this scheduler runs, and `Claimed` before any instant may run.
     - The hub calls the methods under "outcomes", once for each due instant. They never wait.
@@ -220,6 +221,30 @@ class BaseJobStore(ABC):
         :param dry_run: change nothing
         :return: why some of them do not begin
         """
+
+    # -- limits of groups -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def limits(self) -> GroupLimits:
+        """The limits of groups, and the pauses of groups that hold now."""
+
+    @abstractmethod
+    def set_limit(self, limit: GroupLimit) -> None:
+        """Keep the limit, in place of one with the same pattern. A store that runs jobs posts `LimitsChanged`, as
+        after each of these calls.
+        """
+
+    @abstractmethod
+    def remove_limit(self, pattern: str) -> None:
+        """Remove the limit. Raises LimitNotFoundError."""
+
+    @abstractmethod
+    def pause_group(self, pattern: str, pause: Pause) -> None:
+        """Keep the pause of the group, or of the groups that begin so, in place of one that they have."""
+
+    @abstractmethod
+    def resume_group(self, pattern: str) -> None:
+        """End the pause that has this pattern. Raises GroupNotPausedError."""
 
     # -- the history ------------------------------------------------------------------------------------------
 

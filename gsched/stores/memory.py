@@ -19,6 +19,7 @@ from gsched.history.reruns import NextAttempt, Obstacle, obstacles
 from gsched.history.retention import LONG_RUN_MS, RetentionPolicy
 from gsched.jobs.audit import Act, AuditEntry, AuditPage, AuditQuery, audit_page
 from gsched.jobs.job import Job, replacement
+from gsched.jobs.limits import NO_LIMITS, GroupLimit, GroupLimits
 from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, Span
 from gsched.jobs.pause import Pause
 from gsched.jobs.query import STATES, JobQuery
@@ -37,6 +38,7 @@ from gsched.stores.messages import (
     Dropped,
     ExtraRun,
     HubPort,
+    LimitsChanged,
     Message,
     RunRequested,
     SucceededByRetry,
@@ -75,6 +77,7 @@ class MemoryJobStore(BaseJobStore):
         self._away: deque[tuple[int, int]] = deque(maxlen=_PERIODS_KEPT)
         self._audit: deque[AuditEntry] = deque(maxlen=_AUDIT_KEPT)
         self._jobs: dict[str, Job] = {}
+        self._limits = NO_LIMITS
         self._exhausted: set[str] = set()  # ids of jobs whose last instant is decided
         self._undecided: dict[str, int] = {}  # how far jobs had come when they were last run here
         self._numbers: dict[Series, Numbers] = {}  # the next ones
@@ -87,6 +90,8 @@ class MemoryJobStore(BaseJobStore):
         self._paused = True
         if not paused:
             self.resume()
+        if self._limits != NO_LIMITS:
+            self._tell(LimitsChanged(self._limits))
         for job in self._jobs.values():
             self._announce(job)
         self._undecided.clear()
@@ -262,6 +267,27 @@ class MemoryJobStore(BaseJobStore):
         begun = {_attempt_of(run) for run in self._begun()}
         for attempt in self._extra:
             yield attempt, RUNNING if attempt in begun else WAITING
+
+    # -- limits of groups -------------------------------------------------------------------------------------
+
+    def limits(self) -> GroupLimits:
+        return self._limits.at(self.clock.now_ms())
+
+    def set_limit(self, limit: GroupLimit) -> None:
+        self._take_limits(self.limits().with_limit(limit))
+
+    def remove_limit(self, pattern: str) -> None:
+        self._take_limits(self.limits().without_limit(pattern))
+
+    def pause_group(self, pattern: str, pause: Pause) -> None:
+        self._take_limits(self.limits().with_pause(pattern, pause))
+
+    def resume_group(self, pattern: str) -> None:
+        self._take_limits(self.limits().without_pause(pattern))
+
+    def _take_limits(self, limits: GroupLimits) -> None:
+        self._limits = limits
+        self._tell(LimitsChanged(limits))
 
     # -- the history ------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ JOBS = {
     *("pause_job", "pause_jobs", "resume_job", "resume_jobs", "respread"),
     *("export_jobs", "import_jobs"),
 }
+GROUPS = {"set_limit", "get_limits", "remove_limit", "pause_group", "resume_group"}
 RUNS = {"cancel_run", "cancel_runs", "explain", "get_counters", "get_running", "get_runs", "retry_runs", "run_job"}
 ADMIN = {
     *("backup_store", "count_runs", "diagnose", "diagnose_stores", "drain_node", "follow", "get_nodes", "get_overview"),
@@ -33,7 +34,7 @@ def public(thing: object) -> set[str]:
 
 
 def test_a_scheduler_offers_these_methods_and_no_others():
-    assert public(GeventScheduler()) == LIFECYCLE | STATUS | COMPONENTS | JOBS | RUNS
+    assert public(GeventScheduler()) == LIFECYCLE | STATUS | COMPONENTS | JOBS | GROUPS | RUNS
 
 
 def test_the_admin_of_a_scheduler_offers_these_methods_and_no_others():

@@ -6,6 +6,7 @@ from gsched.schedulers.verbs.add import AddVerbs
 from gsched.schedulers.verbs.change import ChangeVerbs
 from gsched.schedulers.verbs.export import ExportVerbs
 from gsched.schedulers.verbs.history import HistoryVerbs
+from gsched.schedulers.verbs.limits import LimitVerbs
 from gsched.schedulers.verbs.list import ListVerbs
 from gsched.schedulers.verbs.pause import PauseVerbs
 from gsched.schedulers.verbs.respread import RespreadVerbs
@@ -14,6 +15,15 @@ from gsched.schedulers.verbs.runs import RunVerbs
 
 
 class JobVerbs(
-    AddVerbs, ChangeVerbs, RespreadVerbs, PauseVerbs, ListVerbs, RunVerbs, RetryVerbs, HistoryVerbs, ExportVerbs
+    AddVerbs,
+    ChangeVerbs,
+    RespreadVerbs,
+    PauseVerbs,
+    LimitVerbs,
+    ListVerbs,
+    RunVerbs,
+    RetryVerbs,
+    HistoryVerbs,
+    ExportVerbs,
 ):
-    """All verbs on jobs."""
+    """All verbs on jobs and their groups."""

@@ -35,9 +35,10 @@ class ChangeVerbs(Verbs):
     def modify_job(self, job_id: str, jobstore: str | None = None, **changes: Any) -> JobHandle:
         """Change a job. Its runs in progress go on unchanged. A parked job is loaded again.
 
-        :param changes: any of add_job's arguments but `id` and `jobstore`; a trigger's arguments beside its name.
-            `next_run_time` makes it due then ("now": at once), and re-anchors an interval; None pauses it. `spread`
-            alone spreads the trigger that the job has; None ends that. A new trigger is spread if `spread` says so
+        :param changes: any of add_job's arguments but `id`, `jobstore` and `group`; a trigger's arguments beside its
+            name. `next_run_time` makes it due then ("now": at once), and re-anchors an interval; None pauses it.
+            `spread` alone spreads the trigger that the job has; None ends that. A new trigger is spread if `spread`
+            says so
         :raises JobNotFoundError: if there is no such job
         :raises InvalidJobError: if a value is wrong; nothing is changed then
         :raises InvalidTriggerError: if the trigger is wrong; nothing is changed then
@@ -111,6 +112,11 @@ def modified(engine: Engine, job: Job, changes: Mapping[str, Any]) -> Job:
     for fixed in ("id", "jobstore"):
         if fixed in changes:
             raise InvalidJobError(f"{fixed}: cannot be changed; remove the job and add it anew")
+    if "group" in changes and changes["group"] != job.policy.group:
+        raise InvalidJobError(
+            "group: cannot be changed, for another process may own the jobs of the other group; "
+            "replace the job: remove it and add it anew, or call add_job(..., replace_existing=True)"
+        )
     trigger = changes.pop("trigger", None)
     next_run_time = changes.pop("next_run_time", UNDEFINED)
     spread = changes.pop("spread", UNDEFINED)

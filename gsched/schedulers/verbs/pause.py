@@ -192,16 +192,8 @@ class Pausing:
     @classmethod
     def wanted_of(cls, engine: Engine, reason: str | None, until: Until, by: str | None) -> Pausing:
         """Pauses jobs as a user says. Raises InvalidJobError for what cannot be meant; see `PauseVerbs.pause_job`."""
-        now, actor = engine.now_ms(), current_actor()
-        if reason is None and actor is not None:
-            reason = actor.reason
-        wanted = Pause(
-            None if reason is None else checked_reason("reason", reason),
-            _name(by),
-            now,
-            None if until is None else _as_future(until, now, engine.timezone),
-        )
-        return cls(wanted, now)
+        now = engine.now_ms()
+        return cls(wanted_pause(reason, until, by, now, engine.timezone), now)
 
     @property
     def act(self) -> Act | None:
@@ -231,7 +223,7 @@ class Resuming:
 
     def __init__(self, now: int, by: str | None, reason: str | None = None) -> None:
         self._now = now
-        self._by = _name(by)
+        self._by = name_of_actor(by)
         self._reason = reason
         self._ended: dict[str, Pause] = {}  # by the jobs' ids
 
@@ -257,8 +249,21 @@ class Resuming:
         return JobPauseEvent(EVENT_JOB_RESUMED, job, self._ended.pop(job.id), self._by, BY_USER)
 
 
-def _name(by: str | None) -> str | None:
-    """Who acts."""
+def wanted_pause(reason: str | None, until: Until, by: str | None, now: int, zone: tzinfo) -> Pause:
+    """The pause that a user wants at `now` (ms). Raises InvalidJobError for what cannot be meant."""
+    actor = current_actor()
+    if reason is None and actor is not None:
+        reason = actor.reason
+    return Pause(
+        None if reason is None else checked_reason("reason", reason),
+        name_of_actor(by),
+        now,
+        None if until is None else _as_future(until, now, zone),
+    )
+
+
+def name_of_actor(by: str | None) -> str | None:
+    """Who acts: by this name, else as `acting` says; None if nobody said it. Raises InvalidJobError."""
     if by is not None:
         return checked_name("by", by)
     actor = current_actor()

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 from gsched.errors import GschedError, StoreError
 from gsched.jobs.job import Job
+from gsched.jobs.limits import GroupLimits
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.tally import Tally
 
@@ -192,6 +193,9 @@ class ClaimDatabase(Protocol):
 
     def time(self) -> int:
         """The database server's time, ms."""
+
+    def limits(self, now: int) -> GroupLimits:
+        """The limits of groups, and the pauses of groups that hold at `now`. Malformed ones are left out."""
 
     def join(self, node: str, watermark: int) -> None:
         """Enter a new node, alive, with the number of this protocol."""

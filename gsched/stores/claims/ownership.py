@@ -34,6 +34,7 @@ from gsched.jobs.outcomes import Retried
 from gsched.jobs.run import Run
 from gsched.monitoring.store_report import StoreReport
 from gsched.stores.claims.database import PROTOCOL, ClaimDatabase, FencedError, Outcomes
+from gsched.stores.claims.group_limits import GroupLimitsReader
 from gsched.stores.claims.holdings import Holdings
 from gsched.stores.claims.intervals import Intervals, NextTimes
 from gsched.stores.claims.live_node import Context, DesiredState, LiveNode
@@ -70,6 +71,7 @@ class Ownership:
         self._intervals = intervals
         self.time = ServerTime(database, clock, hub)
         self.recorded = RecordedRuns(database, hub, outcomes)
+        self._limits = GroupLimitsReader(database, hub)
         self._next_times = NextTimes(clock)
         self._status = StatusTracker(clock, hub, intervals.ttl)
         self._desired = DesiredState()
@@ -135,9 +137,15 @@ class Ownership:
         self.recorded.put_back.add(record_of(run))
         self._wakeup.set()
 
+    def look_at_limits(self) -> None:
+        """Look again at the limits of groups, which may have changed."""
+        self._limits.want()
+        self._wakeup.set()
+
     def rescan(self) -> None:
-        """Look again at all jobs: any of them may have changed."""
+        """Look again at all jobs and limits: any of them may have changed."""
         self._rescan_wanted = True
+        self._limits.want()
         self._wakeup.set()
 
     def pause(self, paused: bool) -> None:
@@ -210,6 +218,7 @@ class Ownership:
             self.time.measure()
         if self._node is None and self._hub.unread():
             return
+        self._limits.read_if_wanted(self.time.now())  # before the hub gets its first job
         node = self._node or self._join()
         node.settle()
         if is_time("closing", intervals.membership):
@@ -228,6 +237,7 @@ class Ownership:
             node.move_horizon()
         if self._rescan_wanted or is_time("rescan", intervals.rescan):
             self._rescan_wanted = False
+            self._limits.want()
             node.look_for_changes()
 
     def _fail(self, error: BaseException) -> None:

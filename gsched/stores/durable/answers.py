@@ -17,6 +17,8 @@ from gsched.history.records import LiveCounters, Record
 from gsched.history.reruns import NextAttempt, Obstacle
 from gsched.jobs.audit import Act
 from gsched.jobs.job import Job
+from gsched.jobs.limits import GroupLimit, GroupLimits
+from gsched.jobs.pause import Pause
 from gsched.jobs.query import JobQuery
 from gsched.jobs.tally import Tally
 from gsched.monitoring.activity import Overview
@@ -54,6 +56,16 @@ class Definitions(Protocol):
     def take_numbers(self, wanted: Mapping[Series, int]) -> Mapping[Series, Numbers]: ...
     def request_run(self, job: Job, request: str, overlap: str | None = None) -> None: ...
     def retry_runs(self, attempts: Sequence[NextAttempt], dry_run: bool) -> Mapping[NextAttempt, Obstacle]: ...
+
+
+class Limits(Protocol):
+    """The methods under "limits of groups" of `BaseJobStore`."""
+
+    def limits(self) -> GroupLimits: ...
+    def set_limit(self, limit: GroupLimit) -> None: ...
+    def remove_limit(self, pattern: str) -> None: ...
+    def pause_group(self, pattern: str, pause: Pause) -> None: ...
+    def resume_group(self, pattern: str) -> None: ...
 
 
 class History(Protocol):
@@ -118,8 +130,11 @@ class Audience(Protocol):
     def look_at(self, job_ids: Iterable[str]) -> None:
         """Look again at these jobs, which may have changed."""
 
+    def look_at_limits(self) -> None:
+        """Look again at the limits of groups, which may have changed."""
+
     def rescan(self) -> None:
-        """Look again at all jobs: any of them may have changed."""
+        """Look again at all jobs and limits: any of them may have changed."""
 
 
 class NoNewsError(Exception):
@@ -132,10 +147,12 @@ class ChangeNotice(NamedTuple):
 
     :ivar job_id: the job that may have changed; None: any job may have
     :ivar made: the time of the change (ms, the database's time); None if the database does not record it
+    :ivar limits: the limits of groups have changed, and no job
     """
 
     job_id: str | None
     made: int | None = None
+    limits: bool = False
 
 
 class News(Protocol):
@@ -169,6 +186,7 @@ class Answers:
     """
 
     definitions: Definitions
+    limits: Limits
     history: History
     operations: Operations
     records: Records

@@ -74,7 +74,9 @@ class ChangeFeed:
     def _pass_on(self, change: ChangeNotice) -> None:
         if change.made is not None:
             self.last_change = change.made, self._clock.monotonic()
-        if change.job_id is None:
+        if change.limits:
+            self._audience.look_at_limits()
+        elif change.job_id is None:
             self._audience.rescan()
         else:
             self._audience.look_at([change.job_id])

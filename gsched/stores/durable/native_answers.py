@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from gsched.event_loop.native_threads import NativeThreads
 from gsched.stores.claims.database import ClaimDatabase
-from gsched.stores.durable.answers import Answers, Definitions, History, News, Operations, Records
+from gsched.stores.durable.answers import Answers, Definitions, History, Limits, News, Operations, Records
 
 _CLAIM_THREADS: Final = 4  # reading many jobs must not hold up what keeps the node alive
 _THREADS: Final = 8
@@ -23,6 +23,7 @@ def in_native_threads(answers: Answers) -> Answers:
     return replace(
         answers,
         definitions=cast(Definitions, _InThreads(answers.definitions, threads)),
+        limits=cast(Limits, _InThreads(answers.limits, threads)),
         history=cast(History, _InThreads(answers.history, threads)),
         operations=cast(Operations, _InThreads(answers.operations, threads)),
         records=cast(Records, _InThreads(answers.records, threads)),

@@ -25,6 +25,7 @@ from gsched.history.retention import RetentionPolicy
 from gsched.jobs.audit import Act
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
+from gsched.jobs.limits import GroupLimit, GroupLimits
 from gsched.jobs.outcomes import Result, Retried, Span
 from gsched.jobs.pause import Pause
 from gsched.jobs.query import JobQuery
@@ -274,6 +275,30 @@ class DurableJobStore(BaseJobStore):
 
     def retry_runs(self, attempts: Sequence[NextAttempt], dry_run: bool) -> Mapping[NextAttempt, Obstacle]:
         return self.definitions.retry_runs(attempts, dry_run)
+
+    def limits(self) -> GroupLimits:
+        return self._answers.limits.limits()
+
+    def set_limit(self, limit: GroupLimit) -> None:
+        self._answers.limits.set_limit(limit)
+        self._look_at_limits()
+
+    def remove_limit(self, pattern: str) -> None:
+        self._answers.limits.remove_limit(pattern)
+        self._look_at_limits()
+
+    def pause_group(self, pattern: str, pause: Pause) -> None:
+        self._answers.limits.pause_group(pattern, pause)
+        self._look_at_limits()
+
+    def resume_group(self, pattern: str) -> None:
+        self._answers.limits.resume_group(pattern)
+        self._look_at_limits()
+
+    def _look_at_limits(self) -> None:
+        """What this process changes does not wait for the news."""
+        if self._greenlets:
+            self._ownership.look_at_limits()
 
     def runs(self, query: RunQuery) -> list[RunInfo]:
         return self.history.runs(query)

@@ -27,6 +27,7 @@ from gsched.stores.mongodb.driver.keeper import Keeper
 from gsched.stores.mongodb.history.reader import MongoHistory
 from gsched.stores.mongodb.history.records import MongoRecords
 from gsched.stores.mongodb.jobs.definitions import MongoDefinitions
+from gsched.stores.mongodb.jobs.limits import MongoLimits
 from gsched.stores.mongodb.operations.operations import MongoOperations
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class MongoDBJobStore(DurableJobStore):
         connection, clock = self._connection, self.clock
         answers = Answers(
             definitions=MongoDefinitions(connection, clock, self.allowed, self.alias),
+            limits=MongoLimits(connection, clock),
             history=MongoHistory(connection, clock, self.keep_history, self.retention),
             operations=MongoOperations(connection, clock, self.intervals.ttl),
             records=MongoRecords(connection, clock, self.keep_history),

@@ -25,6 +25,7 @@ from gsched.stores.sql.driver.tables import Tables
 from gsched.stores.sql.history.read import SqlHistory
 from gsched.stores.sql.history.write import SqlRecords
 from gsched.stores.sql.jobs.definitions import SqlDefinitions
+from gsched.stores.sql.jobs.limits import SqlLimits
 from gsched.stores.sql.operations.backup import backup
 from gsched.stores.sql.operations.operations import SqlOperations
 
@@ -104,6 +105,7 @@ class SQLJobStore(DurableJobStore):
         records = SqlRecords(connection, clock, self.keep_history, self._on_change)
         return Answers(
             definitions=definitions,
+            limits=SqlLimits(connection, clock),
             history=SqlHistory(connection, clock, definitions.row, self.retention, self.keep_history),
             operations=SqlOperations(connection, clock, records, self.intervals.ttl),
             records=records,

@@ -12,6 +12,7 @@ from greenlet import getcurrent
 
 from gsched.errors import StoreError
 from gsched.jobs.job import Job
+from gsched.jobs.limits import NO_LIMITS, GroupLimits
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.policy import NO_POLICY
 from gsched.jobs.tally import Tally
@@ -252,6 +253,9 @@ class SimDatabase:
 
     def time(self) -> int:
         return int(self.read("time", lambda: self._world.now))
+
+    def limits(self, now: int) -> GroupLimits:
+        return NO_LIMITS  # nobody sets any
 
     # -- nodes --------------------------------------------------------------------------------------------------
 

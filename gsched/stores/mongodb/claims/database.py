@@ -1,7 +1,8 @@
 """The claim protocol's operations on MongoDB.
 
 Beside the jobs collection, say `jobs`, there are `jobs.nodes` (one document for each node), `jobs.slots` (256
-documents), `jobs.runs` (recorded runs and the history) and `jobs.former` (former schedules).
+documents), `jobs.runs` (recorded runs and the history), `jobs.former` (former schedules), and `jobs.limits` and
+`jobs.pauses` (of groups).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 from pymongo import UpdateOne
 from pymongo.operations import IndexModel
 
+from gsched.jobs.limits import GroupLimits
 from gsched.stores.claims.partition import SLOTS
 from gsched.stores.mongodb.claims.jobs import JobClaims
 from gsched.stores.mongodb.claims.nodes import NodeClaims
@@ -21,6 +23,7 @@ from gsched.stores.mongodb.documents.runs import INDEXES as HISTORY_INDEXES
 from gsched.stores.mongodb.driver.codec import Document
 from gsched.stores.mongodb.driver.connection import translate_errors
 from gsched.stores.mongodb.driver.indexes import make_indexes
+from gsched.stores.mongodb.jobs.limits import stored_limits
 from gsched.times.instants import from_ms, to_ms
 
 _KEEP_DEAD_SECONDS: Final = 86_400
@@ -63,6 +66,10 @@ class MongoClaimDatabase(NodeClaims, JobClaims, RunClaims):
     @translate_errors()
     def time(self) -> int:
         return to_ms(self._connection.server_time())
+
+    @translate_errors()
+    def limits(self, now: int) -> GroupLimits:
+        return stored_limits(self._jobs, now, lambda message: self._complain_once(message, message))
 
 
 def _repair(collection: str, slot: Document) -> str:

@@ -20,6 +20,7 @@ from gsched.event_loop.threads import LoopInbox, start_native_thread
 from gsched.stores.durable.answers import ChangeNotice
 from gsched.stores.sql.driver.connection import SqlConnection
 from gsched.stores.sql.driver.errors import translated
+from gsched.stores.sql.driver.tables import OF_LIMITS
 
 POLL_SECONDS: Final = 0.02
 _MOST: Final = 1000  # rows that are read at once
@@ -41,9 +42,15 @@ class SqlNews:
         try:
             while not stop():
                 for row in watch.wait():
-                    yield ChangeNotice(None) if row is None else ChangeNotice(row.job_id, row.at)
+                    yield ChangeNotice(None) if row is None else _notice(row)
         finally:
             watch.stop()
+
+
+def _notice(row: Any) -> ChangeNotice:
+    if row.job_id == OF_LIMITS:
+        return ChangeNotice(None, row.at, limits=True)
+    return ChangeNotice(row.job_id, row.at)
 
 
 class _Watch:

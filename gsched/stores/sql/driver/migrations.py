@@ -44,7 +44,11 @@ def _count_runs(connection: Connection, tables: Tables) -> None:
     connection.exec_driver_sql(f"ALTER TABLE {jobs} ADD COLUMN failing BIGINT DEFAULT 0 NOT NULL")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_say_why_jobs_are_paused, _let_runs_wait, _count_runs)
+def _limit_groups(connection: Connection, tables: Tables) -> None:
+    """Groups have limits and pauses. Their tables are made with all others that are missing."""
+
+
+MIGRATIONS: tuple[Migration, ...] = (_say_why_jobs_are_paused, _let_runs_wait, _count_runs, _limit_groups)
 """The first leads from version 1 of the schema to version 2, and so on."""
 
 

@@ -6,15 +6,16 @@
 - `former`: schedules of jobs that users' writes have ended, until their owner has seen to them
 - `nodes`, `slots`: who lives, and who owns which 256th of the jobs
 - `runs`: runs that wait or are in progress, and the history
+- `limits`, `pauses`: of groups, by their patterns
 - `activity`: what each node is doing
 - `series`: how many jobs of each series were spread
-- `changes`: which jobs were changed last, so that other processes look at them
+- `changes`: which jobs and limits were changed last, so that other processes look at them
 - `meta`: the version of this schema
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -33,6 +34,8 @@ from sqlalchemy import (
     or_,
     text,
 )
+
+OF_LIMITS: Final = ""  # in place of a job's id, which is never empty
 
 _Id = String(255)
 _Ms = BigInteger
@@ -179,6 +182,22 @@ class Tables:
             Column("key", String(400), primary_key=True),
         )
         self._index("run_tags_run", self.run_tags, "key")
+        self.limits = self._table(
+            "limits",
+            Column("pattern", _Id, primary_key=True),
+            Column("concurrency", BigInteger),
+            Column("period_ms", Double),
+            Column("burst", BigInteger, nullable=False),
+            Column("declared_by", Text),
+        )
+        self.pauses = self._table(
+            "pauses",
+            Column("pattern", _Id, primary_key=True),
+            Column("reason", Text),
+            Column("by", Text),
+            Column("at", _Ms),
+            Column("until", _Ms),
+        )
         self.activity = self._table(
             "activity",
             Column("node", _Id, primary_key=True),
@@ -188,7 +207,7 @@ class Tables:
         self.changes = self._table(
             "changes",
             Column("seq", _Serial, primary_key=True, autoincrement=True),
-            Column("job_id", _Id, nullable=False),
+            Column("job_id", _Id, nullable=False),  # OF_LIMITS if no job has changed, but limits or pauses of groups
             Column("at", _Ms, nullable=False),
             Column("origin", String(16), nullable=False),  # the store object that has made the change
             sqlite_autoincrement=True,  # a number that is free again would not be seen

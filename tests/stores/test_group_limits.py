@@ -1,0 +1,343 @@
+"""Limits and pauses of groups: how they are set, kept and announced, with the same behaviour on every store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from store_bench import StoreBench
+from waiting import LONGEST_SECONDS
+
+from gsched import (
+    ConfigurationError,
+    GeventScheduler,
+    GroupLimit,
+    GroupLimits,
+    GroupNotPausedError,
+    InvalidJobError,
+    LimitNotFoundError,
+    MemoryJobStore,
+    MongoDBJobStore,
+    acting,
+)
+from gsched.hub.store_port import LanePort
+from gsched.jobs.limits import NO_LIMITS
+from gsched.stores import BaseJobStore
+from gsched.stores.messages import Admitted, LimitsChanged, Message
+
+pytest_plugins = ["mongodb"]
+
+
+@pytest.fixture
+def bench(any_store: BaseJobStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreBench]:
+    made = StoreBench(any_store, monkeypatch)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def posted(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    """What stores tell the hub: limits and admitted jobs."""
+    found: list[Message] = []
+    post = LanePort.post
+
+    def note(port: LanePort, message: Message) -> None:
+        if isinstance(message, (LimitsChanged, Admitted)):
+            found.append(message)
+        post(port, message)
+
+    monkeypatch.setattr(LanePort, "post", note)
+    return found
+
+
+def announced(posted: list[Message]) -> list[GroupLimits]:
+    return [message.limits for message in posted if isinstance(message, LimitsChanged)]
+
+
+# -- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_comes_back_as_it_was_set(bench):
+    set_ = bench.scheduler.set_limit("host:*", concurrency=4, rate="90/min", burst=10)
+    assert set_ == GroupLimit("host:*", 4, 60_000 / 90, 10)
+    bench.scheduler.set_limit("tenant:a", concurrency=1)
+    assert bench.scheduler.get_limits() == GroupLimits([set_, GroupLimit("tenant:a", 1)])
+
+
+def test_the_longest_pattern_is_a_groups_limit(bench):
+    for pattern, concurrency in (("*", 9), ("host:*", 4), ("host:api*", 3), ("host:api.x", 1)):
+        bench.scheduler.set_limit(pattern, concurrency=concurrency)
+    limits = bench.scheduler.get_limits()
+    found = {group: limits.of(group).concurrency for group in ("host:api.x", "host:api.y", "host:b", "tenant")}
+    assert found == {"host:api.x": 1, "host:api.y": 3, "host:b": 4, "tenant": 9}
+
+
+def test_a_limit_takes_the_place_of_the_one_with_its_pattern(bench):
+    bench.scheduler.set_limit("host:*", concurrency=4, rate=10)
+    bench.scheduler.set_limit("host:*", rate="2/h")
+    assert bench.scheduler.get_limits() == GroupLimits([GroupLimit("host:*", None, 1_800_000)])
+
+
+def test_a_removed_limit_is_gone(bench):
+    bench.scheduler.set_limit("host:*", concurrency=4)
+    bench.scheduler.set_limit("other", concurrency=4)
+    bench.scheduler.remove_limit("host:*")
+    assert list(bench.scheduler.get_limits().by_pattern) == ["other"]
+
+
+def test_a_limit_that_does_not_exist_cannot_be_removed(bench):
+    bench.scheduler.set_limit("host:*", concurrency=4)
+    with pytest.raises(LimitNotFoundError, match=r"^there is no limit 'host:x'; get_limits\(\) and"):
+        bench.scheduler.remove_limit("host:x")
+    assert list(bench.scheduler.get_limits().by_pattern) == ["host:*"]
+
+
+def test_limits_and_pauses_survive_a_restart(bench):
+    bench.start()
+    bench.scheduler.set_limit("host:*", concurrency=4)
+    bench.scheduler.pause_group("host:x", reason="vendor down")
+    before = bench.scheduler.get_limits()
+    bench.restart()
+    assert bench.scheduler.get_limits() == before != NO_LIMITS
+
+
+BAD_LIMITS: dict[str, tuple[dict[str, Any], str]] = {
+    "no group": ({"pattern": "", "rate": 1}, "pattern: a group is a text of 1 to 200 bytes"),
+    "too long": ({"pattern": "ä" * 101, "rate": 1}, "pattern: a group is a text of 1 to 200 bytes"),
+    "no text": ({"pattern": 5, "rate": 1}, "pattern: a group is a text of 1 to 200 bytes"),
+    "star inside": ({"pattern": "host:*:x", "rate": 1}, r"pattern: '\*' stands in patterns of limits"),
+    "two stars": ({"pattern": "host:**", "rate": 1}, r"pattern: '\*' stands in patterns of limits"),
+    "space": ({"pattern": " host", "rate": 1}, "without spaces at its ends"),
+    "nothing": ({"pattern": "x"}, "limit 'x': give concurrency=, rate= or both; remove_limit"),
+    "zero": ({"pattern": "x", "concurrency": 0}, r"concurrency: expected a whole number from 1; pause_group\(\)"),
+    "negative": ({"pattern": "x", "concurrency": -1}, "concurrency: expected a whole number from 1, got -1"),
+    "true": ({"pattern": "x", "concurrency": True}, "concurrency: expected a whole number from 1, got True"),
+    "no rate": ({"pattern": "x", "rate": 0}, "rate: expected more than zero"),
+    "negative rate": ({"pattern": "x", "rate": -1.5}, "rate: expected more than zero"),
+    "endless": ({"pattern": "x", "rate": float("inf")}, "rate: expected more than zero"),
+    "no number": ({"pattern": "x", "rate": float("nan")}, "rate: expected more than zero"),
+    "unknown unit": ({"pattern": "x", "rate": "10/fortnight"}, "rate: expected text such as '10/s', '600/min'"),
+    "too rare": ({"pattern": "x", "rate": "0.5/day"}, "at least one a day"),
+    "no burst": ({"pattern": "x", "rate": 1, "burst": 0}, "burst: expected a whole number from 1, got 0"),
+    "burst alone": ({"pattern": "x", "concurrency": 1, "burst": 2}, "burst: it needs a rate"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LIMITS)
+def test_a_limit_that_cannot_be_right_is_refused_and_nothing_changes(bench, name):
+    arguments, message = BAD_LIMITS[name]
+    bench.scheduler.set_limit("x", concurrency=7)
+    with pytest.raises(ConfigurationError, match=message):
+        bench.scheduler.set_limit(**arguments)
+    assert bench.scheduler.get_limits() == GroupLimits([GroupLimit("x", 7)])
+
+
+# -- pauses of groups -----------------------------------------------------------------------------------------------
+
+
+def test_a_pause_of_a_group_keeps_its_reason_its_end_and_who_decided_it(bench):
+    pause = bench.scheduler.pause_group("host:*", reason="vendor down", until="2h", by="ops")
+    assert pause.words() == "paused by ops until 2026-03-02 14:00:00+00:00: vendor down"
+    limits = bench.scheduler.get_limits()
+    assert dict(limits.pauses) == {"host:*": pause}
+    assert limits.pause_of("host:x", bench.at(0)) == pause
+    assert limits.pause_of("host:x", bench.at(7200)) is limits.pause_of("other", bench.at(0)) is None
+
+
+def test_who_acts_names_the_pause_of_a_group_and_gives_its_reason(bench):
+    with acting("ops", reason="upgrade"):
+        pause = bench.scheduler.pause_group("host:x")
+    assert (pause.by, pause.reason, pause.until) == ("ops", "upgrade", None)
+
+
+def test_a_group_that_is_paused_again_keeps_what_is_not_given_anew(bench):
+    first = bench.scheduler.pause_group("host:x", reason="vendor down", by="ops")
+    assert bench.scheduler.pause_group("host:x") == first
+    longer = bench.scheduler.pause_group("host:x", until="1h", by="boss")
+    assert (longer.reason, longer.by, longer.until_ms) == ("vendor down", "boss", bench.at(3600))
+    assert bench.scheduler.get_limits().pauses["host:x"] == longer
+
+
+def test_a_resumed_group_is_not_paused_any_more(bench):
+    bench.scheduler.pause_group("host:x")
+    bench.scheduler.pause_group("host:y")
+    bench.scheduler.resume_group("host:x")
+    assert list(bench.scheduler.get_limits().pauses) == ["host:y"]
+
+
+def test_a_group_that_is_not_paused_itself_cannot_be_resumed(bench):
+    bench.scheduler.pause_group("host:*")
+    with pytest.raises(GroupNotPausedError, match="'host:x' is not paused; a pause of 'host:\\*' is ended by"):
+        bench.scheduler.resume_group("host:x")
+    assert list(bench.scheduler.get_limits().pauses) == ["host:*"]
+
+
+def test_a_pause_that_has_ended_is_not_there_any_more(bench):
+    bench.scheduler.pause_group("host:x", until="1m")
+    bench.clock.skip(60_000)
+    assert bench.scheduler.get_limits() == NO_LIMITS
+    with pytest.raises(GroupNotPausedError):
+        bench.scheduler.resume_group("host:x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"group": ""}, ConfigurationError, "group: a group is a text of 1 to 200 bytes"),
+        ({"group": "x*y"}, ConfigurationError, r"group: '\*' stands in patterns"),
+        ({"group": "x", "until": "2020-01-01"}, InvalidJobError, "until: must be ahead"),
+        ({"group": "x", "reason": ""}, InvalidJobError, "reason: expected a text that is not empty"),
+        ({"group": "x", "by": "x" * 201}, InvalidJobError, "by: expected at most 200 characters"),
+    ],
+)
+def test_a_pause_of_a_group_that_cannot_be_meant_is_refused(bench, arguments, error, message):
+    with pytest.raises(error, match=message):
+        bench.scheduler.pause_group(**arguments)
+    assert bench.scheduler.get_limits() == NO_LIMITS
+
+
+# -- events and the audit ---------------------------------------------------------------------------------------------
+
+
+def test_changes_of_limits_and_pauses_are_events_once_each(bench):
+    bench.start()
+    with acting("ops"):
+        bench.scheduler.set_limit("host:*", concurrency=4, rate="10/s", burst=2)
+        bench.scheduler.set_limit("host:*", concurrency=4, rate=10, burst=2)  # changes nothing
+        bench.scheduler.remove_limit("host:*")
+        bench.scheduler.pause_group("host:x", reason="vendor down", until="1h")
+        bench.scheduler.pause_group("host:x")  # changes nothing
+        bench.scheduler.resume_group("host:x")
+    bench.settle()
+    changed, removed = (event.fields() for event in bench.named("limit.changed"))
+    assert changed == {
+        "alias": "default", "pattern": "host:*", "concurrency": 4, "rate": "10/s", "burst": 2, "by": "ops"
+    }  # fmt: skip
+    assert removed == {**changed, "removed": True}
+    (paused,), (resumed,) = bench.named("group.paused"), bench.named("group.resumed")
+    about = {"alias": "default", "group": "host:x", "reason": "vendor down", "by": "ops"}
+    assert paused.fields() == {**about, "until": "2026-03-02T13:00:00.000+00:00"} == resumed.fields()
+
+
+def test_the_audit_has_who_changed_a_limit_and_how(monkeypatch):
+    bench = StoreBench(MemoryJobStore(), monkeypatch)
+    changes: list[Callable[[], Any]] = [
+        lambda: bench.scheduler.set_limit("host:*", concurrency=4),
+        lambda: bench.scheduler.set_limit("host:*", rate="600/min", burst=5),
+        lambda: bench.scheduler.remove_limit("host:*"),
+        lambda: bench.scheduler.pause_group("host:x", reason="vendor down"),
+        lambda: bench.scheduler.resume_group("host:x", by="boss"),
+    ]
+    with acting("ops", via="api"):
+        for change in changes:
+            change()
+            bench.clock.skip(1)
+    page = bench.scheduler.admin.audit()
+    entries = [(e.action, e.target, e.actor, dict(e.before), dict(e.after)) for e in page.entries]
+    assert entries[::-1] == [
+        ("limit.set", "host:*", "ops", {}, {"limit": "4 at once"}),
+        ("limit.set", "host:*", "ops", {"limit": "4 at once"}, {"limit": "10/s in bursts of 5"}),
+        ("limit.remove", "host:*", "ops", {"limit": "10/s in bursts of 5"}, {}),
+        ("group.pause", "host:x", "ops", {}, {}),
+        ("group.resume", "host:x", "boss", {}, {}),
+    ]
+
+
+# -- what the hub is told ---------------------------------------------------------------------------------------------
+
+
+def test_a_scheduler_knows_the_limits_before_its_first_job(bench, posted):
+    bench.scheduler.set_limit("host:*", concurrency=4)
+    bench.scheduler.pause_group("host:x")
+    bench.add("job", "interval", seconds=10, group="host:x")
+    bench.start()
+    bench.until(lambda: any(isinstance(message, Admitted) for message in posted))
+    assert isinstance(posted[0], LimitsChanged)
+    assert posted[0].limits == bench.scheduler.get_limits()
+
+
+def test_without_limits_a_scheduler_is_told_nothing(bench, posted):
+    bench.add("job", "interval", seconds=10, group="host:x")
+    bench.start()
+    bench.until(lambda: posted)
+    assert announced(posted) == []
+
+
+def test_each_change_of_a_scheduler_reaches_its_hub_without_waiting_for_the_clock(bench, posted):
+    bench.start()
+    changes: list[Callable[[], Any]] = [
+        lambda: bench.scheduler.set_limit("host:*", concurrency=4),
+        lambda: bench.scheduler.pause_group("host:x"),
+        lambda: bench.scheduler.remove_limit("host:*"),
+        lambda: bench.scheduler.resume_group("host:x"),
+    ]
+    for number, change in enumerate(changes, 1):
+        change()
+        with gevent.Timeout(LONGEST_SECONDS):
+            while len(announced(posted)) < number:
+                bench.settle()
+        assert announced(posted)[-1] == bench.scheduler.get_limits()
+    assert announced(posted)[-1] == NO_LIMITS
+
+
+# -- several schedulers -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(make_store: Callable[[], BaseJobStore]) -> Iterator[tuple[GeventScheduler, GeventScheduler]]:
+    """A scheduler that runs, and another one with the same database."""
+    made = [GeventScheduler(jobstores={"default": make_store()}, timezone="UTC") for _ in range(2)]
+    made[0].start()
+    yield made[0], made[1]
+    made[0].shutdown()
+    made[1].close()
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    with gevent.Timeout(LONGEST_SECONDS):
+        while not condition():
+            gevent.sleep(0.01)
+
+
+def test_changes_by_another_process_are_told_by_the_feed(two, posted):
+    running, other = two
+    wait_until(lambda: running.status().stores["default"].feed == "connected")
+    other.set_limit("host:*", concurrency=4)
+    wait_until(lambda: announced(posted))
+    other.pause_group("host:x", reason="vendor down")
+    wait_until(lambda: len(announced(posted)) == 2)
+    assert announced(posted)[-1] == running.get_limits() == other.get_limits()
+    other.remove_limit("host:*")
+    other.resume_group("host:x")
+    wait_until(lambda: announced(posted)[-1] == NO_LIMITS)
+
+
+def test_the_rescan_finds_what_the_feed_has_missed(two, posted, monkeypatch):
+    monkeypatch.setattr("gsched.stores.durable.change_feed.ChangeFeed._pass_on", lambda feed, change: None)
+    running, other = two
+    other.set_limit("host:*", concurrency=4)
+    running._engine.store("default")._ownership.rescan()  # as it is due every 20 s
+    wait_until(lambda: announced(posted) == [other.get_limits()])
+
+
+def test_a_malformed_document_is_reported_and_hides_no_other(uri, database):
+    bad, good = {"_id": "bad", "concurrency": "x"}, {"_id": "good", "concurrency": 2, "burst": 1}
+    database.jobs.limits.insert_many([bad, good])
+    scheduler = GeventScheduler(jobstores={"default": MongoDBJobStore(uri, database=database.name)})
+    failed: list[str] = []
+    scheduler.add_listener(lambda event: failed.append(getattr(event, "error_message", "")))
+    told: list[GroupLimits] = []
+    post = LanePort.post
+
+    def note(port: LanePort, message: Message) -> None:
+        told.extend([message.limits] if isinstance(message, LimitsChanged) else [])
+        post(port, message)
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(LanePort, "post", note)
+        scheduler.start()
+        wait_until(lambda: told and any("malformed" in message for message in failed))
+        scheduler.shutdown()
+    assert told == [GroupLimits([GroupLimit("good", 2)])]

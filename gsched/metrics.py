@@ -129,6 +129,12 @@ def _feed(status: SchedulerStatus) -> Iterator[Sample]:
             yield (alias,), report.feed == "connected"
 
 
+def _overdue(status: SchedulerStatus) -> Iterator[Sample]:
+    for alias, report in status.stores.items():
+        if report.overdue is not None:
+            yield (alias,), len(report.overdue.jobs)
+
+
 def _single(name: str) -> Callable[[SchedulerStatus], Iterable[Sample]]:
     return lambda status: [((), getattr(status, name))]
 
@@ -215,6 +221,11 @@ METRICS: Final = (
         "gsched_nodes", "gauge", ("store", "state"), _stores("nodes"),
         "Processes that share the store, as this one sees them: alive, draining, or dead. Dead ones were declared dead "
         "within the last day; processes that ended by themselves do not count.",
+    ),
+    Metric(
+        "gsched_jobs_overdue", "gauge", ("store",), _overdue,
+        "Jobs of all processes of which no run has succeeded within their expect_success_every, as the store answered "
+        "some seconds ago; counted up to 2000. The age of the answer is in the page /health.",
     ),
     Metric(
         "gsched_events_dropped_total", "counter", (), _single("dropped"),

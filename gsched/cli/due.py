@@ -1,4 +1,4 @@
-"""The next run times of jobs, for people: jobs that no runner has begun in time are overdue."""
+"""The next run times of jobs, for people: for how long a job has been due that no runner has begun in time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gsched.schedulers.gevent import GeventScheduler
     from gsched.schedulers.handle import JobHandle
 
-_OVERDUE_MS: Final = 5_000  # claiming an instant and reading the store takes less
+_LATE_MS: Final = 5_000  # claiming an instant and reading the store takes less
 
 
 class DueTimes:
@@ -30,7 +30,7 @@ class DueTimes:
     def of(self, job: JobHandle) -> datetime | str | None:
         """The next run time; "due 3 min ago" if an instant has passed that no runner has claimed."""
         due = job.definition.next_due_ms(self._claimed_until(job.jobstore)(job.id))
-        if due is None or due > self._scheduler.clock.now_ms() - _OVERDUE_MS:
+        if due is None or due > self._scheduler.clock.now_ms() - _LATE_MS:
             return job.next_run_time
         return self._since(due)
 

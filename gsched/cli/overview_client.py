@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any, Final
 
 from gsched.cli.probe_client import ask_probe
 from gsched.monitoring.activity import NodeActivity, Overview, Period
+from gsched.monitoring.overdue import Overdue
 from gsched.monitoring.troubles import JobTrouble, LongRun, TroubleGroup
 from gsched.runner.exit_codes import CommandRefused, Exit
 
@@ -35,5 +37,8 @@ def _overview(found: dict[str, Any]) -> Overview:
         troubles=tuple(JobTrouble(**each) for each in found["troubles"]),
         groups=tuple(TroubleGroup(**each) for each in found["groups"]),
         in_progress=tuple(LongRun(**each) for each in found["in_progress"]),
+        overdue=tuple(
+            Overdue(**{**each, "since": datetime.fromisoformat(each["since"])}) for each in found["overdue"]
+        ),
         is_shared=found["is_shared"],
     )

@@ -14,7 +14,7 @@ from gsched.jobs.limits import GroupLimit
 from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, Span
 from gsched.jobs.pause import BY_FAILURES, PLAIN, Pause
 from gsched.jobs.run import Run, run_id
-from gsched.times.instants import from_ms
+from gsched.times.instants import from_ms, to_ms
 
 
 class EventKind(NamedTuple):
@@ -89,6 +89,9 @@ EVENT_EXECUTOR_LIMITED = _kind(51, "executor.limited", "warning", "Jobs of `alia
 EVENT_JOB_RETURNED_GENERATOR = _kind(52, "run.returned_generator", "warning", "A generator was returned; nothing ran.")
 EVENT_JOB_RETRYING = _kind(53, "run.retrying", "warning", "An attempt failed; another follows at `retry_at`.")
 EVENT_JOB_WARNED = _kind(54, "job.warned", "warning", "The job's options do not work together; see `reason`.")
+EVENT_JOB_OVERDUE = _kind(55, "job.overdue", "error", "No run has succeeded within `expect_success_every`.")
+EVENT_JOB_ON_TIME_AGAIN = _kind(56, "job.on_time_again", "info", "A run of a job that was overdue has succeeded.")
+EVENT_JOB_SLOW = _kind(57, "run.slow", "warning", "The run has not succeeded within `finish_within`; it goes on.")
 EVENT_LIMIT_CHANGED = _kind(59, "limit.changed", "info", "The limit of the groups `pattern` was set or `removed`.")
 EVENT_GROUP_PAUSED = _kind(60, "group.paused", "info", "No run of the group begins until it is resumed, or `until`.")
 EVENT_GROUP_RESUMED = _kind(61, "group.resumed", "info", "Somebody ended the pause of the group.")
@@ -246,6 +249,39 @@ class GroupPauseEvent(SchedulerEvent):
     def fields(self) -> dict[str, Any]:
         said = {"group": self.group, "reason": self.reason, "by": self.by, "until": _iso(self.until)}
         return super().fields() | {key: value for key, value in said.items() if value is not None}
+
+
+class JobOverdueEvent(JobEvent):
+    """A job is overdue: no run has succeeded within its `expect_success_every`.
+
+    :ivar since: when the last run succeeded; if none has, from when on a success was expected
+    """
+
+    def __init__(self, code: int, job: Job, since: int) -> None:
+        super().__init__(code, job)
+        self.since = from_ms(since, job.trigger.timezone)
+
+    def fields(self) -> dict[str, Any]:
+        return super().fields() | {"since": _iso(self.since)}
+
+
+class SlowRunEvent(JobEvent):
+    """A run has not succeeded within its job's `finish_within`. It goes on.
+
+    :ivar run_id: the id that the run has, or will have
+    :ivar scheduled_run_time: when it was scheduled
+    :ivar state: "running"; or "waiting" for a worker, a free instance or its next attempt
+    """
+
+    def __init__(self, code: int, job: Job, scheduled: int, request: str | None, state: str) -> None:
+        super().__init__(code, job)
+        self.run_id = run_id(job.id, scheduled, request)
+        self.scheduled_run_time = from_ms(scheduled, job.trigger.timezone)
+        self.state = state
+
+    def fields(self) -> dict[str, Any]:
+        scheduled_at = _iso(from_ms(to_ms(self.scheduled_run_time)))
+        return {**_job_fields(self.job), "run_id": self.run_id, "scheduled_at": scheduled_at, "state": self.state}
 
 
 class JobSubmissionEvent(JobEvent):

@@ -17,6 +17,7 @@ from gsched.history.explanation import (
     duration,
     history_option,
     kept_successes,
+    lateness_words,
     recent_words,
     recorded,
     say,
@@ -36,7 +37,12 @@ _FIRST_STEP_MS = 1000  # the first step back in the search for an earlier due in
 
 
 def explain(question: Question) -> Explanation:
-    """How the instant ended."""
+    """How the instant ended, and whether its job is overdue, or its run slow."""
+    found = _explain(question)
+    return replace(found, sentence=" ".join([found.sentence, *lateness_words(question, found.outcome)]))
+
+
+def _explain(question: Question) -> Explanation:
     job, instant = question.job, question.instant
     exact = [r for r in question.records if r.until is None and to_ms(r.scheduled_at) == instant and r.request is None]
     # "Lost" stands for uncertain instants: another record of the same instant is certain, and comes first.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -228,6 +228,23 @@ def say(question: Question, outcome: str, sentence: str) -> Explanation:
     zone = question.job.trigger.timezone if question.job is not None else None
     instant = from_ms(question.instant) if zone is None else from_ms(question.instant, zone)
     return Explanation(question.job_id, instant, outcome, False, sentence)
+
+
+def lateness_words(question: Question, outcome: str) -> Iterator[str]:
+    """Sentences that say that the run in question is slow, and that its job is overdue, if they are.
+
+    :param outcome: of the instant in question
+    """
+    job, counters = question.job, question.counters
+    within = None if job is None else job.policy.finish_within_ms
+    if within is not None and outcome in (RUNNING, WAITING) and question.now >= question.instant + within:
+        ended = at(question, question.instant + within)
+        yield f"It is slow: its finish_within ({duration(within / 1000)}) ended at {ended}."
+    every = None if job is None else job.policy.expect_success_every_ms
+    overdue_at = None if counters is None or counters.overdue_at is None else to_ms(counters.overdue_at)
+    if every is not None and overdue_at is not None and question.now >= overdue_at:
+        since, expected = at(question, overdue_at - every), duration(every / 1000)
+        yield f"The job is overdue: no run has succeeded since {since}, and one is expected every {expected}."
 
 
 def between(question: Question, before: int | None, after: int | None) -> str:

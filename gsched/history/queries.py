@@ -81,6 +81,7 @@ class JobCounters:
     :ivar last_run: when the last run started, UTC
     :ivar last_duration: how many seconds the last run took
     :ivar last_error: the last error; later successes keep it
+    :ivar overdue_at: if no run succeeds before this time, the job is overdue; None: the job expects no success
     :ivar recent: its last outcomes, the oldest first, as many as the store's option `history_recent` keeps
     :ivar failing_since: when the first of its failures in a row began, UTC; None if its last run that counts has not
         failed. Runs that failed and timed out count, and so do those that succeeded; cancelled runs do not
@@ -93,6 +94,7 @@ class JobCounters:
     last_error: str | None = None
     recent: tuple[RecentOutcome, ...] = ()
     failing_since: datetime | None = None
+    overdue_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,8 @@ class Dispatch:
             lane.let_go(entry)
         elif waits is not None:
             lane.hold(entry, next_due, waits)
+            if entry.job.policy.finish_within_ms is not None:
+                lane.deadlines.hold(entry, next_due)
             if waits is Hold.REPLACING and not self._replace_oldest(entry):
                 entry.held_by = Hold.INSTANCES
         elif next_due > lane.horizon:
@@ -168,8 +170,8 @@ class Dispatch:
         self.in_progress += 1
         if self.in_progress == 1:
             self.idle.clear()
-        if run.job.policy is not NO_POLICY and run.job.policy.overlap == CANCEL:
-            entry.lane.replaceable.setdefault(entry, []).append(run)
+        if run.job.policy is not NO_POLICY:
+            self._submit_by_policy(entry, run)
         if self._bus.mask & _SUBMITTED:
             span = Span(Outcome.SUCCEEDED, run.scheduled_ms, run.scheduled_ms + 1)
             self._bus.emit(JobSubmissionEvent(_SUBMITTED, run.job, span))
@@ -178,6 +180,14 @@ class Dispatch:
         except BaseException as error:  # a user's executor may raise anything
             was_interrupt(error)
             self.run_finished(run, Result(Outcome.FAILED, error=error))
+
+    def _submit_by_policy(self, entry: Entry, run: Run) -> None:
+        policy = run.job.policy
+        if policy.overlap == CANCEL:
+            entry.lane.replaceable.setdefault(entry, []).append(run)
+        if policy.is_timed:
+            run.is_timed = True
+            entry.lane.deadlines.begin(run)
 
     def _replace_oldest(self, entry: Entry) -> bool:
         """Stop the oldest runs of a job, so that one instance is free when they have ended; False if none is stopped.
@@ -310,6 +320,7 @@ class Dispatch:
         """Run this as soon as the claim and max_instances allow. Until then another node may take it over."""
         lane: Lane = run.entry.lane
         run.entry = lane.entry(run.job)  # the job may have left the hub since the run was made
+        lane.deadlines.begin(run)
         lane.owed.setdefault(run.entry, deque()).append(run)
         self.run_owed(run.entry)
 
@@ -334,7 +345,12 @@ class Dispatch:
     def put_back(self, lane: Lane, job_id: str) -> None:
         """Give the runs of a job outside its schedule that have not begun back to the store: they wait there."""
         for run in lane.take_unbegun(job_id):
-            self._tell_store(lane, lane.store.put_back, run)
+            self._put_back(run)
+
+    def _put_back(self, run: Run) -> None:
+        lane: Lane = run.entry.lane
+        lane.deadlines.end(run)
+        self._tell_store(lane, lane.store.put_back, run)
 
     def give_up_retries(self, lane: Lane, job_id: str) -> None:
         """The job has another trigger: its retries that have not begun have failed."""
@@ -356,6 +372,7 @@ class Dispatch:
 
     def _skip(self, lane: Lane, run: Run, reason: Reason) -> None:
         """Settle a run that does not begin. The store settles it as a run, because it may have recorded it as one."""
+        lane.deadlines.end(run)
         span = Span(Outcome.SKIPPED, run.scheduled_ms, run.scheduled_ms + 1, reason, run.request)
         self._tell_store(lane, lane.store.settle, run, Result(span.outcome, reason=reason))
         self._report.span(run.job, span)
@@ -376,7 +393,7 @@ class Dispatch:
         """The scheduler stops before this run outside the schedule begins: others run it, if others share the store."""
         lane: Lane = run.entry.lane
         if lane.store.shared:
-            self._tell_store(lane, lane.store.put_back, run)
+            self._put_back(run)
         else:
             self.give_up_run(run, Reason.SHUTDOWN)
 
@@ -468,6 +485,8 @@ class Dispatch:
             self._count_end(entry, run, result)
         if lane.replaceable:
             _forget_replaceable(run)
+        if run.is_timed:
+            self._end_timed(run, result)
         if entry.held is not None or lane.owed:
             self.instance_ended(entry)
         if entry.held is None and entry.due is None and not entry.running:
@@ -476,6 +495,16 @@ class Dispatch:
             lane.idle.set()
         if not self.in_progress:
             self.idle.set()
+
+    def _end_timed(self, run: Run, result: Result) -> None:
+        """A run has ended whose job has a time by which a run is to succeed."""
+        lane: Lane = run.entry.lane
+        if result.outcome is _RETRIED:
+            lane.deadlines.let_wait(run)
+        else:
+            lane.deadlines.end(run)
+        if result.outcome is _SUCCEEDED and run.job.policy.expect_success_every_ms is not None:
+            self._tell_store(lane, lane.store.note_success, run.job, run.finished_ms)
 
     def end_if_over(self, entry: Entry) -> None:
         """End the job if its trigger has ended, nothing of it is in progress, and no run is to come."""
@@ -535,6 +564,7 @@ class Dispatch:
 
     def _publish_end(self, run: Run, result: Result) -> None:
         """Count and publish how a run has ended that does not come back from an executor."""
+        run.entry.lane.deadlines.end(run)
         self._counters.count(run, result)
         code = events.code_of(result.outcome, result.reason)
         if self._bus.mask & code:

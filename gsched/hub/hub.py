@@ -311,6 +311,8 @@ class Hub:
                     until = lane.may_run_until(self._clock)
             if lane.later.by_job:
                 self._begin_later_runs(lane, pace)
+            if lane.deadlines.of_runs or lane.deadlines.of_waiting:
+                self._report_slow_runs(lane, pace)
             if lane.finishing and not lane.finished.is_set() and not self._inbox and lane.has_served(self._clock):
                 self.dispatch.give_up_waiting(lane)
                 lane.finished.set()
@@ -321,6 +323,11 @@ class Hub:
             if pace.breathe():
                 self.dispatch.settle_ended(pace)
                 self._read_inbox(pace)
+
+    def _report_slow_runs(self, lane: Lane, pace: Slice) -> None:
+        while (deadline := lane.deadlines.pop(lane.now(self._clock))) is not None:
+            self._report.slow(deadline)
+            pace.breathe()
 
     def _served(self) -> list[Lane]:
         """The lanes in which instants may be due."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gevent.event import Event
 
+from gsched.hub.deadlines import Deadlines
 from gsched.hub.later_runs import LaterRuns
 from gsched.hub.tallies import Tallies
 from gsched.hub.timetable import Timetable
@@ -105,6 +106,7 @@ class Lane:
         self.unread = 0  # messages about jobs and runs that the hub has not handled
         self.owed: dict[Entry, deque[Run]] = {}  # runs outside the schedule that are due, and wait
         self.later = LaterRuns()  # such runs that are not due yet
+        self.deadlines = Deadlines()
         self.retrying: dict[str, int] = {}  # how many failed attempts of each job are to be followed by others
         self.unsure: list[tuple[Job, Span]] = []  # given up while the claim did not hold
         self.elsewhere: Mapping[str, int] = {}  # runs in progress on the jobs' former nodes, by job id
@@ -143,6 +145,8 @@ class Lane:
     def drop(self, job_id: str, until: int) -> None:
         """The job is not due here after `until`."""
         entry = self.entries.get(job_id)
+        if until >= 0 and self.deadlines.of_runs:
+            self.deadlines.hand_over(job_id)
         if entry is None:
             return
         entry.until = until
@@ -153,6 +157,7 @@ class Lane:
         """No job is due here any more."""
         self.owed.clear()
         self.later = LaterRuns()
+        self.deadlines = Deadlines()
         self.retrying.clear()
         self.unsure.clear()
         self.elsewhere = {}
@@ -175,6 +180,8 @@ class Lane:
     def withdraw(self, entry: Entry) -> None:
         """The entry is not due any more."""
         self.timetable.remove(entry)
+        if self.deadlines.of_waiting:
+            self.deadlines.release(entry)
         self._release(entry)
 
     def go_on(self, entry: Entry) -> None:
@@ -200,6 +207,7 @@ class Lane:
         if self.time_base is not None:
             return
         yield from self.later.shift(by_ms)
+        yield from self.deadlines.shift(by_ms)
         if self.claimed < ALWAYS:  # claiming has stopped: instants that come again are not claimed
             self.claimed = min(self.claimed, self.claimed + by_ms)
         for entry in list(self.entries.values()):
@@ -308,12 +316,12 @@ class Lane:
     def next_wakeup(self, clock: Clock) -> int | None:
         """The next time at which something is due, in the store's time; None if nothing is."""
         due = self.next_due(clock)
-        if not self.later.by_job:
+        if not (self.later.by_job or self.deadlines.of_runs or self.deadlines.of_waiting):
             return due
         later = self.later.next_due()
-        if later is None or (not self.store.shared and later > self.claimed):
-            return due
-        return later if due is None else min(due, later)
+        if later is not None and not self.store.shared and later > self.claimed:
+            later = None
+        return min(filter(None, (due, later, self.deadlines.next_due())), default=None)
 
     def later_until(self, clock: Clock) -> int:
         """Later runs up to this time, in the store's time, may begin now. A shared store has claimed each of them."""

@@ -104,13 +104,14 @@ class MessageReader:
 
     def _extra(self, lane: Lane, extra: ExtraRun) -> None:
         """Let a run begin when it is due."""
-        job, scheduled, due, fence, attempt, request, tries, recoveries, is_retry, verdict, tally = extra
+        job, scheduled, due, fence, attempt, request, tries, recoveries, is_retry, verdict, tally, reported = extra
         span = Span(Outcome.LOST, scheduled, scheduled + 1, request=request)
         if not self._begun_elsewhere(lane, job, span, tally):
             verdict = Reason.MAX_RUNS
         run = Run(job, scheduled, self._dispatch, lane.entry(job), fence, attempt, request)
         run.due_ms, run.tries, run.recoveries, run.is_retry = due, tries, recoveries, is_retry
         run.recorded = lane.store.shared  # by the store, before it posted the message
+        lane.deadlines.begin(run, reported)
         if is_retry:
             lane.note_retry(job.id, -1)
         if verdict is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import traceback
 
 from gsched import events
-from gsched.events import JobEvent, JobPauseEvent, JobSubmissionEvent, SchedulerEvent
+from gsched.events import JobEvent, JobPauseEvent, JobSubmissionEvent, SchedulerEvent, SlowRunEvent
 from gsched.events.bus import EventBus
+from gsched.hub.deadlines import RunDeadline
 from gsched.jobs.callables import GENERATOR_REMEDY
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Span
@@ -47,6 +48,13 @@ class Reporter:
                 self._reported_generators.clear()
             self._reported_generators.add(job.id)
             self.job(events.EVENT_JOB_RETURNED_GENERATOR, job, "the function returned a generator; " + GENERATOR_REMEDY)
+
+    def slow(self, deadline: RunDeadline) -> None:
+        """Report that a run has not succeeded by its deadline."""
+        job = deadline.entry.job if deadline.run is None else deadline.run.job
+        if self._bus.mask & events.EVENT_JOB_SLOW:
+            about = deadline.scheduled, deadline.request, deadline.state
+            self._bus.emit(SlowRunEvent(events.EVENT_JOB_SLOW, job, *about))
 
     def span(self, job: Job, span: Span) -> None:
         """Count and publish instants of a job that ended without a run."""

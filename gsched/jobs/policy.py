@@ -1,4 +1,4 @@
-"""A job's policy: what becomes of runs that fail, overlap, are missed, or are cut off by a crash; and its group."""
+"""A job's policy: what becomes of runs that fail, overlap, are missed, take long, or are cut off; and its group."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class Policy:
     :ivar max_runs: after so many runs the job ends; None: never
     :ivar max_consecutive_failures: after so many failures in a row the job is paused; None: never
     :ivar failure_pause_ms: how long that pause is; None: until somebody resumes the job
+    :ivar expect_success_every_ms: the job is overdue when no run has succeeded for so long; None: it is never overdue
+    :ivar finish_within_ms: a run is slow that has not succeeded so long after its scheduled time; None: none is
     :ivar recoveries: how often a run may begin again after a crash; None: any number of times
     :ivar group: the jobs with which it shares a limit, by their common name; None: it is in no group
     """
@@ -49,6 +51,8 @@ class Policy:
     max_runs: int | None = None
     max_consecutive_failures: int | None = None
     failure_pause_ms: int | None = None
+    expect_success_every_ms: int | None = None
+    finish_within_ms: int | None = None
     recoveries: int | None = 0
     group: str | None = None
 
@@ -56,6 +60,11 @@ class Policy:
     def counts(self) -> bool:
         """True if runs or failures of the job are counted."""
         return self.max_runs is not None or self.max_consecutive_failures is not None
+
+    @property
+    def is_timed(self) -> bool:
+        """True if the job has a time by which a run is to succeed."""
+        return self.expect_success_every_ms is not None or self.finish_within_ms is not None
 
     @property
     def recover(self) -> bool | int:

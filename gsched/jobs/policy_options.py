@@ -157,6 +157,8 @@ POLICY_OPTIONS: Final[Mapping[str, tuple[str, Callable[[str, Any], Any]]]] = {
     "max_runs": ("max_runs", _or_none(_from_one)),
     "max_consecutive_failures": ("max_consecutive_failures", _or_none(_from_one)),
     "failure_pause": ("failure_pause_ms", _or_none(_duration_ms)),
+    "expect_success_every": ("expect_success_every_ms", _or_none(_duration_ms)),
+    "finish_within": ("finish_within_ms", _or_none(_duration_ms)),
     "recover": ("recoveries", _recoveries),
     "group": ("group", _or_none(_group)),
 }

@@ -52,6 +52,7 @@ class Run:
     tries = 0  # how many attempts before this one failed, of those that count against `retries`
     recoveries = 0  # how many attempts before this one were lost
     is_retry = False  # the attempt before this one failed
+    is_timed = False  # its job has a time by which a run is to succeed
     interruption: Any = None  # the executor's own
 
     def __init__(

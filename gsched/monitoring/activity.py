@@ -10,6 +10,7 @@ from typing import Any, Final
 from gsched.jobs.outcomes import Outcome
 from gsched.monitoring.histogram import BUCKETS, Histogram
 from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.overdue import Overdue
 from gsched.monitoring.pauses import PauseGroup
 from gsched.monitoring.troubles import JobTrouble, LongRun, TroubleGroup
 from gsched.times.clock import Clock
@@ -179,6 +180,7 @@ class Overview:
     :ivar groups: recent failures, grouped by tag and error, the largest group first
     :ivar in_progress: the known runs in progress, those that were due first
     :ivar pauses: the jobs that are paused, those that are paused alike together
+    :ivar overdue: the jobs that are overdue, the longest first
     :ivar is_shared: nodes share the store, so its jobs run only while one of them is alive
     """
 
@@ -189,6 +191,7 @@ class Overview:
     groups: tuple[TroubleGroup, ...] = ()
     in_progress: tuple[LongRun, ...] = ()
     pauses: tuple[PauseGroup, ...] = ()
+    overdue: tuple[Overdue, ...] = ()
     is_shared: bool = True
 
     @property

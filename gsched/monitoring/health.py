@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, NamedTuple
 
+from gsched.monitoring.overdue import OverdueReport
 from gsched.monitoring.scheduler_status import Pool, SchedulerStatus
 from gsched.monitoring.store_report import StoreReport
 
@@ -17,7 +18,7 @@ SATURATED_SECONDS: Final = 30.0
 class Check(NamedTuple):
     """One check.
 
-    :ivar name: hub, scheduler, "store:" or "pool:" and an alias
+    :ivar name: hub, scheduler, "store:", "overdue:" or "pool:" and an alias
     :ivar ok: whether it passes
     :ivar what: what was found
     :ivar warning: it passes, but a person should look at it
@@ -91,6 +92,9 @@ def _readiness(status: SchedulerStatus, draining: bool) -> Iterator[Check]:
     yield Check("scheduler", state in ("running", "paused"), state)
     if status.state != "stopped":
         yield from (_store(f"store:{alias}", report) for alias, report in status.stores.items())
+        for alias, report in status.stores.items():
+            if report.overdue is not None:
+                yield _overdue(f"overdue:{alias}", report.overdue)
         yield from (_pool(f"pool:{alias}", pool) for alias, pool in status.pools.items())
 
 
@@ -99,6 +103,11 @@ def _store(name: str, report: StoreReport) -> Check:
         since = "has not answered yet" if report.answered is None else f"has not answered for {report.answered:.1f} s"
         return Check(name, False, since if report.error is None else f"{since}: {report.error}")
     return Check(name, True, "connected" if report.feed is None else f"connected, change feed {report.feed}")
+
+
+def _overdue(name: str, report: OverdueReport) -> Check:
+    """No failure: a scheduler that does its work is ready, though a job fails."""
+    return Check(name, True, report.words(), warning=bool(report.jobs))
 
 
 def _pool(name: str, pool: Pool) -> Check:

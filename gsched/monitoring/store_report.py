@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gsched.monitoring.histogram import Histogram
+from gsched.monitoring.overdue import OverdueReport
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class StoreReport:
     :ivar watermark_age: how far the watermark is behind the time; 0 if it is ahead, less than 1 s while
         this process is alone and has nothing to do
     :ivar nodes: how many processes share the store, by state: alive, draining, dead
+    :ivar overdue: the store's last answer to the question which jobs are overdue, for the jobs of all processes
     :ivar operations: how long its database took, by operation
     :ivar errors: how often its database failed, by operation and error; "claim" is a turn of the claim protocol, which
         also fails if nothing could be sent
@@ -34,5 +36,6 @@ class StoreReport:
     slots: int | None = None
     watermark_age: float | None = None
     nodes: Mapping[str, int] = field(default_factory=dict)
+    overdue: OverdueReport | None = None
     operations: Mapping[str, Histogram] = field(default_factory=dict)
     errors: Mapping[tuple[str, str], int] = field(default_factory=dict)

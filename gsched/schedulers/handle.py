@@ -199,7 +199,8 @@ class JobHandle:
 
     @property
     def policy(self) -> dict[str, Any]:
-        """The options about retries, overlap, catch-up, pauses and recovery, with durations in seconds. A copy."""
+        """The options about retries, overlap, catch-up, pauses, times to keep and recovery. Durations are seconds. A
+        copy."""
         return policy_options(self.definition.policy)
 
     @property

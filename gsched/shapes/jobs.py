@@ -20,7 +20,7 @@ _OPTIONS: Final = (
     "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "next_run_time", "executor", "jobstore",
     "misfire_grace_time", "coalesce", "max_instances", "timeout", "recover", "tags", "metadata", "parked",
 )  # fmt: skip
-_COUNTS: Final = ("runs", "failures", "last_run", "last_duration", "last_error")
+_COUNTS: Final = ("runs", "failures", "last_run", "last_duration", "last_error", "overdue_at")
 
 
 def pause_fields(job: JobHandle) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gsched.monitoring.activity import Overview, Period
 from gsched.monitoring.nodes import SILENT
+from gsched.monitoring.overdue import counted
 from gsched.shapes.shape import Shape
 from gsched.times.durations import rough_duration
 
@@ -26,6 +27,8 @@ def alarms(overview: Overview) -> Iterator[str]:
             yield f"{each.node} is paused: its due jobs wait"
         if each.waiting:
             yield f"{each.node}: {each.waiting:,} runs wait for a worker"
+    if overdue := overview.overdue:
+        yield f"{counted(overdue)} overdue: no run has succeeded within expect_success_every"
     if parked := overview.jobs.get("parked"):
         yield f"{parked:,} jobs are parked: gsched job list --state parked"
 
@@ -63,6 +66,7 @@ OVERVIEW: Final[Shape] = {
     "groups": lambda overview: [_fields(each) for each in overview.groups],
     "troubles": lambda overview: [_fields(each) for each in overview.troubles],
     "in_progress": lambda overview: [_fields(each) for each in overview.in_progress],
+    "overdue": lambda overview: [_fields(each) for each in overview.overdue],
     "pauses": lambda overview: [_fields(each) for each in overview.pauses],
 }
 

@@ -31,6 +31,7 @@ from gsched.monitoring.error_groups import ErrorGroups
 from gsched.monitoring.job_pages import StoredPage, StoredRow
 from gsched.monitoring.load import SAMPLE, JobSample, Load
 from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.overdue import OverdueJob, in_overview
 from gsched.monitoring.pauses import MOST_LOOKED_AT, PausedJob, groups_of_pauses
 from gsched.monitoring.rates import NotedMinute
 from gsched.monitoring.store_report import StoreReport
@@ -361,11 +362,17 @@ class BaseJobStore(ABC):
         counts = {"total": sum(statistics.jobs.values()), **statistics.jobs}
         now, query = self.clock.now_ms(), JobQuery(state="paused", limit=MOST_LOOKED_AT)
         paused = [PausedJob(job.id, pause) for job in self.find(query) if (pause := job.pause_at(now)) is not None]
-        return Overview(counts, (), (), (), pauses=groups_of_pauses(paused), is_shared=self.shared)
+        pauses, overdue = groups_of_pauses(paused), in_overview(self.overdue(), now)
+        return Overview(counts, (), (), (), pauses=pauses, overdue=overdue, is_shared=self.shared)
 
     def diagnose(self) -> Iterator[Finding]:
         """Look for problems of the store and of its jobs."""
         return policy_findings(self)
+
+    @abstractmethod
+    def overdue(self) -> Sequence[OverdueJob]:
+        """The jobs that are overdue now, the longest overdue first, a thousand at most of those that were told to be,
+        and of those that were not."""
 
     # -- outcomes ---------------------------------------------------------------------------------------------
 
@@ -391,11 +398,19 @@ class BaseJobStore(ABC):
         """Keep what is counted of a job. It is kept before the instant counts as ended."""
 
     @abstractmethod
+    def note_success(self, job: Job, at: int) -> None:
+        """A run of the job, which has `expect_success_every`, has succeeded at this time (ms)."""
+
+    @abstractmethod
     def pause_failing(self, job: Job, pause: Pause) -> None:
         """Pause the job, which has failed too often, unless it is paused or its policy has changed."""
 
     def defer(self, job: Job, due: int) -> None:
         """Take the job back: it is due next at `due` (ms), beyond the horizon."""
+
+    def has_here(self, job_id: str) -> bool:
+        """Whether this scheduler runs the job, and not another one that shares the store."""
+        return True
 
     def exhaust(self, job: Job) -> None:
         """The last instant of the job's trigger is decided. A new job may have the id. Runs may be in progress."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from heapq import nlargest
 from itertools import chain, islice
 
+import gevent
+
 from gsched.checks import checked_whole
 from gsched.errors import JobIdConflictError, JobNotFoundError
+from gsched.event_loop.helpers import spawn
 from gsched.event_loop.slices import paced
-from gsched.events import EVENT_JOB_REMOVED, JobEvent, parked_event, paused_event
+from gsched.events import EVENT_JOB_ON_TIME_AGAIN, EVENT_JOB_REMOVED, JobEvent, parked_event, paused_event
 from gsched.history.explanation import NEVER_BEFORE, Evidence
 from gsched.history.queries import RUNNING, WAITING, JobCounters, RunInfo, RunQuery, newest_first
 from gsched.history.recent import HALF, KEPT, LAST, SHIFT, SHORT_MS, checked_recent, packed
@@ -25,11 +29,14 @@ from gsched.jobs.pause import Pause
 from gsched.jobs.query import STATES, JobQuery
 from gsched.jobs.run import Run
 from gsched.jobs.tally import Tally
+from gsched.monitoring.overdue import OverdueJob, OverdueReport
+from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.policies.counting import why_over
 from gsched.policies.pauses import paused_for_failures
 from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import BaseJobStore, is_same_date, same_instants
+from gsched.stores.expectations import KeptExpectations
 from gsched.stores.messages import (
     ALWAYS,
     Admitted,
@@ -43,6 +50,7 @@ from gsched.stores.messages import (
     RunRequested,
     SucceededByRetry,
 )
+from gsched.stores.overdue_watch import OverdueWatch
 from gsched.times.instants import from_ms
 
 _AUDIT_KEPT = 10_000  # entries
@@ -73,6 +81,9 @@ class MemoryJobStore(BaseJobStore):
         self._extra: dict[NextAttempt, Record] = {}  # attempts after the first that have not ended
         self._written: dict[str, tuple[int, int]] = {}  # when jobs were added, and changed last
         self._tallies: dict[str, Tally] = {}  # of jobs whose policy counts something
+        self._expectations = KeptExpectations(self.get)
+        self._watch: OverdueWatch | None = None  # while a scheduler runs, and some job expects successes
+        self._watching: list[gevent.Greenlet] = []
         self._away_since: int | None = 0  # no scheduler has run jobs since then
         self._away: deque[tuple[int, int]] = deque(maxlen=_PERIODS_KEPT)
         self._audit: deque[AuditEntry] = deque(maxlen=_AUDIT_KEPT)
@@ -87,6 +98,7 @@ class MemoryJobStore(BaseJobStore):
     def start(self, hub: HubPort, paused: bool) -> None:
         self._note_progress()
         self._hub = hub
+        self._watch, self._watching = None, []  # of the parent, in a forked child
         self._paused = True
         if not paused:
             self.resume()
@@ -95,6 +107,26 @@ class MemoryJobStore(BaseJobStore):
         for job in self._jobs.values():
             self._announce(job)
         self._undecided.clear()
+        self._watch_if_needed()
+
+    def _watch_if_needed(self) -> None:
+        if self._hub is not None and self._watch is None and self._expectations:
+            self._watch = OverdueWatch(
+                self._expectations,
+                self.clock,
+                self._hub.emit,
+                now=self.clock.now_ms,
+                owns=lambda job_id: True,
+                write_successes=lambda job_ids: False,
+            )
+            self._watching = [spawn(self._watch.run)]
+
+    def greenlets(self) -> Collection[gevent.Greenlet]:
+        return self._watching
+
+    def report(self) -> StoreReport:
+        now = self.clock.now_ms()
+        return replace(super().report(), overdue=OverdueReport(self._expectations.overdue(now), now, 0.0))
 
     def pause(self) -> None:
         if not self._paused:
@@ -116,6 +148,10 @@ class MemoryJobStore(BaseJobStore):
         self._note_progress()
         self._hub = None
         self._extra.clear()
+        if self._watch is not None:
+            self._watch.stop()
+            gevent.joinall(self._watching)
+            self._watch, self._watching = None, []
 
     def _note_progress(self) -> None:
         """Note how far each job is decided, so that the next start repeats no instant."""
@@ -143,6 +179,7 @@ class MemoryJobStore(BaseJobStore):
     def _put(self, job: Job, keep_schedule: bool) -> Job:
         old = self._jobs.get(job.id)
         if old is not None and job.id in self._exhausted:  # nothing of it is left to be kept
+            self._expectations.forget(job.id)
             return self._keep(None, job.evolve(rev=old.rev + 1))
         if old is not None:
             job = replacement(old, job, keep_schedule=keep_schedule)
@@ -151,6 +188,8 @@ class MemoryJobStore(BaseJobStore):
     def _keep(self, old: Job | None, new: Job) -> Job:
         """Store a job in place of `old`, and post the change to the hub."""
         self._jobs[new.id] = new
+        self._expectations.take(new, self.clock.now_ms())
+        self._watch_if_needed()
         if old is not None and old.id in self._exhausted and is_same_date(old, new):
             self._announce(new)
         elif old is None or not same_instants(old, new):
@@ -169,6 +208,7 @@ class MemoryJobStore(BaseJobStore):
         self._counters.pop(job_id, None)
         self._written.pop(job_id, None)
         self._tallies.pop(job_id, None)
+        self._expectations.forget(job_id)
 
     def _forget_progress(self, job_id: str) -> None:
         self._exhausted.discard(job_id)
@@ -231,6 +271,7 @@ class MemoryJobStore(BaseJobStore):
         removed, self._jobs = self._jobs, {}
         self._exhausted, self._undecided, self._counters, self._written = set(), {}, {}, {}
         self._tallies = {}
+        self._expectations.clear()
         for job_id in removed:
             self._tell(Dropped(job_id))
         return len(removed)
@@ -375,7 +416,9 @@ class MemoryJobStore(BaseJobStore):
     def counters(self, job_id: str) -> JobCounters:
         self.get(job_id)
         counters = self._counters.get(job_id)
-        return JobCounters() if counters is None else counters.snapshot()
+        known = JobCounters() if counters is None else counters.snapshot()
+        expectation = self._expectations.get(job_id)
+        return known if expectation is None else replace(known, overdue_at=from_ms(expectation.overdue_at))
 
     def evidence(self, job: Job | None, instant: int) -> Evidence:
         known = Evidence(successes=self._retention.successes, since=self._forgotten_until)
@@ -446,6 +489,13 @@ class MemoryJobStore(BaseJobStore):
         written = self._written.get(job_id)
         if written is not None and written[0] == tally.since:
             self._tallies[job_id] = tally
+
+    def note_success(self, job: Job, at: int) -> None:
+        if self._expectations.succeeded({job.id: at}) and self._hub is not None:
+            self._hub.emit(JobEvent(EVENT_JOB_ON_TIME_AGAIN, job))
+
+    def overdue(self) -> Sequence[OverdueJob]:
+        return self._expectations.overdue(self.clock.now_ms())
 
     def pause_failing(self, job: Job, pause: Pause) -> None:
         stored, now = self._jobs.get(job.id), self.clock.now_ms()

@@ -81,6 +81,7 @@ class ExtraRun(NamedTuple):
     :ivar recoveries: how many attempts before this one were lost
     :ivar verdict: why it ends without beginning; None: it begins
     :ivar tally: what the store has counted of the job, if the run was in progress on a node that died
+    :ivar reported_until: another scheduler had the job up to this time (ms), and has reported what was slow by then
     """
 
     job: Job
@@ -94,6 +95,7 @@ class ExtraRun(NamedTuple):
     is_retry: bool = False
     verdict: Reason | None = None
     tally: Tally | None = None
+    reported_until: int = NEVER
 
 
 class SucceededByRetry(NamedTuple):

@@ -1,4 +1,5 @@
-"""Findings of the doctor about jobs' policies, in every store: retries that never begin, runs that never end."""
+"""Findings of the doctor about jobs' policies, in every store: overdue jobs, retries that never begin, runs that never
+end."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from gsched.history.recent import RecentOutcome
 from gsched.jobs.outcomes import Outcome, Reason
 from gsched.jobs.query import JobQuery
 from gsched.monitoring.doctor import OK, PROBLEM, WARNING, Finding
+from gsched.monitoring.overdue import overdue_finding
 from gsched.policies.retries import SHORTEN, why_never_retried
 
 if TYPE_CHECKING:
@@ -24,12 +26,16 @@ _MOST_NAMED: Final = 5
 
 
 def policy_findings(store: BaseJobStore) -> Iterator[Finding]:
-    """Look for jobs whose retries never begin, and for jobs whose runs are always replaced."""
-    for name, look in (("retries", _never_retried), ("overlap", _always_replaced)):
+    """Look for overdue jobs, for jobs whose retries never begin, and for jobs whose runs are always replaced."""
+    for name, look in (("overdue jobs", _overdue), ("retries", _never_retried), ("overlap", _always_replaced)):
         try:
             yield look(store)
         except StoreError as error:
             yield Finding(name, PROBLEM, f"could not be looked at: {error}", "see the message")
+
+
+def _overdue(store: BaseJobStore) -> Finding:
+    return overdue_finding(store.overdue(), store.clock.now_ms())
 
 
 def _never_retried(store: BaseJobStore) -> Finding:

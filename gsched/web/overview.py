@@ -16,6 +16,7 @@ from gsched.jobs.outcomes import Outcome
 from gsched.jobs.run import Run
 from gsched.monitoring.activity import LastMinute, NodeActivity, Overview
 from gsched.monitoring.error_groups import BAD
+from gsched.monitoring.overdue import Overdue, in_overview
 from gsched.monitoring.troubles import (
     LATELY_SECONDS,
     MOST_RECORDS,
@@ -60,6 +61,7 @@ class LocalOverview:
             troubles_of(past),
             groups_of(past),
             tuple(map(self._long_run, nsmallest(MOST_TROUBLES, self._scheduler.get_running(), _scheduled))),
+            overdue=self._overdue(),
             is_shared=False,
         )
 
@@ -72,6 +74,11 @@ class LocalOverview:
             recent=self._last_minute.period(),
             totals=now["outcomes"],
         )
+
+    def _overdue(self) -> tuple[Overdue, ...]:
+        """As the stores answered last."""
+        reports = (report.overdue for report in self._scheduler.status().stores.values())
+        return tuple(each for report in reports if report is not None for each in in_overview(report.jobs, report.at))
 
     def _long_run(self, run: Run) -> LongRun:
         return LongRun(run.job_id, run.id, (self._scheduler.clock.now_ms() - run.scheduled_ms) / 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final
 
 from gsched.errors import ConfigurationError, SchedulerNotRunningError
@@ -116,7 +117,7 @@ class _Pages:
             found = self._overview.read()
         except SchedulerNotRunningError as error:
             return _plain("503 Service Unavailable", str(error))
-        return "200 OK", "application/json", f"{json.dumps(asdict(found))}\n".encode()
+        return "200 OK", "application/json", f"{json.dumps(asdict(found), default=datetime.isoformat)}\n".encode()
 
     def _metrics(self, environ: Mapping[str, Any]) -> Answer:
         """Ours, and what the application registered in the registry of the process."""

@@ -76,7 +76,9 @@ def rig() -> Rig:
 def test_a_run_that_is_due_soon_is_in_progress_in_the_database_before_the_hub_has_it(rig):
     rig.let_wait(due=NOW + AHEAD_MS)
     (told,) = rig.work()
-    assert told == ExtraRun(told.job, FIRST.scheduled, NOW + AHEAD_MS, 7, 2, None, 1, 0, True)
+    assert told == ExtraRun(
+        told.job, FIRST.scheduled, NOW + AHEAD_MS, 7, 2, None, 1, 0, True, reported_until=NOW
+    )
     assert (rig.document().node, rig.document().is_running) == ("node", True)
 
 

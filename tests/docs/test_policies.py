@@ -133,6 +133,48 @@ def test_the_timeline_of_too_many_failures_is_what_happens(bench):
     assert rows == table(text, "time")[1:]
 
 
+def test_the_timeline_of_an_overdue_job_is_what_happens_and_explain_says_so(bench):
+    text = section("### Overdue jobs")
+
+    def backup() -> None:
+        if 3600 <= bench.clock.now_ms() / 1000 % 43_200 < 4 * 3600:
+            raise ConnectionError("vendor down")
+
+    exec(blocks(text)[0], {"scheduler": bench.scheduler, "backup": backup})
+    bench.advance(3 * 3600)
+    (answer,) = re.findall(r"^backup at .*$", text, re.M)
+    assert str(bench.scheduler.explain("backup", "2026-03-02 14:30")) == answer
+    bench.advance(2 * 3600 - 600)
+    rows: list[list[str]] = []
+    for event in bench.driver.events:
+        if event.name in ("run.failed", "run.succeeded"):
+            how = "fails" if event.name == "run.failed" else "succeeds"
+            rows.append([bench_time(event.run.scheduled_ms), f"the run {how}"])
+        elif event.name == "job.overdue":
+            overdue_at = event.since + timedelta(seconds=event.job.policy.expect_success_every_ms / 1000)
+            rows.append([f"{overdue_at:%H:%M:%S}", f"the job is overdue: the event `{event.name}`"])
+        elif event.name == "job.on_time_again":
+            rows[-1][1] += f": the event `{event.name}`"
+    assert rows == table(text, "time")[1:]
+
+
+def test_the_timeline_of_a_slow_run_is_what_happens(bench):
+    text = section("### Slow runs")
+    load = lasting(bench, 1500, 0, ConnectionError("vendor down"))
+    bench.advance(1)
+    exec(blocks(text)[0], {"scheduler": bench.scheduler, "load": load})
+    rows: list[list[str]] = []
+
+    def note(event: Any) -> None:
+        if event.name == "run.slow":
+            what = f"the run is slow: the event `{event.name}`, with the state `{event.state}`"
+            rows.append([bench_time(bench.clock.now_ms()), what])
+
+    bench.scheduler.add_listener(note)
+    bench.advance(2 * 3600 - 60)
+    assert sorted([*rows, *list(told(bench))[:3]]) == table(text, "time")[1:]
+
+
 # -- what becomes of each instant -----------------------------------------------------------------------------------
 
 
@@ -211,7 +253,10 @@ BESIDE = {
 }
 DOCUMENTED = {
     (heading, row[0].strip("`")): row[1:]
-    for heading in ("## Retries", "## Overlap", "## Catch-up", "## A number of runs", "## Too many failures")
+    for heading in (
+        *("## Retries", "## Overlap", "## Catch-up", "## A number of runs", "## Too many failures"),
+        *("### Overdue jobs", "### Slow runs"),
+    )
     for row in table(section(heading), "option")[1:]
 }
 

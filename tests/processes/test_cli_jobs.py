@@ -318,6 +318,8 @@ def test_set_changes_options_and_nothing_else(jobs, run, options, expected):
         (["--no-coalesce", "--max-catchup", "5", "--max-runs", "none"], {"max_catchup": 5, "max_runs": None}),
         (["--max-consecutive-failures", "3", "--failure-pause", "10m"],
          {"max_consecutive_failures": 3, "failure_pause": 600}),
+        (["--expect-success-every", "26h", "--finish-within", "none"],
+         {"expect_success_every": 93_600, "finish_within": None}),
         (["--recover"], {"recover": True}),
         (["--recover-times", "2"], {"recover": 2}),
         (["--retries", "0", "--no-recover"], {"retries": 0, "recover": False}),

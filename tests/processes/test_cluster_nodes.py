@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cluster.counting_crash import check_kills_while_runs_are_counted
+from cluster.overdue_crash import check_kill_before_jobs_are_overdue
 from cluster.overlap_crash import check_kill_while_an_instant_waits
 from cluster.retry_crashes import RETRY_POINTS, check_crash_while_retrying, check_freeze_while_retrying
 from cluster.rig import SLACK, TTL, Cluster, Process, report, wait_for_outcome
@@ -228,3 +229,7 @@ def test_an_instant_that_waits_for_a_run_runs_elsewhere_when_the_node_is_killed(
 
 def test_a_job_ends_after_so_many_runs_whatever_nodes_are_killed_meanwhile(cluster: Cluster) -> None:
     check_kills_while_runs_are_counted(cluster)
+
+
+def test_the_node_that_takes_over_tells_once_of_jobs_that_become_overdue_after_a_kill(cluster: Cluster) -> None:
+    check_kill_before_jobs_are_overdue(cluster)

@@ -134,6 +134,8 @@ def test_jobs_come_change_and_go_with_their_entries(scheduler, follow):
         ("max_runs = 3", "max_runs", 3),
         ("max_consecutive_failures = 5", "max_consecutive_failures", 5),
         ("max_consecutive_failures = 5\nfailure_pause = '10m'", "failure_pause", 600),
+        ("expect_success_every = '26h'", "expect_success_every", 93_600),
+        ("finish_within = '30m'", "finish_within", 1800),
         ("recover = 2", "recover", 2),
         ("recover = 1", "recover", 1),
     ],

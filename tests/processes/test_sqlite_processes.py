@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from cluster.counting_crash import check_kills_while_runs_are_counted
+from cluster.overdue_crash import check_kill_before_jobs_are_overdue
 from cluster.overlap_crash import check_kill_while_an_instant_waits
 from cluster.retry_crashes import RETRY_POINTS, check_crash_while_retrying
 from cluster.rig import SQLiteCluster, scratch
@@ -132,3 +133,7 @@ def test_an_instant_that_waits_for_a_run_runs_elsewhere_when_the_process_is_kill
 
 def test_a_job_ends_after_so_many_runs_whatever_nodes_are_killed_meanwhile(cluster: SQLiteCluster) -> None:
     check_kills_while_runs_are_counted(cluster)
+
+
+def test_the_node_that_takes_over_tells_once_of_jobs_that_become_overdue_after_a_kill(cluster: SQLiteCluster) -> None:
+    check_kill_before_jobs_are_overdue(cluster)

@@ -45,7 +45,9 @@ def test_a_scheduler_that_was_not_started_lives_and_is_not_ready(unstarted):
 def test_a_scheduler_that_runs_is_live_and_ready(bench):
     health = bench.scheduler.health()
     assert health.live and health.ready
-    assert [check.name for check in health.checks()] == ["hub", "scheduler", "store:default", "pool:default"]
+    assert [check.name for check in health.checks()] == [
+        "hub", "scheduler", "store:default", "overdue:default", "pool:default",
+    ]  # fmt: skip
 
 
 def test_a_scheduler_is_ready_after_a_day_without_jobs(bench):

@@ -127,6 +127,9 @@ def test_runs_that_somebody_cancels_are_not_replaced(bench):
 
 
 def test_a_store_that_fails_is_a_problem_of_each_check():
-    store = Mock(find=Mock(side_effect=StoreUnreachableError()), runs=Mock(side_effect=StoreUnreachableError()))
+    away = Mock(side_effect=StoreUnreachableError())
+    store = Mock(find=away, runs=away, overdue=away)
     found = list(policy_findings(store))
-    assert [(each.check, each.verdict) for each in found] == [("retries", "problem"), ("overlap", "problem")]
+    assert [(each.check, each.verdict) for each in found] == [
+        ("overdue jobs", "problem"), ("retries", "problem"), ("overlap", "problem"),
+    ]  # fmt: skip

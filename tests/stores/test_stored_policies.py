@@ -29,6 +29,8 @@ EACH: dict[str, Any] = {
     "max_runs": 7,
     "max_consecutive_failures": 5,
     "failure_pause": 0.5,
+    "expect_success_every": 93_600,
+    "finish_within": 1800,
     "recover": 2,
 }
 BESIDE: dict[str, dict[str, Any]] = {  # what an option needs beside it

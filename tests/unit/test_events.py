@@ -48,7 +48,7 @@ def test_every_kind_is_complete(kind):
 
 def test_names_are_past_participles():
     irregular = {"lost", "left", "opened", "connected", "disconnected", "unsupported", "summary"}
-    irregular |= {"not_patched", "drain_requested", "draining", "retrying"}
+    irregular |= {"not_patched", "drain_requested", "draining", "retrying", "overdue", "on_time_again", "slow"}
     for kind in CATALOGUE.values():
         verb = kind.name.partition(".")[2].split("_")[0]
         assert verb.endswith("ed") or {verb, kind.name.partition(".")[2]} & irregular or verb == "timed", kind.name

@@ -118,7 +118,8 @@ def test_a_policy_comes_back_as_it_was_and_a_default_is_not_written():
     source.add_job(
         poll, "interval", seconds=10, id="a", retry_delay=["1s", "1m"], retry_on=["OSError"], give_up_on=["ValueError"],
         retry_within="1h", retry_max_delay="2h", retry_jitter=0.5, overlap="queue", coalesce=False, max_catchup=5,
-        max_runs=7, max_consecutive_failures=3, failure_pause="10m", recover=2,
+        max_runs=7, max_consecutive_failures=3, failure_pause="10m",
+        expect_success_every="26h", finish_within="30m", recover=2,
     )  # fmt: skip
     source.add_job(poll, "interval", seconds=10, id="b", overlap="cancel")
     target = imported(exported(source))

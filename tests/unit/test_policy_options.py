@@ -55,6 +55,8 @@ UNDERSTOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"max_runs": 1}, {"max_runs": 1}),
     ({"max_consecutive_failures": 3, "failure_pause": "10m"},
      {"max_consecutive_failures": 3, "failure_pause_ms": 600_000}),
+    ({"expect_success_every": "26h"}, {"expect_success_every_ms": 93_600_000}),
+    ({"finish_within": "30m"}, {"finish_within_ms": 1_800_000}),
     ({"recover": True}, {"recoveries": None}),
     ({"recover": 1}, {"recoveries": 1}),
 ]  # fmt: skip
@@ -66,7 +68,8 @@ def test_an_option_of_a_policy_sets_its_field_and_no_other(scheduler, options, f
 
 
 @pytest.mark.parametrize("option", ["retry_on", "give_up_on", "retry_within", "max_catchup", "max_runs",
-                                    "max_consecutive_failures", "failure_pause"])  # fmt: skip
+                                    "max_consecutive_failures", "failure_pause",
+                                    "expect_success_every", "finish_within"])  # fmt: skip
 def test_none_stands_for_no_limit(scheduler, option):
     assert policy_of(scheduler, **{option: None}) is NO_POLICY
 
@@ -121,6 +124,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"max_runs": 0}, "max_runs: expected a whole number from 1, got 0"),
     ({"max_consecutive_failures": True}, "max_consecutive_failures: expected a whole number from 1, got True"),
     ({"failure_pause": 60}, "failure_pause: it needs max_consecutive_failures"),
+    ({"expect_success_every": 0}, "expect_success_every: must be at least a millisecond, got 0"),
+    ({"expect_success_every": True}, "expect_success_every: expected seconds, a timedelta or text such as '10m'"),
+    ({"finish_within": "soon"}, "finish_within: 'soon' is not a duration; write it as '90s'"),
+    ({"finish_within": "4000d"}, "finish_within: expected at most 3650d, got '4000d'"),
     ({"recover": 0}, "recover: expected True, False or a whole number from 1, got 0"),
     ({"recover": "yes"}, "recover: expected True, False or a whole number from 1, got 'yes'"),
 ]  # fmt: skip

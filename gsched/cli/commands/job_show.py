@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -13,27 +14,45 @@ from gsched.cli.output import Column, Output, columns, output_options
 from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.shapes.jobs import JOB, job_values, next_run_times
+from gsched.times.durations import rough_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gsched.schedulers.gevent import GeventScheduler
     from gsched.schedulers.handle import JobHandle
 
 _OF_SEVERAL = Column("jobstore", lambda job: job.jobstore)
 
 
-def _columns(due: Callable[[JobHandle], Any]) -> tuple[Column, ...]:
+def _columns(due: Callable[[JobHandle], Any], overdue: OverdueJobs) -> tuple[Column, ...]:
     """The columns of a list of jobs.
 
     :param due: gives a text or time for people: when a job is due
+    :param overdue: the jobs that are overdue
     """
-    return columns(JOB, in_table={"state": state_in_words, "next_run_time": due}, json_only=("pause",))
+    shown = columns(JOB, in_table={"state": overdue.state_in_words, "next_run_time": due}, json_only=("pause",))
+    return (*shown, Column("overdue", overdue.has, json_only=True))
 
 
-def state_in_words(job: JobHandle) -> str:
-    """The state; of a paused job why, by whom and until when."""
-    pause = job.pause_info
-    return job.state if pause is None or job.state != "paused" else pause.words(job.trigger.timezone)
+class OverdueJobs:
+    """The jobs that are overdue. Asks each store once."""
+
+    def __init__(self, scheduler: GeventScheduler) -> None:
+        self._seconds = cache(lambda alias: {each.job_id: each.seconds for each in scheduler.admin.get_overdue(alias)})
+
+    def has(self, job: JobHandle) -> bool:
+        """True if the job is overdue."""
+        return job.id in self._seconds(job.jobstore)
+
+    def state_in_words(self, job: JobHandle) -> str:
+        """The state; of a paused job why, by whom and until when; of an overdue job for how long."""
+        pause, state = job.pause_info, job.state
+        if pause is not None and state == "paused":
+            return pause.words(job.trigger.timezone)
+        if not self.has(job):
+            return state
+        return f"{state}, overdue for {rough_duration(self._seconds(job.jobstore)[job.id])}"
 
 
 @click.command("list")
@@ -56,7 +75,8 @@ def list_jobs(configuration: Configuration, out: Output, jobstore: str | None, *
 
     with open_store(configuration) as scheduler:
         of_several = (_OF_SEVERAL,) if len(scheduler.stores) > 1 else ()
-        out.rows((*_columns(DueTimes(scheduler).of), *of_several), scheduler.iter_jobs(jobstore, **which))
+        of_all = _columns(DueTimes(scheduler).of, OverdueJobs(scheduler))
+        out.rows((*of_all, *of_several), scheduler.iter_jobs(jobstore, **which))
         warn_if_no_runner(scheduler, jobstore)
 
 
@@ -68,7 +88,8 @@ def list_jobs(configuration: Configuration, out: Output, jobstore: str | None, *
 def show(configuration: Configuration, out: Output, job_id: str, jobstore: str | None) -> None:
     """Show a job's options and its counts: runs, failures, the last run and the last error.
 
-    Of the options about retries, overlap, catch-up and pauses, a table has those that differ from the defaults.
+    Of the options about retries, overlap, catch-up, pauses and times to keep, a table has those that differ from the
+    defaults.
     """
     from gsched.cli.due import DueTimes
     from gsched.cli.find_job import find_job
@@ -84,7 +105,7 @@ def show(configuration: Configuration, out: Output, job_id: str, jobstore: str |
             values = {name: value for name, value in values.items() if name not in plain}
         if out.form == "table":
             values["next_run_time"] = DueTimes(scheduler).of(job)
-            values["state"] = state_in_words(job)
+            values["state"] = OverdueJobs(scheduler).state_in_words(job)
             del values["pause"]  # the state says it in words
         out.one([Column(name, itemgetter(name)) for name in values], values)
         warn_if_no_runner(scheduler, job.jobstore)

@@ -1,4 +1,4 @@
-"""The flags of gsched job set for retries, overlap, catch-up, pauses and recovery."""
+"""The flags of gsched job set for retries, overlap, catch-up, pauses, times to keep and recovery."""
 
 from __future__ import annotations
 
@@ -71,6 +71,14 @@ _FLAGS: Final = (
     ),
     click.option(
         "--failure-pause", type=_DURATION, metavar="DURATION", help="How long that pause is; none: until it is resumed."
+    ),
+    click.option(
+        "--expect-success-every", type=_DURATION, metavar="DURATION",
+        help="The job is overdue when no run has succeeded for so long; none: never.",
+    ),
+    click.option(
+        "--finish-within", type=_DURATION, metavar="DURATION",
+        help="A run is slow when it has not succeeded so long after its scheduled time; none: no limit.",
     ),
     click.option(
         "--recover/--no-recover", default=None, help="After a crash, runs in progress run again, or are lost."

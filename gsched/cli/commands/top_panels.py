@@ -39,6 +39,7 @@ def top_panels(overview: Overview) -> list[Panel]:
             ("job", *_BAD, "longest", "last error"),
             _first(_jobs_in_trouble(overview)),
         ),
+        Panel("overdue jobs", ("job", "no success since", "overdue for"), _first(_overdue(overview))),
         Panel("runs in progress, due first", ("job", "due for", "node"), _first(_in_progress(overview))),
         Panel("runs, last minute", ("running", "waiting", "pool", "runs/s", *_BAD), [_runs(overview, recent)]),
         Panel("tags, last minute", ("tag", "runs", *_BAD), _first(_tags(recent))),
@@ -58,6 +59,11 @@ def _groups(overview: Overview) -> Iterator[Sequence[str]]:
     for each in overview.groups:
         cells = (each.tag or "(none)", each.outcome, each.error or "-")
         yield (*cells, _number(each.count), _number(each.jobs), each.latest_job_id)
+
+
+def _overdue(overview: Overview) -> Iterator[Sequence[str]]:
+    for each in overview.overdue:
+        yield (each.job_id, each.since.isoformat(" ", "seconds"), rough_duration(each.seconds))
 
 
 def _pauses(overview: Overview) -> Iterator[Sequence[str]]:

@@ -58,6 +58,8 @@ class AddVerbs(Verbs):
         max_runs: int | Undefined | None = UNDEFINED,
         max_consecutive_failures: int | Undefined | None = UNDEFINED,
         failure_pause: Any = UNDEFINED,
+        expect_success_every: Any = UNDEFINED,
+        finish_within: Any = UNDEFINED,
         recover: bool | int | Undefined = UNDEFINED,
         group: str | Undefined | None = UNDEFINED,
         **trigger_args: Any,
@@ -104,6 +106,10 @@ class AddVerbs(Verbs):
         :param max_runs: the job ends after so many runs: instants that have begun to run; None (default): never
         :param max_consecutive_failures: pause the job after so many failures in a row; None (default): never
         :param failure_pause: how long that pause is; None (default): until the job is resumed
+        :param expect_success_every: the job is overdue, which is an event, when no run has succeeded for so long; None
+            (default): never
+        :param finish_within: a run is slow, which is an event, when it has not succeeded so long after its scheduled
+            time; None (default): no limit
         :param recover: after a crash, run the runs in progress again (at least once), instead of reporting them as
             lost; a number: at most so many times
         :param group: the jobs with which it shares a limit, by their common name, such as "host:api.example.com" (see
@@ -121,7 +127,8 @@ class AddVerbs(Verbs):
             "retry_backoff": retry_backoff, "retry_max_delay": retry_max_delay, "retry_jitter": retry_jitter,
             "retry_on": retry_on, "give_up_on": give_up_on, "retry_within": retry_within, "overlap": overlap,
             "max_catchup": max_catchup, "max_runs": max_runs, "max_consecutive_failures": max_consecutive_failures,
-            "failure_pause": failure_pause, "recover": recover, "group": group,
+            "failure_pause": failure_pause, "expect_success_every": expect_success_every,
+            "finish_within": finish_within, "recover": recover, "group": group,
         }  # fmt: skip
         job = self._engine.build_job({**definition, **trigger_args})
         timed = () if isinstance(next_run_time, Undefined) else (job.id,)

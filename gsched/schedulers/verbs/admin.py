@@ -13,6 +13,7 @@ from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding, environment_findings
 from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.overdue import Overdue, in_overview
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.schedulers.verbs.questions import QuestionVerbs
 
@@ -124,6 +125,20 @@ class AdminVerbs(QuestionVerbs):
         :param jobstore: which store; default: the only one
         """
         return self._engine.call(self._one_store(jobstore).overview)
+
+    def get_overdue(self, jobstore: str | None = None) -> list[Overdue]:
+        """The jobs of which no run has succeeded within their `expect_success_every`, the longest overdue first.
+
+        The store gives the jobs of all its schedulers, up to two thousand.
+
+        :param jobstore: which store; default: all stores of this scheduler
+        """
+        return self._engine.call(self._get_overdue, jobstore)
+
+    def _get_overdue(self, jobstore: str | None) -> list[Overdue]:
+        found = [each for alias in self._engine.aliases(jobstore) for each in self._engine.store(alias).overdue()]
+        found.sort(key=lambda each: each.overdue_at)
+        return list(in_overview(found, self._engine.now_ms()))
 
     def diagnose(self, jobstore: str | None = None) -> Iterator[Finding]:
         """Look for what is wrong with this process and the stores, one finding after the other."""

@@ -166,8 +166,9 @@ class Rescues:
         for span in ended:
             self._session.hub.post(Lost(job, span, rescue.record.tally))
         for run in again:
-            fence = self._session.holdings.slots[run.slot].fence
-            self._session.hub.post(ExtraRun(job, run.scheduled, None, fence, *run[3:], tally=rescue.record.tally))
+            fence, taken_at = self._session.holdings.slots[run.slot]
+            about = (job, run.scheduled, None, fence, *run[3:])
+            self._session.hub.post(ExtraRun(*about, tally=rescue.record.tally, reported_until=taken_at))
         if rescue.run is not None:
             self._over[rescue.run] = Outcome.LOST
 

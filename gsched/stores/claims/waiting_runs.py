@@ -186,13 +186,14 @@ class WaitingRuns:
         self._taking = ()
 
     def _pass_on(self, waiting: WaitingRun, record: JobRecord | None, now: int) -> None:
-        run, fence = waiting.run, self._session.holdings.slots[waiting.run.slot].fence
+        run, (fence, taken_at) = waiting.run, self._session.holdings.slots[waiting.run.slot]
         job = self._removed(run) if record is None else record.job
         verdict = _verdict(waiting, record, now)
         if run.request is not None and run.attempt == 1 and verdict is None:
             self._session.hub.post(RunRequested(job, run.request, run.scheduled, fence, waiting.overlap))
         else:
-            self._session.hub.post(ExtraRun(job, run.scheduled, waiting.due, fence, *run[3:], verdict))
+            about = (job, run.scheduled, waiting.due, fence, *run[3:], verdict)
+            self._session.hub.post(ExtraRun(*about, reported_until=taken_at))
 
     def _removed(self, run: RunRecord) -> Job:
         """Stands for the job of a run, which was removed before the run began."""

@@ -29,6 +29,7 @@ from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.policies.spreading import Numbers, Series
 from gsched.stores.claims.database import ClaimDatabase
+from gsched.stores.expectations import Expectations
 
 
 class Removed(NamedTuple):
@@ -190,6 +191,7 @@ class Answers:
     history: History
     operations: Operations
     records: Records
+    expectations: Expectations
     news: News
     timing: CommandTiming
     claims: Callable[[Callable[[str], object]], ClaimDatabase]

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from gsched.event_loop.native_threads import NativeThreads
 from gsched.stores.claims.database import ClaimDatabase
 from gsched.stores.durable.answers import Answers, Definitions, History, Limits, News, Operations, Records
+from gsched.stores.expectations import Expectations
 
 _CLAIM_THREADS: Final = 4  # reading many jobs must not hold up what keeps the node alive
 _THREADS: Final = 8
@@ -27,6 +28,7 @@ def in_native_threads(answers: Answers) -> Answers:
         history=cast(History, _InThreads(answers.history, threads)),
         operations=cast(Operations, _InThreads(answers.operations, threads)),
         records=cast(Records, _InThreads(answers.records, threads)),
+        expectations=cast(Expectations, _InThreads(answers.expectations, threads)),
         news=cast(News, _InThreads(answers.news, news)),
         claims=lambda complain: cast(ClaimDatabase, _InThreads(answers.claims(complain), claims)),
         threads=[threads, claims, news],

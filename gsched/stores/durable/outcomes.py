@@ -7,10 +7,10 @@ rescued.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 import gevent
 from gevent.event import Event
@@ -18,7 +18,14 @@ from gevent.event import Event
 from gsched.errors import StoreError
 from gsched.event_loop.batches import batches
 from gsched.event_loop.keyboard_interrupt import was_interrupt
-from gsched.events import EVENT_JOB_REMOVED, EVENT_STORE_FAILED, JobEvent, SchedulerEvent, paused_event
+from gsched.events import (
+    EVENT_JOB_ON_TIME_AGAIN,
+    EVENT_JOB_REMOVED,
+    EVENT_STORE_FAILED,
+    JobEvent,
+    SchedulerEvent,
+    paused_event,
+)
 from gsched.history.recent import HALF, LAST, SHIFT, SHORT_MS, packed
 from gsched.history.records import LiveCounters, Record
 from gsched.history.retention import RetentionPolicy
@@ -31,6 +38,7 @@ from gsched.policies.counting import why_over
 from gsched.policies.pauses import paused_for_failures
 from gsched.stores.durable.answers import Records
 from gsched.stores.durable.record_buffer import BATCH, RecordBuffer
+from gsched.stores.expectations import Expectations
 from gsched.times.clock import Clock
 
 ChangeMany = Callable[[Sequence[str], Callable[[Job], Job | None]], Sequence[Job]]
@@ -42,6 +50,13 @@ _PAUSE_SECONDS: Final = 0.05  # at least, between two flushes
 _MAY_BE_RECORDED_MS: Final = 2500  # from this long after its instant, the claim protocol may record a run in progress
 _MOST_NAMED: Final = 5  # jobs in one report
 _SUCCEEDED: Final = Outcome.SUCCEEDED  # looked up for every run
+
+
+class Success(NamedTuple):
+    """The last success of a job that expects some: the job, and when (ms)."""
+
+    job: Job
+    at: int
 
 
 class OutcomeWriter:
@@ -56,6 +71,7 @@ class OutcomeWriter:
     def __init__(
         self,
         records: Records,
+        expectations: Expectations,
         clock: Clock,
         emit: Callable[[SchedulerEvent], None],
         *,
@@ -64,6 +80,7 @@ class OutcomeWriter:
         change_many: ChangeMany,
     ) -> None:
         self._records = records
+        self._expectations = expectations
         self._change_many = change_many
         self._clock = clock
         self._emit = emit
@@ -73,6 +90,7 @@ class OutcomeWriter:
         self.buffer = RecordBuffer()
         self._counters: dict[str, LiveCounters] = {}
         self._over: dict[str, Job] = {}
+        self._successes: dict[str, Success] = {}  # that are not written yet
         self._failing: dict[str, Pause] = {}  # jobs that are to be paused, because they have failed too often
         self._node: str | None = None
         self._refused: set[tuple[str, str]] = set()  # refusals that were reported: the kind of write, the job's id
@@ -141,6 +159,10 @@ class OutcomeWriter:
         self.buffer.note_tally(job_id, tally, instant)
         self._wakeup.set()
 
+    def note_success(self, job: Job, at: int) -> None:
+        """Write with the figures that the job, which expects successes, has succeeded at this time (ms)."""
+        self._successes[job.id] = Success(job, at)
+
     def pause(self, job: Job, pause: Pause) -> None:
         """Pause the job, which has failed too often."""
         self._failing[job.id] = pause
@@ -172,7 +194,7 @@ class OutcomeWriter:
                 figures_due = self._clock.monotonic() + FLUSH_SECONDS
             self._stopped.wait(_PAUSE_SECONDS)
         give_up = self._clock.monotonic() + LAST_FLUSH_SECONDS
-        while self._try_to_flush() and self._counters and self._clock.monotonic() < give_up:
+        while self._try_to_flush() and (self._counters or self._successes) and self._clock.monotonic() < give_up:
             gevent.sleep(0)
 
     def stop(self) -> None:
@@ -220,7 +242,7 @@ class OutcomeWriter:
             self._pause_failing,
         ]
         if with_figures:
-            writes.append(self._write_figures)
+            writes += [self._write_figures, self._write_successes]
         for write in writes:
             try:
                 write()
@@ -264,6 +286,23 @@ class OutcomeWriter:
                     self._counters_of(job_id).add_earlier(counters)
                 raise
             self._report_refused("the figures", refused)
+
+    def _write_successes(self) -> None:
+        """Write the successes that have waited longest, as many as figures."""
+        self.write_successes_of(list(islice(self._successes, FIGURES_AT_ONCE)))
+
+    def write_successes_of(self, job_ids: Collection[str]) -> bool:
+        """Write the successes of these jobs that are not written yet. Gives whether there were any."""
+        unwritten = [job_id for job_id in job_ids if job_id in self._successes]
+        for some in batches(unwritten, BATCH):
+            written = {job_id: self._successes[job_id] for job_id in some if job_id in self._successes}
+            recovered = self._expectations.succeeded({job_id: each.at for job_id, each in written.items()})
+            for job_id, each in written.items():
+                if self._successes.get(job_id) is each:
+                    del self._successes[job_id]
+            for job_id in recovered:
+                self._emit(JobEvent(EVENT_JOB_ON_TIME_AGAIN, written[job_id].job))
+        return bool(unwritten)
 
     def _remove_ended(self, over: Sequence[Job]) -> None:
         """Remove jobs whose trigger has ended, unless somebody has changed them meanwhile."""

@@ -35,17 +35,20 @@ from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
 from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.overdue import OverdueJob
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import BaseJobStore
 from gsched.stores.claims.intervals import Intervals
 from gsched.stores.claims.ownership import Ownership
+from gsched.stores.claims.partition import slot_of
 from gsched.stores.durable.answers import Answers, CommandTiming, Definitions, History, Operations
 from gsched.stores.durable.change_feed import ChangeFeed
 from gsched.stores.durable.outcomes import OutcomeWriter
 from gsched.stores.durable.publisher import Publisher
 from gsched.stores.messages import HubPort
+from gsched.stores.overdue_watch import OverdueWatch
 from gsched.stores.policy_findings import policy_findings
 from gsched.times.clock import Clock
 from gsched.times.durations import as_seconds
@@ -128,6 +131,7 @@ class DurableJobStore(BaseJobStore):
         self._paused = paused
         self._outcomes = OutcomeWriter(
             answers.records,
+            answers.expectations,
             clock,
             hub.emit,
             retention=self.retention,
@@ -139,8 +143,21 @@ class DurableJobStore(BaseJobStore):
         self._ownership.pause(paused)
         self._feed = ChangeFeed(answers.news, self._ownership, clock, hub.emit)
         publisher = Publisher(answers.operations.publish, clock, hub, self._node, lambda: self._paused)
-        self._helpers = [self._feed, self._outcomes, publisher, *self.helpers(hub)]
+        self._watch = OverdueWatch(
+            answers.expectations,
+            clock,
+            hub.emit,
+            now=self._now,
+            owns=self.has_here,
+            write_successes=self._outcomes.write_successes_of,
+        )
+        self._helpers = [self._feed, self._outcomes, publisher, self._watch, *self.helpers(hub)]
         self._greenlets = [spawn(part.run) for part in (self._ownership, *self._helpers)]
+
+    def _now(self) -> int:
+        """The database's time (ms), once it is known."""
+        time = self._ownership.time
+        return time.now() if time.is_known else self.clock.now_ms()
 
     def _complain(self, message: str) -> None:
         self._emit(SchedulerEvent(EVENT_STORE_FAILED, error_type="StoreError", error_message=message))
@@ -178,7 +195,12 @@ class DurableJobStore(BaseJobStore):
 
     def report(self) -> StoreReport:
         if self._greenlets:
-            known = replace(self._ownership.report(), feed=self._feed.state, feed_lag=self._feed_lag())
+            known = replace(
+                self._ownership.report(),
+                feed=self._feed.state,
+                feed_lag=self._feed_lag(),
+                overdue=self._watch.report(),
+            )
         else:
             known = StoreReport(connected=False, error="no scheduler runs here")
         timing = self._timing
@@ -216,6 +238,9 @@ class DurableJobStore(BaseJobStore):
     def note_tally(self, job_id: str, tally: Tally, instant: int) -> None:
         self._outcomes.note_tally(job_id, tally, instant)
 
+    def note_success(self, job: Job, at: int) -> None:
+        self._outcomes.note_success(job, at)
+
     def pause_failing(self, job: Job, pause: Pause) -> None:
         self._outcomes.pause(job, pause)
 
@@ -237,6 +262,10 @@ class DurableJobStore(BaseJobStore):
     def parked(self) -> Set[str]:
         holdings = self._ownership.holdings if self._greenlets else None
         return frozenset() if holdings is None else holdings.parked.copy()
+
+    def has_here(self, job_id: str) -> bool:
+        holdings = self._ownership.holdings
+        return holdings is not None and slot_of(job_id) in holdings.slots
 
     def executor_added(self) -> None:
         self._ownership.rescan()
@@ -338,6 +367,9 @@ class DurableJobStore(BaseJobStore):
 
     def overview(self) -> Overview:
         return self.operations.overview()
+
+    def overdue(self) -> Sequence[OverdueJob]:
+        return self._answers.expectations.overdue(self.clock.now_ms())
 
     def diagnose(self) -> Iterator[Finding]:
         return self.operations.diagnose(self._policies)

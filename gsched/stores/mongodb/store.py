@@ -22,6 +22,7 @@ from gsched.stores.durable.store import DurableJobStore, Helper
 from gsched.stores.messages import HubPort
 from gsched.stores.mongodb.claims.database import MongoClaimDatabase
 from gsched.stores.mongodb.claims.news import MongoNews
+from gsched.stores.mongodb.documents.jobs import JobReader
 from gsched.stores.mongodb.driver.connection import Connection
 from gsched.stores.mongodb.driver.keeper import Keeper
 from gsched.stores.mongodb.history.reader import MongoHistory
@@ -29,6 +30,7 @@ from gsched.stores.mongodb.history.records import MongoRecords
 from gsched.stores.mongodb.jobs.definitions import MongoDefinitions
 from gsched.stores.mongodb.jobs.limits import MongoLimits
 from gsched.stores.mongodb.operations.operations import MongoOperations
+from gsched.stores.mongodb.operations.overdue import MongoExpectations
 
 if TYPE_CHECKING:
     from gsched.embedded import EmbeddedMongo
@@ -122,12 +124,14 @@ class MongoDBJobStore(DurableJobStore):
 
     def answers(self) -> Answers:
         connection, clock = self._connection, self.clock
+        expectations = MongoExpectations(connection, lambda: JobReader(self.allowed, self.alias))
         answers = Answers(
             definitions=MongoDefinitions(connection, clock, self.allowed, self.alias),
             limits=MongoLimits(connection, clock),
             history=MongoHistory(connection, clock, self.keep_history, self.retention),
-            operations=MongoOperations(connection, clock, self.intervals.ttl),
+            operations=MongoOperations(connection, clock, expectations, self.intervals.ttl),
             records=MongoRecords(connection, clock, self.keep_history),
+            expectations=expectations,
             news=MongoNews(connection),
             timing=connection.timing,
             claims=self._claim_database,

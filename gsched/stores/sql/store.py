@@ -28,6 +28,7 @@ from gsched.stores.sql.jobs.definitions import SqlDefinitions
 from gsched.stores.sql.jobs.limits import SqlLimits
 from gsched.stores.sql.operations.backup import backup
 from gsched.stores.sql.operations.operations import SqlOperations
+from gsched.stores.sql.operations.overdue import SqlExpectations
 
 IDLE_TICK: Final = 1.0  # seconds between two beats of a runner with nothing to do: each writes to the disk
 _SYNCHRONOUS: Final = ("FULL", "NORMAL")
@@ -103,12 +104,14 @@ class SQLJobStore(DurableJobStore):
         connection, clock = self._connection, self.clock
         definitions = SqlDefinitions(connection, clock, self.allowed, self.alias, self._on_change)
         records = SqlRecords(connection, clock, self.keep_history, self._on_change)
+        expectations = SqlExpectations(connection, definitions.reader)
         return Answers(
             definitions=definitions,
             limits=SqlLimits(connection, clock),
             history=SqlHistory(connection, clock, definitions.row, self.retention, self.keep_history),
-            operations=SqlOperations(connection, clock, records, self.intervals.ttl),
+            operations=SqlOperations(connection, clock, records, expectations, self.intervals.ttl),
             records=records,
+            expectations=expectations,
             news=SqlNews(connection),
             timing=connection.timing,
             claims=lambda complain: SqlClaims(connection, clock, definitions.reader, self.keep_history),

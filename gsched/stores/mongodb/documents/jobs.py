@@ -16,6 +16,8 @@ document also has those options of the job's policy (retries, overlap ...) that 
 - figures: {runs, failures, last_run, last_duration, last_error}, if the job has run
 - tally: {runs, until, failing}, if the job's policy counts: how many instants have begun to run, the last of them (ms),
   and how many runs have failed in a row
+- expected_since, overdue_at, overdue_told: if the job expects successes, when it succeeded last, or from when on it is
+  expected to; when it is overdue; and the name of the call that has told so, null until then. Null while it is paused
 - created_at, updated_at: when the job was added, and when the API changed it last
 
 Writers set single fields, so that fields of other programs stay as they are.
@@ -32,6 +34,7 @@ from bson.raw_bson import RawBSONDocument
 
 from gsched.errors import InvalidJobError
 from gsched.jobs.document import POLICY_KEYS, DocumentReader, changed_fields, instant_of, job_document
+from gsched.jobs.expectation import Expectation, expectation_of
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.pause import Pause
@@ -39,7 +42,7 @@ from gsched.jobs.pause_document import pause_as_far_as_known
 from gsched.jobs.policy_options import own_policy_options
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.mongodb.driver.codec import CODEC
-from gsched.times.instants import from_ms
+from gsched.times.instants import from_ms, to_ms
 from gsched.wording import without_noise
 
 DEEPEST: Final = 90  # levels of arguments; MongoDB takes 100, some of which the document itself needs
@@ -61,8 +64,33 @@ def new_document(job: Job, now: int) -> RawBSONDocument:
         "parked": None,
         "created_at": from_ms(now),
         "updated_at": from_ms(now),
+        **_expecting(expectation_of(job, None, now)),
     }
     return encoded(job, document)
+
+
+def _expecting(expectation: Expectation | None) -> dict[str, Any]:
+    """The fields of an expectation that nobody was told of; none for a job that expects nothing."""
+    if expectation is None:
+        return {}
+    since, overdue_at = from_ms(expectation.since), from_ms(expectation.overdue_at)
+    return {"expected_since": since, "overdue_at": overdue_at, "overdue_told": None}
+
+
+def expectation_in(document: Mapping[str, Any]) -> Expectation | None:
+    """The job's expectation; None if the document has none, or a malformed one."""
+    since, overdue_at = document.get("expected_since"), document.get("overdue_at")
+    if not isinstance(since, datetime) or not isinstance(overdue_at, datetime):
+        return None
+    return Expectation(to_ms(since), to_ms(overdue_at), document.get("overdue_told") is not None)
+
+
+def _changed_expectation(found: Mapping[str, Any], known: Expectation | None, job: Job, now: int) -> dict[str, Any]:
+    """The fields of the job's expectation, if it changes. Its owner writes them, too, so others leave them alone."""
+    expectation = expectation_of(job, known, now)
+    if expectation == expectation_in(found):
+        return {}
+    return _expecting(expectation) or {"expected_since": None, "overdue_at": None, "overdue_told": None}
 
 
 class DocumentChange(NamedTuple):
@@ -82,18 +110,28 @@ class DocumentChange(NamedTuple):
         return {**kept, **bson.decode(self.fields.raw, codec_options=CODEC)}
 
 
-def change_by_replacing(found: Mapping[str, Any], job: Job, now: int, rescheduled: bool) -> DocumentChange:
-    """The change if a job replaces the stored document: all of the job's fields. Raises InvalidJobError."""
+def change_by_replacing(
+    found: Mapping[str, Any], job: Job, now: int, rescheduled: bool, has_ended: bool
+) -> DocumentChange:
+    """The change if a job replaces the stored document: all of the job's fields. Raises InvalidJobError.
+
+    :param has_ended: the stored job has, so that nothing of it is kept
+    """
     written = job_document(job)
     del written["id"]
     dropped = (POLICY_KEYS & found.keys()) - written.keys()
-    return DocumentChange(_changed(job, {**written, "slot": slot_of(job.id)}, now, rescheduled), dropped)
+    expecting = _changed_expectation(found, None if has_ended else expectation_in(found), job, now)
+    return DocumentChange(_changed(job, {**written, **expecting, "slot": slot_of(job.id)}, now, rescheduled), dropped)
 
 
-def change_between(old: Job, new: Job, now: int, rescheduled: bool) -> DocumentChange:
-    """The change from one version of a job to another: the fields that differ. Raises InvalidJobError."""
+def change_between(found: Mapping[str, Any], old: Job, new: Job, now: int, rescheduled: bool) -> DocumentChange:
+    """The change from one version of a job to another: the fields that differ. Raises InvalidJobError.
+
+    :param found: the document of the old one
+    """
     dropped = own_policy_options(old.policy).keys() - own_policy_options(new.policy).keys()
-    return DocumentChange(_changed(new, {**changed_fields(old, new), "rev": new.rev}, now, rescheduled), dropped)
+    fields = {**changed_fields(old, new), **_changed_expectation(found, expectation_in(found), new, now)}
+    return DocumentChange(_changed(new, {**fields, "rev": new.rev}, now, rescheduled), dropped)
 
 
 def _changed(job: Job, fields: dict[str, Any], now: int, rescheduled: bool) -> RawBSONDocument:

@@ -52,13 +52,18 @@ _MAY_BE_WRITTEN: Final = "The write may have happened: look with get_job, or add
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _ACCESS_CODES: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed, Atlas' AtlasError
 
-# For the queries: a slot's jobs by time; jobs with a tag; parked jobs; the order of lists; pauses that end.
+# For the queries: a slot's jobs by time; jobs with a tag; parked jobs; the order of lists; pauses that end; overdue
+# jobs.
 INDEXES: Final = (
     IndexModel([("slot", 1), ("next_run_time", 1)], name="slot_next_run_time"),
     IndexModel([("tags", 1)], name="tags"),
     IndexModel([("parked", 1)], name="parked", partialFilterExpression={"parked": {"$type": "string"}}),
     IndexModel([("paused", 1), ("next_run_time", 1), ("_id", 1)], name="listing"),
     IndexModel([("pause.until", 1)], name="pause_until", partialFilterExpression={"pause.until": {"$type": "date"}}),
+    IndexModel(
+        [("overdue_told", 1), ("overdue_at", 1)], name="overdue",
+        partialFilterExpression={"overdue_at": {"$type": "date"}},
+    ),
 )
 
 

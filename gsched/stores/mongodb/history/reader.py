@@ -17,6 +17,7 @@ from gsched.jobs.job import Job
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.durable.evidence import NODES_KEPT_MS, JobTimes, Owner, SlotClaims, claim_evidence
 from gsched.stores.mongodb.documents.claims import is_slot
+from gsched.stores.mongodb.documents.jobs import expectation_in
 from gsched.stores.mongodb.documents.runs import info_of, is_run
 from gsched.stores.mongodb.driver.codec import Document, Jobs
 from gsched.stores.mongodb.driver.connection import Connection, translate_errors
@@ -61,7 +62,7 @@ class MongoHistory:
         document = self._connection.jobs().find_one({"_id": job_id})
         if document is None:
             raise JobNotFoundError(job_id)
-        known = document.get("figures") or {}
+        known, expectation = document.get("figures") or {}, expectation_in(document)
         return JobCounters(
             runs=known.get("runs", 0),
             failures=known.get("failures", 0),
@@ -69,6 +70,7 @@ class MongoHistory:
             last_duration=known.get("last_duration"),
             last_error=known.get("last_error"),
             recent=read_text(known.get("recent"), self._clock.now_ms()),
+            overdue_at=None if expectation is None else from_ms(expectation.overdue_at),
         )
 
     @translate_errors()

@@ -133,7 +133,8 @@ class Adding:
         # Without `replace`, the stored job has ended: nothing of it is kept.
         new = replacement(old, job, keep_schedule=self._replace and job.id not in self._timed)
         rescheduled = reschedules(old, new) or not self._replace
-        return Rewriting(found, new, change_by_replacing(found, new, self._now, rescheduled), rescheduled)
+        change = change_by_replacing(found, new, self._now, rescheduled, has_ended=not self._replace)
+        return Rewriting(found, new, change, rescheduled)
 
     def _replace_all(self, replacing: list[Rewriting]) -> None:
         self._stored |= {each.job.id: each.job for each in write_changes(self._jobs, replacing)}

@@ -105,7 +105,7 @@ class MongoDefinitions:
         if new.func is not None and new.func_ref is not None:
             self._allowed.register(new.func_ref, new.func, new.args, new.kwargs)
         rescheduled = reschedules(old, new)
-        made = change_between(old, new, self._clock.now_ms(), rescheduled)
+        made = change_between(document, old, new, self._clock.now_ms(), rescheduled)
         return Rewriting(document, new, made, rescheduled, heals)
 
     def _stored(self, made: Rewriting) -> Job:

@@ -13,7 +13,10 @@ from gsched.stores.mongodb.driver.codec import CODEC, Document, Jobs
 from gsched.stores.mongodb.jobs.former import as_copied, keep_former
 
 # What the job's owner writes, and `run_job`, which raises `rev`.
-_NOT_OF_USERS: Final = frozenset(("rev", "admitted", "begins", "next_run_time", "late_until", "parked"))
+_NOT_OF_USERS: Final = frozenset(
+    ("rev", "admitted", "begins", "next_run_time", "late_until", "parked", "expected_since", "overdue_at",
+     "overdue_told")
+)  # fmt: skip
 
 
 class Rewriting(NamedTuple):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
 from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.overdue import in_overview
 from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.stores.expectations import Expectations
 from gsched.stores.mongodb.driver.connection import Connection, translate_errors
 from gsched.stores.mongodb.operations.activity import overview_of, publish_activity
 from gsched.stores.mongodb.operations.doctor import MongoDiagnosis
@@ -25,9 +28,10 @@ class MongoOperations:
     :param ttl: seconds without a beat after which a node is silent
     """
 
-    def __init__(self, connection: Connection, clock: Clock, ttl: float) -> None:
+    def __init__(self, connection: Connection, clock: Clock, expectations: Expectations, ttl: float) -> None:
         self._connection = connection
         self._clock = clock
+        self._expectations = expectations
         self._ttl = ttl
 
     @translate_errors()
@@ -60,7 +64,9 @@ class MongoOperations:
 
     @translate_errors()
     def overview(self) -> Overview:
-        return overview_of(self._connection.jobs(), self._clock.now_ms(), self._ttl)
+        now = self._clock.now_ms()
+        overdue = in_overview(self._expectations.overdue(now), now)
+        return replace(overview_of(self._connection.jobs(), now, self._ttl), overdue=overdue)
 
     @translate_errors()
     def publish(self, node: str, activity: Mapping[str, Any]) -> None:

@@ -48,7 +48,17 @@ def _limit_groups(connection: Connection, tables: Tables) -> None:
     """Groups have limits and pauses. Their tables are made with all others that are missing."""
 
 
-MIGRATIONS: tuple[Migration, ...] = (_say_why_jobs_are_paused, _let_runs_wait, _count_runs, _limit_groups)
+def _expect_successes(connection: Connection, tables: Tables) -> None:
+    """Jobs are overdue that have not succeeded for too long."""
+    jobs = tables.jobs.name
+    connection.exec_driver_sql(f"ALTER TABLE {jobs} ADD COLUMN expected_since BIGINT")
+    connection.exec_driver_sql(f"ALTER TABLE {jobs} ADD COLUMN overdue_at BIGINT")
+    connection.exec_driver_sql(f"ALTER TABLE {jobs} ADD COLUMN overdue_told BOOLEAN DEFAULT 0 NOT NULL")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _say_why_jobs_are_paused, _let_runs_wait, _count_runs, _limit_groups, _expect_successes,
+)  # fmt: skip
 """The first leads from version 1 of the schema to version 2, and so on."""
 
 

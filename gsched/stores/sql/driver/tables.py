@@ -78,10 +78,14 @@ class Tables:
             Column("last_duration", Double),
             Column("last_error", Text),
             Column("recent", Text),
+            Column("expected_since", _Ms),  # the last success, or from when on one is expected; of few jobs
+            Column("overdue_at", _Ms),
+            Column("overdue_told", Boolean, nullable=False, server_default=text("0")),  # the event was published
         )
         self._index("jobs_due", self.jobs, "slot", "next_run")
         self._index("jobs_parked", self.jobs, "parked", where="parked IS NOT NULL")
         self._index("jobs_paused", self.jobs, "paused_until", where="paused_until IS NOT NULL")
+        self._index("jobs_overdue", self.jobs, "overdue_at", where="overdue_at IS NOT NULL")
         self.job_tags = self._table(
             "job_tags",
             Column("tag", _Id, primary_key=True),

@@ -63,6 +63,7 @@ class SqlHistory:
             last_duration=row.last_duration,
             last_error=row.last_error,
             recent=read_text(row.recent, self._clock.now_ms()),
+            overdue_at=None if row.overdue_at is None else from_ms(row.overdue_at),
         )
 
     def evidence(self, job: Job | None, instant: int) -> Evidence:

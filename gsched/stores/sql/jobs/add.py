@@ -94,7 +94,7 @@ class SqlAdding:
         for _ in range(ATTEMPTS):
             found, reader = self._found(batch), self._reader()
             new = [job for job in batch if job.id not in found]
-            changes = [self._replacing(job, job_of(found[job.id], reader)) for job in batch if job.id in found]
+            changes = [self._replacing(job, found[job.id], reader) for job in batch if job.id in found]
             if self._written(new, changes, rows):
                 self._inserted += [job.id for job in new]
                 stored = {job.id: job.evolve(rev=self._now) for job in new}
@@ -102,11 +102,13 @@ class SqlAdding:
                 return [stored[job.id] for job in batch]
         raise StoreConflictError
 
-    def _replacing(self, job: Job, old: Job) -> JobChange:
+    def _replacing(self, job: Job, found: Row[Any], reader: DocumentReader) -> JobChange:
+        old = job_of(found, reader)
         # Without `replace`, the stored job has ended: nothing of it is kept.
         new = replacement(old, job, keep_schedule=self._replace and job.id not in self._timed)
         rescheduled = reschedules(old, new) or not self._replace
-        return JobChange(old, new, changed_row(new, self._now, rescheduled), rescheduled)
+        values = changed_row(found, new, self._now, rescheduled, has_ended=not self._replace)
+        return JobChange(old, new, values, rescheduled)
 
     def _written(self, new: Sequence[Job], changes: Sequence[JobChange], rows: Mapping[str, Values]) -> bool:
         """Write the jobs in one transaction. Gives False if another process has written one of them first."""

@@ -78,9 +78,10 @@ class SqlDefinitions:
 
     def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
         for _ in range(ATTEMPTS):
-            old, now = self.get(job_id), self._clock.now_ms()
+            row, now = self.row(job_id), self._clock.now_ms()
+            old = job_of(row, self.reader())
             new = change(old) if act is None else act.stamped(change(old))
-            made = self._made(old, new, now)
+            made = self._made(row, old, new, now)
             if self._written([made], now):
                 return self._stored(made)
         raise StoreConflictError(f"job {job_id!r}: other processes kept changing it; try again")
@@ -94,18 +95,18 @@ class SqlDefinitions:
         for _ in range(ATTEMPTS):
             now, reader = self._clock.now_ms(), self.reader()
             rows = self._connection.read(lambda connection: connection.execute(wanted).all())
-            jobs = [(old, change(old)) for old in (job_of(row, reader) for row in paced(rows))]
-            made = [self._made(old, new, now) for old, new in jobs if new is not None]
+            jobs = [(row, old, change(old)) for row, old in ((row, job_of(row, reader)) for row in paced(rows))]
+            made = [self._made(row, old, new, now) for row, old, new in jobs if new is not None]
             if not made or self._written(made, now):
                 return [self._stored(each) for each in made]
         raise StoreConflictError(f"{len(job_ids)} jobs: other processes kept changing them; try again")
 
-    def _made(self, old: Job, new: Job, now: int) -> JobChange:
+    def _made(self, row: Row[Any], old: Job, new: Job, now: int) -> JobChange:
         new = new.evolve(rev=old.rev + 1, parked=None if old.parked is not None else new.parked)
         if new.func is not None and new.func_ref is not None:
             self._allowed.register(new.func_ref, new.func, new.args, new.kwargs)
         rescheduled = reschedules(old, new)
-        return JobChange(old, new, changed_row(new, now, rescheduled), rescheduled)
+        return JobChange(old, new, changed_row(row, new, now, rescheduled), rescheduled)
 
     def _stored(self, change: JobChange) -> Job:
         """The job as it is stored. If it was parked, it is read again, because the change may have healed it."""

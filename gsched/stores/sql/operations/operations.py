@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
 from gsched.monitoring.nodes import NodeInfo
+from gsched.monitoring.overdue import in_overview
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.stores.durable.following import poll
+from gsched.stores.expectations import Expectations
 from gsched.stores.sql.driver.connection import SqlConnection
 from gsched.stores.sql.history.purge import count_records, purge
 from gsched.stores.sql.history.write import SqlRecords
@@ -30,10 +33,13 @@ class SqlOperations:
     :param ttl: seconds without a beat after which a node is silent
     """
 
-    def __init__(self, connection: SqlConnection, clock: Clock, records: SqlRecords, ttl: float) -> None:
+    def __init__(
+        self, connection: SqlConnection, clock: Clock, records: SqlRecords, expectations: Expectations, ttl: float
+    ) -> None:
         self._connection = connection
         self._clock = clock
         self._records = records
+        self._expectations = expectations
         self._ttl = ttl
         self._expire_at = 0.0  # monotonic
 
@@ -63,7 +69,9 @@ class SqlOperations:
         return poll(SqlPictures(self._connection), _WHY_LOOKING, stop, lambda: from_ms(self._clock.now_ms()))
 
     def overview(self) -> Overview:
-        return overview.overview(self._connection, self._clock.now_ms(), self._ttl)
+        now = self._clock.now_ms()
+        overdue = in_overview(self._expectations.overdue(now), now)
+        return replace(overview.overview(self._connection, now, self._ttl), overdue=overdue)
 
     def diagnose(self, further: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
         return SqlDoctor(self._connection, self._clock, self._ttl).diagnose(further)

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 
 from gsched.errors import InvalidJobError
 from gsched.jobs.document import DocumentReader, job_document
+from gsched.jobs.expectation import Expectation, expectation_of
 from gsched.jobs.export import from_json, to_json
 from gsched.jobs.job import Job
 from gsched.jobs.pause import Pause
@@ -44,15 +45,35 @@ def new_row(job: Job, now: int) -> Values:
         "parked": None,
         "created_at": now,
         "updated_at": now,
+        **_expecting(expectation_of(job, None, now)),
     }
 
 
-def changed_row(job: Job, now: int, rescheduled: bool) -> Values:
-    """What is set where a job replaces what is stored. Raises InvalidJobError for one that cannot be stored."""
+def _expecting(expectation: Expectation | None) -> Values:
+    if expectation is None:
+        return {"expected_since": None, "overdue_at": None, "overdue_told": False}
+    since, overdue_at, is_told = expectation
+    return {"expected_since": since, "overdue_at": overdue_at, "overdue_told": is_told}
+
+
+def expectation_in(row: Row[Any]) -> Expectation | None:
+    """The job's expectation; None if it has none."""
+    return None if row.overdue_at is None else Expectation(row.expected_since, row.overdue_at, row.overdue_told)
+
+
+def changed_row(found: Row[Any], job: Job, now: int, rescheduled: bool, has_ended: bool = False) -> Values:
+    """What is set where a job replaces what is stored. Raises InvalidJobError for one that cannot be stored.
+
+    :param has_ended: what is stored has, so that nothing of it is kept
+    """
     # What parked the job may be mended: its owner looks again.
     values = {**definition_of(job), "parked": None, "updated_at": now}
     if rescheduled:
         values |= {"admitted": False, "schedule": job.rev, "begins": job.next_run_ms}
+    known = expectation_in(found)
+    expectation = expectation_of(job, None if has_ended else known, now)
+    if expectation != known:  # else the owner, who writes it, too, is left alone
+        values |= _expecting(expectation)
     return values
 
 

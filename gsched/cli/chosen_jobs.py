@@ -46,9 +46,7 @@ class Chosen(NamedTuple):
 
         if self.job_ids:
             return list(dict.fromkeys(find_job(scheduler, job_id, self.jobstore) for job_id in self.job_ids))
-        found = list(scheduler.iter_jobs(self.jobstore, tag=self.tag, prefix=self.prefix))
-        if self.group is not None:
-            found = [job for job in found if job.definition.policy.group == self.group]
+        found = list(scheduler.iter_jobs(self.jobstore, tag=self.tag, prefix=self.prefix, group=self.group))
         if not found:
             raise CommandRefused(f"no job {self._words()}", Exit.NOT_FOUND)
         return found
@@ -61,16 +59,16 @@ class Chosen(NamedTuple):
         return "is in the store" if self.prefix is None else f"has an id that begins with {self.prefix!r}"
 
 
-def choosing(*, everything: bool, group: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def choosing(*, everything: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: the options that choose jobs, ask for confirmation, or only show the jobs. The command gets `jobs`.
 
     :param everything: the command may be for all jobs
-    :param group: the command may be for the jobs of a group
     """
     options = [
         click.option("--dry-run", is_flag=True, help="Only show the jobs that are chosen."),
         yes_option,
         jobstore_option,
+        click.option("--group", help="All jobs of this group."),
         click.option("--prefix", help="All jobs whose ids begin so."),
         click.option("--tag", help="All jobs with this tag."),
         output_options,
@@ -78,8 +76,6 @@ def choosing(*, everything: bool, group: bool = False) -> Callable[[Callable[...
     ]
     if everything:
         options.insert(3, click.option("--all", "everything", is_flag=True, help="All jobs of the store."))
-    if group:
-        options.insert(3, click.option("--group", help="All jobs of this group."))
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -101,7 +97,7 @@ def _check(chosen: Chosen, everything: bool) -> None:
     words = [chosen.tag, chosen.prefix, chosen.group]
     named = [bool(chosen.job_ids), chosen.everything, *(word is not None for word in words)].count(True)
     if named != 1:
-        ways = "--tag, --prefix or --all" if everything else "--tag or --prefix"
+        ways = "--tag, --prefix, --group or --all" if everything else "--tag, --prefix or --group"
         raise click.UsageError(f"Name jobs, or say {ways}{', but not both' if named else ''}.")
 
 

@@ -92,9 +92,9 @@ EVENT_JOB_WARNED = _kind(54, "job.warned", "warning", "The job's options do not 
 EVENT_JOB_OVERDUE = _kind(55, "job.overdue", "error", "No run has succeeded within `expect_success_every`.")
 EVENT_JOB_ON_TIME_AGAIN = _kind(56, "job.on_time_again", "info", "A run of a job that was overdue has succeeded.")
 EVENT_JOB_SLOW = _kind(57, "run.slow", "warning", "The run has not succeeded within `finish_within`; it goes on.")
-EVENT_LIMIT_CHANGED = _kind(59, "limit.changed", "info", "The limit of the groups `pattern` was set or `removed`.")
-EVENT_GROUP_PAUSED = _kind(60, "group.paused", "info", "No run of the group begins until it is resumed, or `until`.")
-EVENT_GROUP_RESUMED = _kind(61, "group.resumed", "info", "Somebody ended the pause of the group.")
+EVENT_LIMIT_CHANGED = _kind(58, "limit.changed", "info", "The limit of the groups `pattern` was set or `removed`.")
+EVENT_GROUP_PAUSED = _kind(59, "group.paused", "info", "No run of the group begins until it is resumed, or `until`.")
+EVENT_GROUP_RESUMED = _kind(60, "group.resumed", "info", "Somebody ended the pause of the group.")
 
 EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
 EVENT_ALL: Final = sum(CATALOGUE)

@@ -1,6 +1,9 @@
-"""Jobs as JSON Lines: the header {"format": "gsched jobs", "version": 1}, then one job a line.
+"""Jobs as JSON Lines: the header {"format": "gsched jobs", "version": 1}, what is set for groups, then one job a line.
 
-A job is a document as in `gsched.jobs.document`.
+A job is a document as in `gsched.jobs.document`. What is set for groups is a line for each limit and for each pause:
+
+    {"limit": "host:*", "concurrency": 4, "period_ms": null, "burst": 1, "declared_by": null}
+    {"paused_group": "host:x", "reason": null, "by": null, "at": "2026-01-01T00:00:00.000+00:00", "until": null}
 
 JSON has fewer types than arguments may have. The others are written with a tag:
 
@@ -25,6 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import takewhile
 from math import isfinite
 from typing import IO, Any, Final, TypeAlias
 
@@ -34,10 +38,14 @@ from gsched.files.rights import keep_rights, refuse_foreign_link
 from gsched.jobs.document import DocumentReader, job_document
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
-from gsched.jobs.pause_document import TIMES
+from gsched.jobs.limits import GroupLimit, GroupLimits, checked_pattern, limit_document, read_limit
+from gsched.jobs.pause import PLAIN, Pause
+from gsched.jobs.pause_document import TIMES, read_pause
 from gsched.triggers.registry import trigger_class
 
 HEADER: Final = {"format": "gsched jobs", "version": 1}
+_LIMIT: Final = "limit"  # the key with the pattern of a limit
+_PAUSE: Final = "paused_group"  # the same of a pause
 Target: TypeAlias = str | os.PathLike[str] | IO[str]
 
 _TAGGED: Final[Mapping[type, tuple[str, Callable[[Any], Any]]]] = {
@@ -114,21 +122,36 @@ def from_json(value: Any) -> Any:
 # -- writing ----------------------------------------------------------------------------------------------------
 
 
-def write_jobs(jobs: Iterable[Job], outfile: Target, progress: Callable[[int], object] | None = None) -> int:
+def write_jobs(
+    jobs: Iterable[Job],
+    outfile: Target,
+    progress: Callable[[int], object] | None = None,
+    limits: Iterable[GroupLimits] = (),
+) -> int:
     """Write the jobs to a path or an open text file, whole or not at all; how many there were.
 
+    :param limits: what is set for groups
     :param progress: called for each job with how many were written so far
     :raises InvalidJobError: naming the job, for one that cannot be expressed
     """
     count = 0
     with _appearing_whole(outfile) as out:
         out.write(json.dumps(HEADER) + "\n")
+        out.writelines(json.dumps(line, ensure_ascii=False) + "\n" for each in limits for line in _group_lines(each))
         for job in paced(jobs):
             out.write(_line(job) + "\n")
             count += 1
             if progress is not None:
                 progress(count)
     return count
+
+
+def _group_lines(limits: GroupLimits) -> Iterator[dict[str, Any]]:
+    for limit in limits.by_pattern.values():
+        yield {_LIMIT: limit.pattern, **limit_document(limit)}
+    for pattern, pause in limits.pauses.items():
+        times = {key: None if time is None else _text(time) for key, time in (("at", pause.at), ("until", pause.until))}
+        yield {_PAUSE: pattern, "reason": pause.reason, "by": pause.by, **times}
 
 
 def _line(job: Job) -> str:
@@ -242,13 +265,45 @@ def read_jobs(file: IO[str], allowed: AllowedFunctions, jobstore: str, now: int)
 
     Raises InvalidJobError, naming the job and the reason, for the first that cannot be understood.
     """
-    reader = DocumentReader(allowed, jobstore)
+    reader, first = DocumentReader(allowed, jobstore), True
+    for number, document in paced(_after_header(file)):
+        if not _is_of_groups(document):
+            first = False
+            yield _read_one(reader, number, document, now)
+        elif not first:
+            raise InvalidJobError(f"line {number} of the import: limits and pauses of groups stand before the jobs")
+
+
+def read_groups(file: IO[str]) -> GroupLimits:
+    """What is set for groups in an open text file, from where it is, before the jobs.
+
+    Raises InvalidJobError, naming the line and the reason, for the first that cannot be understood.
+    """
+    limits: dict[str, GroupLimit] = {}
+    pauses: dict[str, Pause] = {}
+    for number, document in takewhile(lambda line: _is_of_groups(line[1]), _after_header(file)):
+        try:
+            if _LIMIT in document:
+                limits[document[_LIMIT]] = read_limit(document[_LIMIT], document)
+            else:
+                name = checked_pattern(_PAUSE, document[_PAUSE])
+                pauses[name] = read_pause(document.get("until") is None, _pause_from_json(document)) or PLAIN
+        except (ValueError, TypeError) as error:
+            raise InvalidJobError(f"line {number} of the import: {error}") from error
+    return GroupLimits(limits.values(), pauses)
+
+
+def _after_header(file: IO[str]) -> Iterator[tuple[int, Any]]:
+    """The number and the content of each line after the header."""
     lines = _lines(file)
-    number, header = next(lines, (1, None))
+    _, header = next(lines, (1, None))
     if header != HEADER:
         raise InvalidJobError(f"the import does not begin with the line {json.dumps(HEADER)}, as export_jobs writes it")
-    for number, document in paced(lines):
-        yield _read_one(reader, number, document, now)
+    return lines
+
+
+def _is_of_groups(document: Any) -> bool:
+    return isinstance(document, dict) and "id" not in document and (_LIMIT in document or _PAUSE in document)
 
 
 def _pause_from_json(pause: Mapping[str, Any]) -> dict[str, Any]:

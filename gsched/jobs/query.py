@@ -28,6 +28,7 @@ class JobQuery:
     :ivar option: the job has a policy, with this option at another value than the default
     :ivar skip: how many jobs to leave out at the start of the list
     :ivar limit: how many jobs to list at most
+    :ivar group: the job is in this group
     :ivar failing: the job's last run that counts has failed (see `gsched.history.queries.JobCounters`)
     :ivar sort: the order of pages: "next", those that are not paused by their next run times, then the paused ones; or
         "id". Jobs that are searched for by `text` always come by id, and those with the text in their names only last
@@ -42,6 +43,7 @@ class JobQuery:
     prefix: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     option: str | None = None
+    group: str | None = None
     failing: bool = False
     sort: str = BY_TIME
     after: str | None = None
@@ -54,6 +56,7 @@ class JobQuery:
             and (self.prefix is None or job.id.startswith(self.prefix))
             and (self.state is None or self.state == job.state_at(now))
             and (self.option is None or self.option in own_policy_options(job.policy))
+            and self.group in (None, job.policy.group)
             and all(job.metadata.get(key) == value for key, value in self.metadata.items())
         )
 

@@ -19,6 +19,7 @@ from gsched.hub.hub import Hub
 from gsched.hub.lane import Lane
 from gsched.jobs.calls import CallChecker
 from gsched.jobs.job import Job
+from gsched.jobs.limits import NO_LIMITS, GroupLimits
 from gsched.policies.retries import SHORTEN, why_never_retried
 from gsched.schedulers.job_builder import JobBuilder, check_executor
 from gsched.schedulers.settings import SchedulerSettings, unknown
@@ -123,7 +124,7 @@ class Components:
         self._refuse_second_store(alias, store)
         store.bind(alias, self.clock, self.allowed)
         if alias in self.implicit:
-            _copy_limits(self.stores[alias], store)
+            copy_limits(self.stores[alias].limits(), store, replace=True)
             self._move_waiting_jobs(list(self.stores[alias].find(JobQuery())), self.implicit[alias], store)
             del self.implicit[alias]
         if self.hub is not None:
@@ -275,13 +276,18 @@ class Components:
         return 0 if self.hub is None else self.hub.running_count(job_id, jobstore)
 
 
-def _copy_limits(source: BaseJobStore, store: BaseJobStore) -> None:
-    """Give a store the limits and the pauses of groups that another one has."""
-    limits = source.limits()
-    for limit in limits.by_pattern.values():
-        store.set_limit(limit)
+def copy_limits(limits: GroupLimits, store: BaseJobStore, *, replace: bool) -> None:
+    """Give a store these limits and pauses of groups.
+
+    :param replace: also in place of those that it has
+    """
+    known = NO_LIMITS if replace or limits == NO_LIMITS else store.limits()
+    for pattern, limit in limits.by_pattern.items():
+        if pattern not in known.by_pattern:
+            store.set_limit(limit)
     for pattern, pause in limits.pauses.items():
-        store.pause_group(pattern, pause)
+        if pattern not in known.pauses:
+            store.pause_group(pattern, pause)
 
 
 def refuse_if_started(alias: str, store: BaseJobStore) -> None:

@@ -34,6 +34,7 @@ JOB: Final[Shape] = {
     **fields("id", "name", "state", "next_run_time"),
     "trigger": lambda job: str(job.trigger),
     "tags": lambda job: list(job.tags),
+    "group": lambda job: job.definition.policy.group,
     "pause": pause_fields,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -341,3 +342,112 @@ def test_a_malformed_document_is_reported_and_hides_no_other(uri, database):
         wait_until(lambda: told and any("malformed" in message for message in failed))
         scheduler.shutdown()
     assert told == [GroupLimits([GroupLimit("good", 2)])]
+
+
+# -- jobs of a group --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grouped(bench: StoreBench) -> StoreBench:
+    """Three jobs, two of them in one group."""
+    for job_id, group in (("a", "host:x"), ("b", "host:y"), ("c", "host:x"), ("d", None)):
+        bench.add(job_id, "interval", seconds=10, group=group)
+    return bench
+
+
+def test_jobs_of_a_group_are_listed(grouped):
+    assert [job.id for job in grouped.scheduler.get_jobs(group="host:x")] == ["a", "c"]
+    assert [job.id for job in grouped.scheduler.iter_jobs(group="host:y")] == ["b"]
+    assert grouped.scheduler.get_jobs(group="host:z") == []
+
+
+def test_jobs_of_a_group_are_listed_from_many(grouped, monkeypatch):
+    for place in ("mongodb", "sql"):
+        monkeypatch.setattr(f"gsched.stores.{place}.jobs.list.EXACT", 1)
+    assert [job.id for job in grouped.scheduler.iter_jobs(group="host:x", skip=1)] == ["c"]
+    assert [job.id for job in grouped.scheduler.iter_jobs(group="host:x", state="scheduled", limit=1)] == ["a"]
+
+
+def test_jobs_of_a_group_are_paused_and_resumed_together(grouped):
+    assert grouped.scheduler.pause_jobs(group="host:x", reason="vendor down") == 2
+    assert [job.id for job in grouped.scheduler.get_jobs(state="paused")] == ["a", "c"]
+    assert grouped.scheduler.resume_jobs(group="host:x") == 2
+    assert grouped.scheduler.get_jobs(state="paused") == []
+
+
+def test_a_jobs_group_cannot_be_changed(grouped):
+    for group in ("host:y", None, ""):
+        with pytest.raises(InvalidJobError, match=r"^group: cannot be changed.*; replace the job: remove it and add"):
+            grouped.scheduler.modify_job("a", group=group)
+    assert grouped.scheduler.modify_job("a", group="host:x", name="same").policy["group"] == "host:x"
+
+
+@pytest.mark.parametrize("group", ["", "x" * 201, "ä" * 101, "host:*", " host", "host\n", 5])
+def test_a_group_that_cannot_be_one_is_refused(bench, group):
+    with pytest.raises(InvalidJobError, match=r"^group: "):
+        bench.add("job", "interval", seconds=10, group=group)
+    assert bench.scheduler.get_jobs() == []
+
+
+# -- export and import ------------------------------------------------------------------------------------------------
+
+
+def exported(scheduler: GeventScheduler) -> str:
+    out = io.StringIO()
+    scheduler.export_jobs(out)
+    return out.getvalue()
+
+
+def test_an_export_has_limits_and_pauses_before_the_jobs_and_an_import_sets_them(bench, monkeypatch):
+    other = StoreBench(MemoryJobStore(), monkeypatch)
+    bench.add("job", "interval", seconds=10, group="host:x")
+    bench.scheduler.set_limit("host:*", concurrency=4, rate="90/min", burst=10)
+    bench.scheduler.pause_group("host:x", reason="vendor down", until="2h", by="ops")
+    bench.scheduler.pause_group("host:y")
+    assert other.scheduler.import_jobs(io.StringIO(exported(bench.scheduler))) == 1
+    assert other.scheduler.get_limits() == bench.scheduler.get_limits()
+    assert other.scheduler.get_job("job").policy["group"] == "host:x"
+
+
+def test_an_import_replaces_limits_and_pauses_only_if_it_may(bench):
+    bench.scheduler.set_limit("host:*", concurrency=4)
+    bench.scheduler.pause_group("host:x", reason="as exported")
+    text, before = exported(bench.scheduler), bench.scheduler.get_limits()
+    bench.scheduler.set_limit("host:*", concurrency=9)
+    bench.scheduler.pause_group("host:x", reason="since then")
+    since = bench.scheduler.get_limits()
+    bench.scheduler.import_jobs(io.StringIO(text))
+    assert bench.scheduler.get_limits() == since
+    bench.scheduler.import_jobs(io.StringIO(text), replace_existing=True)
+    assert bench.scheduler.get_limits() == before
+
+
+def test_a_pause_that_ended_since_the_export_is_not_imported(bench):
+    bench.scheduler.pause_group("host:x", until="1m")
+    text = exported(bench.scheduler)
+    bench.clock.skip(60_000)
+    bench.scheduler.import_jobs(io.StringIO(text))
+    assert bench.scheduler.get_limits() == NO_LIMITS
+
+
+HEADER = '{"format": "gsched jobs", "version": 1}\n'
+JOB = '{"id": "a", "func": "store_bench:play", "args": ["a"], "trigger": {"type": "interval", "seconds": 10}}\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('{"limit": "x"}', "line 2 of the import: limit 'x': give concurrency="),
+        ('{"limit": "x*y", "concurrency": 1}', r"line 2 of the import: pattern: '\*' stands"),
+        ('{"limit": "x", "period_ms": -1}', "line 2 of the import: limit 'x': period_ms: expected a number above 0"),
+        ('{"limit": "x", "concurrency": 1, "declared_by": 5}', "limit 'x': declared_by: expected a name"),
+        ('{"paused_group": 7}', "line 2 of the import: paused_group: a group is a text"),
+        ('{"paused_group": "x", "until": "soon"}', "line 2 of the import: Invalid isoformat string: 'soon'"),
+        (JOB + '{"limit": "x", "concurrency": 1}', "line 3 of the import: limits and pauses of groups stand before"),
+    ],
+)
+def test_an_import_of_a_limit_that_cannot_be_one_is_refused_whole(bench, lines, message):
+    bench.scheduler._engine.allow_modules(["store_bench"])
+    with pytest.raises(InvalidJobError, match=message):
+        bench.scheduler.import_jobs(io.StringIO(HEADER + lines))
+    assert (bench.scheduler.get_jobs(), bench.scheduler.get_limits()) == ([], NO_LIMITS)

@@ -44,7 +44,7 @@ def pause(
     """Pause jobs: they are not due until they are resumed, or until a time. Runs in progress go on.
 
     A job that is named by its id, and paused already, keeps its pause but for the reason and the time that are given.
-    With --tag, --prefix or --all, a job that is paused for as long already stays as it is.
+    With --tag, --prefix, --group or --all, a job that is paused for as long already stays as it is.
 
     A time without an offset is in the zone of --timezone; without that flag, in this machine's.
     """

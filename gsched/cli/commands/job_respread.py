@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @configured(*PLACE)
-@choosing(everything=True, group=True)
+@choosing(everything=True)
 def respread(configuration: Configuration, out: Output, jobs: Chosen, yes: bool, dry_run: bool) -> None:
     """Give jobs phases at equal distances, and print those that move.
 

@@ -31,7 +31,8 @@ def _columns(due: Callable[[JobHandle], Any], overdue: OverdueJobs) -> tuple[Col
     :param due: gives a text or time for people: when a job is due
     :param overdue: the jobs that are overdue
     """
-    shown = columns(JOB, in_table={"state": overdue.state_in_words, "next_run_time": due}, json_only=("pause",))
+    in_table = {"state": overdue.state_in_words, "next_run_time": due}
+    shown = columns(JOB, in_table=in_table, json_only=("group", "pause"))
     return (*shown, Column("overdue", overdue.has, json_only=True))
 
 
@@ -59,6 +60,7 @@ class OverdueJobs:
 @configured(*PLACE)
 @output_options
 @click.option("--tag", help="Only jobs with this tag.")
+@click.option("--group", help="Only jobs of this group.")
 @click.option("--state", type=click.Choice(["scheduled", "paused", "parked"]), help="Only jobs in this state.")
 @click.option("--text", help="Only jobs with this text in their id or name.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="List at most N jobs.")

@@ -83,6 +83,7 @@ _FLAGS: Final = (
     click.option(
         "--recover/--no-recover", default=None, help="After a crash, runs in progress run again, or are lost."
     ),
+    click.option("--group", hidden=True),  # it is refused, with what to do instead
     click.option(
         "--recover-times", type=click.IntRange(1), metavar="N", help="They run again at most N times."
     ),

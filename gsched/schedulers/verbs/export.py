@@ -9,6 +9,7 @@ from gsched.errors import JobIdConflictError
 from gsched.event_loop.batches import batches
 from gsched.jobs.callables import check_progress
 from gsched.jobs.job import Job
+from gsched.schedulers.components import copy_limits
 from gsched.schedulers.spreading import number
 from gsched.schedulers.verbs.verbs import Verbs
 from gsched.stores import JobQuery
@@ -25,6 +26,8 @@ class ExportVerbs(Verbs):
     ) -> int:
         """Write jobs as JSON Lines, with their next run times, pauses and phases, whole or not at all.
 
+        Limits and pauses of groups are written, too.
+
         :param outfile: a path or an open text file
         :param jobstore: only those of this store; default: of all stores
         :param progress: called for each job with how many were written so far
@@ -39,7 +42,8 @@ class ExportVerbs(Verbs):
         from gsched.jobs.export import write_jobs  # few programs need it
 
         stores = [self._engine.stores[alias] for alias in self._engine.aliases(jobstore)]
-        return write_jobs((job for store in stores for job in store.find(JobQuery())), outfile, progress)
+        jobs, limits = (job for store in stores for job in store.find(JobQuery())), (each.limits() for each in stores)
+        return write_jobs(jobs, outfile, progress, limits)
 
     def import_jobs(
         self,
@@ -49,6 +53,8 @@ class ExportVerbs(Verbs):
         progress: Callable[[int], object] | None = None,
     ) -> int:
         """Add the jobs that `export_jobs` wrote; all of them are checked before the first is added.
+
+        Limits and pauses of groups come first. One that the store has already stays, unless `replace_existing`.
 
         Their functions must be in the scheduler's `modules`, or ones that the program has used itself.
 
@@ -67,14 +73,17 @@ class ExportVerbs(Verbs):
         self, infile: Target, jobstore: str, replace: bool, progress: Callable[[int], object] | None
     ) -> int:
         """Reads the jobs twice, so that those that are checked already need not be kept."""
-        from gsched.jobs.export import read_jobs, rereadable  # few programs need it
+        from gsched.jobs.export import read_groups, read_jobs, rereadable  # few programs need it
 
         now, added = self._engine.now_ms(), 0
         with rereadable(infile) as file:
             start = file.tell()
+            groups = read_groups(file)
+            file.seek(start)
             for batch in batches(_all_different(read_jobs(file, self._engine.allowed, jobstore, now), replace)):
                 self._engine.store_for_adding(jobstore).check_addable(batch, replace)
             file.seek(start)
+            copy_limits(groups.at(now), self._engine.store_for_adding(jobstore), replace=replace)
             for batch in batches(read_jobs(file, self._engine.allowed, jobstore, now)):
                 self._engine.add_jobs(batch, jobstore, replace, {job.id for job in batch})
                 number(batch, self._engine.store(jobstore))

@@ -33,6 +33,7 @@ class ListVerbs(Verbs):
         pending: bool | None = None,
         *,
         tag: str | None = None,
+        group: str | None = None,
         state: str | None = None,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -44,6 +45,7 @@ class ListVerbs(Verbs):
         :param jobstore: only jobs of this store
         :param pending: only jobs that wait for their store to be added (True), or only the others (False)
         :param tag: only jobs with this tag
+        :param group: only jobs of this group
         :param state: only jobs that are "scheduled", "running", "paused" or "parked"
         :param text: only jobs with this text in their id or name
         :param metadata: only jobs with these values in their metadata
@@ -52,7 +54,7 @@ class ListVerbs(Verbs):
         :raises ConfigurationError: if `skip` or `limit` is no whole number, or below 0
         :raises InvalidJobError: if there is no such `state`
         """
-        query = JobQuery(tag, None, text, skip, limit, metadata=metadata or {})
+        query = JobQuery(tag, None, text, skip, limit, metadata=metadata or {}, group=group)
         if state != "running":
             return self._engine.call(self._list, jobstore, pending, replace(query, state=state))
         listed = self._engine.call(self._list, jobstore, pending, replace(query, skip=0, limit=None))
@@ -64,6 +66,7 @@ class ListVerbs(Verbs):
         jobstore: str | None = None,
         *,
         tag: str | None = None,
+        group: str | None = None,
         state: str | None = None,
         text: str | None = None,
         prefix: str | None = None,
@@ -77,7 +80,8 @@ class ListVerbs(Verbs):
         :param skip: leave out so many jobs
         :param limit: at most so many jobs
         """
-        aliases, query = self._engine.aliases(jobstore), JobQuery(tag, state, text, skip, limit, prefix)
+        aliases = self._engine.aliases(jobstore)
+        query = JobQuery(tag, state, text, skip, limit, prefix, group=group)
         if len(aliases) == 1:
             skip, limit = 0, None
         else:  # the first store's jobs count, too

@@ -62,13 +62,17 @@ class PauseVerbs(Verbs):
         *,
         tag: str | None = None,
         prefix: str | None = None,
+        group: str | None = None,
         everything: bool = False,
         jobstore: str | None = None,
         reason: str | None = None,
         until: Until = None,
         by: str | None = None,
     ) -> int:
-        """Pause the jobs with these ids, with this tag, whose ids begin so, or all jobs; name one of the four.
+        """Pause the jobs with these ids, with this tag, whose ids begin so, of this group, or all jobs; name one of the
+        five.
+
+        `pause_group` holds a group's runs back instead: its jobs stay due.
 
         A job that is paused already, for as long or longer, keeps its pause and its reason. Ids without a job are left
         out.
@@ -78,7 +82,8 @@ class PauseVerbs(Verbs):
         :return: how many jobs this call has paused
         :raises InvalidJobError: as by `pause_job`, and unless the jobs are named in one way
         """
-        chosen, pausing = Selection(ids, tag, prefix, everything), Pausing.wanted_of(self._engine, reason, until, by)
+        chosen = Selection(ids, tag, prefix, everything, group)
+        pausing = Pausing.wanted_of(self._engine, reason, until, by)
         return sum(1 for _ in pause_each(self._engine, chosen, jobstore, pausing))
 
     def resume_job(self, job_id: str, jobstore: str | None = None, *, by: str | None = None) -> JobHandle:
@@ -98,12 +103,14 @@ class PauseVerbs(Verbs):
         *,
         tag: str | None = None,
         prefix: str | None = None,
+        group: str | None = None,
         everything: bool = False,
         jobstore: str | None = None,
         reason: str | None = None,
         by: str | None = None,
     ) -> int:
-        """Resume those of the jobs with these ids, with this tag, whose ids begin so, or of all jobs, that are paused.
+        """Resume those of the jobs with these ids, with this tag, whose ids begin so, of this group, or of all jobs,
+        that are paused.
 
         Jobs that are parked are tried again.
 
@@ -111,7 +118,7 @@ class PauseVerbs(Verbs):
         :return: how many jobs were resumed
         :raises InvalidJobError: unless the jobs are named in one way
         """
-        chosen = Selection(ids, tag, prefix, everything)
+        chosen = Selection(ids, tag, prefix, everything, group)
         resuming = Resuming(self._engine.now_ms(), by, reason)
         return sum(1 for _ in resume_each(self._engine, chosen, jobstore, resuming))
 
@@ -138,7 +145,9 @@ def _ids(engine: Engine, alias: str, chosen: Selection, states: Sequence[str | N
     """The ids of the chosen jobs. All are found before the first is changed, because changes reorder lists."""
     if chosen.ids is not None:
         return list(chosen.ids)
-    queries = [JobQuery(tag=chosen.tag, prefix=chosen.prefix, state=state) for state in states]
+    queries = [
+        JobQuery(tag=chosen.tag, prefix=chosen.prefix, group=chosen.group, state=state) for state in states
+    ]
     return [job.id for query in queries for job in engine.stores[alias].find(query)]
 
 
@@ -160,7 +169,7 @@ class Selection:
             raise InvalidJobError(f"ids: expected a list of ids, got {ids!r}")
         ways = [ids is not None, tag is not None, prefix is not None, group is not None, bool(everything)]
         if ways.count(True) != 1:
-            raise InvalidJobError("name the jobs in one way: ids, tag, prefix, or everything=True")
+            raise InvalidJobError("name the jobs in one way: ids, tag, prefix, group, or everything=True")
         self.ids = None if ids is None else tuple(dict.fromkeys(ids))
         self.tag = tag
         self.prefix = prefix

@@ -107,9 +107,7 @@ def _member(job: Job, begin: int, span: int) -> _Member:
 def _chosen(store: BaseJobStore, chosen: Selection) -> Iterable[Job]:
     if chosen.ids is not None:
         return _read(store, chosen.ids)
-    if chosen.group is not None:
-        return (job for job in store.find(JobQuery(option="group")) if job.policy.group == chosen.group)
-    return store.find(JobQuery(tag=chosen.tag, prefix=chosen.prefix))
+    return store.find(JobQuery(tag=chosen.tag, prefix=chosen.prefix, group=chosen.group))
 
 
 def _read(store: BaseJobStore, job_ids: Iterable[str]) -> list[Job]:

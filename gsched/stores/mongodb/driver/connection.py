@@ -52,11 +52,12 @@ _MAY_BE_WRITTEN: Final = "The write may have happened: look with get_job, or add
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _ACCESS_CODES: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed, Atlas' AtlasError
 
-# For the queries: a slot's jobs by time; jobs with a tag; parked jobs; the order of lists; pauses that end; overdue
-# jobs.
+# For the queries: a slot's jobs by time; jobs with a tag; of a group; parked jobs; the order of lists; pauses that end;
+# overdue jobs.
 INDEXES: Final = (
     IndexModel([("slot", 1), ("next_run_time", 1)], name="slot_next_run_time"),
     IndexModel([("tags", 1)], name="tags"),
+    IndexModel([("group", 1)], name="group", sparse=True),
     IndexModel([("parked", 1)], name="parked", partialFilterExpression={"parked": {"$type": "string"}}),
     IndexModel([("paused", 1), ("next_run_time", 1), ("_id", 1)], name="listing"),
     IndexModel([("pause.until", 1)], name="pause_until", partialFilterExpression={"pause.until": {"$type": "date"}}),

@@ -87,6 +87,8 @@ def _filter(query: JobQuery, now: int) -> Document:
         wanted["_id"] = {"$regex": f"^{re.escape(query.prefix)}"}
     if query.option is not None:
         wanted[query.option] = {"$exists": True}
+    if query.group is not None:
+        wanted["group"] = query.group
     if query.state == "paused":
         wanted |= {"$and": [is_paused(now)], "parked": None}
     elif query.state == "scheduled":

@@ -75,6 +75,8 @@ def _filter(tables: Tables, query: JobQuery, now: int) -> list[ColumnElement[boo
         wanted.append(jobs.c.id.startswith(query.prefix, autoescape=True))
     if query.option is not None:
         wanted.append(jobs.c.document.contains(f'"{query.option}"', autoescape=True))
+    if query.group is not None:
+        wanted.append(func.json_extract(jobs.c.document, "$.group") == query.group)
     if query.state == "paused":
         wanted += [tables.is_paused(now), jobs.c.parked.is_(None)]
     elif query.state == "scheduled":

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         NodeNotFoundError as NodeNotFoundError,
         NothingRanError as NothingRanError,
         NotInRunError as NotInRunError,
+        RateLimited as RateLimited,
         Retry as Retry,
         RunCancelled as RunCancelled,
         RunInterrupted as RunInterrupted,
@@ -176,9 +177,9 @@ _HOMES: Final = {
         "EmbeddedMongoError EmbeddedMongoUnusableError EventLoopStalledError "
         "ForkedError FuncRefError GiveUp GroupNotPausedError GschedError InvalidJobError InvalidTriggerError "
         "JobIdConflictError LimitNotFoundError "
-        "JobNotFoundError NodeNotFoundError NotInRunError NothingRanError Retry RunCancelled RunInterrupted "
-        "RunNotFoundError RunTimedOut SchedulerAlreadyRunningError SchedulerNotRunningError StoreAccessError "
-        "StoreConflictError StoreError StoreUnreachableError TooManyWaitingError WorkerDiedError"
+        "JobNotFoundError NodeNotFoundError NotInRunError NothingRanError RateLimited Retry RunCancelled "
+        "RunInterrupted RunNotFoundError RunTimedOut SchedulerAlreadyRunningError SchedulerNotRunningError "
+        "StoreAccessError StoreConflictError StoreError StoreUnreachableError TooManyWaitingError WorkerDiedError"
     ),
     "gsched.events": (
         "EVENT_ALL EVENT_ALL_JOBS_REMOVED EVENT_CLOCK_SKEWED EVENT_EVENTS_DROPPED EVENT_EXECUTOR_ADDED "

@@ -209,6 +209,24 @@ class Retry(GschedError):
         return type(self), (self.delay, self.at, self.count)
 
 
+class RateLimited(Retry):
+    """Raised by a job: a server asks for fewer calls. No run of the job's group begins for so long, and this run is the
+    first to begin again. If the group has no limit, only this run waits, as with Retry(seconds, count=False).
+
+    :ivar seconds: how long, from the end of this attempt
+    :raises ValueError: for seconds that are no time from now on
+    """
+
+    def __init__(self, seconds: float | timedelta) -> None:
+        self.seconds: float = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+        if not _is_delay(self.seconds):
+            raise ValueError(f"RateLimited: expected seconds from 0, or a timedelta, got {seconds!r}")
+        super().__init__(self.seconds, count=False)
+
+    def __reduce__(self) -> tuple[type[RateLimited], tuple[float]]:  # type: ignore[override]
+        return type(self), (self.seconds,)
+
+
 def _is_delay(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LONGEST_DELAY_SECONDS
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from gsched.executors import BaseExecutor
-from gsched.hub.lane import Lane
+from gsched.hub.lane import Lane, monotonic_ms
 from gsched.monitoring.activity import MOST_DUE
 from gsched.monitoring.counters import Counters
 from gsched.times.clock import Clock
@@ -20,7 +20,8 @@ def activity_of(
     """What a scheduler did since its start and is doing, in plain values.
 
     What it did: outcomes, by_tag, lateness, late_by_pool, duration. What it is doing: running, waiting, pool_size,
-    due_soon.
+    due_soon, and groups: of each group with a limit or a pause, how many of its runs are in progress, how many of its
+    jobs wait for their turn and since when (`held_since`, ms), and how many of its runs began in the last minute.
     """
     due_soon = sum(lane.due_within(_SOON_MS, clock, MOST_DUE) for lane in lanes)
     return {
@@ -33,4 +34,5 @@ def activity_of(
         "waiting": sum(executor.waiting for executor in executors),
         "pool_size": sum(executor.size for executor in executors),
         "due_soon": min(due_soon, MOST_DUE),
+        "groups": [each for lane in lanes for each in lane.gates.activity(monotonic_ms(clock), lane.now(clock))],
     }

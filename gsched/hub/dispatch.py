@@ -5,7 +5,7 @@ Everything here runs in the hub greenlet, except the methods that executors and 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from math import inf
@@ -14,15 +14,18 @@ from typing import Any, Final
 from gevent.event import Event
 
 from gsched import events
+from gsched.errors import RateLimited
 from gsched.event_loop.keyboard_interrupt import was_interrupt
 from gsched.event_loop.slices import Slice
 from gsched.events import JobExecutionEvent, JobSubmissionEvent
 from gsched.events.bus import EventBus
 from gsched.executors.collection import Executors
-from gsched.hub.lane import Entry, Lane
+from gsched.hub.gates import Gate
+from gsched.hub.lane import Entry, Lane, monotonic_ms
 from gsched.hub.reporter import Reporter
 from gsched.jobs.callables import is_generator, why_nothing_runs
 from gsched.jobs.job import Job
+from gsched.jobs.limits import GroupLimits
 from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, RetryAt, Span
 from gsched.jobs.policy import CANCEL, NO_POLICY, SKIP
 from gsched.jobs.run import Run
@@ -77,11 +80,12 @@ class Dispatch:
 
     # -- due jobs -------------------------------------------------------------------------------------------------
 
-    def decide(self, entry: Entry, due: int, until: int) -> None:
+    def decide(self, entry: Entry, due: int, until: int, is_its_turn: bool = False) -> None:
         """Decide about the instants of a job from `due` to `until`, submit the runs, and schedule the next instant.
 
         :param due: the first undecided instant, in the lane's time, as the timetable has it
         :param until: now, or the end of the claim if that is earlier, in the lane's time
+        :param is_its_turn: the job has waited at its group's gate, and is the next to pass
         """
         job, lane = entry.job, entry.lane
         if ahead := entry.ahead:
@@ -104,16 +108,35 @@ class Dispatch:
             else:
                 self._park(entry, due, f"its trigger raised {error!r}")
             return
+        if lane.gates and (gate := lane.gates.get(job.policy.group)) is not None:
+            decided = self._gated(gate, due, decided, is_its_turn)
         if tallies:
             decided = self._limited(entry, decided)
         starts, spans, next_due, waits = decided
+        if is_its_turn:
+            spans = _missed_for(spans, Reason.LIMITED)
+        elif lane.released and lane.released.get(entry) == due:
+            spans = _missed_for(spans, Reason.WAITED)
         try:
-            for span in _after_wait(entry, due, spans) if lane.released else spans:
+            for span in spans:
                 self.settle_span(lane, job, span)
             for instant in starts:
                 self._submit(entry, Run(job, instant, self, entry, entry.fence))
         finally:
             self._schedule_next(entry, next_due, waits)
+
+    def _gated(self, gate: Gate[Entry], due: int, decided: Plan, is_its_turn: bool) -> Plan:
+        """The plan as far as the gate of the job's group has room. The rest waits there, and is decided anew in its
+        turn. A job that replaces its own run needs no room."""
+        now = monotonic_ms(self._clock)
+        if decided.waits is Hold.REPLACING and not gate.is_closed(now):
+            return decided
+        room = gate.room(now) if is_its_turn else gate.room_for_newcomers(now)
+        if room <= 0:
+            return Plan((), (), due, Hold.GATE)
+        if len(decided.starts) <= room:
+            return decided
+        return Plan(decided.starts[:room], decided.spans, decided.starts[room], Hold.GATE)
 
     def _limited(self, entry: Entry, decided: Plan) -> Plan:
         """The plan without the runs that the job's `max_runs` forbids. The runs that begin are counted."""
@@ -182,7 +205,9 @@ class Dispatch:
             self.run_finished(run, Result(Outcome.FAILED, error=error))
 
     def _submit_by_policy(self, entry: Entry, run: Run) -> None:
-        policy = run.job.policy
+        policy, gates = run.job.policy, entry.lane.gates
+        if gates and (gate := gates.get(policy.group)) is not None:
+            gate.begin(monotonic_ms(self._clock))
         if policy.overlap == CANCEL:
             entry.lane.replaceable.setdefault(entry, []).append(run)
         if policy.is_timed:
@@ -285,6 +310,36 @@ class Dispatch:
             lane.tallies.pausing.add(job.id)
             self._tell_store(lane, lane.store.pause_failing, job, pause)
 
+    # -- groups with limits -----------------------------------------------------------------------------------------
+
+    def pass_gate(self, lane: Lane, until: int) -> None:
+        """Let the first that waits at an open gate take its turn. If nobody may pass, the gate is not open any more.
+
+        :param until: now, or the end of the claim if that is earlier, in the lane's time
+        """
+        gate, now = next(iter(lane.gates.open)), monotonic_ms(self._clock)
+        if not gate.is_awaited or gate.room(now) <= 0:
+            lane.gates.rest(gate, now)
+            return
+        entry, is_owed = gate.take()
+        if is_owed:
+            self.run_owed(entry, is_its_turn=True)
+            return
+        due = entry.held
+        assert due is not None, "it waits with a due instant"
+        lane.release(entry)
+        if due - entry.ahead > until:  # the clock was set back
+            lane.put(entry, due)
+        else:
+            self.decide(entry, due - entry.ahead, until, is_its_turn=True)
+
+    def limits_changed(self, lane: Lane, limits: GroupLimits) -> None:
+        """The limits and pauses of the lane's groups are these from now on."""
+        jobs = Counter(group for entry in lane.entries.values() if (group := entry.job.policy.group) is not None)
+        groups = (run.job.policy.group for run in self.unfinished() if run.entry.lane is lane)
+        running = Counter(group for group in groups if group is not None)
+        lane.gates.set_limits(limits, jobs, running, monotonic_ms(self._clock), lane.now(self._clock))
+
     # -- runs outside the schedule --------------------------------------------------------------------------------
 
     def run_on_request(self, run: Run, overlap: str) -> None:
@@ -297,17 +352,18 @@ class Dispatch:
         if entry.instances >= run.job.max_instances:
             self._settle_all()  # a run of the job may have ended already
             entry = run.entry = lane.entry(run.job)  # settling may have dropped the entry
+        is_full = entry.instances >= run.job.max_instances
         if lane.store.shared and not lane.holds(self._clock):
             self.run_later(run)
-        elif entry.instances < run.job.max_instances:
-            self._run_at_once(entry, run)
-        elif overlap == SKIP:
+        elif is_full and overlap == SKIP:
             self._skip(lane, run, Reason.MAX_INSTANCES)
             lane.forget_if_idle(entry)
-        else:
-            if overlap == CANCEL:
+        elif is_full or run.job.policy.group in lane.gates:
+            if is_full and overlap == CANCEL:
                 self._replace_oldest(entry)
             self.run_later(run)
+        else:
+            self._run_at_once(entry, run)
 
     def _run_at_once(self, entry: Entry, run: Run) -> None:
         if run.job.executor in self._executors:
@@ -324,10 +380,19 @@ class Dispatch:
         lane.owed.setdefault(run.entry, deque()).append(run)
         self.run_owed(run.entry)
 
-    def run_owed(self, entry: Entry) -> None:
-        """Start the owed runs of a job while the claim holds. Those beyond max_instances wait: they are claimed."""
+    def run_owed(self, entry: Entry, is_its_turn: bool = False) -> None:
+        """Start the owed runs of a job while the claim holds. Those beyond max_instances, or beyond the limit of the
+        job's group, wait: they are claimed.
+
+        :param is_its_turn: the job has waited at its group's gate, and one run may pass
+        """
         lane, owed = entry.lane, entry.lane.owed[entry]
+        gate = lane.gates.get(entry.job.policy.group) if lane.gates else None
         while owed and entry.instances < entry.job.max_instances and lane.holds(self._clock) and not lane.finishing:
+            if gate is not None and not is_its_turn and gate.room_for_newcomers(monotonic_ms(self._clock)) <= 0:
+                lane.gates.owe(gate, entry)
+                return
+            is_its_turn = False
             run = owed.popleft()
             if run.is_retry and _is_missed(run, lane.now(self._clock)):
                 self.give_up_run(run, Reason.RETRY_MISSED)
@@ -487,6 +552,8 @@ class Dispatch:
             _forget_replaceable(run)
         if run.is_timed:
             self._end_timed(run, result)
+        if lane.gates:
+            lane.gates.run_ended(run.job.policy.group)
         if entry.held is not None or lane.owed:
             self.instance_ended(entry)
         if entry.held is None and entry.due is None and not entry.running:
@@ -519,14 +586,15 @@ class Dispatch:
         """The result of an attempt that did not succeed. If the job's policy retries it, another attempt is to follow,
         and the outcome of this one is `retried`."""
         entry: Entry = run.entry
-        now, waits = entry.lane.now(self._clock), entry.held is not None
-        verdict = None if run.disowned else retry_after(entry.job, run, result, now, waits)
+        lane = entry.lane
+        is_limited = isinstance(result.error, RateLimited) and self._close_gate(run, result.error)
+        now, waits = lane.now(self._clock), entry.held is not None
+        verdict = None if run.disowned else retry_after(entry.job, run, result, now, waits, is_limited)
         if not isinstance(verdict, RetryAt):
             return result if verdict is None else Result(result.outcome, error=result.error, reason=verdict)
-        lane = entry.lane
         if lane.retrying.get(run.job.id, 0) >= MOST_RETRYING:
             return Result(result.outcome, error=result.error, reason=Reason.TOO_MANY_WAITING)
-        retried = Retried(result, verdict)
+        retried = Retried(result, verdict, Reason.LIMITED if is_limited else None)
         try:
             lane.store.retry(run, retried)
         except BaseException as error:
@@ -536,6 +604,15 @@ class Dispatch:
         self._unstored.add(run)
         self.retries_stored.clear()
         return retried
+
+    def _close_gate(self, run: Run, error: RateLimited) -> bool:
+        """Let no run of the group begin for as long as the error says; False if the group has no limit."""
+        lane: Lane = run.entry.lane
+        gate = lane.gates.get(run.job.policy.group)
+        if gate is None or gate.limit is None:
+            return False
+        lane.gates.close(gate, monotonic_ms(self._clock) + error.seconds * 1000, run.entry)
+        return True
 
     def retry_is_stored(self, run: Run, retried: Retried, reason: Reason | None) -> None:
         """Another attempt waits in the store; or none does, for this reason, and the run has failed."""
@@ -577,7 +654,8 @@ class Dispatch:
         if entry in entry.lane.owed:
             self.run_owed(entry)
         has_room = entry.instances < entry.job.max_instances
-        if entry.held is not None and not entry.parked and has_room and not entry.lane.finishing:
+        waits = entry.held is not None and not entry.parked and entry.held_by is not Hold.GATE
+        if waits and has_room and not entry.lane.finishing:
             entry.lane.go_on(entry)
 
     def settle_span(self, lane: Lane, job: Job, span: Span) -> None:
@@ -602,11 +680,9 @@ def _is_missed(run: Run, now: int) -> bool:
     return grace is not None and run.due_ms is not None and now - run.due_ms > grace
 
 
-def _after_wait(entry: Entry, due: int, spans: Iterable[Span]) -> Iterable[Span]:
-    """The spans that begin at `due`. If that instant waited for a free instance, what is missed is missed for that."""
-    if entry.lane.released.get(entry) != due:
-        return spans
-    return [span._replace(reason=Reason.WAITED) if _is_too_late(span) else span for span in spans]
+def _missed_for(spans: Iterable[Span], reason: Reason) -> tuple[Span, ...]:
+    """The spans of instants that have waited: what is too late now is missed for this reason."""
+    return tuple(span._replace(reason=reason) if _is_too_late(span) else span for span in spans)
 
 
 def _is_too_late(span: Span) -> bool:

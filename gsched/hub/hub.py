@@ -24,7 +24,7 @@ from gsched.events.bus import EventBus
 from gsched.executors.collection import Executors
 from gsched.hub.activity import activity_of
 from gsched.hub.dispatch import Dispatch
-from gsched.hub.lane import Lane, count_jobs
+from gsched.hub.lane import Lane, count_jobs, monotonic_ms
 from gsched.hub.message_reader import MessageReader
 from gsched.hub.reporter import Reporter
 from gsched.hub.store_port import LanePort
@@ -293,6 +293,7 @@ class Hub:
         for lane in self._served():
             for _ in lane.clock_was_set(jump):
                 pace.breathe()
+            lane.gates.time_is(monotonic_ms(self._clock), lane.now(self._clock))
 
     def _read_inbox(self, pace: Slice) -> None:
         while self._inbox:
@@ -302,15 +303,22 @@ class Hub:
     def _serve(self, pace: Slice) -> None:
         """Decide about the instants that are due and claimed."""
         for lane in self._served():
-            until = lane.may_run_until(self._clock)
-            while not self._stopping and (taken := lane.timetable.pop(until)) is not None:
-                self.dispatch.decide(*taken, until)
+            if lane.gates:
+                lane.gates.wake(monotonic_ms(self._clock))
+            if lane.later.by_job:  # first: a run that was told to come back later goes before those that wait
+                self._begin_later_runs(lane, pace)
+            until, open_gates = lane.may_run_until(self._clock), lane.gates.open
+            while not self._stopping:
+                if open_gates and until >= 0 and not lane.finishing:
+                    self.dispatch.pass_gate(lane, until)
+                elif (taken := lane.timetable.pop(until)) is not None:
+                    self.dispatch.decide(*taken, until)
+                else:
+                    break
                 if pace.breathe():
                     self.dispatch.settle_ended(pace)
                     self._read_inbox(pace)
                     until = lane.may_run_until(self._clock)
-            if lane.later.by_job:
-                self._begin_later_runs(lane, pace)
             if lane.deadlines.of_runs or lane.deadlines.of_waiting:
                 self._report_slow_runs(lane, pace)
             if lane.finishing and not lane.finished.is_set() and not self._inbox and lane.has_served(self._clock):

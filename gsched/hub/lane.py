@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from gevent.event import Event
 
 from gsched.hub.deadlines import Deadlines
+from gsched.hub.gates import Gates
 from gsched.hub.later_runs import LaterRuns
 from gsched.hub.tallies import Tallies
 from gsched.hub.timetable import Timetable
@@ -30,7 +31,7 @@ class Entry:
     :ivar ahead: by how many ms its instants are ahead of that time; more than 0 if the clock was set back and the job's
         trigger goes by elapsed time
     :ivar until: its last instant here; later instants belong to another node
-    :ivar held: an instant that is due and waits for a free instance, or for the job to be healed
+    :ivar held: an instant that is due and waits: for a free instance, for its group, or for the job to be healed
     :ivar held_by: why it is held; None if it is not
     :ivar live: its store lets this scheduler run it
     :ivar running: how many of its runs are in progress or wait for a worker in this process
@@ -116,13 +117,15 @@ class Lane:
         self.released: dict[Entry, int] = {}  # the instants that waited for a free instance last
         self.replaceable: dict[Entry, list[Run]] = {}  # the runs of jobs that replace them, the oldest first
         self.tallies = Tallies()
+        self.gates: Gates[Entry] = Gates()
         self._held: dict[Entry, None] = {}  # in the order in which they were held
 
     def admit(self, job: Job, due: int | None, fence: int) -> Entry:
         """Make `job` due at `due`, whatever its entry had before."""
         entry = self.entry(job)
         self.withdraw(entry)
-        entry.job, entry.fence = job, fence
+        self._define(entry, job)
+        entry.fence = fence
         entry.live, entry.until, entry.ahead = True, ALWAYS, 0
         if due is not None:
             self.timetable.add(entry, due)
@@ -133,14 +136,25 @@ class Lane:
         entry = self.entries.get(job.id)
         if entry is None:
             entry = self.entries[job.id] = Entry(job, self)
+            self.gates.join(job.policy.group)
         return entry
 
     def change(self, job: Job) -> Entry | None:
         """Take a new definition with the same times; the job's entry, or None."""
         entry = self.entries.get(job.id)
         if entry is not None:
-            entry.job = job
+            self._define(entry, job)
         return entry
+
+    def _define(self, entry: Entry, job: Job) -> None:
+        """The entry's job is this from now on. In another group, it takes its turn there."""
+        group = entry.job.policy.group
+        if job.policy.group != group:
+            if entry.held_by is Hold.GATE:
+                self.go_on(entry)
+            self.gates.leave(group, entry)
+            self.gates.join(job.policy.group)
+        entry.job = job
 
     def drop(self, job_id: str, until: int) -> None:
         """The job is not due here after `until`."""
@@ -155,6 +169,8 @@ class Lane:
 
     def drop_all(self) -> None:
         """No job is due here any more."""
+        for entry in self.owed:
+            self.gates.settle_debt(entry.job.policy.group, entry)
         self.owed.clear()
         self.later = LaterRuns()
         self.deadlines = Deadlines()
@@ -176,18 +192,20 @@ class Lane:
         """Let the entry's instant `due` wait."""
         entry.held, entry.held_by = due, by
         self._held[entry] = None
+        if by is Hold.GATE:
+            self.gates.hold(entry.job.policy.group, entry)
 
     def withdraw(self, entry: Entry) -> None:
         """The entry is not due any more."""
         self.timetable.remove(entry)
         if self.deadlines.of_waiting:
             self.deadlines.release(entry)
-        self._release(entry)
+        self.release(entry)
 
     def go_on(self, entry: Entry) -> None:
         """Release a held entry: it is due at once."""
         due, was_parked = entry.held, entry.parked
-        self._release(entry)
+        self.release(entry)
         if due is not None:
             self.put(entry, due)
             if not was_parked:
@@ -220,7 +238,10 @@ class Lane:
                     self.put(entry, instant)
             yield
 
-    def _release(self, entry: Entry) -> None:
+    def release(self, entry: Entry) -> None:
+        """Hold the entry no longer."""
+        if entry.held_by is Hold.GATE:
+            self.gates.release(entry.job.policy.group, entry)
         entry.held = entry.held_by = None
         self._held.pop(entry, None)
 
@@ -229,11 +250,11 @@ class Lane:
         return [entry for entry in self._held if entry.parked and entry.job.executor == executor]
 
     def waiting(self) -> list[Entry]:
-        """The entries with an instant that waits for a run of the job to end."""
+        """The entries with an instant that waits for a run of the job to end, or for its turn in its group."""
         return [entry for entry in self._held if not entry.parked]
 
     def jobs(self) -> dict[str, int]:
-        """How many entries are scheduled, wait for a free instance, or are parked; call it in any thread."""
+        """How many entries are scheduled, wait with a due instant, or are parked; call it in any thread."""
         held = list(self._held)
         parked = {entry.job.id for entry in held if entry.parked}
         waiting = len(held) - len(parked)
@@ -259,6 +280,7 @@ class Lane:
             self.released.pop(entry, None)
             if self.entries.get(entry.job.id) is entry:
                 del self.entries[entry.job.id]
+                self.gates.leave(entry.job.policy.group, entry)
                 if self.tallies:
                     self.tallies.forget(entry.job.id)
 
@@ -278,7 +300,7 @@ class Lane:
     def follow(self, time_base: int, clock: Clock) -> None:
         """Go by the store's own time."""
         self.time_base = time_base
-        self._measured_now(clock)
+        self.gates.time_is(monotonic_ms(clock), self._measured_now(clock))
 
     def _measured_now(self, clock: Clock) -> int:
         now = self.now(clock)
@@ -289,8 +311,12 @@ class Lane:
     def take_unbegun(self, job_id: str | None = None) -> list[Run]:
         """Take out the runs outside the schedule that have not begun: those of a job, or all."""
         entries = list(self.owed) if job_id is None else filter(None, [self.entries.get(job_id)])
-        owed = [run for entry in entries for run in self.owed.pop(entry, ())]
+        owed = [run for entry in entries for run in self._take_owed(entry)]
         return [*owed, *(self.later.take_all() if job_id is None else self.later.take_of(job_id))]
+
+    def _take_owed(self, entry: Entry) -> Iterable[Run]:
+        self.gates.settle_debt(entry.job.policy.group, entry)
+        return self.owed.pop(entry, ())
 
     def awaits_runs(self, entry: Entry) -> bool:
         """Whether runs of the job are to come outside its schedule, as far as the hub knows."""
@@ -313,15 +339,18 @@ class Lane:
         due = self.timetable.next_due()
         return due if due is not None and due <= self.claimed and self.holds(clock) else None
 
-    def next_wakeup(self, clock: Clock) -> int | None:
+    def next_wakeup(self, clock: Clock) -> float | None:
         """The next time at which something is due, in the store's time; None if nothing is."""
-        due = self.next_due(clock)
-        if not (self.later.by_job or self.deadlines.of_runs or self.deadlines.of_waiting):
-            return due
-        later = self.later.next_due()
-        if later is not None and not self.store.shared and later > self.claimed:
-            later = None
-        return min(filter(None, (due, later, self.deadlines.next_due())), default=None)
+        if self.gates.open and not self.finishing and self.may_run_until(clock) >= 0:
+            return self.now(clock)
+        times: list[float | None] = [self.next_due(clock), self.deadlines.next_due()]
+        if self.later.by_job:
+            later = self.later.next_due()
+            if later is not None and (self.store.shared or later <= self.claimed):
+                times.append(later)
+        if self.gates and (opening := self.gates.next_opening()) is not None:
+            times.append(self.now(clock) + opening - monotonic_ms(clock))
+        return min((each for each in times if each is not None), default=None)
 
     def later_until(self, clock: Clock) -> int:
         """Later runs up to this time, in the store's time, may begin now. A shared store has claimed each of them."""
@@ -332,7 +361,12 @@ class Lane:
         return self.next_due(clock) is None and (self.now(clock) >= self.claimed or not self.holds(clock))
 
 
+def monotonic_ms(clock: Clock) -> float:
+    """The time that no setting of a clock changes, in milliseconds."""
+    return clock.monotonic() * 1000
+
+
 def count_jobs(lanes: Iterable[Lane]) -> dict[str, int]:
-    """How many jobs of the lanes are scheduled, wait for a free instance, or are parked; call it in any thread."""
+    """How many jobs of the lanes are scheduled, wait with a due instant, or are parked; call it in any thread."""
     counts = [lane.jobs() for lane in lanes]
     return {state: sum(jobs[state] for jobs in counts) for state in ("scheduled", "waiting", "parked")}

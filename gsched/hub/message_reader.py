@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from gsched import events
 from gsched.hub.dispatch import Dispatch
-from gsched.hub.lane import Lane
+from gsched.hub.lane import Lane, monotonic_ms
 from gsched.hub.reporter import Reporter
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome, Reason, Span
 from gsched.jobs.run import Run
 from gsched.jobs.tally import Tally
+from gsched.policies.planning import Hold
 from gsched.stores.messages import (
     Admitted,
     Changed,
@@ -17,6 +18,7 @@ from gsched.stores.messages import (
     Disowned,
     Dropped,
     ExtraRun,
+    LimitsChanged,
     Lost,
     Message,
     RunRequested,
@@ -59,6 +61,7 @@ class MessageReader:
             case Disowned():
                 self._dispatch.disown(lane)
                 lane.drop_all()
+                lane.gates.count_elsewhere({}, monotonic_ms(self._clock))
             case Lost(job, span, tally):
                 if span.outcome is Outcome.LOST:
                     self._begun_elsewhere(lane, job, span, tally)
@@ -67,9 +70,10 @@ class MessageReader:
                 self._extra(lane, message)
             case SucceededByRetry(run, result, reason):
                 self._dispatch.retry_is_stored(run, result, reason)
-            case RunsElsewhere(counts):
+            case RunsElsewhere(counts, groups):
                 fewer = [job_id for job_id, count in lane.elsewhere.items() if counts.get(job_id, 0) < count]
                 lane.elsewhere = counts
+                lane.gates.count_elsewhere(groups, monotonic_ms(self._clock))
                 for entry in filter(None, map(lane.entries.get, fewer)):
                     self._dispatch.instance_ended(entry)
             case Claimed(until, horizon, expires):
@@ -80,6 +84,8 @@ class MessageReader:
                     self._dispatch.run_owed(entry)
             case StoreTime(base):
                 lane.follow(base, self._clock)
+            case LimitsChanged(limits):
+                self._dispatch.limits_changed(lane, limits)
             case RunRequested(job, request, at, fence, overlap):
                 run = Run(job, at, self._dispatch, lane.entry(job), fence, request=request)
                 run.recorded = lane.store.shared
@@ -132,7 +138,8 @@ class MessageReader:
         if is_new and lane.later.by_job:
             self._dispatch.give_up_retries(lane, job.id)
         # Instants that still wait here from an earlier claim: another node has gone on after them, and so does the job.
-        self._dispatch.give_up(known, Reason.RESCHEDULED if is_new else Reason.MAX_INSTANCES)
+        waited = Reason.LIMITED if known is not None and known.held_by is Hold.GATE else Reason.MAX_INSTANCES
+        self._dispatch.give_up(known, Reason.RESCHEDULED if is_new else waited)
         if known is not None and known.parked:
             self._report.job(events.EVENT_JOB_HEALED, job)
         lane.tallies.take(job, tally, is_new)

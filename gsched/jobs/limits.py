@@ -92,8 +92,12 @@ class GroupLimits:
 
     def pause_of(self, group: str, now: int) -> Pause | None:
         """The pause of this group at `now` (ms): that of the longest pattern that matches; None if it is not paused."""
-        pauses = [name for name, pause in self.pauses.items() if _matches(name, group) and pause.holds(now)]
+        pauses = [name for name in self.paused_patterns(group) if self.pauses[name].holds(now)]
         return self.pauses[max(pauses, key=len)] if pauses else None
+
+    def paused_patterns(self, group: str) -> list[str]:
+        """The patterns that match this group and have a pause, which may be over."""
+        return [name for name in self.pauses if _matches(name, group)]
 
 
     def with_limit(self, limit: GroupLimit) -> GroupLimits:

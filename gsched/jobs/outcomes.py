@@ -90,13 +90,14 @@ class RetryAt(NamedTuple):
 class Retried(Result):
     """How an attempt ended that another follows.
 
+    :param reason: why it is followed, if not because it failed
     :ivar again: when the next attempt is due
     """
 
     __slots__ = ("again", "failed_as")
 
-    def __init__(self, failed: Result, again: RetryAt) -> None:
-        super().__init__(Outcome.RETRIED, error=failed.error, reason=failed.reason)
+    def __init__(self, failed: Result, again: RetryAt, reason: str | None = None) -> None:
+        super().__init__(Outcome.RETRIED, error=failed.error, reason=reason or failed.reason)
         self.failed_as = failed.outcome
         self.again = again
 

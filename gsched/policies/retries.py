@@ -22,13 +22,16 @@ _RETRIED: Final = (Outcome.FAILED, Outcome.TIMED_OUT)
 _MOST_LOOKED_AT: Final = 1000  # gaps between instants
 
 
-def retry_after(job: Job, run: Run, result: Result, ended: int, waits: bool = False) -> RetryAt | Reason | None:
+def retry_after(
+    job: Job, run: Run, result: Result, ended: int, waits: bool = False, is_limited: bool = False
+) -> RetryAt | Reason | None:
     """When the next attempt of a run begins; or why none does; None if the job has no say in it.
 
     :param job: the run's job as it is now: changed options count from the next failure on
     :param result: how the attempt ended
     :param ended: when it ended (ms)
     :param waits: an instant of the job is due, and waits for a free instance
+    :param is_limited: the job raised RateLimited, and its later instants wait until the retry has begun
 
     - Only what failed or was timed out is retried.
     - A job that raises Retry or GiveUp decides itself; `retry_on` and `give_up_on` are not asked then.
@@ -51,7 +54,7 @@ def retry_after(job: Job, run: Run, result: Result, ended: int, waits: bool = Fa
     if counts and tries > job.policy.retries:
         return Reason.RETRIES_EXHAUSTED
     due = _due(job.policy, run.id, tries, error, ended)
-    return _obstacle(job, run, due, ended, waits) or RetryAt(due, tries if counts else run.tries)
+    return _obstacle(job, run, due, ended, waits, is_limited) or RetryAt(due, tries if counts else run.tries)
 
 
 def _is_retried(policy: Policy, result: Result) -> bool:
@@ -103,12 +106,13 @@ def delay_ms(policy: Policy, run_id: str, number: int) -> int:
     return round(longest * (1 - left_out))
 
 
-def _obstacle(job: Job, run: Run, due: int, ended: int, waits: bool) -> Reason | None:
+def _obstacle(job: Job, run: Run, due: int, ended: int, waits: bool, is_limited: bool) -> Reason | None:
     """Why there is no attempt at `due`."""
     within = job.policy.retry_within_ms
     if within is not None and due > run.scheduled_ms + within:
         return Reason.RETRY_WITHIN
-    if job.coalesce and run.request is None and (waits or comes_before(job, ended, due)):
+    may_be_superseded = job.coalesce and run.request is None and not is_limited
+    if may_be_superseded and (waits or comes_before(job, ended, due)):
         return Reason.SUPERSEDED
     return None
 

@@ -15,8 +15,10 @@ from gsched.errors import ConfigurationError, RunCancelled
 from gsched.event_loop.forks import end_process
 from gsched.event_loop.slices import Slice
 from gsched.executors.interruption import Interruption
+from gsched.executors.turns import RunsInTurn
 from gsched.jobs.callables import refuse_awaitable
 from gsched.jobs.outcomes import SUCCEEDED_WITH_NONE, Outcome, Reason, Result
+from gsched.jobs.policy import NO_POLICY
 from gsched.jobs.run import Run, log_reads_context
 from gsched.times.clock import Clock
 
@@ -24,7 +26,7 @@ _SOON = 1e-6  # seconds: a timer, so that the event loop serves I/O before the n
 
 
 class BaseExecutor(ABC):
-    """Executes at most `size` runs at once; further runs wait in order, without a worker.
+    """Executes at most `size` runs at once; further runs wait, without a worker: in order, and groups take turns.
 
     - All methods are called in the scheduler's thread. Only `shutdown` may block.
     - Each submitted run comes back by exactly one `run.owner.run_finished(run, result)`, after its worker is free.
@@ -48,7 +50,7 @@ class BaseExecutor(ABC):
         self.max_waiting = written_whole("max_waiting", max_waiting, 0)
         self._most = size  # runs that are begun; beyond `size` they wait for the next free worker
         self.abandoned = 0  # workers given up so far, because their runs would not stop
-        self._queue: deque[Run] = deque()
+        self._queue: deque[Run] | RunsInTurn = deque()
         self._executing: set[Run] = set()
         self._draining = False
         self._saturated: float | None = None  # since when runs wait because all workers are busy; monotonic
@@ -92,9 +94,17 @@ class BaseExecutor(ABC):
         if len(self._queue) >= self.max_waiting and self._is_full():
             run.owner.run_finished(run, Result(Outcome.SKIPPED, reason=Reason.POOL_FULL))
             return
+        if run.job.policy is not NO_POLICY:
+            self._take_turns(run)
         self._queue.append(run)
         if not self._draining:
             self._wake()
+
+    def _take_turns(self, run: Run) -> None:
+        """Let groups take turns, from the first run of a group on that finds no free worker, as long as runs wait."""
+        is_full = len(self._queue) + len(self._executing) >= self.size
+        if is_full and run.job.policy.group is not None and not isinstance(self._queue, RunsInTurn):
+            self._queue = RunsInTurn(self._queue)
 
     def _is_full(self) -> bool:
         return len(self._executing) + len(self._queue) >= self.size + self.max_waiting
@@ -227,6 +237,8 @@ class BaseExecutor(ABC):
     def _note_saturation(self) -> None:
         if not self._queue:
             self._saturated = None
+            if isinstance(self._queue, RunsInTurn):  # it is slower than a plain queue
+                self._queue = deque()
         elif self._saturated is None:
             self._saturated = self._clock.monotonic()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -35,7 +35,6 @@ class Gate(Generic[EntryT]):
     :ivar jobs: how many entries of the lane are in the group
     :ivar running: how many runs of the group are in progress or wait for a worker in this process
     :ivar elsewhere: how many are still in progress on other nodes, which owned the jobs before
-    :ivar owned_since: when this scheduler became the owner of the group's jobs; others may have begun runs before
     :ivar paused_until: the group is paused until then
     :ivar closed_until: a run has raised RateLimited
     :ivar waiting_since: since when somebody has been waiting without a break; None if nobody waits
@@ -44,7 +43,7 @@ class Gate(Generic[EntryT]):
 
     __slots__ = (
         "_favoured", "_is_turn_of_owed", "_starts", "closed_until", "elsewhere", "group", "jobs", "limit", "owed",
-        "owned_since", "paused_until", "running", "tat", "timer", "waiting", "waiting_since",
+        "paused_until", "running", "tat", "timer", "waiting", "waiting_since",
     )  # fmt: skip
 
     def __init__(self, group: str, limit: GroupLimit | None, paused_until: float) -> None:
@@ -52,7 +51,7 @@ class Gate(Generic[EntryT]):
         self.limit = limit
         self.paused_until = paused_until
         self.jobs = self.running = self.elsewhere = 0
-        self.tat = self.closed_until = self.owned_since = -inf
+        self.tat = self.closed_until = -inf
         self.waiting: OrderedDict[EntryT, None] = OrderedDict()
         self.owed: OrderedDict[EntryT, None] = OrderedDict()
         self.waiting_since: float | None = None
@@ -137,12 +136,10 @@ class Gate(Generic[EntryT]):
             self.tat = now + min((self.tat - now) / former.period_ms, limit.burst) * limit.period_ms
 
     def own_since(self, since: float) -> None:
-        """This scheduler owns the group's jobs since then. The bucket was empty then: the owner before may have spent
-        all that was in it, and only that owner knew."""
-        if since > self.owned_since:
-            self.owned_since = since
-            if self.limit is not None and self.limit.period_ms is not None:
-                self.tat = max(self.tat, since + self.limit.burst * self.limit.period_ms)
+        """This scheduler owns the group's jobs since then. The bucket was empty then: another scheduler may have spent
+        what was in it."""
+        if self.limit is not None and self.limit.period_ms is not None:
+            self.tat = max(self.tat, since + self.limit.burst * self.limit.period_ms)
 
     def count_elsewhere(self, count: int, now: float) -> None:
         """So many runs are in progress on other nodes. Each that has ended there may have begun there lately."""
@@ -170,7 +167,10 @@ class Gates(dict["str | None", Gate[EntryT]]):
     """The gates of a lane by group: of those groups with a limit or a pause that have jobs in the lane.
 
     Each decision looks whether there are any, and if so, whether there is one for the job's group; None is no group. A
-    gate without jobs stays until its bucket is full: with a job that comes again, as many runs would begin as allowed.
+    gate without jobs stays until its bucket is full: a job that comes again finds the bucket as it would be then.
+
+    A new gate's bucket is full. In a shared store it was empty when this scheduler took the group's slot, and has been
+    filling since then: the former owner may have spent it. That holds for new jobs of the group, too.
 
     A gate at which somebody waits is in `open`, or has a timer, or is full until a run of its group ends, or is paused
     without an end.
@@ -185,6 +185,8 @@ class Gates(dict["str | None", Gate[EntryT]]):
         self.open: dict[Gate[EntryT], None] = {}
         self._elsewhere: Mapping[str, int] = NONE_ELSEWHERE
         self._paused_until: dict[str, float] = {}  # by pattern
+        self._taken: dict[int, float] = {}  # when slots were taken, in a shared store
+        self._slot_of: Callable[[str], int] = hash
         self._timers: list[tuple[float, int, Gate[EntryT]]] = []
         self._order = count()
 
@@ -195,8 +197,8 @@ class Gates(dict["str | None", Gate[EntryT]]):
         if group is None or self.limits is NO_LIMITS:
             return
         gate = self.get(group)
-        if gate is None:
-            gate = self._made(group)
+        if gate is None and (gate := self._made(group)) is not None:
+            gate.own_since(self._owned_since(group))
         if gate is not None:
             gate.jobs += 1
 
@@ -217,6 +219,16 @@ class Gates(dict["str | None", Gate[EntryT]]):
         gate = self[group] = Gate(group, limit, paused_until)
         gate.elsewhere = self._elsewhere.get(group, 0)
         return gate
+
+    def take_slots(self, numbers: Collection[int], slot_of: Callable[[str], int], now: float) -> None:
+        """This scheduler owns the jobs in these slots from now on."""
+        self._taken.update(dict.fromkeys(numbers, now))
+        self._slot_of = slot_of
+        for gate in self.values():
+            gate.own_since(self._owned_since(gate.group))
+
+    def _owned_since(self, group: str) -> float:
+        return self._taken.get(self._slot_of(group), -inf) if self._taken else -inf
 
     # -- waiting --------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from gsched.stores.messages import (
     Message,
     RunRequested,
     RunsElsewhere,
+    SlotsTaken,
     StoreTime,
     SucceededByRetry,
 )
@@ -84,6 +85,8 @@ class MessageReader:
                     self._dispatch.run_owed(entry)
             case StoreTime(base):
                 lane.follow(base, self._clock)
+            case SlotsTaken(numbers, slot_of):
+                lane.gates.take_slots(numbers, slot_of, monotonic_ms(self._clock))
             case LimitsChanged(limits):
                 self._dispatch.limits_changed(lane, limits)
             case RunRequested(job, request, at, fence, overlap):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -119,6 +119,18 @@ class RunsElsewhere(NamedTuple):
     groups: Mapping[str, int] = NONE_ELSEWHERE
 
 
+class SlotsTaken(NamedTuple):
+    """This scheduler owns the jobs of these slots from now on. Others may have begun runs of them just before.
+
+    A shared store posts it before the jobs, and before what it rescues of them.
+
+    :ivar slot_of: gives the slot of a group's jobs
+    """
+
+    numbers: Collection[int]
+    slot_of: Callable[[str], int]
+
+
 class Claimed(NamedTuple):
     """The hub may run what is due up to `until` (ms), while the clock's monotonic time is before `expires`.
 
@@ -165,6 +177,7 @@ Message = (
     | ExtraRun
     | SucceededByRetry
     | RunsElsewhere
+    | SlotsTaken
     | Claimed
     | StoreTime
     | RunRequested

@@ -13,7 +13,7 @@ from gsched.jobs.limits import GroupLimits, checked_limit
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.pause import Pause
 from gsched.policies.planning import Hold
-from gsched.stores.messages import LimitsChanged, RunsElsewhere
+from gsched.stores.messages import Admitted, Dropped, LimitsChanged, RunsElsewhere, SlotsTaken
 from gsched.times.instants import from_ms
 
 GROUP = "host:x"
@@ -220,6 +220,89 @@ def test_runs_on_other_nodes_count_until_they_have_ended(bench):
     store._tell(RunsElsewhere({}))
     bench.settle()
     assert bench.ran == [2, 2]
+
+
+# -- a change of the owner --------------------------------------------------------------------------------------------
+
+
+def take_slot(bench: Bench, *numbers: int) -> None:
+    """Other schedulers owned these slots until now. All groups are in slot 7."""
+    bench.scheduler.stores["default"]._tell(SlotsTaken(numbers, lambda group: 7))
+    bench.settle()
+
+
+def test_a_new_owner_begins_with_an_empty_bucket(bench):
+    limit(bench, rate="2/s", burst=3)
+    take_slot(bench, 7)
+    due_at(bench, *[0] * 5)
+    bench.advance(10)
+    assert bench.ran == [0.5, 1, 1.5, 2, 2.5]
+
+
+def test_a_bucket_fills_from_the_time_at_which_the_slot_was_taken_whenever_the_first_job_comes(bench):
+    limit(bench, rate="2/s", burst=3)
+    take_slot(bench, 7)
+    bench.advance(1.1)
+    due_at(bench, *[1.1] * 4)
+    bench.advance(10)
+    assert bench.ran == [1.1, 1.1, 1.5, 2]
+
+
+def test_a_scheduler_that_lost_a_slot_and_takes_it_again_does_not_trust_its_bucket(bench):
+    limit(bench, rate="2/s", burst=3)
+    due_at(bench, 1)
+    bench.advance(60)
+    take_slot(bench, 7)
+    due_at(bench, *[60] * 3)
+    bench.advance(10)
+    assert bench.ran == [1, 60.5, 61, 61.5]
+
+
+def test_slots_of_other_groups_leave_the_bucket_as_it_is(bench):
+    limit(bench, rate="2/s", burst=3)
+    take_slot(bench, 6, 8)
+    due_at(bench, *[0] * 4)
+    bench.advance(10)
+    assert bench.ran == [0, 0, 0, 0.5]
+
+
+def test_a_run_that_ended_on_another_node_may_have_begun_there_lately(bench):
+    store = bench.scheduler.stores["default"]
+    limit(bench, rate="1/s", burst=2)
+    store._tell(RunsElsewhere({}, {GROUP: 3}))
+    due_at(bench, 10, 10, 10, func=bench.wait)
+    bench.advance(9)
+    store._tell(RunsElsewhere({}, {GROUP: 2}))
+    bench.advance(5)
+    assert bench.ran == [10, 10, 11]
+    store._tell(RunsElsewhere({}))
+    due_at(bench, 14, 14, func=bench.wait)
+    bench.advance(5)
+    assert bench.ran[3:] == [15, 16]
+
+
+def test_what_waited_here_for_its_turn_when_another_node_went_on_is_skipped(bench):
+    limit(bench, concurrency=1)
+    due_at(bench, 1, func=bench.wait)
+    bench.every(10, id="job", group=GROUP)
+    bench.advance(12)
+    job = lane_of(bench).entries["job"].job
+    bench.scheduler.stores["default"]._tell(Admitted(job, bench.at(20), is_new=False))
+    bench.settle()
+    assert ends_of(bench, "job") == [("skipped", "limited", 10, None)]
+
+
+def test_a_job_that_another_node_takes_over_still_takes_its_turn_with_what_was_claimed(bench):
+    limit(bench, concurrency=1)
+    due_at(bench, 1, func=bench.wait)
+    bench.every(10, id="job", group=GROUP)
+    bench.advance(12)
+    bench.scheduler.stores["default"]._tell(Dropped("job", bench.at(15)))
+    bench.advance(30)
+    assert held_by(bench, "job") is Hold.GATE
+    bench.open_gate()
+    assert bench.ran == [1, 42] and "job" not in lane_of(bench).entries
+    assert [end[:3] for end in ends_of(bench, "job")] == [("succeeded", None, 10)]
 
 
 # -- overlap ----------------------------------------------------------------------------------------------------------

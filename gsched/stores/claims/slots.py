@@ -9,10 +9,11 @@ from gsched.event_loop.batches import batches
 from gsched.event_loop.slices import paced
 from gsched.stores.claims.database import JobRecord, NodeRecord, RunRecord, SlotRecord
 from gsched.stores.claims.holdings import Held
+from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.rescue import JobInSlot, Rescues
 from gsched.stores.claims.session import Session
 from gsched.stores.claims.succession import Succession
-from gsched.stores.messages import NEVER, Admitted, Dropped, RunsElsewhere
+from gsched.stores.messages import NEVER, Admitted, Dropped, RunsElsewhere, SlotsTaken
 from gsched.triggers.base import TRIGGER_ERRORS
 
 AT_ONCE = 32  # slots taken together: few round trips, with a heartbeat between the groups
@@ -123,6 +124,7 @@ class Slots:
             self._session.node, slots.keys(), self._session.holdings.watermark
         )
         self._attaching = []
+        self._session.hub.post(SlotsTaken(attached, slot_of))
         self._open.update(dict.fromkeys(attached, self._session.holdings.watermark))
         for number in attached:
             self._session.holdings.hold(number, Held(slots[number].fence, slots[number].watermark))

@@ -24,6 +24,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "job": ("gsched.cli.commands.job:job", "List, show, pause, resume, change, run and remove jobs."),
     "runs": ("gsched.cli.commands.runs:runs", "The history: outcomes of due instants."),
     "node": ("gsched.cli.commands.node:node", "The processes that run jobs: list, show, drain."),
+    "limit": ("gsched.cli.commands.limit:limit", "The limits of groups of jobs: list, set, remove."),
+    "group": ("gsched.cli.commands.group:group", "Groups of jobs: list, pause, resume."),
     "events": ("gsched.cli.commands.events:events", "Print the events of the store, past or live."),
     "top": ("gsched.cli.commands.top:top", "Show an overview that refreshes itself."),
     "crontab": ("gsched.cli.commands.crontab:crontab", "Import a crontab; explain a cron expression."),

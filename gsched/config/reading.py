@@ -16,15 +16,16 @@ from gsched.errors import ConfigurationError
 from gsched.files.text import read_text
 from gsched.wording import did_you_mean
 
-_SECTIONS: Final = "; there are the sections gsched, store, store.history, executors, defaults, log and [[job]]"
+_SECTIONS: Final = "; there are the sections gsched, store, store.history, executors, defaults, limit, log and [[job]]"
 _ELSEWHERE: Final = {
     **dict.fromkeys(("jobs", "tasks", "task", "schedule", "cron"), "; write [[job]] for each of them"),
     **dict.fromkeys(("mongodb", "database", "db", "jobstores"), '; write url = "mongodb://..." in [store]'),
     **dict.fromkeys(("scheduler", "general", "settings", "main"), "; such settings are in [gsched]"),
     **dict.fromkeys(("logging", "logs"), "; write [log]"),
+    **dict.fromkeys(("limits", "group", "groups", "rate_limit", "rate_limits"), '; write [limit."host:*"]'),
     **dict.fromkeys(("log.file", "log.path", "log.output"), "; log lines go to standard error: redirect it"),
 }
-_TAKEN_OVER: Final = frozenset({"jobs", "log_level", "log_format", "drain_timeout"})
+_TAKEN_OVER: Final = frozenset({"jobs", "limits", "log_level", "log_format", "drain_timeout"})
 
 
 def read_configuration(

@@ -144,6 +144,9 @@ class Configuration:
         "executors", free_table, NOTHING, "tables of executors by alias: their type and its arguments"
     )
     defaults: Mapping[str, Any] = _setting("defaults", free_table, NOTHING, "job options for jobs that do not say")
+    limits: Mapping[str, Any] = _setting(
+        "limit", free_table, NOTHING, "tables of limits by group: concurrency, rate, burst"
+    )
 
     log_format: str = _setting(
         "log.format", choice("auto", "console", "json", "logfmt"), "auto",

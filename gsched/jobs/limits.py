@@ -100,9 +100,9 @@ class GroupLimits:
         return [name for name in self.pauses if _matches(name, group)]
 
 
-    def with_limit(self, limit: GroupLimit) -> GroupLimits:
-        """These limits with this one, in place of one with the same pattern."""
-        return GroupLimits({**self.by_pattern, limit.pattern: limit}.values(), self.pauses)
+    def with_limits(self, limits: Iterable[GroupLimit]) -> GroupLimits:
+        """These limits with others, in place of those with the same patterns."""
+        return GroupLimits({**self.by_pattern, **{limit.pattern: limit for limit in limits}}.values(), self.pauses)
 
     def without_limit(self, pattern: str) -> GroupLimits:
         """These limits without the one of this pattern. Raises LimitNotFoundError."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gsched.jobs.outcomes import Outcome
+from gsched.monitoring.groups import GroupActivity
 from gsched.monitoring.histogram import BUCKETS, Histogram
 from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.overdue import Overdue
@@ -156,6 +157,7 @@ class NodeActivity:
     :ivar due_soon: how many of its jobs are due within a minute, at most MOST_DUE
     :ivar recent: what it did within the last minute
     :ivar totals: how many instants ended in each outcome since it started
+    :ivar groups: the groups with a limit or a pause whose jobs it owns; of many, those at which most jobs wait
     """
 
     node: str
@@ -167,6 +169,7 @@ class NodeActivity:
     due_soon: int
     recent: Period
     totals: Mapping[str, int]
+    groups: tuple[GroupActivity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The jobs that files declare: the runner writes them into the store at its start and at each reload."""
+"""The jobs and limits that files declare: the runner writes them into the store at its start and at each reload."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gsched.event_loop.helpers import spawn
 from gsched.runner.crontab.sync import CrontabFile, crontab_jobs, load_crontab, write_crontab
 from gsched.runner.declaration import Declaration
 from gsched.runner.declared import apply_declared, plan_declared, read_declarations
+from gsched.runner.declared_limits import read_limits, write_limits
 from gsched.runner.logs import runner_log
 from gsched.runner.retry import retry_until_answered
 from gsched.schedulers.gevent import GeventScheduler
@@ -21,7 +22,8 @@ from gsched.wording import brief_message
 
 
 class FileJobs:
-    """Keeps the store's jobs equal to the [[job]] entries of the configuration and to the crontab.
+    """Keeps the store's jobs and limits equal to the [[job]] entries and [limit] sections of the configuration, and its
+    jobs equal to the crontab.
 
     :ivar settled: set once the store has taken the jobs or refused them
     :raises ConfigurationError: if an entry or a line is wrong; nothing has been changed then
@@ -33,6 +35,7 @@ class FileJobs:
         self._crontab_path = configuration.crontab
         self._crontab = self._loaded(configuration)
         self._declarations = self._read(configuration)
+        self._limits = read_limits(configuration)
         self._was_declared = bool(self._declarations) or configuration.path is not None
         self._lock = RLock()
         self.settled = Event()
@@ -45,21 +48,25 @@ class FileJobs:
         :raises ConfigurationError: if an entry or a line is wrong; the old jobs stay then
         """
         declarations, crontab = self._read(configuration), self._loaded(configuration)
+        limits = read_limits(configuration)
         with self._lock:
-            before = self._declarations, self._crontab
-            self._declarations, self._crontab = declarations, crontab
+            before = self._declarations, self._crontab, self._limits
+            self._declarations, self._crontab, self._limits = declarations, crontab, limits
             try:
                 self.write()
             except StoreUnreachableError:
                 self.write_later()
             except GschedError:
-                self._declarations, self._crontab = before
+                self._declarations, self._crontab, self._limits = before
                 raise
 
     def write(self) -> None:
         """Bring the store up to date. Raises ConfigurationError, StoreUnreachableError or another StoreError."""
         with self._lock:
             if self._was_declared:
+                limits = write_limits(self._scheduler, self._limits, self._owner)  # first: the jobs obey them at once
+                if any(limits.values()):
+                    runner_log().info("limits.declared", **limits)
                 plan = plan_declared(self._scheduler, self._declarations, self._owner)
                 apply_declared(self._scheduler, plan, self._owner)
                 runner_log().info("jobs.declared", **plan.counts())

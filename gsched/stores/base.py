@@ -28,6 +28,7 @@ from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
 from gsched.monitoring.error_groups import ErrorGroups
+from gsched.monitoring.groups import GroupActivity, GroupInfo
 from gsched.monitoring.job_pages import StoredPage, StoredRow
 from gsched.monitoring.load import SAMPLE, JobSample, Load
 from gsched.monitoring.nodes import NodeInfo
@@ -246,6 +247,14 @@ class BaseJobStore(ABC):
     @abstractmethod
     def resume_group(self, pattern: str) -> None:
         """End the pause that has this pattern. Raises GroupNotPausedError."""
+
+    def groups(self) -> list[GroupInfo]:
+        """The groups that jobs are in, and those with a limit or a pause of their own, by name."""
+        return derived.groups_in(self)
+
+    def group_activities(self) -> Iterable[GroupActivity]:
+        """What the groups with a limit or a pause are doing."""
+        return (group for activity in self.overview().activities for group in activity.groups)
 
     # -- the history ------------------------------------------------------------------------------------------
 

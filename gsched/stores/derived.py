@@ -18,6 +18,7 @@ from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.query import JobQuery
 from gsched.monitoring.error_groups import BAD, ErrorGroups, groups_of_errors
+from gsched.monitoring.groups import MOST_COUNTED, GroupInfo, groups_of
 from gsched.monitoring.job_pages import PAGE, JobPage, JobRow, StoredPage, StoredRow
 from gsched.monitoring.load import Load, load_ahead
 from gsched.times.instants import from_ms, to_ms
@@ -92,6 +93,14 @@ def rows_of(store: BaseJobStore, job_ids: Iterable[str]) -> dict[str, StoredRow]
         times = (None if each is None else from_ms(each) for each in (known.added, known.changed))
         rows[job_id] = JobRow(job, counters, *times)
     return rows
+
+
+def groups_in(store: BaseJobStore) -> list[GroupInfo]:
+    """The groups, from the first jobs that are in some."""
+    grouped = islice(store.matching(JobQuery(option="group")), MOST_COUNTED + 1)
+    jobs = Counter(str(job.policy.group) for job in paced(grouped))
+    limits, now = store.limits(), store.clock.now_ms()
+    return groups_of(jobs, limits, store.group_activities(), now, is_whole=jobs.total() <= MOST_COUNTED)
 
 
 def count_of(store: BaseJobStore, query: JobQuery, most: int) -> int:

@@ -29,6 +29,7 @@ from gsched.jobs.pause import Pause
 from gsched.jobs.query import STATES, JobQuery
 from gsched.jobs.run import Run
 from gsched.jobs.tally import Tally
+from gsched.monitoring.groups import GroupActivity
 from gsched.monitoring.overdue import OverdueJob, OverdueReport
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
@@ -315,7 +316,7 @@ class MemoryJobStore(BaseJobStore):
         return self._limits.at(self.clock.now_ms())
 
     def set_limit(self, limit: GroupLimit) -> None:
-        self._take_limits(self.limits().with_limit(limit))
+        self._take_limits(self.limits().with_limits([limit]))
 
     def remove_limit(self, pattern: str) -> None:
         self._take_limits(self.limits().without_limit(pattern))
@@ -325,6 +326,9 @@ class MemoryJobStore(BaseJobStore):
 
     def resume_group(self, pattern: str) -> None:
         self._take_limits(self.limits().without_pause(pattern))
+
+    def group_activities(self) -> Iterable[GroupActivity]:
+        return () if self._hub is None else map(GroupActivity.of, self._hub.activity().get("groups", ()))
 
     def _take_limits(self, limits: GroupLimits) -> None:
         self._limits = limits

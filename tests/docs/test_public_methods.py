@@ -22,6 +22,7 @@ JOBS = {
 GROUPS = {"set_limit", "get_limits", "remove_limit", "pause_group", "resume_group"}
 RUNS = {"cancel_run", "cancel_runs", "explain", "get_counters", "get_running", "get_runs", "retry_runs", "run_job"}
 ADMIN = {
+    "get_groups",
     *("backup_store", "count_runs", "diagnose", "diagnose_stores", "drain_node", "follow", "get_nodes"),
     *("get_overdue", "get_overview", "get_statistics", "ping_store", "prepare_store", "purge_runs"),
     *("audit", "change_many", "count", "error_groups", "find", "instants", "load", "rates", "record_audit", "rows"),

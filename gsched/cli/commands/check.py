@@ -18,10 +18,12 @@ from gsched.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gsched.jobs.job import Job
+    from gsched.jobs.limits import GroupLimits
     from gsched.runner.place import StoreChoice
     from gsched.schedulers.gevent import GeventScheduler
 
 _TIMES = 3
+_MOST_GROUPS = 20
 
 
 class Found(NamedTuple):
@@ -42,6 +44,7 @@ COLUMNS = (
     Column("next_run_times", lambda found: found.times),
     Column("final_run_time", lambda found: found.final, wide=True),
     Column("parked", lambda found: found.job.parked, wide=True),
+    Column("group", lambda found: found.job.policy.group, wide=True),
 )
 
 
@@ -60,9 +63,11 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
     """
     from gsched.event_loop.patch import patch_all
     from gsched.files.rights import REMEDY
+    from gsched.jobs.limits import GroupLimits
     from gsched.policies.retries import SHORTEN, why_never_retried
     from gsched.policies.spreading import awaits_phase
     from gsched.runner.application import load_application
+    from gsched.runner.declared_limits import read_limits
     from gsched.runner.foreign_files import foreign_files
     from gsched.runner.place import place_of
 
@@ -72,6 +77,10 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
         place = place_of(configuration, None if configuration.app is None else load_application(configuration.app))
         _check_settings(configuration, place)
         own = list(_own_jobs(configuration, place))
+    except ConfigurationError as error:
+        wrong.append(str(error))
+    try:
+        declared = GroupLimits(read_limits(configuration))
     except ConfigurationError as error:
         wrong.append(str(error))
     if wrong:
@@ -89,7 +98,7 @@ def check(configuration: Configuration, out: Output, limit: int) -> None:
             _say(f"job {found.job.id!r} is spread: its phase is chosen when it is stored, and delays the times below")
         if (why := why_never_retried(found.job)) is not None:
             _say(f"warning: job {found.job.id!r} is never retried: {why}; {SHORTEN}")
-    out.rows(COLUMNS, _and_stored(configuration, place, own, limit))
+    out.rows(COLUMNS, _and_stored(configuration, place, own, declared, limit))
 
 
 def _check_settings(configuration: Configuration, place: StoreChoice) -> None:
@@ -157,18 +166,23 @@ def _of_crontab(configuration: Configuration, scheduler: GeventScheduler) -> lis
     return crontab_jobs(scheduler, loaded)
 
 
-def _and_stored(configuration: Configuration, place: StoreChoice, own: list[Found], limit: int) -> Iterator[Found]:
-    """The application's and declared jobs; then those of the store, which is asked only now."""
+def _and_stored(
+    configuration: Configuration, place: StoreChoice, own: list[Found], declared: GroupLimits, limit: int
+) -> Iterator[Found]:
+    """The application's and declared jobs; then those of the store, which is asked only now. At the end the limits of
+    their groups are told."""
     from gsched.cli.open_store import open_store
     from gsched.runner.place import is_there
 
     yield from own
     if place.kind == "memory":
         _say(f"store: memory ({place.why})")
+        _say_limits(own, declared)
         return
     if not is_there(place):
         what = "a SQLite file, to be made at" if place.kind == "sqlite" else "a private MongoDB, to be made in"
         _say(f"store: {what} {place.why}")
+        _say_limits(own, declared)
         return
     if place.kind != "application":  # which has its jobs in memory by now
         configuration = replace(configuration, app=None)
@@ -178,9 +192,22 @@ def _and_stored(configuration: Configuration, place: StoreChoice, own: list[Foun
             _say(f"store {alias}: answers")
         known = {found.job.id for found in own}
         others = (handle.definition for handle in scheduler.iter_jobs() if handle.id not in known)
-        yield from (_found(job, "stored", scheduler.clock.now_ms()) for job in islice(others, limit))
+        stored = [_found(job, "stored", scheduler.clock.now_ms()) for job in islice(others, limit)]
+        yield from stored
         if next(others, None) is not None:
             _say("the store has more jobs: gsched job list")
+        _say_limits([*own, *stored], scheduler.get_limits().with_limits(declared.by_pattern.values()))
+
+
+def _say_limits(found: list[Found], limits: GroupLimits) -> None:
+    """Say which limit each group of these jobs has."""
+    groups = dict.fromkeys(each.job.policy.group for each in found if each.job.policy.group is not None)
+    for group in islice(groups, _MOST_GROUPS):
+        limit = limits.of(group)
+        words = "it has no limit" if limit is None else f"{limit.words()} (limit {limit.pattern!r})"
+        _say(f"group {group!r}: {words}")
+    if len(groups) > _MOST_GROUPS:
+        _say(f"there are {len(groups) - _MOST_GROUPS} more groups")
 
 
 def _found(job: Job, source: str, now: int) -> Found:

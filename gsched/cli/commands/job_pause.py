@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,19 +11,16 @@ from gsched.cli.chosen_jobs import COLUMNS, Chosen, choosing, counted
 from gsched.cli.confirm import confirm
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Output
+from gsched.cli.pause_end import pause_end
 from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.errors import InvalidJobError
-from gsched.times.instants import from_ms
 
 if TYPE_CHECKING:
     from gsched.events import JobPauseEvent
     from gsched.jobs.job import Job
     from gsched.schedulers.gevent import GeventScheduler
     from gsched.schedulers.handle import JobHandle
-
-_TIME_OF_DAY: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
-
 
 @click.command()
 @configured(*PLACE, "timezone")
@@ -55,7 +50,7 @@ def pause(
 
     with open_store(configuration) as scheduler:
         try:
-            end = None if until is None else _end(until, scheduler.timezone, scheduler.clock.now_ms())
+            end = None if until is None else pause_end(until, scheduler.timezone, scheduler.clock.now_ms())
             pausing = Pausing.wanted_of(engine_of(scheduler), reason, end, None)
         except InvalidJobError as error:
             raise click.UsageError(f"--{error}") from None
@@ -128,15 +123,3 @@ def _changed(
         job_ids = [job.id for job in found if job.jobstore == alias]
         for job in engine.change_jobs(job_ids, change, alias, event):
             yield JobHandle(scheduler, engine, job)
-
-
-def _end(text: str, zone: tzinfo, now: int) -> datetime | str:
-    """When a pause ends, as `pause_job` takes it: for a time of day the next moment at which a clock in the zone shows
-    it."""
-    time_of_day = _TIME_OF_DAY.fullmatch(text.strip())
-    if time_of_day is None:
-        return text
-    hour, minute, second = (int(part or 0) for part in time_of_day.groups())
-    today = from_ms(now, zone)
-    end = today.replace(hour=hour, minute=minute, second=second, microsecond=0, fold=0)
-    return end if end > today else end + timedelta(days=1)

@@ -12,6 +12,7 @@ from gsched.jobs.callables import check_callable, check_progress
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding, environment_findings
+from gsched.monitoring.groups import GroupInfo
 from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.overdue import Overdue, in_overview
 from gsched.monitoring.store_statistics import StoreStatistics
@@ -100,6 +101,15 @@ class AdminVerbs(QuestionVerbs):
                 self._engine.store(alias).request_drain(node_id)
                 return known[node_id]
         raise NodeNotFoundError(node_id)
+
+    # -- groups -------------------------------------------------------------------------------------------------
+
+    def get_groups(self, jobstore: str | None = None) -> list[GroupInfo]:
+        """The groups that jobs are in, and those with a limit or a pause of their own, by name.
+
+        :param jobstore: which store; default: the only one
+        """
+        return self._engine.call(self._one_store(jobstore).groups)
 
     # -- looking ------------------------------------------------------------------------------------------------
 

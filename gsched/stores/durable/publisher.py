@@ -1,7 +1,7 @@
 """Publishes what a node does, every two seconds, for every process to read.
 
-A published document is {paused, running, waiting, pool_size, due_soon, totals, recent}; `recent` counts the last
-minute.
+A published document is {paused, running, waiting, pool_size, due_soon, totals, recent, groups}; `recent` counts the
+last minute.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from gevent.event import Event
 
 from gsched.event_loop.keyboard_interrupt import was_interrupt
 from gsched.monitoring.activity import LastMinute, NodeActivity, Period
+from gsched.monitoring.groups import GroupActivity
 from gsched.stores.messages import HubPort
 from gsched.times.clock import Clock
 
@@ -66,6 +67,7 @@ class Publisher:
             **{key: activity[key] for key in ("running", "waiting", "pool_size", "due_soon")},
             "paused": self._paused(),
             "totals": activity["outcomes"],
+            "groups": activity.get("groups", []),
             "recent": {  # tags and executors are values: they may hold characters that a key may not
                 "seconds": recent.seconds,
                 "outcomes": recent.outcomes,
@@ -100,4 +102,5 @@ def published_activity(node: str, age: float, document: Mapping[str, Any]) -> No
             {each["pool"]: tuple(each["lateness"]) for each in recent.get("pools", ())},
         ),
         totals=document["totals"],
+        groups=tuple(map(GroupActivity.of, document.get("groups", ()))),
     )

@@ -56,7 +56,7 @@ def set_limit(
     """Set the limit of a group or of several, in place of the one that PATTERN has. Runs in progress go on."""
     from gsched.cli.open_store import open_store
 
-    with open_store(configuration, makes_store=True) as scheduler:
+    with open_store(configuration) as scheduler:
         try:
             set_ = scheduler.set_limit(pattern, concurrency, _rate(rate), burst, jobstore)
         except ConfigurationError as error:

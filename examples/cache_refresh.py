@@ -3,7 +3,7 @@
     python examples/cache_refresh.py                                   # its own Redis, 5,000 keys, each every 20 s
     python examples/cache_refresh.py --redis redis://127.0.0.1:6379/9 --keys 1000
 
-Jitter lets the refreshes drift apart, so that the source gets an even stream of requests. At the end the example prints
+The jobs are spread over the interval, so that the source gets an even stream of requests. At the end the example prints
 the age of the oldest value that a reader could have read.
 """
 
@@ -56,7 +56,7 @@ def main() -> int:
 def run(cache: "Cache", options: argparse.Namespace) -> None:
     scheduler = GeventScheduler()  # the clients have timeouts of their own, which leave their connections in order
     scheduler.add_listener(cache.note_failure, EVENT_JOB_ERROR)
-    scheduler.add_jobs(refreshes(cache, options))
+    scheduler.add_jobs(refreshes(cache, options), spread=True)  # otherwise one burst would fill the cache
     scheduler.add_job(cache.watch, "interval", seconds=1)
     scheduler.add_job(scheduler.shutdown, "date", run_date=datetime.now(UTC) + timedelta(seconds=options.seconds))
     stop_on_sigterm(scheduler.shutdown)
@@ -64,9 +64,8 @@ def run(cache: "Cache", options: argparse.Namespace) -> None:
 
 
 def refreshes(cache: "Cache", options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One job for each key. The first runs are spread over the interval; otherwise one burst would fill the cache."""
-    begin = datetime.now(UTC)
-    for number, key in enumerate(cache.keys):
+    """One job for each key."""
+    for key in cache.keys:
         yield {
             "func": cache.refresh,
             "args": [key],
@@ -74,7 +73,6 @@ def refreshes(cache: "Cache", options: argparse.Namespace) -> Iterator[dict[str,
             "trigger": "interval",
             "seconds": options.every,
             "jitter": options.jitter,
-            "next_run_time": begin + timedelta(seconds=options.every * number / options.keys),
         }
 
 

@@ -35,6 +35,7 @@ from gsched import (
     BaseJobStore,
     EmbeddedMongoError,
     GeventScheduler,
+    JobHandle,
     MemoryJobStore,
     MongoDBJobStore,
     SQLJobStore,
@@ -50,7 +51,7 @@ def main() -> int:
         HttpClient(port, 1, timeout_seconds=60).get("/counts")  # the target is up now
         client = HttpClient(port, options.connections)
         with job_store(options) as store:
-            # Adding the jobs takes less than that.
+            # Adding the jobs takes less than that, and until then they are paused.
             begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4 if options.memory else 10)
             board = Board(options, begin)
             run(options, store, client, board)
@@ -68,7 +69,9 @@ def run(options: argparse.Namespace, store: BaseJobStore, client: HttpClient, bo
     scheduler = GeventScheduler(jobstores={"polls": store, "default": MemoryJobStore()}, run_events="none")
     scheduler.add_listener(board.note, EVENT_ALL)
     end = board.begin + timedelta(seconds=options.seconds)
-    scheduler.add_jobs(polls(options, board.begin, end), jobstore="polls")
+    scheduler.add_jobs(polls(options, end), jobstore="polls", spread=True)
+    board.promise(scheduler.get_jobs("polls"), end)
+    scheduler.pause_jobs(tag="poll", jobstore="polls", reason="until all are there", until=board.begin)
     next_second = board.begin + timedelta(seconds=1)
     scheduler.add_job(board.show, "interval", seconds=1, args=[scheduler], next_run_time=next_second)
     scheduler.add_job(scheduler.shutdown, "date", run_date=end)
@@ -85,8 +88,8 @@ def poll(path: str) -> None:
     http.get(path)
 
 
-def polls(options: argparse.Namespace, begin: datetime, end: datetime) -> Iterator[dict[str, Any]]:
-    """One job for each endpoint, their first runs spread evenly over the interval."""
+def polls(options: argparse.Namespace, end: datetime) -> Iterator[dict[str, Any]]:
+    """One job for each endpoint. They are spread evenly over the interval."""
     for number in range(options.endpoints):
         yield {
             "func": poll,
@@ -96,7 +99,6 @@ def polls(options: argparse.Namespace, begin: datetime, end: datetime) -> Iterat
             "timeout": 10,
             "trigger": "interval",
             "seconds": options.every,
-            "next_run_time": begin + timedelta(milliseconds=first_ms(number, options)),
             "end_date": end - timedelta(milliseconds=1),
         }
 
@@ -138,6 +140,14 @@ class Board:
         self.lateness: list[float] = []  # seconds
         self.durations: list[float] = []
         self.shown = 0  # how many runs the lines so far have shown
+        self.promised: dict[str, int] = {}  # how often each endpoint is to be polled, by its path
+
+    def promise(self, jobs: list[JobHandle], end: datetime) -> None:
+        """Count the instants of each job from the beginning to the end."""
+        interval = timedelta(seconds=self.options.every)
+        for job in jobs:
+            first = job.trigger.next_after(self.begin - timedelta(milliseconds=1))
+            self.promised[job.args[0]] = ceil((end - first) / interval)
 
     def note(self, event: Any) -> None:
         """A listener."""
@@ -170,7 +180,7 @@ class Board:
     def summarize(self, served: dict[str, int]) -> int:
         """Print the result; the exit status says whether every endpoint was polled as often as promised."""
         options = self.options
-        wrong = [n for n in range(options.endpoints) if served.get(f"/device/{n}", 0) != promised(n, options)]
+        wrong = [path for path, count in self.promised.items() if served.get(path, 0) != count]
         took = self.elapsed
         print(f"""{chr(10) if sys.stdout.isatty() else ''}
 endpoints      {options.endpoints:,}, each every {options.every:g} s over at most {options.connections} connections
@@ -181,19 +191,9 @@ p99 {in_ms(self.lateness, 0.99)}   max {in_ms(self.lateness, 1)}
 answer after   p50 {in_ms(self.durations, 0.5)}   p95 {in_ms(self.durations, 0.95)}   \
 p99 {in_ms(self.durations, 0.99)}   max {in_ms(self.durations, 1)}
 as promised    {options.endpoints - len(wrong):,} of {options.endpoints:,} endpoints, counted by the target""")
-        for number in wrong[:5]:
-            print(f"  /device/{number}: {served.get(f'/device/{number}', 0)} instead of {promised(number, options)}")
+        for path in wrong[:5]:
+            print(f"  {path}: {served.get(path, 0)} instead of {self.promised[path]}")
         return 1 if wrong else 0
-
-
-def first_ms(number: int, options: argparse.Namespace) -> int:
-    """How many milliseconds after the beginning an endpoint is polled first."""
-    return int(options.every * 1000 * number / options.endpoints)
-
-
-def promised(number: int, options: argparse.Namespace) -> int:
-    """How often an endpoint is due from its first poll to the end."""
-    return ceil((options.seconds * 1000 - first_ms(number, options)) / (options.every * 1000))
 
 
 def in_ms(seconds: list[float], share: float) -> str:

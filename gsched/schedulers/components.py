@@ -238,7 +238,7 @@ class Components:
             for job in jobs:
                 check_executor(job, self.executors)
         store = self.store_for_adding(jobstore)
-        stored = store.add(spread_out(jobs, store, self.now_ms()), replace, timed)
+        stored = store.add(spread_out(jobs, store, self.now_ms), replace, timed)
         if jobstore in self.implicit and replace:
             self.implicit[jobstore] |= {job.id: job.id in timed for job in stored}
         for job in stored:
@@ -248,7 +248,7 @@ class Components:
 
     def spreader(self, jobstore: str, jobs: Iterable[Job]) -> Spreader:
         """Gives phases to those of these jobs that await one. All of them are numbered now."""
-        spreader = Spreader(self.store_for_adding(jobstore), self.now_ms())
+        spreader = Spreader(self.store_for_adding(jobstore), self.now_ms)
         spreader.expect(jobs)
         return spreader
 

@@ -367,7 +367,7 @@ class Engine(Components):
         act: Act | None,
     ) -> Job:
         store = self.store(self.find(job_id, jobstore).jobstore)
-        changed = store.change(job_id, Spreader(store, self.now_ms()).after(change), act)
+        changed = store.change(job_id, Spreader(store, self.now_ms).after(change), act)
         self._publish_change(changed, event)
         return changed
 

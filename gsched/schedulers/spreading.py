@@ -23,10 +23,10 @@ class Spreader:
     """Gives phases to the jobs of one call. The counters of their series are raised once.
 
     :param store: numbers the jobs of each series
-    :param now: milliseconds since the epoch
+    :param now: gives the time, milliseconds since the epoch: storing many jobs takes a while
     """
 
-    def __init__(self, store: BaseJobStore, now: int) -> None:
+    def __init__(self, store: BaseJobStore, now: Callable[[], int]) -> None:
         self._store = store
         self._now = now
         self._phases: dict[Series, Iterator[int]] = {}
@@ -41,7 +41,7 @@ class Spreader:
         """The job, with the next phase of its series if it awaits one. It was among those that were expected."""
         if not awaits_phase(job):
             return job
-        return moved(job, next(self._phases[series_of(job)]), self._now)
+        return moved(job, next(self._phases[series_of(job)]), self._now())
 
     def after(self, change: Callable[[Job], Job]) -> Callable[[Job], Job]:
         """A change of a job that spreads it, too. If it is made again, the job gets the same phase."""
@@ -55,16 +55,13 @@ class Spreader:
             if series not in known:
                 self.expect([new])
                 known[series] = next(self._phases[series])
-            return moved(new, known[series], self._now)
+            return moved(new, known[series], self._now())
 
         return changed
 
 
-def spread_out(jobs: list[Job], store: BaseJobStore, now: int) -> list[Job]:
-    """The jobs, each that awaits a phase with one.
-
-    :param now: milliseconds since the epoch
-    """
+def spread_out(jobs: list[Job], store: BaseJobStore, now: Callable[[], int]) -> list[Job]:
+    """The jobs, each that awaits a phase with one."""
     if not any(map(awaits_phase, jobs)):
         return jobs
     spreader = Spreader(store, now)

@@ -66,10 +66,13 @@ def give_way() -> None:
     `gevent.sleep(0)` does not do that: gevent serves up to 50 such callbacks before it looks at I/O again, so that
     slices of 3 ms became pauses of 150 ms for other greenlets. A timer, however short, comes after I/O.
 
-    A thread without an event loop has no other greenlets, and goes on.
+    A thread without an event loop has no other greenlets. It lets other threads have Python's lock, for which they
+    would have to wait longer than a slice.
     """
     if get_hub_if_exists() is not None:  # as `has_event_loop` says, without a call
         gevent.sleep(1e-6)
+    else:
+        _native_sleep(0)
 
 
 def pause(seconds: float) -> None:

@@ -8,7 +8,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any, Final, TypeVar
 
 from gevent import GreenletExit, Timeout
@@ -36,6 +36,8 @@ def ref_of(func: Callable[..., Any]) -> str | None:
     if isinstance(func, functools.partial):
         return None
     module, qualname = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+    if type(func) is FunctionType and getattr(sys.modules.get(func.__module__), func.__qualname__, None) is func:
+        return f"{module}:{qualname}"  # as below; most functions are of this kind
     owner = getattr(func, "__self__", None)
     if inspect.ismodule(owner):  # that of a built-in function
         owner = None

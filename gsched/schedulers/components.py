@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 import gevent
 from gevent.pool import Group
@@ -10,6 +11,7 @@ from gevent.pool import Group
 from gsched import events
 from gsched.errors import ConfigurationError, JobNotFoundError
 from gsched.event_loop.helpers import spawn
+from gsched.event_loop.slices import paced
 from gsched.events import JobEvent, SchedulerEvent, error_fields
 from gsched.events.bus import EventBus
 from gsched.events.log import LogSink
@@ -25,6 +27,7 @@ from gsched.schedulers.job_builder import JobBuilder, check_executor
 from gsched.schedulers.settings import SchedulerSettings, unknown
 from gsched.schedulers.spreading import SPREAD, Spreader, number, spread_out
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
+from gsched.triggers import BaseTrigger
 
 
 class Components:
@@ -54,6 +57,7 @@ class Components:
         self.job_defaults = settings.job_defaults
         self.allowed = settings.functions
         self.calls = CallChecker()
+        self.templates: dict[tuple[Any, ...], BaseTrigger] = {}
         self.executors = Executors()
         self.stores: dict[str, BaseJobStore] = {}
         self.implicit: dict[str, dict[str, bool]] = {}
@@ -220,7 +224,9 @@ class Components:
 
     def job_builder(self) -> JobBuilder:
         """Builds jobs that are added now."""
-        return JobBuilder(self.now_ms(), self.timezone, self.job_defaults, self.allowed, self.calls, self.awaits)
+        return JobBuilder(
+            self.now_ms(), self.timezone, self.job_defaults, self.allowed, self.calls, self.awaits, self.templates
+        )
 
     def awaits(self, executor: str) -> bool:
         """True if the executor with this alias awaits coroutines, or may do so once it is added."""
@@ -235,13 +241,13 @@ class Components:
         :return: the jobs as they are stored
         """
         if self.hub is not None:
-            for job in jobs:
+            for job in paced(jobs):
                 check_executor(job, self.executors)
         store = self.store_for_adding(jobstore)
         stored = store.add(spread_out(jobs, store, self.now_ms), replace, timed)
         if jobstore in self.implicit and replace:
             self.implicit[jobstore] |= {job.id: job.id in timed for job in stored}
-        for job in stored:
+        for job in paced(stored):
             self.bus.emit(JobEvent(events.EVENT_JOB_ADDED, job))
             self.warn_if_never_retried(job)
         return stored

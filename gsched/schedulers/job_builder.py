@@ -25,6 +25,8 @@ from gsched.triggers.spread import spread_trigger
 from gsched.wording import shown_with_type
 
 MOST_SHARED: Final = 10_000  # different triggers that are remembered while many jobs are built
+MOST_TEMPLATES: Final = 1000  # and from one call to the next
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _DEFINITION: Final = frozenset(
     {"func", "trigger", "args", "kwargs", "id", "name", "next_run_time", "spread", *OPTIONS}
 )
@@ -39,6 +41,8 @@ class JobBuilder:
     :param allowed: gets the functions that the program itself uses
     :param calls: remembers the signatures of functions
     :param awaits: True if the executor with this alias awaits coroutines
+    :param templates: triggers as they were made earlier, before their phases were set: most jobs of a program have one
+        of a few triggers, and to check and make it takes longer than all the rest
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class JobBuilder:
         allowed: AllowedFunctions,
         calls: CallChecker,
         awaits: Callable[[str], bool],
+        templates: dict[tuple[Any, ...], BaseTrigger],
     ) -> None:
         self._now = now
         self._timezone = timezone
@@ -56,6 +61,7 @@ class JobBuilder:
         self._allowed = allowed
         self._calls = calls
         self._awaits = awaits
+        self._templates = templates
         self._functions: dict[Any, tuple[Callable[..., Any], str | None]] = {}
         self._triggers: dict[tuple[Any, ...], tuple[BaseTrigger, int | None]] = {}
 
@@ -111,11 +117,22 @@ class JobBuilder:
         except TypeError:  # an argument that cannot be hashed, such as a list of triggers
             return self._made(trigger, trigger_args, spread).for_job(job_id).begun(self._now)
         if known is None:
-            made = self._made(trigger, trigger_args, spread)
+            made = self._template(key, trigger, trigger_args, spread)
             own = made.for_job(job_id)
             known = own.begun(self._now)
             if own is made and len(self._triggers) < MOST_SHARED:
                 self._triggers[key] = known
+        return known
+
+    def _template(self, key: tuple[Any, ...], trigger: str, args: Mapping[str, Any], spread: Any) -> BaseTrigger:
+        """The trigger before its phase is set. Equal datetimes may have different zones, so these are not compared."""
+        if not _PLAIN.issuperset(map(type, args.values())):
+            return self._made(trigger, args, spread)
+        known = self._templates.get(key)
+        if known is None:
+            if len(self._templates) >= MOST_TEMPLATES:
+                self._templates.clear()
+            known = self._templates[key] = self._made(trigger, args, spread)
         return known
 
     def _made(self, trigger: Any, trigger_args: Mapping[str, Any], spread: Any) -> BaseTrigger:

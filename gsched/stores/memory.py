@@ -89,6 +89,7 @@ class MemoryJobStore(BaseJobStore):
         self._away: deque[tuple[int, int]] = deque(maxlen=_PERIODS_KEPT)
         self._audit: deque[AuditEntry] = deque(maxlen=_AUDIT_KEPT)
         self._jobs: dict[str, Job] = {}
+        self._unannounced: set[str] = set()  # ids of jobs that are being added, and that the hub does not have yet
         self._limits = NO_LIMITS
         self._exhausted: set[str] = set()  # ids of jobs whose last instant is decided
         self._undecided: dict[str, int] = {}  # how far jobs had come when they were last run here
@@ -168,7 +169,11 @@ class MemoryJobStore(BaseJobStore):
         for job in jobs:
             known = None if job.id in self._exhausted else self._written.get(job.id)
             self._written[job.id] = fresh if known is None else (known[0], now)
-        return [self._put(job, job.id not in timed) for job in jobs]
+        stored = [self._put(job, job.id not in timed) for job in jobs]
+        for job in paced(jobs):  # all of them are stored: what other greenlets do meanwhile is done to stored jobs
+            if job.id in self._unannounced:
+                self._announce(self._jobs[job.id])
+        return stored
 
     def check_addable(self, jobs: Sequence[Job], replace: bool) -> None:
         seen: set[str] = set()
@@ -179,18 +184,18 @@ class MemoryJobStore(BaseJobStore):
 
     def _put(self, job: Job, keep_schedule: bool) -> Job:
         old = self._jobs.get(job.id)
-        if old is not None and job.id in self._exhausted:  # nothing of it is left to be kept
+        if old is None:
+            self._unannounced.add(job.id)
+            self._take(job)
+            return job
+        if job.id in self._exhausted:  # nothing of it is left to be kept
             self._expectations.forget(job.id)
             return self._keep(None, job.evolve(rev=old.rev + 1))
-        if old is not None:
-            job = replacement(old, job, keep_schedule=keep_schedule)
-        return self._keep(old, job)
+        return self._keep(old, replacement(old, job, keep_schedule=keep_schedule))
 
     def _keep(self, old: Job | None, new: Job) -> Job:
         """Store a job in place of `old`, and post the change to the hub."""
-        self._jobs[new.id] = new
-        self._expectations.take(new, self.clock.now_ms())
-        self._watch_if_needed()
+        self._take(new)
         if old is not None and old.id in self._exhausted and is_same_date(old, new):
             self._announce(new)
         elif old is None or not same_instants(old, new):
@@ -198,13 +203,19 @@ class MemoryJobStore(BaseJobStore):
             self._announce(new)
         elif old.paused != new.paused:
             self._announce(new)
-        else:
+        elif new.id not in self._unannounced:  # otherwise it will be announced as it is then
             self._tell(Changed(new, self._tally(new)))
         return new
+
+    def _take(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        self._expectations.take(job, self.clock.now_ms())
+        self._watch_if_needed()
 
     def _forget(self, job_id: str) -> None:
         """Forget a job, but not its history."""
         del self._jobs[job_id]
+        self._unannounced.discard(job_id)
         self._forget_progress(job_id)
         self._counters.pop(job_id, None)
         self._written.pop(job_id, None)
@@ -271,6 +282,7 @@ class MemoryJobStore(BaseJobStore):
     def remove_all(self) -> int:
         removed, self._jobs = self._jobs, {}
         self._exhausted, self._undecided, self._counters, self._written = set(), {}, {}, {}
+        self._unannounced = set()
         self._tallies = {}
         self._expectations.clear()
         for job_id in removed:
@@ -531,6 +543,7 @@ class MemoryJobStore(BaseJobStore):
                 self._hub.emit(parked_event(self._jobs[job.id]))
 
     def _announce(self, job: Job) -> None:
+        self._unannounced.discard(job.id)
         if job.paused:
             self._tell(Dropped(job.id))
         elif job.id in self._exhausted:

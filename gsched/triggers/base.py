@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
+from functools import cache
 from typing import Any, ClassVar, Final
 
 from gsched.errors import InvalidTriggerError
@@ -126,6 +127,14 @@ class BaseTrigger(ABC):
         return hash((type(self), str(self)))
 
 
+_MISSING: Final = object()
+
+
+@cache
+def _slots_of(kind: type) -> tuple[str, ...]:
+    return tuple(name for each in kind.__mro__ for name in each.__dict__.get("__slots__", ()))
+
+
 class FrozenTrigger(BaseTrigger):
     """The base of built-in triggers: attributes that are set once, an optional anchor, a printed form."""
 
@@ -144,10 +153,12 @@ class FrozenTrigger(BaseTrigger):
 
     def _evolved(self, **changes: Any) -> FrozenTrigger:
         """A copy with these attributes changed. It does not call the constructor, which subclasses may change."""
-        slots = (name for kind in type(self).__mro__ for name in kind.__dict__.get("__slots__", ()))
-        attributes = {name: getattr(self, name) for name in slots if hasattr(self, name)}
         made = object.__new__(type(self))
-        for name, value in {**attributes, **getattr(self, "__dict__", {}), **changes}.items():
+        for name in _slots_of(type(self)):
+            value = changes.pop(name) if name in changes else getattr(self, name, _MISSING)
+            if value is not _MISSING:
+                object.__setattr__(made, name, value)
+        for name, value in {**getattr(self, "__dict__", {}), **changes}.items():
             object.__setattr__(made, name, value)
         return made
 

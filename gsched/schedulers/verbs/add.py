@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from gsched.errors import GschedError, InvalidJobError
 from gsched.event_loop.batches import batches
-from gsched.event_loop.slices import paced
+from gsched.event_loop.collector import age_young_objects
+from gsched.event_loop.slices import give_way, paced
 from gsched.jobs.callables import check_progress
 from gsched.jobs.job import UNDEFINED, Job, Undefined
 from gsched.policies.spreading import awaits_phase
@@ -160,7 +161,10 @@ class AddVerbs(Verbs):
         given = {"jobstore": jobstore} if spread is None else {"jobstore": jobstore, "spread": spread}
         added, crowds = 0, Crowds()
         for jobs, timed in self._spread(self._built(definitions, given), jobstore):
+            give_way()
             self._engine.call(self._engine.add_jobs, jobs, jobstore, replace_existing, timed)
+            give_way()
+            age_young_objects()  # the jobs stay
             crowds.count(jobs)
             added += len(jobs)
             if progress is not None:

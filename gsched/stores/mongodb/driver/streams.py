@@ -14,6 +14,7 @@ from gsched.stores.mongodb.driver.refusals import is_refusal
 AWAIT_SECONDS: Final = 0.5  # one request waits this long for changes; stopping may take as long
 UNSUPPORTED_CODES: Final = frozenset({40573, 40324, 13, 8000, 115})  # standalone, unknown stage, no privilege
 _UNAUTHORIZED: Final = 13
+_AT_ONCE: Final = 200  # changes in a reply: no other greenlet has a turn while the driver decodes it
 
 
 def is_unsupported(error: OperationFailure) -> bool:
@@ -24,7 +25,9 @@ def is_unsupported(error: OperationFailure) -> bool:
 def opened(watched: Any, pipeline: list[dict[str, Any]]) -> ChangeStream[dict[str, Any]]:
     """A change stream on a collection or a database, from now on, of writes that a majority has."""
     confirmed = watched.with_options(read_concern=ReadConcern("majority"))
-    stream: ChangeStream[dict[str, Any]] = confirmed.watch(pipeline, max_await_time_ms=round(AWAIT_SECONDS * 1000))
+    stream: ChangeStream[dict[str, Any]] = confirmed.watch(
+        pipeline, max_await_time_ms=round(AWAIT_SECONDS * 1000), batch_size=_AT_ONCE
+    )
     return stream
 
 

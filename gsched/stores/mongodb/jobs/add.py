@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError
 
 from gsched.errors import JobIdConflictError, StoreConflictError
 from gsched.event_loop.batches import BATCH
+from gsched.event_loop.slices import paced
 from gsched.jobs.job import Job, replacement
 from gsched.stores.base import reschedules
 from gsched.stores.mongodb.documents.jobs import JobReader, change_by_replacing, new_document
@@ -60,7 +61,7 @@ class Adding:
         self._find_all(jobs)
 
     def _encoded(self, jobs: Sequence[Job]) -> dict[str, RawBSONDocument]:
-        fresh = {job.id: new_document(job.evolve(rev=self._now), self._now) for job in jobs}
+        fresh = {job.id: new_document(job.evolve(rev=self._now), self._now) for job in paced(jobs)}
         if len(fresh) < len(jobs) and not self._replace:
             raise JobIdConflictError(Counter(job.id for job in jobs).most_common(1)[0][0])
         return fresh
@@ -76,7 +77,7 @@ class Adding:
             found = self._found(jobs)
             self._insert([job for job in jobs if job.id not in found], fresh)
             reader = self._reader()
-            self._replace_all([self._replacing(job, found[job.id], reader) for job in jobs if job.id in found])
+            self._replace_all([self._replacing(job, found[job.id], reader) for job in paced(jobs) if job.id in found])
             jobs = [job for job in jobs if job.id not in self._stored]
             if not jobs:
                 return
@@ -126,7 +127,7 @@ class Adding:
 
     def _note_inserted(self, jobs: list[Job]) -> None:
         self._inserted += [job.id for job in jobs]
-        self._stored |= {job.id: job.evolve(rev=self._now) for job in jobs}
+        self._stored |= {job.id: job.evolve(rev=self._now) for job in paced(jobs)}
 
     def _replacing(self, job: Job, found: Document, reader: JobReader) -> Rewriting:
         old = reader.read(found)

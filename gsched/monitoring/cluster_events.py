@@ -19,6 +19,8 @@ STORE_EVENTS: Final = {
     "job.resumed": "The job is due again.",
     "job.parked": "The job cannot be run (see `reason`); it is kept.",
     "job.healed": "A parked job can be run again.",
+    "job.overdue": "No run has succeeded within `expect_success_every`.",
+    "job.on_time_again": "The job is not overdue any more: a run has succeeded, or somebody has changed the job.",
     "job.removed": "The job was removed, or its trigger has ended.",
     "jobs.removed": "The collection of jobs was dropped or renamed.",
     "run.requested": "A run outside the schedule was requested.",

@@ -192,3 +192,88 @@ def test_a_recovered_run_that_would_be_one_too_many_does_not_begin(counted: Coun
     assert [(run.scheduled_ms, result.reason) for run, result in counted.store.ended] == [
         (counted.now - 1000, Reason.MAX_RUNS)
     ]
+
+
+# -- deadlines of runs whose job moves --------------------------------------------------------------------------------
+
+TIMED = JOB.evolve(id="timed", policy=Policy(finish_within_ms=1000, retries=1))
+
+
+class TimedRig(Rig):
+    """A lane with runs that are due at now, and are to succeed within a second.
+
+    :ivar here: whether the job is this node's
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = True
+        self.store.has_here = lambda job_id: self.here  # type: ignore[method-assign]
+
+    def begin(self, reported_until: int = -1) -> Run:
+        """A retry begins to wait here."""
+        self.read(ExtraRun(TIMED, self.now, None, 1, 2, is_retry=True, reported_until=reported_until))
+        (run,) = self.lane.owed[self.lane.entries["timed"]]
+        return run
+
+    def is_slow(self) -> bool:
+        """Whether the run is reported when its time is over."""
+        return self.lane.deadlines.pop(self.now + 1000) is not None
+
+
+@pytest.fixture
+def timed() -> TimedRig:
+    return TimedRig()
+
+
+def test_a_run_is_reported_when_its_time_is_over_and_once_only(timed):
+    timed.begin()
+    assert timed.lane.deadlines.pop(timed.now + 999) is None
+    assert timed.is_slow()
+    assert not timed.is_slow()
+
+
+@pytest.mark.parametrize(("reported_until", "is_slow"), [(999, True), (1000, False)])
+def test_what_was_slow_while_the_job_was_another_nodes_is_that_nodes_to_report(timed, reported_until, is_slow):
+    timed.begin(timed.now + reported_until)
+    assert timed.is_slow() is is_slow
+
+
+def test_a_next_attempt_is_not_reported_again(timed):
+    run = timed.begin()
+    assert timed.is_slow()
+    timed.lane.deadlines.let_wait(run)
+    timed.read(ExtraRun(TIMED, timed.now, None, 1, 3, is_retry=True))
+    assert not timed.is_slow()
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_retry_that_waits_in_the_store_is_reported_by_the_node_that_has_its_job(timed, here):
+    timed.lane.deadlines.let_wait(timed.begin())
+    timed.here = here
+    assert timed.is_slow() is here
+    assert bool(timed.lane.deadlines.of_runs) is here
+
+
+def test_a_job_that_moves_takes_its_waiting_retries_along_and_leaves_its_runs_in_progress(timed):
+    run = timed.begin()
+    timed.read(Dropped("timed", timed.now, None))
+    assert timed.lane.deadlines.of_runs
+    timed.lane.deadlines.let_wait(run)
+    timed.read(Dropped("timed", timed.now, None))
+    assert not timed.lane.deadlines.of_runs
+    assert not timed.is_slow()
+
+
+def test_nodes_that_have_taken_over_report_what_is_slow(timed):
+    timed.begin()
+    timed.read(Disowned())
+    assert not timed.is_slow()
+
+
+def test_the_time_of_a_run_goes_on_when_the_clock_is_set(timed):
+    timed.begin()
+    for _ in timed.lane.clock_was_set(-60_000):
+        pass
+    assert timed.lane.deadlines.pop(timed.now - 59_001) is None
+    assert timed.lane.deadlines.pop(timed.now - 59_000) is not None

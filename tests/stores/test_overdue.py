@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import gevent
 import pytest
+from gevent.event import Event
 from store_bench import StoreBench
+from waiting import wait_until
 
 from gsched.cli.commands.top_panels import top_panels
 from gsched.errors import StoreUnreachableError
@@ -16,6 +19,7 @@ from gsched.jobs.job import Job
 from gsched.jobs.policy import Policy
 from gsched.metrics import METRICS
 from gsched.stores import BaseJobStore
+from gsched.stores.durable.outcomes import OutcomeWriter
 
 pytest_plugins = ["mongodb"]
 
@@ -125,6 +129,21 @@ def test_a_job_without_the_option_is_never_overdue(bench):
     pass_by(bench, 30)
     assert overdue_at(bench) is None
     assert bench.store.overdue() == []
+
+
+def test_a_success_that_is_not_written_yet_counts(any_store, bench, monkeypatch):
+    if not any_store.shared:
+        pytest.skip("memory has each success at once")
+    monkeypatch.setattr(OutcomeWriter, "_write_successes", lambda writer: None)  # others are written first
+    bench.start().add("job", expect_success_every=60, **YEARLY)
+    pass_by(bench, 30)
+    bench.scheduler.run_job("job")
+    bench.until(lambda: bench.named("run.succeeded"))
+    bench.until(lambda: overdue_at(bench) != after(60))
+    assert after(60) <= bench.clock.now <= after(66)
+    assert told(bench) == []
+    bench.until(lambda: told(bench))
+    assert bench.clock.now >= after(90)
 
 
 # -- since when -------------------------------------------------------------------------------------------------------
@@ -344,3 +363,28 @@ def test_explain_says_that_a_job_is_overdue_and_that_a_run_is_slow(bench):
     assert words.endswith(overdue)
     words = str(bench.scheduler.explain("job", after(20)))
     assert "It is slow" not in words and words.endswith(overdue)
+
+
+def test_followers_of_the_store_learn_of_it_and_of_the_next_success(any_store, bench):
+    if not any_store.shared:
+        pytest.skip("a memory store has no followers")
+    bench.start().add("job", expect_success_every=60, **YEARLY)
+    facts: list[tuple[str, str | None]] = []
+    over = Event()
+
+    def follow() -> None:
+        for fact in bench.scheduler.admin.follow(stop=over.is_set):
+            facts.append((fact.name, fact.job_id))
+
+    following = gevent.spawn(follow)
+    try:
+        wait_until(lambda: facts, sleep=gevent.sleep)  # it listens
+        bench.until(lambda: told(bench))
+        wait_until(lambda: ("job.overdue", "job") in facts, sleep=gevent.sleep)
+        succeed(bench)
+        wait_until(lambda: ("job.on_time_again", "job") in facts, sleep=gevent.sleep)
+    finally:
+        over.set()
+        following.join()
+    overdue = ("job.overdue", "job"), ("job.on_time_again", "job")
+    assert [fact for fact in facts if fact in overdue] == list(overdue)

@@ -21,6 +21,7 @@ class JobState(NamedTuple):
     rev: Any
     pause: Pause | None
     parked: str | None
+    is_overdue: bool = False
 
 
 class NodeState(NamedTuple):
@@ -68,6 +69,11 @@ def job_parked(at: datetime, job_id: str, reason: Any) -> StoreEvent:
     if reason is None:
         return StoreEvent(at, "job.healed", job_id)
     return StoreEvent(at, "job.parked", job_id, details={"reason": str(reason)})
+
+
+def job_overdue(at: datetime, job_id: str, is_overdue: bool) -> StoreEvent:
+    """A job is overdue, or is not any more."""
+    return StoreEvent(at, "job.overdue" if is_overdue else "job.on_time_again", job_id)
 
 
 def node_ended(at: datetime, node: str, left: bool) -> StoreEvent:
@@ -125,6 +131,8 @@ def _of_jobs(at: datetime, before: Mapping[str, JobState], now: Mapping[str, Job
             yield StoreEvent(at, "job.added", job_id)
         elif job.rev != old.rev:
             yield _of_change(at, job_id, old.pause, job.pause)
+        if job.is_overdue != (old is not None and old.is_overdue):
+            yield job_overdue(at, job_id, job.is_overdue)
         if job.parked != (None if old is None else old.parked):
             yield job_parked(at, job_id, job.parked)
     for job_id in before.keys() - now.keys():

@@ -12,7 +12,7 @@ from pymongo import errors as driver
 from gsched.event_loop.backoff import backoff, wait
 from gsched.jobs.pause_document import pause_as_far_as_known
 from gsched.monitoring.cluster_events import StoreEvent, event_of_run
-from gsched.stores.durable.following import job_parked, job_paused, node_ended, poll, slot_moved
+from gsched.stores.durable.following import job_overdue, job_parked, job_paused, node_ended, poll, slot_moved
 from gsched.stores.mongodb.documents.runs import WAITING, info_of
 from gsched.stores.mongodb.driver.codec import Document, Jobs
 from gsched.stores.mongodb.driver.connection import Connection, translated
@@ -38,7 +38,7 @@ def _pipeline(jobs: str) -> list[Document]:
             "$match": {
                 "$or": [
                     {"ns.coll": jobs, "operationType": {"$ne": "update"}},
-                    {"ns.coll": jobs, **_updates_of("rev", "parked")},
+                    {"ns.coll": jobs, **_updates_of("rev", "parked", "overdue_told")},
                     {"ns.coll": f"{jobs}.runs", "operationType": "insert"},
                     {"ns.coll": f"{jobs}.runs", **_updates_of("outcome")},
                     {"ns.coll": f"{jobs}.nodes", "operationType": "insert"},
@@ -124,6 +124,8 @@ def _of_job(at: datetime, job_id: str, operation: str, fields: Mapping[str, Any]
         return
     if "rev" in fields:
         yield _of_change(at, job_id, fields)
+    if "overdue_told" in fields:
+        yield job_overdue(at, job_id, fields["overdue_told"] is not None)
     if "parked" in fields:
         yield job_parked(at, job_id, fields["parked"])
 

@@ -30,7 +30,7 @@ class MongoPictures:
     def picture(self) -> Picture:
         jobs = self._jobs()
         many = jobs.estimated_document_count() > _MOST_JOBS
-        found = None if many else _by_id(jobs, "rev", "paused", "pause", "parked")
+        found = None if many else _by_id(jobs, "rev", "paused", "pause", "parked", "overdue_told")
         nodes = _by_id(jobs.nodes, "state", "left", "draining", "drain_requested")
         owners = {number: slot.get("owner") for number, slot in _by_id(jobs.slots, "owner").items()}
         return Picture(
@@ -65,7 +65,8 @@ def _by_id(collection: Jobs, *fields: str) -> dict[Any, Document]:
 
 
 def _job_state(document: Document) -> JobState:
-    return JobState(document.get("rev"), pause_of(document), document.get("parked"))
+    is_overdue = document.get("overdue_told") is not None
+    return JobState(document.get("rev"), pause_of(document), document.get("parked"), is_overdue)
 
 
 def _node_state(document: Document) -> NodeState:

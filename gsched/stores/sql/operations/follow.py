@@ -34,9 +34,9 @@ class SqlPictures:
         jobs, nodes, slots = self._tables.jobs, self._tables.nodes, self._tables.slots
         known = None
         if line.execute(select(func.count()).select_from(jobs)).scalar_one() <= _MOST_JOBS:
-            columns = jobs.c.id, jobs.c.rev, jobs.c.paused, jobs.c.pause, jobs.c.parked
+            columns = jobs.c.id, jobs.c.rev, jobs.c.paused, jobs.c.pause, jobs.c.parked, jobs.c.overdue_told
             rows: Sequence[Any] = line.execute(select(*columns)).all()
-            known = {row.id: JobState(row.rev, pause_of(row), row.parked) for row in rows}
+            known = {row.id: JobState(row.rev, pause_of(row), row.parked, row.overdue_told) for row in rows}
         return Picture(
             known,
             {row.id: _state(row) for row in line.execute(select(nodes))},

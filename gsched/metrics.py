@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -135,6 +136,18 @@ def _overdue(status: SchedulerStatus) -> Iterator[Sample]:
             yield (alias,), len(report.overdue.jobs)
 
 
+def _groups(name: str) -> Callable[[SchedulerStatus], Iterable[Sample]]:
+    """A number of each group; of groups with the same name in several stores the sum."""
+
+    def samples(status: SchedulerStatus) -> Iterable[Sample]:
+        counts: Counter[str] = Counter()
+        for group in status.groups:
+            counts[group.group] += getattr(group, name)
+        return [((group,), count) for group, count in counts.items()]
+
+    return samples
+
+
 def _single(name: str) -> Callable[[SchedulerStatus], Iterable[Sample]]:
     return lambda status: [((), getattr(status, name))]
 
@@ -168,6 +181,20 @@ METRICS: Final = (
     ),
     Metric(
         "gsched_runs_in_progress", "gauge", ("executor",), _pools("in_progress"), "Runs that execute now.",
+    ),
+    Metric(
+        "gsched_group_runs_in_progress", "gauge", ("group",), _groups("running"),
+        "Runs of groups with a limit or a pause, in progress or waiting for a worker, in the process that owns the "
+        "group's jobs. Of more than a hundred groups these are the ones at which most jobs wait; so for all metrics of "
+        "groups.",
+    ),
+    Metric(
+        "gsched_group_waiting", "gauge", ("group",), _groups("waiting"),
+        "Jobs of groups with a limit or a pause that wait for their turn.",
+    ),
+    Metric(
+        "gsched_group_starts_per_minute", "gauge", ("group",), _groups("starts"),
+        "Runs of groups with a limit or a pause that began within the last minute.",
     ),
     Metric(
         "gsched_pool_size", "gauge", ("executor",), _pools("size"),

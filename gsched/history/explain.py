@@ -34,6 +34,7 @@ from gsched.times.instants import from_ms, to_ms
 from gsched.triggers.base import TRIGGER_ERRORS
 
 _FIRST_STEP_MS = 1000  # the first step back in the search for an earlier due instant
+_RECORDED_MS = 10_000  # a run that has been in progress for so long has a record
 
 
 def explain(question: Question) -> Explanation:
@@ -117,10 +118,15 @@ def _due(question: Question, job: Job) -> Explanation:
     if instant >= evidence.ended:
         if _may_wait(job) and why_full(question) is not None:
             return _waiting(question, job)
+        if question.turn is not None and question.now - instant > _RECORDED_MS:
+            return _waiting(question, job)
+        may_wait = "waits for a free instance, " if _may_wait(job) else ""
+        if question.turn is not None:
+            may_wait += f"waits for its turn ({question.turn}), "
         return say(
             question, RUNNING,
-            f"it was claimed{by_node(evidence)} and has no record yet: it is in progress, "
-            f"{'waits for a free instance, ' if _may_wait(job) else ''}or ended a moment ago.",
+            f"it was claimed{by_node(evidence)} and has no record yet: it is in progress, {may_wait}or ended a moment "
+            "ago.",
         )  # fmt: skip
     return _ended(question, job)
 
@@ -180,11 +186,12 @@ def _may_wait(job: Job) -> bool:
 def _waiting(question: Question, job: Job) -> Explanation:
     late = question.now - question.instant
     full = why_full(question)
-    why = full or question.evidence.obstacle or "no worker has begun it yet"
+    why = full or question.turn or question.evidence.obstacle or "no worker has begun it yet"
     if full is not None and job.policy.overlap == CANCEL:
         why += ", which is being stopped for it"
-    words = f"due {duration(late / 1000)} ago, and waiting to run: {why}."
-    if full is not None and job.coalesce:
+    waits = "waiting for its turn" if full is None and question.turn is not None else "waiting to run"
+    words = f"due {duration(late / 1000)} ago, and {waits}: {why}."
+    if (full or question.turn) is not None and job.coalesce:
         words += " Of the instants that wait, the last one will run, and the others will be coalesced into it."
     if job.misfire_grace_ms is not None and late > job.misfire_grace_ms:
         grace = duration(job.misfire_grace_ms / 1000)

@@ -83,6 +83,7 @@ class Question(NamedTuple):
     :ivar missed: records of the job's instants that were missed shortly before
     :ivar counters: the job's counters; None if there are none
     :ivar running: records of the job's runs that are in progress, or claimed and about to begin
+    :ivar turn: why jobs of the job's group wait for their turn, in words; None if none does
     """
 
     job_id: str
@@ -94,6 +95,7 @@ class Question(NamedTuple):
     missed: Sequence[RunInfo] = ()
     counters: JobCounters | None = None
     running: Sequence[RunInfo] = ()
+    turn: str | None = None
 
     @property
     def recent(self) -> Sequence[RecentOutcome]:
@@ -164,7 +166,7 @@ def _unbegun_words(question: Question, record: RunInfo) -> str:
     attempt, due = f"attempt {record.attempt}", to_ms(record.due_at)
     if due > question.now:
         return f"{attempt} is due at {at(question, due)}"
-    full = why_full(question, record)
+    full = why_full(question, record) or question.turn
     if record.outcome == RUNNING:
         if full is None:
             return f"{attempt} is in progress"

@@ -34,5 +34,10 @@ def activity_of(
         "waiting": sum(executor.waiting for executor in executors),
         "pool_size": sum(executor.size for executor in executors),
         "due_soon": min(due_soon, MOST_DUE),
-        "groups": [each for lane in lanes for each in lane.gates.activity(monotonic_ms(clock), lane.now(clock))],
+        "groups": groups_of(lanes, clock),
     }
+
+
+def groups_of(lanes: Collection[Lane], clock: Clock) -> list[dict[str, Any]]:
+    """What the groups with a limit or a pause are doing, in plain values. Call it in any thread."""
+    return [each for lane in [*lanes] for each in lane.gates.activity(monotonic_ms(clock), lane.now(clock))]

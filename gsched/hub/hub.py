@@ -22,13 +22,14 @@ from gsched.event_loop.threads import thread_ident
 from gsched.events import SchedulerEvent
 from gsched.events.bus import EventBus
 from gsched.executors.collection import Executors
-from gsched.hub.activity import activity_of
+from gsched.hub.activity import activity_of, groups_of
 from gsched.hub.dispatch import Dispatch
 from gsched.hub.lane import Lane, count_jobs, monotonic_ms
 from gsched.hub.message_reader import MessageReader
 from gsched.hub.reporter import Reporter
 from gsched.hub.store_port import LanePort
 from gsched.monitoring.counters import Counters
+from gsched.monitoring.groups import GroupActivity
 from gsched.stores.base import BaseJobStore
 from gsched.stores.messages import ALWAYS
 from gsched.times.clock import Clock
@@ -170,6 +171,10 @@ class Hub:
         """What the scheduler did since its start and is doing, in plain values: see `activity_of`."""
         lanes, working = self._lanes.values(), self._executors.working()
         return activity_of(self.counters, self.in_progress, working, lanes, self._clock)
+
+    def groups(self) -> list[GroupActivity]:
+        """What the groups with a limit or a pause are doing. Call it in any thread."""
+        return [GroupActivity.of(each) for each in groups_of(self._lanes.values(), self._clock)]
 
     def at_rest(self) -> bool:
         """True if nothing more can happen now, except the end of runs in progress."""

@@ -55,6 +55,20 @@ class GroupInfo:
     activity: GroupActivity | None
 
 
+def why_held(limits: GroupLimits, activities: Iterable[GroupActivity], group: str, now: int) -> str | None:
+    """Why jobs of the group wait for their turn at `now` (ms), in words; None if none does."""
+    pause, limit = limits.pause_of(group, now), limits.of(group)
+    if pause is not None:
+        return f"group {group} is {pause.words()}"
+    doing = next((each for each in activities if each.group == group and each.waiting), None)
+    if doing is None or limit is None:
+        return None
+    jobs = "1 job waits" if doing.waiting == 1 else f"{doing.waiting} jobs wait"
+    if limit.concurrency is not None and doing.running >= limit.concurrency:
+        return f"group {group} has {doing.running} of {limit.concurrency} runs in progress, and {jobs}"
+    return f"group {group} has a limit ({limit.words()}), and {jobs}"
+
+
 def groups_of(
     jobs: Mapping[str, int], limits: GroupLimits, activities: Iterable[GroupActivity], now: int, *, is_whole: bool
 ) -> list[GroupInfo]:

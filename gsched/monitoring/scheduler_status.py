@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gsched.monitoring.counters import Counters
+from gsched.monitoring.groups import GroupActivity
 from gsched.monitoring.store_report import StoreReport
 
 
@@ -39,6 +40,7 @@ class SchedulerStatus:
     :ivar counters: outcomes, lateness and durations of runs; None while it is stopped
     :ivar in_progress: runs that execute or wait for a worker
     :ivar jobs: how many of its jobs are scheduled, waiting (for a free instance) or parked
+    :ivar groups: the groups with a limit or a pause whose jobs it owns; of many, those at which most jobs wait
     """
 
     state: str
@@ -51,3 +53,4 @@ class SchedulerStatus:
     counters: Counters | None = None
     in_progress: int = 0
     jobs: Mapping[str, int] = field(default_factory=dict)
+    groups: Sequence[GroupActivity] = ()

@@ -323,6 +323,7 @@ class Engine(Components):
             counters=hub.counters,
             in_progress=hub.in_progress,
             jobs=hub.jobs(),
+            groups=hub.groups(),
         )
 
     def activity(self) -> dict[str, Any]:

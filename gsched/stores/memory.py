@@ -340,7 +340,7 @@ class MemoryJobStore(BaseJobStore):
         self._take_limits(self.limits().without_pause(pattern))
 
     def group_activities(self) -> Iterable[GroupActivity]:
-        return () if self._hub is None else map(GroupActivity.of, self._hub.activity().get("groups", ()))
+        return () if self._hub is None else map(GroupActivity.of, self._hub.activity()["groups"])
 
     def _take_limits(self, limits: GroupLimits) -> None:
         self._limits = limits

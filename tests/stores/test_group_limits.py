@@ -25,6 +25,7 @@ from gsched import (
 )
 from gsched.hub.store_port import LanePort
 from gsched.jobs.limits import NO_LIMITS
+from gsched.metrics import collector
 from gsched.stores import BaseJobStore
 from gsched.stores.messages import Admitted, LimitsChanged, Message
 
@@ -451,3 +452,67 @@ def test_an_import_of_a_limit_that_cannot_be_one_is_refused_whole(bench, lines, 
     with pytest.raises(InvalidJobError, match=message):
         bench.scheduler.import_jobs(io.StringIO(HEADER + lines))
     assert (bench.scheduler.get_jobs(), bench.scheduler.get_limits()) == ([], NO_LIMITS)
+
+
+# -- what waits, in words ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(bench: StoreBench, monkeypatch: pytest.MonkeyPatch) -> StoreBench:
+    """One job runs, another one of its group waits for its turn."""
+    monkeypatch.setattr("gsched.stores.durable.publisher._EVERY_SECONDS", 0.02)
+    bench.start()
+    bench.scheduler.set_limit("host:*", concurrency=1)
+    bench.add("first", "interval", hours=1, acts="W", group="host:x", next_run_time="now")
+    bench.until(lambda: bench.began("first"))
+    bench.add("second", "date", group="host:x")
+    bench.until(lambda: [group.waiting for group in bench.store.group_activities()] == [1])
+    return bench
+
+
+def test_a_job_that_waits_for_its_turn_is_explained(held):
+    bench = held
+    due = bench.scheduler.get_job("second").trigger.run_date
+
+    def told() -> Any:
+        found = bench.scheduler.explain("second", due)
+        return found if found.outcome == "waiting" else None
+
+    found = bench.until(told)
+    assert "and waiting for its turn: group host:x has 1 of 1 runs in progress, and 1 job waits." in str(found)
+
+
+def test_a_job_whose_group_is_paused_is_explained(bench, monkeypatch):
+    monkeypatch.setattr("gsched.stores.durable.publisher._EVERY_SECONDS", 0.02)
+    bench.start()
+    bench.scheduler.pause_group("host:*", reason="vendor down", by="ops")
+    bench.add("job", "date", group="host:x")
+    due = bench.scheduler.get_job("job").trigger.run_date
+
+    def told() -> Any:
+        found = bench.scheduler.explain("job", due)
+        return found if found.outcome == "waiting" else None
+
+    assert "waiting for its turn: group host:x is paused by ops: vendor down." in str(bench.until(told))
+    assert bench.began("job") == []
+
+
+def test_operators_see_what_a_group_is_doing(held):
+    (group,) = held.scheduler.admin.get_groups()
+    assert (group.name, group.jobs, group.limit, group.pause) == ("host:x", 2, GroupLimit("host:*", 1), None)
+    assert (group.activity.running, group.activity.waiting, group.activity.starts) == (1, 1, 1)
+    assert group.activity.held_since is not None
+
+
+def test_metrics_have_the_groups_with_limits(held):
+    held.scheduler.set_limit("other", concurrency=1)
+    found = {}
+    for family in collector(held.scheduler).collect():
+        if family.name.startswith("gsched_group"):
+            found |= {family.name: [(sample.labels, sample.value) for sample in family.samples]}
+    host = {"group": "host:x"}
+    assert found == {
+        "gsched_group_runs_in_progress": [(host, 1)],
+        "gsched_group_waiting": [(host, 1)],
+        "gsched_group_starts_per_minute": [(host, 1)],
+    }

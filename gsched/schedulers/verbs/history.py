@@ -8,7 +8,10 @@ from datetime import date, datetime, timedelta
 from gsched.errors import JobNotFoundError
 from gsched.history.explanation import Explanation, Question
 from gsched.history.queries import RUNNING, JobCounters, RunInfo, RunQuery, as_past, newest_first
+from gsched.jobs.limits import NO_LIMITS
+from gsched.monitoring.groups import why_held
 from gsched.schedulers.verbs.verbs import Verbs
+from gsched.stores import BaseJobStore
 from gsched.times.instants import as_instant, to_ms
 
 _MOST_RUNNING = 100
@@ -101,7 +104,14 @@ class HistoryVerbs(Verbs):
             missed=store.runs(RunQuery(job_id, "missed", earlier, instant + 1)),
             counters=counters,
             running=store.runs(RunQuery(job_id, RUNNING, limit=_MOST_RUNNING)),
+            turn=self._turn(store, job.policy.group),
         )  # fmt: skip
+
+    def _turn(self, store: BaseJobStore, group: str | None) -> str | None:
+        """Why jobs of this group wait for their turn; None if none does."""
+        if group is None or (limits := store.limits()) == NO_LIMITS:
+            return None
+        return why_held(limits, store.group_activities(), group, self._engine.now_ms())
 
     def _question_about_removed(self, job_id: str, instant: int, jobstore: str | None) -> Question:
         for alias in self._engine.aliases(jobstore):

@@ -67,7 +67,7 @@ class Publisher:
             **{key: activity[key] for key in ("running", "waiting", "pool_size", "due_soon")},
             "paused": self._paused(),
             "totals": activity["outcomes"],
-            "groups": activity.get("groups", []),
+            "groups": activity["groups"],
             "recent": {  # tags and executors are values: they may hold characters that a key may not
                 "seconds": recent.seconds,
                 "outcomes": recent.outcomes,

@@ -270,7 +270,7 @@ class SlowRunEvent(JobEvent):
 
     :ivar run_id: the id that the run has, or will have
     :ivar scheduled_run_time: when it was scheduled
-    :ivar state: "running"; or "waiting" for a worker, a free instance or its next attempt
+    :ivar state: "running"; or "waiting" for a worker, a free instance, its turn in a group or its next attempt
     """
 
     def __init__(self, code: int, job: Job, scheduled: int, request: str | None, state: str) -> None:

@@ -43,7 +43,7 @@ class RunDeadline:
 
     @property
     def state(self) -> str:
-        """"running", or "waiting" for an instance, a worker or the next attempt."""
+        """"running"; or "waiting" for an instance, a turn in a group, a worker or the next attempt."""
         return "waiting" if self.run is None or self.run.started_ms is None else "running"
 
 

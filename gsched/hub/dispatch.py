@@ -252,6 +252,7 @@ class Dispatch:
 
     def exhaust(self, entry: Entry) -> None:
         """The job's trigger has ended: remove the job as soon as its last run is settled."""
+        entry.lane.deadlines.release(entry)
         self._tell_store(entry.lane, entry.lane.store.exhaust, entry.job)
         if not entry.running and not entry.lane.awaits_runs(entry):
             self._end(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import socket
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -338,6 +339,18 @@ def test_show_prints_the_options_of_a_policy_that_differ_from_the_defaults(jobs,
     add(jobs, "a", overlap="queue")
     shown = dict(rows(run("job", "show", "a")[0]))
     assert shown["overlap"] == "queue" and shown["recover"] == "false" and "retries" not in shown
+
+
+def test_an_overdue_job_is_one_in_lists_and_when_it_is_shown(jobs, run):
+    add(jobs, "late", expect_success_every=0.001)
+    add(jobs, "other", expect_success_every="1h")
+    table = run("job", "list", "-o", "table")[0]
+    assert re.search(r"late .*scheduled, overdue for \d+ s", table) and table.count("overdue") == 1
+    listed = json.loads(run("job", "list", "-o", "json")[0])
+    assert {job["id"]: job["overdue"] for job in listed} == {"late": True, "other": False}
+    assert "scheduled, overdue for" in run("job", "show", "late", "-o", "table")[0]
+    shown = json.loads(run("job", "show", "other", "-o", "json")[0])
+    assert (shown["state"], shown["expect_success_every"]) == ("scheduled", 3600) and shown["overdue_at"]
 
 
 def test_set_says_that_executors_are_the_runners(jobs, run):

@@ -102,6 +102,21 @@ def test_the_last_of_the_waiting_instants_is_reported_if_it_waits_for_too_long(b
     gate.set()
     bench.until(lambda: bench.named("job.removed"))
     assert slow(bench) == [(10, "running"), (30, "waiting")]
+    assert bench.scheduler._engine.hub._lanes["default"].deadlines.of_waiting == {}
+
+
+def test_an_instant_that_waits_for_its_turn_in_a_group_is_reported(bench):
+    bench.start().scheduler.set_limit("vendor", concurrency=1)
+    bench.add("first", acts="W", group="vendor", next_run_time="2026-03-02 12:00:10", **YEARLY)
+    bench.add("job", group="vendor", finish_within=15, next_run_time="2026-03-02 12:00:20", **YEARLY)
+    pass_until(bench, 34)
+    assert (bench.began("job"), slow(bench)) == ([], [])
+    pass_until(bench, 36)
+    assert slow(bench) == [(20, "waiting")]
+    gate.set()
+    bench.until(lambda: bench.began("job"))
+    pass_until(bench, 60)
+    assert slow(bench) == [(20, "waiting")]
 
 
 def test_a_run_on_request_has_its_time_from_the_request_on(bench):

@@ -103,7 +103,7 @@ def show(configuration: Configuration, out: Output, job_id: str, jobstore: str |
         job = find_job(scheduler, job_id, jobstore)
         values = job_values(job, scheduler.get_counters(job.id, job.jobstore), scheduler.clock.now_ms())
         if out.form not in ("json", "jsonl"):
-            plain = job.policy.keys() - own_policy_options(job.definition.policy).keys()
+            plain = job.policy.keys() - own_policy_options(job.definition.policy).keys() - {"recover"}
             values = {name: value for name, value in values.items() if name not in plain}
         if out.form == "table":
             values["next_run_time"] = DueTimes(scheduler).of(job)

@@ -53,11 +53,11 @@ class Slice:
 
 
 def paced(items: Iterable[T]) -> Iterator[T]:
-    """The items; other greenlets have turns meanwhile."""
+    """The items; other greenlets have turns between them."""
     pace = Slice()
     for item in items:
-        yield item
         pace.breathe()
+        yield item
 
 
 def give_way() -> None:

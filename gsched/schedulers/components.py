@@ -23,11 +23,10 @@ from gsched.jobs.calls import CallChecker
 from gsched.jobs.job import Job
 from gsched.jobs.limits import NO_LIMITS, GroupLimits
 from gsched.policies.retries import SHORTEN, why_never_retried
-from gsched.schedulers.job_builder import JobBuilder, check_executor
+from gsched.schedulers.job_builder import JobBuilder, Template, check_executor
 from gsched.schedulers.settings import SchedulerSettings, unknown
 from gsched.schedulers.spreading import SPREAD, Spreader, number, spread_out
 from gsched.stores import BaseJobStore, JobQuery, MemoryJobStore
-from gsched.triggers import BaseTrigger
 
 
 class Components:
@@ -57,7 +56,7 @@ class Components:
         self.job_defaults = settings.job_defaults
         self.allowed = settings.functions
         self.calls = CallChecker()
-        self.templates: dict[tuple[Any, ...], BaseTrigger] = {}
+        self.templates: dict[tuple[Any, ...], Template] = {}
         self.executors = Executors()
         self.stores: dict[str, BaseJobStore] = {}
         self.implicit: dict[str, dict[str, bool]] = {}

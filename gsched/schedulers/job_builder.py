@@ -32,6 +32,25 @@ _DEFINITION: Final = frozenset(
 )
 
 
+class Template:
+    """A trigger before its phase is set. It remembers how it began last: jobs that are added in one millisecond share
+    one trigger.
+    """
+
+    __slots__ = ("_last", "trigger")
+
+    def __init__(self, trigger: BaseTrigger) -> None:
+        self.trigger = trigger
+        self._last: tuple[int, tuple[BaseTrigger, int | None]] = -1, (trigger, None)
+
+    def begun(self, at: int) -> tuple[BaseTrigger, int | None]:
+        """The trigger with its phase set, and its first instant: see `BaseTrigger.begun`."""
+        last = self._last  # once: several threads may add jobs
+        if last[0] != at:
+            last = self._last = at, self.trigger.begun(at)
+        return last[1]
+
+
 class JobBuilder:
     """Builds jobs that are added at one moment. Triggers and functions that many of them share are made once.
 
@@ -53,7 +72,7 @@ class JobBuilder:
         allowed: AllowedFunctions,
         calls: CallChecker,
         awaits: Callable[[str], bool],
-        templates: dict[tuple[Any, ...], BaseTrigger],
+        templates: dict[tuple[Any, ...], Template],
     ) -> None:
         self._now = now
         self._timezone = timezone
@@ -117,22 +136,24 @@ class JobBuilder:
         except TypeError:  # an argument that cannot be hashed, such as a list of triggers
             return self._made(trigger, trigger_args, spread).for_job(job_id).begun(self._now)
         if known is None:
-            made = self._template(key, trigger, trigger_args, spread)
-            own = made.for_job(job_id)
-            known = own.begun(self._now)
-            if own is made and len(self._triggers) < MOST_SHARED:
+            template = self._template(key, trigger, trigger_args, spread)
+            own = template.trigger.for_job(job_id)
+            if own is not template.trigger:
+                return own.begun(self._now)
+            known = template.begun(self._now)
+            if len(self._triggers) < MOST_SHARED:
                 self._triggers[key] = known
         return known
 
-    def _template(self, key: tuple[Any, ...], trigger: str, args: Mapping[str, Any], spread: Any) -> BaseTrigger:
+    def _template(self, key: tuple[Any, ...], trigger: str, args: Mapping[str, Any], spread: Any) -> Template:
         """The trigger before its phase is set. Equal datetimes may have different zones, so these are not compared."""
         if not _PLAIN.issuperset(map(type, args.values())):
-            return self._made(trigger, args, spread)
+            return Template(self._made(trigger, args, spread))
         known = self._templates.get(key)
         if known is None:
             if len(self._templates) >= MOST_TEMPLATES:
                 self._templates.clear()
-            known = self._templates[key] = self._made(trigger, args, spread)
+            known = self._templates[key] = Template(self._made(trigger, args, spread))
         return known
 
     def _made(self, trigger: Any, trigger_args: Mapping[str, Any], spread: Any) -> BaseTrigger:

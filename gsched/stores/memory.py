@@ -203,7 +203,7 @@ class MemoryJobStore(BaseJobStore):
             self._announce(new)
         elif old.paused != new.paused:
             self._announce(new)
-        elif new.id not in self._unannounced:  # otherwise it will be announced as it is then
+        else:
             self._tell(Changed(new, self._tally(new)))
         return new
 

@@ -15,7 +15,7 @@ from gsched.jobs.last_change import LastChange
 from gsched.jobs.policy_options import policy_options
 from gsched.times.instants import from_ms
 
-KEPT_DAYS: Final = 90
+KEPT_MS: Final = 90 * 86_400_000
 ALL_JOBS: Final = "all jobs"  # as a target
 ACTIONS: Final = (
     *("job.add", "job.change", "job.pause", "job.resume", "job.remove", "job.run"),
@@ -92,6 +92,11 @@ class Act(NamedTuple):
 def entry_id(at: int) -> str:
     """A new id for an entry: its time (ms), and a random end. Of several at one time the order is of no matter."""
     return f"{at:013}-{secrets.token_hex(6)}"
+
+
+def time_of(an_id: str) -> int:
+    """The time (ms) in an entry's id."""
+    return int(an_id.partition("-")[0])
 
 
 @dataclass(frozen=True)

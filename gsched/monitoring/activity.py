@@ -125,16 +125,21 @@ class LastMinute:
     def period(self) -> Period:
         """The activity between the oldest sample and the last one."""
         (began, before), (now, after) = self._samples[0], self._samples[-1]
-        pools, known = after.get("late_by_pool", {}), before.get("late_by_pool", {})
-        by_tag = {tag: _grown(before["by_tag"].get(tag, {}), counts) for tag, counts in after["by_tag"].items()}
-        return Period(
-            now - began,
-            _grown(before["outcomes"], after["outcomes"]),
-            {tag: counts for tag, counts in by_tag.items() if counts},
-            _more(before["lateness"], after["lateness"]),
-            _more(before["duration"], after["duration"]),
-            {pool: _more(known.get(pool, _EMPTY), counts) for pool, counts in pools.items()},
-        )
+        return grown(before, after, now - began)
+
+
+def grown(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float) -> Period:
+    """What was done between two samples of what a scheduler did since its start."""
+    pools, known = after.get("late_by_pool", {}), before.get("late_by_pool", {})
+    by_tag = {tag: _grown(before["by_tag"].get(tag, {}), counts) for tag, counts in after["by_tag"].items()}
+    return Period(
+        seconds,
+        _grown(before["outcomes"], after["outcomes"]),
+        {tag: counts for tag, counts in by_tag.items() if counts},
+        _more(before["lateness"], after["lateness"]),
+        _more(before["duration"], after["duration"]),
+        {pool: _more(known.get(pool, _EMPTY), counts) for pool, counts in pools.items()},
+    )
 
 
 def _grown(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:

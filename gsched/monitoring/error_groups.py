@@ -94,7 +94,7 @@ def groups_of_errors(records: Iterable[RunInfo], by: str, since: datetime, is_wh
         found.setdefault(_key(record, by), []).append(record)
         oldest, total = record.scheduled_at, total + 1
     groups = [_group(runs, by, total) for runs in found.values()]
-    groups.sort(key=lambda group: (-group.count, group.outcome, group.message))
+    groups.sort(key=lambda group: (-group.count, group.outcome, group.message, group.job_id or group.node or ""))
     return ErrorGroups(tuple(groups), total, since if is_whole else oldest)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from gsched.errors import ConfigurationError
-from gsched.monitoring.activity import Period, together
+from gsched.monitoring.activity import Period, grown, together
+from gsched.times.clock import Clock
 from gsched.times.durations import as_ms
 from gsched.times.instants import from_ms
 
@@ -65,6 +66,59 @@ def rates_of(noted: Iterable[NotedMinute], since: int, until: int, step: int) ->
         Rate(from_ms(at), replace(together(by_step.get(at, ())), seconds=step / 1000))
         for at in range(since, until, step)
     ]
+
+
+def as_document(period: Period) -> dict[str, Any]:
+    """The counts of a period, as plain values. Tags are values, not keys: they may hold any character."""
+    tags = with_few_tags(period.by_tag)
+    return {
+        "outcomes": dict(period.outcomes),
+        "lateness": list(period.lateness),
+        "duration": list(period.duration),
+        "by_tag": [{"tag": tag, "outcomes": counts} for tag, counts in tags.items()],
+    }
+
+
+def read_minute(at: int, document: Mapping[str, Any]) -> NotedMinute:
+    """What `as_document` has written of the time from `at` (ms) on."""
+    by_tag = {each["tag"]: each["outcomes"] for each in document["by_tag"]}
+    counts = document["outcomes"], by_tag, tuple(document["lateness"]), tuple(document["duration"])
+    return NotedMinute(at, Period(0.0, *counts))
+
+
+def added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The sum of two documents."""
+    return as_document(together(read_minute(0, each).period for each in (one, other)))
+
+
+class MinuteCounter:
+    """Cuts what a scheduler does into minutes.
+
+    :param activity: gives what it did since its start, as `gsched.hub.activity.activity_of` does
+    """
+
+    def __init__(self, clock: Clock, activity: Callable[[], Mapping[str, Any]]) -> None:
+        self._clock = clock
+        self._activity = activity
+        self._minute = self._current()
+        self._known = activity()
+
+    def _current(self) -> int:
+        now = self._clock.now_ms()
+        return now - now % MINUTE_MS
+
+    def seconds_left(self) -> float:
+        """How long the minute still goes on."""
+        return (self._minute + MINUTE_MS - self._clock.now_ms()) / 1000
+
+    def ended(self) -> NotedMinute | None:
+        """What was done in the minute that has ended since the last call; None if none has, or nothing was done."""
+        if (current := self._current()) == self._minute:
+            return None
+        at, self._minute = self._minute, current
+        before, self._known = self._known, self._activity()
+        period = grown(before, self._known, 0.0)
+        return NotedMinute(at, period) if period.outcomes else None
 
 
 def with_few_tags(by_tag: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

@@ -25,7 +25,7 @@ def test_init_makes_collections_and_indexes(address, database):
     for _ in range(2):
         assert in_process("store", "init", "--store", address).code == Exit.OK
     assert {"jobs", "jobs.nodes", "jobs.slots", "jobs.runs"} <= set(database.list_collection_names())
-    assert "listing" in database.jobs.index_information() and "scheduled_at" in database.jobs.runs.index_information()
+    assert "listing" in database.jobs.index_information() and "scheduled" in database.jobs.runs.index_information()
 
 
 def test_stats_count_what_there_is(address, jobs, database):

@@ -37,7 +37,8 @@ from gsched.jobs.policy import Policy
 from gsched.stores import JobQuery, MongoDBJobStore
 from gsched.stores.claims.partition import SLOTS, slot_of
 from gsched.stores.mongodb.documents.jobs import JobReader
-from gsched.stores.mongodb.driver.connection import INDEXES, translated
+from gsched.stores.mongodb.driver.connection import translated
+from gsched.stores.mongodb.driver.indexes import JOB_INDEXES
 from gsched.stores.mongodb.jobs import add as adding, ask as asking, list as listing
 from gsched.testing import ManualClock
 from gsched.triggers import DateTrigger, IntervalTrigger
@@ -836,7 +837,7 @@ def test_many_processes_may_prepare_at_once(site):
     command = [sys.executable, "-c", program, site.uri, site.database.name]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(4)]
     assert [(each.communicate(timeout=60)[0], each.returncode) for each in started] == [("None\n", 0)] * 4
-    assert {index.document["name"] for index in INDEXES} <= set(site.jobs.index_information())
+    assert {index.document["name"] for index in JOB_INDEXES} <= set(site.jobs.index_information())
 
 
 @pytest.mark.parametrize(

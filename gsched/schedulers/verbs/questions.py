@@ -186,7 +186,7 @@ class QuestionVerbs:
             end: int | None = to_ms(as_instant(until, tz, "until"))
         else:
             end = as_past(until, now, tz, "until")
-        end = now if end is None else end
+        end = now + 1 if end is None else end
         if begin is None or begin >= end:
             raise ConfigurationError("since: must be before until")
         return begin, end

@@ -18,11 +18,11 @@ from gsched.event_loop.helpers import spawn
 from gsched.event_loop.native_threads import NativeThreads
 from gsched.events import EVENT_STORE_FAILED, SchedulerEvent
 from gsched.history.explanation import Evidence
-from gsched.history.queries import JobCounters, RunInfo, RunQuery
+from gsched.history.queries import JobCounters, RunInfo, RunPage, RunQuery
 from gsched.history.recent import checked_recent
 from gsched.history.reruns import NextAttempt, Obstacle
 from gsched.history.retention import RetentionPolicy
-from gsched.jobs.audit import Act
+from gsched.jobs.audit import Act, AuditEntry, AuditPage, AuditQuery
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.limits import GroupLimit, GroupLimits
@@ -34,8 +34,11 @@ from gsched.jobs.tally import Tally
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
+from gsched.monitoring.job_pages import StoredPage, StoredRow
+from gsched.monitoring.load import SAMPLE, JobSample
 from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.overdue import OverdueJob
+from gsched.monitoring.rates import NotedMinute
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.policies.spreading import Numbers, Series
@@ -284,6 +287,21 @@ class DurableJobStore(BaseJobStore):
     def find(self, query: JobQuery) -> Iterable[Job]:
         return self.definitions.find(query)
 
+    def page(self, query: JobQuery) -> StoredPage:
+        return self.definitions.page(query)
+
+    def rows(self, job_ids: Sequence[str]) -> dict[str, StoredRow]:
+        return self.definitions.rows(job_ids)
+
+    def count(self, query: JobQuery, most: int) -> int:
+        return self.definitions.count(query, most)
+
+    def tags(self, most: int) -> dict[str, int]:
+        return self.definitions.tags(most)
+
+    def sample(self, most: int = SAMPLE) -> JobSample:
+        return self.definitions.sample(most)
+
     def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
         return self.definitions.change(job_id, change, act)
 
@@ -332,6 +350,9 @@ class DurableJobStore(BaseJobStore):
     def runs(self, query: RunQuery) -> list[RunInfo]:
         return self.history.runs(query)
 
+    def run_page(self, query: RunQuery) -> RunPage:
+        return self.history.run_page(query)
+
     def counters(self, job_id: str) -> JobCounters:
         return self.history.counters(job_id)
 
@@ -361,6 +382,21 @@ class DurableJobStore(BaseJobStore):
 
     def request_drain(self, node_id: str) -> None:
         self.operations.request_drain(node_id)
+
+    def request_cancel(self, run_id: str) -> bool:
+        return self.operations.request_cancel(run_id)
+
+    def record_audit(self, entry: AuditEntry) -> None:
+        self.operations.record_audit(entry)
+
+    def audit(self, query: AuditQuery) -> AuditPage:
+        return self.operations.audit(query)
+
+    def minutes(self, since: int, until: int) -> Iterable[NotedMinute]:
+        return self.operations.minutes(since, until)
+
+    def hours(self, since: int, until: int) -> Iterable[NotedMinute]:
+        return self.operations.hours(since, until)
 
     def follow(self, stop: Callable[[], bool]) -> Iterator[StoreEvent]:
         return self.operations.follow(stop)

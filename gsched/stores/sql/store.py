@@ -109,7 +109,7 @@ class SQLJobStore(DurableJobStore):
             definitions=definitions,
             limits=SqlLimits(connection, clock),
             history=SqlHistory(connection, clock, definitions.row, self.retention, self.keep_history),
-            operations=SqlOperations(connection, clock, records, expectations, self.intervals.ttl),
+            operations=SqlOperations(connection, clock, records, expectations, self.intervals.ttl, self._on_change),
             records=records,
             expectations=expectations,
             news=SqlNews(connection),

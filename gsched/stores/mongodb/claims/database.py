@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from pymongo import UpdateOne
-from pymongo.operations import IndexModel
 
 from gsched.jobs.limits import GroupLimits
 from gsched.stores.claims.partition import SLOTS
@@ -19,24 +18,13 @@ from gsched.stores.mongodb.claims.jobs import JobClaims
 from gsched.stores.mongodb.claims.nodes import NodeClaims
 from gsched.stores.mongodb.claims.runs import RunClaims
 from gsched.stores.mongodb.documents.claims import is_slot
-from gsched.stores.mongodb.documents.runs import INDEXES as HISTORY_INDEXES
 from gsched.stores.mongodb.driver.codec import Document
 from gsched.stores.mongodb.driver.connection import translate_errors
-from gsched.stores.mongodb.driver.indexes import make_indexes
+from gsched.stores.mongodb.driver.indexes import INDEXES_BESIDE, make_indexes
 from gsched.stores.mongodb.jobs.limits import stored_limits
 from gsched.times.instants import from_ms, to_ms
 
-_KEEP_DEAD_SECONDS: Final = 86_400
-_KEEP_ACTIVITY_SECONDS: Final = 600
 _NEVER: Final = from_ms(0)
-
-# The indexes of the collections beside that of the jobs, by the last part of the collections' names.
-INDEXES: Final = {
-    "nodes": (IndexModel([("settled_at", 1)], expireAfterSeconds=_KEEP_DEAD_SECONDS, name="settled_at"),),
-    "runs": (IndexModel([("state", 1), ("slot", 1)], name="in_progress"), *HISTORY_INDEXES),
-    "former": (IndexModel([("slot", 1)], name="slot"), IndexModel([("job_id", 1)], name="job_id")),
-    "activity": (IndexModel([("at", 1)], expireAfterSeconds=_KEEP_ACTIVITY_SECONDS, name="at"),),
-}
 
 
 class MongoClaimDatabase(NodeClaims, JobClaims, RunClaims):
@@ -45,7 +33,7 @@ class MongoClaimDatabase(NodeClaims, JobClaims, RunClaims):
     @translate_errors()
     def prepare(self) -> None:
         self._connection.prepare(anew=True)
-        for name, indexes in INDEXES.items():
+        for name, indexes in INDEXES_BESIDE.items():
             make_indexes(self._jobs[name], indexes)
         self.exclusive = self._connection.is_standalone()
         found = {slot["_id"]: slot for slot in self._find_slots({"_id": {"$in": [*range(SLOTS)]}})}

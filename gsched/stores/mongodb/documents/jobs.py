@@ -13,7 +13,7 @@ document also has those options of the job's policy (retries, overlap ...) that 
 - late_until: the instants from `next_run_time` up to this time were late when they were claimed, and may not have ended
 - requested_at: when a user last asked for a run outside the schedule
 - parked: why the job cannot be run; null if it can
-- figures: {runs, failures, last_run, last_duration, last_error}, if the job has run
+- figures: {runs, failures, last_run, last_duration, last_error, recent, failing_since}, if the job has run
 - tally: {runs, until, failing}, if the job's policy counts: how many instants have begun to run, the last of them (ms),
   and how many runs have failed in a row
 - expected_since, overdue_at, overdue_told: if the job expects successes, when it succeeded last, or from when on it is
@@ -33,6 +33,8 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from gsched.errors import InvalidJobError
+from gsched.history.queries import JobCounters
+from gsched.history.recent import read_text
 from gsched.jobs.document import POLICY_KEYS, DocumentReader, changed_fields, instant_of, job_document
 from gsched.jobs.expectation import Expectation, expectation_of
 from gsched.jobs.funcref import AllowedFunctions
@@ -40,6 +42,7 @@ from gsched.jobs.job import Job
 from gsched.jobs.pause import Pause
 from gsched.jobs.pause_document import pause_as_far_as_known
 from gsched.jobs.policy_options import own_policy_options
+from gsched.monitoring.job_pages import JobRow, StoredRow
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.mongodb.driver.codec import CODEC
 from gsched.times.instants import from_ms, to_ms
@@ -208,6 +211,33 @@ def is_not_paused(now: int) -> dict[str, Any]:
 def pause_of(document: Mapping[str, Any]) -> Pause | None:
     """The job's pause, whether it still holds or not; a plain one if the document is malformed there."""
     return pause_as_far_as_known(document.get("paused") is True, document.get("pause"))
+
+
+def counters_of(document: Mapping[str, Any], now: int) -> JobCounters:
+    """The job's counts and last outcomes.
+
+    :param now: ms
+    """
+    known, expectation = document.get("figures") or {}, expectation_in(document)
+    return JobCounters(
+        runs=known.get("runs", 0),
+        failures=known.get("failures", 0),
+        last_run=known.get("last_run"),
+        last_duration=known.get("last_duration"),
+        last_error=known.get("last_error"),
+        recent=read_text(known.get("recent"), now),
+        failing_since=known.get("failing_since"),
+        overdue_at=None if expectation is None else from_ms(expectation.overdue_at),
+    )
+
+
+def job_row(document: Mapping[str, Any], reader: JobReader, now: int) -> StoredRow:
+    """The job with what is known of it.
+
+    :param now: ms
+    """
+    times = document.get("created_at"), document.get("updated_at")
+    return JobRow(reader.read(document), counters_of(document, now), *times)
 
 
 class JobReader:

@@ -1,4 +1,4 @@
-"""The collection of runs: its documents and its indexes.
+"""The documents of the collection of runs.
 
 A document is {_id, state, job_id, job_name, tags, slot, node, outcome, reason, scheduled_at, until, started_at,
 finished_at, attempt, request, error_type, error_message, traceback, expires_at}; fields that do not apply are missing
@@ -8,15 +8,13 @@ documents belong to the claim protocol: they lack the job's name and tags, and d
 A waiting run has not begun. It has `due_at`, the time to begin, and `cause`: "request" if somebody asked for it,
 "retry" if an attempt failed. It may have `schedule`, the number of the job's schedule. The document keeps these fields
 when the run begins. A document has `tries`, `recoveries` and `is_retry` (see RunRecord) unless they are 0 and false.
+`cancel_requested` is when somebody in another process asked to cancel the run.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
-
-from pymongo import DESCENDING
-from pymongo.operations import IndexModel
 
 from gsched.history.queries import RUNNING, RunInfo
 from gsched.history.records import Record
@@ -26,20 +24,6 @@ from gsched.stores.mongodb.driver.codec import Document
 from gsched.times.instants import from_ms
 
 WAITING: Final = "waiting"  # the state of a run that has not begun
-
-# For the queries: lists by time, of one job, of one outcome, with a tag; waiting runs of a job, and in slots; attempts
-# after the first; spans that reach into a period. The first one makes the server remove expired records.
-INDEXES: Final = (
-    IndexModel([("expires_at", 1)], expireAfterSeconds=0, name="expires_at"),
-    IndexModel([("scheduled_at", DESCENDING)], name="scheduled_at"),
-    IndexModel([("job_id", 1), ("scheduled_at", DESCENDING)], name="job_scheduled_at"),
-    IndexModel([("outcome", 1), ("scheduled_at", DESCENDING)], name="outcome_scheduled_at"),
-    IndexModel([("tags", 1), ("scheduled_at", DESCENDING)], name="tags_scheduled_at"),
-    IndexModel([("job_id", 1), ("due_at", 1)], partialFilterExpression={"state": WAITING}, name="waiting"),
-    IndexModel([("slot", 1), ("due_at", 1)], partialFilterExpression={"state": WAITING}, name="waiting_slot"),
-    IndexModel([("slot", 1), ("scheduled_at", 1)], partialFilterExpression={"attempt": {"$gt": 1}}, name="attempts"),
-    IndexModel([("until", 1)], partialFilterExpression={"until": {"$exists": True}}, name="until"),
-)
 
 
 def run_key(run: str, attempt: int) -> str:

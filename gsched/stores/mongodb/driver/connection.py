@@ -13,13 +13,12 @@ from typing import Any, Final, NamedTuple
 from bson.errors import BSONError
 from pymongo import MongoClient, ReadPreference, WriteConcern, errors as driver, timeout
 from pymongo.database import Database
-from pymongo.operations import IndexModel
 from pymongo.read_concern import ReadConcern
 
 from gsched import errors
 from gsched.stores.mongodb.driver.codec import CODEC, Document, Jobs
 from gsched.stores.mongodb.driver.command_timing import CommandTimes
-from gsched.stores.mongodb.driver.indexes import make_indexes
+from gsched.stores.mongodb.driver.indexes import JOB_INDEXES, make_indexes
 from gsched.stores.mongodb.driver.refusals import Refusals
 from gsched.wording import without_noise
 
@@ -51,21 +50,6 @@ _NO_CONNECTION: Final = (ConnectionRefusedError, FileNotFoundError, gaierror)  #
 _MAY_BE_WRITTEN: Final = "The write may have happened: look with get_job, or add again with replace_existing=True."
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _ACCESS_CODES: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed, Atlas' AtlasError
-
-# For the queries: a slot's jobs by time; jobs with a tag; of a group; parked jobs; the order of lists; pauses that end;
-# overdue jobs.
-INDEXES: Final = (
-    IndexModel([("slot", 1), ("next_run_time", 1)], name="slot_next_run_time"),
-    IndexModel([("tags", 1)], name="tags"),
-    IndexModel([("group", 1)], name="group", sparse=True),
-    IndexModel([("parked", 1)], name="parked", partialFilterExpression={"parked": {"$type": "string"}}),
-    IndexModel([("paused", 1), ("next_run_time", 1), ("_id", 1)], name="listing"),
-    IndexModel([("pause.until", 1)], name="pause_until", partialFilterExpression={"pause.until": {"$type": "date"}}),
-    IndexModel(
-        [("overdue_told", 1), ("overdue_at", 1)], name="overdue",
-        partialFilterExpression={"overdue_at": {"$type": "date"}},
-    ),
-)
 
 
 @contextmanager
@@ -166,7 +150,7 @@ class Connection:
         :param anew: look again, although this process has made them before: somebody may have dropped them
         """
         if anew or not self._is_prepared:
-            make_indexes(self.jobs(), INDEXES)
+            make_indexes(self.jobs(), JOB_INDEXES)
             self._is_prepared = True
 
     def hello(self) -> Document:

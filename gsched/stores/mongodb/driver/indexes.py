@@ -1,14 +1,70 @@
-"""Indexes: missing ones are made. If another index is in the way, the error names the command that removes it."""
+"""All indexes. Missing ones are made. If another index is in the way, the error names the command that removes it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pymongo import DESCENDING
 from pymongo.errors import OperationFailure
 from pymongo.operations import IndexModel
 
 from gsched.errors import StoreError
+
+_DAY_SECONDS: Final = 86_400
+_WAITING: Final = {"state": "waiting"}
+
+# Of the jobs. For the queries: a slot's jobs by time; jobs with a tag; of a group; parked jobs; the order of lists;
+# pauses that end; jobs that fail; overdue jobs.
+JOB_INDEXES: Final = (
+    IndexModel([("slot", 1), ("next_run_time", 1)], name="slot_next_run_time"),
+    IndexModel([("tags", 1)], name="tags"),
+    IndexModel([("group", 1)], name="group", sparse=True),
+    IndexModel([("parked", 1)], name="parked", partialFilterExpression={"parked": {"$type": "string"}}),
+    IndexModel([("paused", 1), ("next_run_time", 1), ("_id", 1)], name="listing"),
+    IndexModel([("pause.until", 1)], name="pause_until", partialFilterExpression={"pause.until": {"$type": "date"}}),
+    IndexModel(
+        [("figures.failing_since", 1)],
+        name="failing_since",
+        partialFilterExpression={"figures.failing_since": {"$type": "date"}},
+    ),
+    IndexModel(
+        [("overdue_told", 1), ("overdue_at", 1)], name="overdue",
+        partialFilterExpression={"overdue_at": {"$type": "date"}},
+    ),
+)
+
+# Of the runs. For the queries: runs in progress; lists by time, of one job, of one outcome, with a tag, each with the
+# id, so that a page begins after a place; waiting runs of a job, and in slots; attempts after the first; spans that
+# reach into a period. "expires_at" makes the server remove expired records.
+RUN_INDEXES: Final = (
+    IndexModel([("state", 1), ("slot", 1)], name="in_progress"),
+    IndexModel([("expires_at", 1)], expireAfterSeconds=0, name="expires_at"),
+    IndexModel([("scheduled_at", DESCENDING), ("_id", DESCENDING)], name="scheduled"),
+    IndexModel([("job_id", 1), ("scheduled_at", DESCENDING), ("_id", DESCENDING)], name="job_scheduled"),
+    IndexModel([("outcome", 1), ("scheduled_at", DESCENDING), ("_id", DESCENDING)], name="outcome_scheduled"),
+    IndexModel([("tags", 1), ("scheduled_at", DESCENDING), ("_id", DESCENDING)], name="tags_scheduled"),
+    IndexModel([("job_id", 1), ("due_at", 1)], partialFilterExpression=_WAITING, name="waiting"),
+    IndexModel([("slot", 1), ("due_at", 1)], partialFilterExpression=_WAITING, name="waiting_slot"),
+    IndexModel([("slot", 1), ("scheduled_at", 1)], partialFilterExpression={"attempt": {"$gt": 1}}, name="attempts"),
+    IndexModel([("until", 1)], partialFilterExpression={"until": {"$exists": True}}, name="until"),
+)
+
+# The indexes of the collections beside that of the jobs, by the last part of the collections' names.
+INDEXES_BESIDE: Final[Mapping[str, Sequence[IndexModel]]] = {
+    "nodes": (IndexModel([("settled_at", 1)], expireAfterSeconds=_DAY_SECONDS, name="settled_at"),),
+    "runs": RUN_INDEXES,
+    "former": (IndexModel([("slot", 1)], name="slot"), IndexModel([("job_id", 1)], name="job_id")),
+    "activity": (IndexModel([("at", 1)], expireAfterSeconds=600, name="at"),),
+    "minutes": (IndexModel([("at", 1)], expireAfterSeconds=2 * _DAY_SECONDS, name="at"),),
+    "hours": (IndexModel([("at", 1)], expireAfterSeconds=60 * _DAY_SECONDS, name="at"),),
+    "audit": (
+        IndexModel([("at", 1)], expireAfterSeconds=90 * _DAY_SECONDS, name="at"),
+        IndexModel([("target", 1), ("_id", DESCENDING)], name="target"),
+        IndexModel([("actor", 1), ("_id", DESCENDING)], name="actor"),
+        IndexModel([("action", 1), ("_id", DESCENDING)], name="action"),
+    ),
+}
 
 _RACE_CODES: Final = frozenset({48, 112, 117, 276})  # another process makes the same collection or index
 _CONFLICT_CODES: Final = frozenset({85, 86})  # another index has the name or the key of one of gsched's

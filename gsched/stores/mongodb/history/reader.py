@@ -10,20 +10,22 @@ from pymongo import DESCENDING
 
 from gsched.errors import JobNotFoundError
 from gsched.history.explanation import Evidence
-from gsched.history.queries import UNENDED, JobCounters, RunInfo, RunQuery, newest_first
-from gsched.history.recent import read_text
+from gsched.history.queries import UNENDED, JobCounters, RunInfo, RunPage, RunPlace, RunQuery, newest_first
 from gsched.history.retention import RetentionPolicy
 from gsched.jobs.job import Job
 from gsched.stores.claims.partition import slot_of
+from gsched.stores.derived import page_of_runs
 from gsched.stores.durable.evidence import NODES_KEPT_MS, JobTimes, Owner, SlotClaims, claim_evidence
 from gsched.stores.mongodb.documents.claims import is_slot
-from gsched.stores.mongodb.documents.jobs import expectation_in
+from gsched.stores.mongodb.documents.jobs import counters_of
 from gsched.stores.mongodb.documents.runs import info_of, is_run
 from gsched.stores.mongodb.driver.codec import Document, Jobs
 from gsched.stores.mongodb.driver.connection import Connection, translate_errors
 from gsched.times.clock import Clock
 from gsched.times.instants import from_ms, to_ms
 
+_ORDER: Final = [("scheduled_at", DESCENDING), ("_id", DESCENDING)]  # of pages
+_SHORT: Final = {"traceback": 0}
 _BATCH: Final = 250  # documents per round trip: decoding a batch must not hold up the hub
 
 
@@ -58,20 +60,27 @@ class MongoHistory:
         return [info_of(document) for document in page]
 
     @translate_errors()
+    def run_page(self, query: RunQuery) -> RunPage:
+        jobs, most = self._connection.jobs(), query.limit + 1
+        found: list[Document] = []
+        for wanted in _filters(query):
+            runs = jobs.runs.find(_after(query.place, wanted), _SHORT, sort=_ORDER, limit=most, batch_size=_BATCH)
+            found += filter(is_run, runs)
+        if query.tag is not None:
+            for state in UNENDED:
+                if query.outcome in (None, state):
+                    unended = _unended_with_tag(jobs, query, state)
+                    found += (each for each in unended if query.place is None or _place(each) < query.place)
+        page = sorted(found, key=_place, reverse=True)[:most]
+        _complete(jobs, page)
+        return page_of_runs([info_of(document) for document in page], query)
+
+    @translate_errors()
     def counters(self, job_id: str) -> JobCounters:
         document = self._connection.jobs().find_one({"_id": job_id})
         if document is None:
             raise JobNotFoundError(job_id)
-        known, expectation = document.get("figures") or {}, expectation_in(document)
-        return JobCounters(
-            runs=known.get("runs", 0),
-            failures=known.get("failures", 0),
-            last_run=known.get("last_run"),
-            last_duration=known.get("last_duration"),
-            last_error=known.get("last_error"),
-            recent=read_text(known.get("recent"), self._clock.now_ms()),
-            overdue_at=None if expectation is None else from_ms(expectation.overdue_at),
-        )
+        return counters_of(document, self._clock.now_ms())
 
     @translate_errors()
     def evidence(self, job: Job | None, instant: int) -> Evidence:
@@ -112,6 +121,24 @@ def _filters(query: RunQuery) -> Iterable[Document]:
     if query.until is not None:
         due["$lt"] = from_ms(query.until)
     yield {**wanted, "scheduled_at": due} if due else wanted
+
+
+def _place(document: Document) -> RunPlace:
+    """The place of a record in pages."""
+    return RunPlace(to_ms(document["scheduled_at"]), str(document["_id"]))
+
+
+def _after(place: RunPlace | None, wanted: Document) -> Document:
+    """The filter for those records that match and come after a place. Each part of it can use an index."""
+    if place is None:
+        return wanted
+    at, due = from_ms(place.scheduled), wanted.get("scheduled_at", {})
+    earlier = {**due, "$lt": min(at, due.get("$lt", at))}
+    ids = wanted.get("_id", {})
+    later = {**ids, "$lt": min(place.key, ids.get("$lt", place.key))}
+    in_period = due.get("$gte", at) <= at < due.get("$lt", at + timedelta(milliseconds=1))
+    alike = {**wanted, "scheduled_at": at, "_id": later} if in_period else None
+    return {"$or": [{**wanted, "scheduled_at": earlier}, *([] if alike is None else [alike])]}
 
 
 def _unended_with_tag(jobs: Jobs, query: RunQuery, state: str) -> list[Document]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from pymongo import DeleteOne, InsertOne, UpdateOne
 
@@ -109,6 +110,11 @@ def _counting(new: LiveCounters) -> list[Document]:
         figures["last_run"] = from_ms(new.started_ms)
     if new.error is not None:
         figures["last_error"] = {"$literal": new.error}
+    if new.failing_ms is not None:
+        since: Any = from_ms(new.failing_ms)
+        figures["failing_since"] = since if new.has_succeeded else {"$ifNull": ["$figures.failing_since", since]}
+    elif new.has_succeeded:
+        figures["failing_since"] = "$$REMOVE"
     if recent := text_of(new.last_outcomes()):
         figures["recent"] = _appended("$figures.recent", recent)
     return [{"$set": {f"figures.{name}": value for name, value in figures.items()}}]

@@ -13,8 +13,11 @@ from gsched.jobs.audit import Act
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.query import JobQuery
+from gsched.monitoring.job_pages import StoredPage, StoredRow
+from gsched.monitoring.load import JobSample
 from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import reschedules
+from gsched.stores.mongodb.documents.audit import audit_document
 from gsched.stores.mongodb.documents.jobs import JobReader, change_between
 from gsched.stores.mongodb.driver.codec import Document
 from gsched.stores.mongodb.driver.connection import Connection, translate_errors
@@ -22,6 +25,7 @@ from gsched.stores.mongodb.jobs.add import Adding
 from gsched.stores.mongodb.jobs.ask import Asking
 from gsched.stores.mongodb.jobs.former import keep_former
 from gsched.stores.mongodb.jobs.list import list_jobs
+from gsched.stores.mongodb.jobs.page import MongoPages
 from gsched.stores.mongodb.jobs.remove import Removing
 from gsched.stores.mongodb.jobs.retry import AT_ONCE as RETRIED_AT_ONCE, retry_some
 from gsched.stores.mongodb.jobs.series import take_numbers
@@ -69,6 +73,29 @@ class MongoDefinitions:
         return list_jobs(self._connection.jobs(), self._reader(), query, self._clock.now_ms())
 
     @translate_errors()
+    def page(self, query: JobQuery) -> StoredPage:
+        return self._pages().page(query)
+
+    @translate_errors()
+    def rows(self, job_ids: Sequence[str]) -> dict[str, StoredRow]:
+        return self._pages().rows(job_ids)
+
+    @translate_errors()
+    def count(self, query: JobQuery, most: int) -> int:
+        return self._pages().count(query, most)
+
+    @translate_errors()
+    def tags(self, most: int) -> dict[str, int]:
+        return self._pages().tags(most)
+
+    @translate_errors()
+    def sample(self, most: int) -> JobSample:
+        return self._pages().sample(most)
+
+    def _pages(self) -> MongoPages:
+        return MongoPages(self._connection.jobs(), self._clock, self._reader())
+
+    @translate_errors()
     def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
         for _ in range(ATTEMPTS):
             document = self._document(job_id)
@@ -78,6 +105,8 @@ class MongoDefinitions:
             if made.rescheduled:
                 keep_former(jobs, [document])
             if jobs.update_one(made.as_read(), made.change.update).matched_count:
+                if act is not None:  # the job tells it, too, if this write does not come to pass
+                    jobs.audit.insert_one(audit_document(act.entry(job_id, 1, old, new)))
                 return self._stored(made)
         raise StoreConflictError(f"job {job_id!r}: other processes kept changing it; try again")
 
@@ -114,7 +143,10 @@ class MongoDefinitions:
 
     @translate_errors()
     def remove(self, job_id: str, act: Act | None = None) -> Job:
-        return self._removing().remove(job_id)
+        removed = self._removing().remove(job_id)
+        if act is not None:
+            self._connection.jobs().audit.insert_one(audit_document(act.entry(job_id)))
+        return removed
 
     @translate_errors()
     def remove_all(self) -> int:

@@ -26,7 +26,7 @@ def list_jobs(jobs: Jobs, reader: JobReader, query: JobQuery, now: int) -> Itera
     `next_run_time` in a document is a lower bound; the trigger gives the true time. Up to EXACT jobs are ordered by the
     true time. A longer list is streamed in the order of the index: by the stored time, with the paused jobs last.
     """
-    wanted = _filter(query, now)
+    wanted = conditions(query, now)
     with translate_errors():
         many = jobs.count_documents(wanted, limit=EXACT + 1) > EXACT
     if many:
@@ -71,7 +71,7 @@ def _read(
                 yield reader.read(document)
 
 
-def _filter(query: JobQuery, now: int) -> Document:
+def conditions(query: JobQuery, now: int) -> Document:
     """The filter for the server. It may let more jobs pass than match.
 
     The server knows which jobs their owners have parked, but not which cannot be run in this process: a function may be
@@ -84,7 +84,9 @@ def _filter(query: JobQuery, now: int) -> Document:
         has_text = {"$regex": re.escape(query.text), "$options": "i"}
         wanted["$or"] = [{"_id": has_text}, {"name": has_text}]
     if query.prefix is not None:
-        wanted["_id"] = {"$regex": f"^{re.escape(query.prefix)}"}
+        wanted["_id"] = {"$gte": query.prefix, "$lt": f"{query.prefix}\U0010ffff"}  # comes after every character
+    if query.failing:
+        wanted["figures.failing_since"] = {"$type": "date"}
     if query.option is not None:
         wanted[query.option] = {"$exists": True}
     if query.group is not None:

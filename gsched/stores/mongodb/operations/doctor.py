@@ -16,11 +16,10 @@ from gsched.monitoring.nodes import ALIVE
 from gsched.monitoring.pauses import paused_finding
 from gsched.stores.claims.server_time import MOST_SKEW_SECONDS
 from gsched.stores.durable.node_checks import Owners, node_findings, runner_finding, slot_finding
-from gsched.stores.mongodb.claims.database import INDEXES
 from gsched.stores.mongodb.documents.jobs import is_not_paused
 from gsched.stores.mongodb.driver.codec import Document, Jobs
-from gsched.stores.mongodb.driver.connection import INDEXES as JOB_INDEXES, Connection, translated
-from gsched.stores.mongodb.driver.indexes import missing_indexes, other_expiries
+from gsched.stores.mongodb.driver.connection import Connection, translated
+from gsched.stores.mongodb.driver.indexes import INDEXES_BESIDE, JOB_INDEXES, missing_indexes, other_expiries
 from gsched.stores.mongodb.driver.streams import UNSUPPORTED_CODES
 from gsched.stores.mongodb.operations.activity import paused_jobs
 from gsched.stores.mongodb.operations.nodes import read_nodes
@@ -180,7 +179,7 @@ def _found_in_all(jobs: Jobs, look: Callable[[Any, Sequence[IndexModel]], list[s
     """The names of the indexes that `look` finds in all collections. A collection that does not exist yet lacks none:
     the first process that needs it makes its indexes."""
     there = set(jobs.database.list_collection_names())
-    expected = {jobs.name: JOB_INDEXES, **{f"{jobs.name}.{name}": indexes for name, indexes in INDEXES.items()}}
+    expected = {jobs.name: JOB_INDEXES, **{f"{jobs.name}.{name}": indexes for name, indexes in INDEXES_BESIDE.items()}}
     made = {name: indexes for name, indexes in expected.items() if name in there}
     return ", ".join(f"{name}.{each}" for name, ours in made.items() for each in look(jobs.database[name], ours))
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gsched.jobs.audit import AuditEntry, AuditPage, AuditQuery
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
 from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.overdue import in_overview
+from gsched.monitoring.rates import NotedMinute
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.stores.expectations import Expectations
+from gsched.stores.mongodb.documents.audit import audit_document
 from gsched.stores.mongodb.driver.connection import Connection, translate_errors
 from gsched.stores.mongodb.operations.activity import overview_of, publish_activity
+from gsched.stores.mongodb.operations.audit import find_audit
+from gsched.stores.mongodb.operations.cancel import cancel_requests, request_cancel
 from gsched.stores.mongodb.operations.doctor import MongoDiagnosis
 from gsched.stores.mongodb.operations.follow import MongoFollowing
 from gsched.stores.mongodb.operations.maintenance import count_records, purge_records, statistics_of
+from gsched.stores.mongodb.operations.minutes import note_minute, read_hours, read_minutes
 from gsched.stores.mongodb.operations.nodes import claims_of, read_nodes, request_drain
 from gsched.times.clock import Clock
 
@@ -61,6 +67,34 @@ class MongoOperations:
     @translate_errors()
     def request_drain(self, node_id: str) -> None:
         request_drain(self._connection.jobs(), node_id)
+
+    @translate_errors()
+    def request_cancel(self, run_id: str) -> bool:
+        return request_cancel(self._connection.jobs(), run_id)
+
+    @translate_errors()
+    def cancel_requests(self, attempts: Sequence[tuple[str, int]]) -> Collection[str]:
+        return cancel_requests(self._connection.jobs(), attempts)
+
+    @translate_errors()
+    def record_audit(self, entry: AuditEntry) -> None:
+        self._connection.jobs().audit.insert_one(audit_document(entry))
+
+    @translate_errors()
+    def audit(self, query: AuditQuery) -> AuditPage:
+        return find_audit(self._connection.jobs(), query)
+
+    @translate_errors()
+    def note_minute(self, node: str, minute: NotedMinute) -> None:
+        note_minute(self._connection.jobs(), node, minute)
+
+    @translate_errors()
+    def minutes(self, since: int, until: int) -> Sequence[NotedMinute]:
+        return read_minutes(self._connection.jobs(), since, until)
+
+    @translate_errors()
+    def hours(self, since: int, until: int) -> Sequence[NotedMinute]:
+        return read_hours(self._connection.jobs(), since, until)
 
     @translate_errors()
     def overview(self) -> Overview:

@@ -56,8 +56,17 @@ def _expect_successes(connection: Connection, tables: Tables) -> None:
     connection.exec_driver_sql(f"ALTER TABLE {jobs} ADD COLUMN overdue_told BOOLEAN DEFAULT 0 NOT NULL")
 
 
+def _answer_questions(connection: Connection, tables: Tables) -> None:
+    """Lists go on from a place in them, jobs tell since when they fail, and runs can be cancelled from elsewhere."""
+    jobs, runs = tables.jobs.name, tables.runs.name
+    connection.exec_driver_sql(f"ALTER TABLE {jobs} ADD COLUMN failing_since BIGINT")
+    connection.exec_driver_sql(f"ALTER TABLE {runs} ADD COLUMN cancel_requested BIGINT")
+    for name in ("runs_of_job", "runs_scheduled", "runs_outcome"):  # they are made anew, with a column more
+        connection.exec_driver_sql(f"DROP INDEX IF EXISTS {tables.prefix}{name}")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
-    _say_why_jobs_are_paused, _let_runs_wait, _count_runs, _limit_groups, _expect_successes,
+    _say_why_jobs_are_paused, _let_runs_wait, _count_runs, _limit_groups, _expect_successes, _answer_questions,
 )  # fmt: skip
 """The first leads from version 1 of the schema to version 2, and so on."""
 

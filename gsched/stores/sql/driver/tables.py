@@ -7,9 +7,10 @@
 - `nodes`, `slots`: who lives, and who owns which 256th of the jobs
 - `runs`: runs that wait or are in progress, and the history
 - `limits`, `pauses`: of groups, by their patterns
-- `activity`: what each node is doing
 - `series`: how many jobs of each series were spread
 - `changes`: which jobs and limits were changed last, so that other processes look at them
+- `activity`: what each node is doing; `minutes`, `hours`: what each did in a minute, and all of them in an hour
+- `audit`: what was done on somebody's behalf
 - `meta`: the version of this schema
 """
 
@@ -34,6 +35,8 @@ from sqlalchemy import (
     or_,
     text,
 )
+
+from gsched.stores.messages import ALWAYS
 
 OF_LIMITS: Final = ""  # in place of a job's id, which is never empty
 
@@ -81,9 +84,15 @@ class Tables:
             Column("expected_since", _Ms),  # the last success, or from when on one is expected; of few jobs
             Column("overdue_at", _Ms),
             Column("overdue_told", Boolean, nullable=False, server_default=text("0")),  # the event was published
+            Column("failing_since", _Ms),
         )
         self._index("jobs_due", self.jobs, "slot", "next_run")
         self._index("jobs_parked", self.jobs, "parked", where="parked IS NOT NULL")
+        self._index("jobs_failing", self.jobs, "failing_since", where="failing_since IS NOT NULL")
+        # The order of lists. Spelt as in the index: that a parameter is the same, SQLite cannot know.
+        self.due: ColumnElement[int] = literal_column(f"coalesce(next_run, {ALWAYS})")
+        self.listing = self.jobs.c.paused, self.due, self.jobs.c.id
+        Index(f"{self.prefix}jobs_listing", self.jobs.c.paused, text(f"coalesce(next_run, {ALWAYS})"), self.jobs.c.id)
         self._index("jobs_paused", self.jobs, "paused_until", where="paused_until IS NOT NULL")
         self._index("jobs_overdue", self.jobs, "overdue_at", where="overdue_at IS NOT NULL")
         self.job_tags = self._table(
@@ -165,14 +174,15 @@ class Tables:
             Column("error_message", Text),
             Column("traceback", Text),
             Column("expires_at", _Ms),
+            Column("cancel_requested", _Ms),
         )
         self._index("runs_unfinished", self.runs, "state", "slot", where="state <> 'ended'")
         self._index("runs_waiting", self.runs, "job_id", "due_at", where="state = 'waiting'")
         self._index("runs_waiting_slot", self.runs, "slot", "due_at", where="state = 'waiting'")
         self._index("runs_attempts", self.runs, "slot", "scheduled_at", where="attempt > 1")
-        self._index("runs_of_job", self.runs, "job_id", "scheduled_at")
-        self._index("runs_scheduled", self.runs, "scheduled_at")
-        self._index("runs_outcome", self.runs, "outcome", "scheduled_at")
+        self._index("runs_of_job", self.runs, "job_id", "scheduled_at", "key")
+        self._index("runs_scheduled", self.runs, "scheduled_at", "key")
+        self._index("runs_outcome", self.runs, "outcome", "scheduled_at", "key")
         self._index("runs_until", self.runs, "until", where="until IS NOT NULL")
         self._index("runs_expiring", self.runs, "expires_at", where="expires_at IS NOT NULL")
         # Spelt as in the indexes: that a parameter is the same, SQLite cannot know, and would read all runs. With the
@@ -208,6 +218,32 @@ class Tables:
             Column("at", _Ms, nullable=False),
             Column("document", Text, nullable=False),
         )
+        self.minutes = self._table(
+            "minutes",
+            Column("at", _Ms, primary_key=True),
+            Column("node", _Id, primary_key=True),
+            Column("document", Text, nullable=False),
+        )
+        self.hours = self._table(
+            "hours",
+            Column("at", _Ms, primary_key=True, autoincrement=False),
+            Column("document", Text, nullable=False),
+        )
+        self.audit = self._table(
+            "audit",
+            Column("id", String(40), primary_key=True),  # ids grow with time
+            Column("action", String(20), nullable=False),
+            Column("target", String(500), nullable=False),
+            Column("number", Integer, nullable=False),
+            Column("actor", Text),
+            Column("via", Text),
+            Column("reason", Text),
+            Column("address", Text),
+            Column("before", Text, nullable=False),  # JSON, as is `after`
+            Column("after", Text, nullable=False),
+        )
+        for column in ("target", "actor", "action"):
+            self._index(f"audit_{column}", self.audit, column, "id")
         self.changes = self._table(
             "changes",
             Column("seq", _Serial, primary_key=True, autoincrement=True),

@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, desc, select
+from sqlalchemy import ColumnElement, Connection, Row, desc, literal, null, select, tuple_
 
 from gsched.history.explanation import Evidence
-from gsched.history.queries import UNENDED, JobCounters, RunInfo, RunQuery, newest_first
-from gsched.history.recent import read_text
+from gsched.history.queries import UNENDED, JobCounters, RunInfo, RunPage, RunQuery, newest_first
 from gsched.history.retention import RetentionPolicy
 from gsched.jobs.job import Job
 from gsched.stores.claims.partition import slot_of
+from gsched.stores.derived import page_of_runs
 from gsched.stores.durable.evidence import NODES_KEPT_MS, JobTimes, Owner, SlotClaims, claim_evidence
 from gsched.stores.sql.driver.connection import SqlConnection
 from gsched.stores.sql.driver.tables import Tables
+from gsched.stores.sql.rows.jobs import counters_of
 from gsched.stores.sql.rows.runs import run_info
 from gsched.times.clock import Clock
-from gsched.times.instants import from_ms
 
 
 class SqlHistory:
@@ -54,17 +55,21 @@ class SqlHistory:
         page, jobs = self._connection.read(transaction)
         return [_info(row, jobs) for row in page]
 
+    def run_page(self, query: RunQuery) -> RunPage:
+        tables = self._connection.tables
+        after = [] if query.place is None else [_place(tables) < tuple_(*map(literal, query.place))]
+
+        def transaction(connection: Connection) -> tuple[Sequence[Row[Any]], Mapping[str, Row[Any]]]:
+            most = query.limit + 1
+            pages = (_page(connection, tables, [*wanted, *after], most) for wanted in _filters(tables, query))
+            page = sorted(chain(*pages), key=lambda row: (row.scheduled_at, row.key), reverse=True)[:most]
+            return page, _jobs_of_bare(connection, tables, page)
+
+        page, jobs = self._connection.read(transaction)
+        return page_of_runs([_info(row, jobs) for row in page], query)
+
     def counters(self, job_id: str) -> JobCounters:
-        row = self._row(job_id)
-        return JobCounters(
-            runs=row.runs,
-            failures=row.failures,
-            last_run=None if row.last_run is None else from_ms(row.last_run),
-            last_duration=row.last_duration,
-            last_error=row.last_error,
-            recent=read_text(row.recent, self._clock.now_ms()),
-            overdue_at=None if row.overdue_at is None else from_ms(row.overdue_at),
-        )
+        return counters_of(self._row(job_id), self._clock.now_ms())
 
     def evidence(self, job: Job | None, instant: int) -> Evidence:
         now = self._clock.now_ms()
@@ -111,6 +116,21 @@ def _newest(connection: Connection, tables: Tables, wanted: Any, most: int) -> S
     runs = tables.runs
     order = desc(runs.c.scheduled_at), desc(runs.c.attempt)
     return connection.execute(select(runs).where(*wanted).order_by(*order).limit(most)).all()
+
+
+def _place(tables: Tables) -> Any:
+    """The place of a record in pages."""
+    return tuple_(tables.runs.c.scheduled_at, tables.runs.c.key)
+
+
+def _page(connection: Connection, tables: Tables, wanted: Any, most: int) -> Sequence[Row[Any]]:
+    """Records without their tracebacks, which are long."""
+    runs = tables.runs
+    columns = (column for column in runs.columns if column is not runs.c.traceback)
+    order = desc(runs.c.scheduled_at), desc(runs.c.key)
+    page: Any = select(*columns, null().label("traceback")).where(*wanted).order_by(*order).limit(most)
+    rows: Sequence[Row[Any]] = connection.execute(page).all()
+    return rows
 
 
 def read_infos(connection: Connection, tables: Tables, wanted: Any) -> tuple[Sequence[Row[Any]], list[RunInfo]]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
     String,
@@ -164,6 +165,7 @@ def remove_runs(connection: Connection, tables: Tables, keys: Sequence[str]) -> 
 def _counting(tables: Tables) -> Any:
     jobs = tables.jobs
     recent = func.coalesce(jobs.c.recent, "").concat(bindparam("more_recent", type_=String))
+    failing, succeeded = bindparam("failed_at", type_=BigInteger), bindparam("succeeded", type_=Boolean)
     return (
         update_of(jobs)
         .where(jobs.c.id == bindparam("job"))
@@ -173,6 +175,12 @@ def _counting(tables: Tables) -> Any:
             last_run=_news("run_at", jobs.c.last_run),
             last_duration=_news("duration", jobs.c.last_duration),
             last_error=_news("error", jobs.c.last_error),
+            failing_since=case(
+                (failing.is_not(None) & succeeded, failing),
+                (failing.is_not(None), func.coalesce(jobs.c.failing_since, failing)),
+                (succeeded, None),
+                else_=jobs.c.failing_since,
+            ),
             recent=func.substr(recent, case((func.length(recent) > KEPT * CHARACTERS, -KEPT * CHARACTERS), else_=1)),
         )
     )
@@ -206,4 +214,6 @@ def _counted(job_id: str, tally: LiveCounters) -> Values:
         "duration": tally.duration,
         "error": tally.error,
         "more_recent": text_of(tally.last_outcomes()),
+        "failed_at": tally.failing_ms,
+        "succeeded": tally.has_succeeded,
     }

@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from gsched.errors import JobNotFoundError, StoreConflictError, TooManyWaitingError
 from gsched.event_loop.batches import batches
 from gsched.event_loop.slices import paced
 from gsched.history.reruns import NextAttempt, Obstacle
-from gsched.jobs.audit import Act
+from gsched.jobs.audit import Act, AuditEntry
 from gsched.jobs.document import DocumentReader
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.query import JobQuery
 from gsched.jobs.run import run_id
+from gsched.monitoring.job_pages import StoredPage, StoredRow
+from gsched.monitoring.load import JobSample
 from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import reschedules
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.sql.driver.connection import SqlConnection, Undo
 from gsched.stores.sql.jobs.add import AT_ONCE, SqlAdding
 from gsched.stores.sql.jobs.list import list_jobs
+from gsched.stores.sql.jobs.page import SqlPages
 from gsched.stores.sql.jobs.retry import AT_ONCE as RETRIED_AT_ONCE, retry_some
 from gsched.stores.sql.jobs.series import take_numbers
-from gsched.stores.sql.jobs.write import JobChange, change_jobs, remove_jobs, tell
+from gsched.stores.sql.jobs.write import JobChange, change_jobs, note_act, remove_jobs, tell
 from gsched.stores.sql.rows.jobs import changed_row, job_of
 from gsched.stores.sql.rows.runs import run_key
 from gsched.times.clock import Clock
@@ -76,13 +79,32 @@ class SqlDefinitions:
     def find(self, query: JobQuery) -> Iterable[Job]:
         return list_jobs(self._connection, self.reader(), query, self._clock.now_ms())
 
+    def page(self, query: JobQuery) -> StoredPage:
+        return self._pages().page(query)
+
+    def rows(self, job_ids: Sequence[str]) -> dict[str, StoredRow]:
+        return self._pages().rows(job_ids)
+
+    def count(self, query: JobQuery, most: int) -> int:
+        return self._pages().count(query, most)
+
+    def tags(self, most: int) -> dict[str, int]:
+        return self._pages().tags(most)
+
+    def sample(self, most: int) -> JobSample:
+        return self._pages().sample(most)
+
+    def _pages(self) -> SqlPages:
+        return SqlPages(self._connection, self._clock, self.reader())
+
     def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
         for _ in range(ATTEMPTS):
             row, now = self.row(job_id), self._clock.now_ms()
             old = job_of(row, self.reader())
             new = change(old) if act is None else act.stamped(change(old))
             made = self._made(row, old, new, now)
-            if self._written([made], now):
+            entry = None if act is None else act.entry(job_id, 1, old, new)
+            if self._written([made], now, entry):
                 return self._stored(made)
         raise StoreConflictError(f"job {job_id!r}: other processes kept changing it; try again")
 
@@ -112,12 +134,13 @@ class SqlDefinitions:
         """The job as it is stored. If it was parked, it is read again, because the change may have healed it."""
         return change.new if change.old.parked is None else self.get(change.old.id)
 
-    def _written(self, changes: Sequence[JobChange], now: int) -> bool:
+    def _written(self, changes: Sequence[JobChange], now: int, entry: AuditEntry | None = None) -> bool:
         """Write changes in one transaction. Gives False if another process has written one of the jobs first."""
         job_ids = [each.old.id for each in changes]
 
         def transaction(connection: Connection) -> None:
             change_jobs(connection, self._tables, changes)
+            note_act(connection, self._tables, entry)
             tell(connection, self._tables, job_ids, now, self._connection.origin)
 
         try:
@@ -133,6 +156,8 @@ class SqlDefinitions:
 
         def transaction(connection: Connection) -> Row[Any] | None:
             row = connection.execute(wanted).first()
+            if row is not None and act is not None:
+                note_act(connection, self._tables, act.entry(job_id))
             remove_jobs(connection, self._tables, [job_id])
             tell(connection, self._tables, [job_id], now, self._connection.origin)
             return row
@@ -182,12 +207,14 @@ class SqlDefinitions:
             "overlap": overlap,
         }
 
+        asked = self._connection.insert(into=tables.runs).on_conflict_do_nothing()
+
         def transaction(connection: Connection) -> None:
             if not connection.execute(noticed).rowcount:
                 raise JobNotFoundError(job_id)
             if connection.execute(counted).scalar_one() >= MOST_WAITING:
                 raise TooManyWaitingError(f"job {job_id!r}: {MOST_WAITING} runs that were asked for wait already")
-            connection.execute(insert(tables.runs), run)
+            connection.execute(asked, run)  # a request of this name may be there already: it is the same one
             tell(connection, tables, [job_id], now, self._connection.origin)
 
         self._connection.write(transaction)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, or_, select, tuple_
 
 from gsched.jobs.document import DocumentReader
 from gsched.jobs.job import Job
@@ -17,6 +17,7 @@ from gsched.stores.sql.driver.tables import Tables
 from gsched.stores.sql.rows.jobs import job_of
 
 EXACT: Final = 2000  # so many jobs are read whole and ordered by when they are truly due
+_LAST: Final = "\U0010ffff"  # comes after every character of an id
 _PAGE: Final = 250  # rows a statement: what is read at one go holds up everybody else
 
 
@@ -26,7 +27,7 @@ def list_jobs(connection: SqlConnection, reader: DocumentReader, query: JobQuery
     The stored next run time is a lower bound; the true one follows from the trigger. Up to EXACT jobs are ordered by
     the true one. A longer list is streamed: those that are not paused by the stored time, then those that are.
     """
-    wanted = _filter(connection.tables, query, now)
+    wanted = conditions(connection.tables, query, now)
     some = select(connection.tables.jobs.c.id).where(*wanted).limit(EXACT + 1)
     many = len(connection.read(lambda line: line.execute(some).all())) > EXACT
     found: Iterator[Job] = (job for job in _read(connection, reader, wanted) if query.matches(job, now))
@@ -41,7 +42,7 @@ def list_jobs(connection: SqlConnection, reader: DocumentReader, query: JobQuery
 def _read(connection: SqlConnection, reader: DocumentReader, wanted: list[ColumnElement[bool]]) -> Iterator[Job]:
     """Page by page; each begins after the last row of the one before."""
     jobs = connection.tables.jobs
-    order = jobs.c.paused, func.coalesce(jobs.c.next_run, ALWAYS), jobs.c.id
+    order = connection.tables.listing
     page: Any = select(jobs).where(*wanted).order_by(*order).limit(_PAGE)
     while True:
         rows = _rows(connection, page)
@@ -58,7 +59,7 @@ def _rows(connection: SqlConnection, page: Any) -> Sequence[Row[Any]]:
     return connection.read(lambda line: line.execute(page).all())
 
 
-def _filter(tables: Tables, query: JobQuery, now: int) -> list[ColumnElement[bool]]:
+def conditions(tables: Tables, query: JobQuery, now: int) -> list[ColumnElement[bool]]:
     """What the database can tell; it may let pass more than matches.
 
     It knows which jobs their owners have parked, but not which cannot be run here: a function that is missing in this
@@ -72,7 +73,9 @@ def _filter(tables: Tables, query: JobQuery, now: int) -> list[ColumnElement[boo
     if query.text is not None and query.text.isascii():  # SQLite knows no other letters in lower case
         wanted.append(or_(*(column.icontains(query.text, autoescape=True) for column in (jobs.c.id, jobs.c.name))))
     if query.prefix is not None:
-        wanted.append(jobs.c.id.startswith(query.prefix, autoescape=True))
+        wanted += [jobs.c.id >= query.prefix, jobs.c.id < f"{query.prefix}{_LAST}"]
+    if query.failing:
+        wanted.append(jobs.c.failing_since >= 0)  # so spelt, it has an index
     if query.option is not None:
         wanted.append(jobs.c.document.contains(f'"{query.option}"', autoescape=True))
     if query.group is not None:

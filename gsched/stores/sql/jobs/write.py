@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, update
 
+from gsched.jobs.audit import AuditEntry
 from gsched.jobs.job import Job
 from gsched.stores.sql.driver.connection import Undo
 from gsched.stores.sql.driver.tables import Tables
 from gsched.stores.sql.jobs.former import keep_former
+from gsched.stores.sql.rows.audit import audit_row
 from gsched.stores.sql.rows.jobs import Values, tag_rows
 
 
@@ -55,6 +57,12 @@ def remove_jobs(connection: Connection, tables: Tables, job_ids: Sequence[str]) 
     keep_former(connection, tables, job_ids)
     connection.execute(delete(tables.job_tags).where(tables.job_tags.c.job_id.in_(job_ids)))
     return connection.execute(delete(tables.jobs).where(tables.jobs.c.id.in_(job_ids))).rowcount
+
+
+def note_act(connection: Connection, tables: Tables, entry: AuditEntry | None) -> None:
+    """Keep an entry of the audit, if there is one."""
+    if entry is not None:
+        connection.execute(insert(tables.audit), audit_row(entry))
 
 
 def tell(connection: Connection, tables: Tables, job_ids: Iterable[str], now: int, origin: str) -> None:

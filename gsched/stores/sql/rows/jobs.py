@@ -9,6 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from gsched.errors import InvalidJobError
+from gsched.history.queries import JobCounters
+from gsched.history.recent import read_text
 from gsched.jobs.document import DocumentReader, job_document
 from gsched.jobs.expectation import Expectation, expectation_of
 from gsched.jobs.export import from_json, to_json
@@ -16,6 +18,7 @@ from gsched.jobs.job import Job
 from gsched.jobs.pause import Pause
 from gsched.jobs.pause_document import pause_as_far_as_known, pause_document
 from gsched.jobs.tally import Tally
+from gsched.monitoring.job_pages import JobRow, StoredRow
 from gsched.stores.claims.database import FormerSchedule, JobRecord
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.messages import ALWAYS
@@ -101,6 +104,37 @@ def job_of(row: Row[Any], reader: DocumentReader) -> Job:
     """The job of a row. One that its owner has parked is parked here, with that reason."""
     job = reader.read(_document(row))
     return job if row.parked is None or job.parked is not None else job.evolve(parked=row.parked)
+
+
+def counters_of(row: Row[Any], now: int) -> JobCounters:
+    """The job's counts and last outcomes.
+
+    :param now: ms
+    """
+    return JobCounters(
+        runs=row.runs,
+        failures=row.failures,
+        last_run=None if row.last_run is None else from_ms(row.last_run),
+        last_duration=row.last_duration,
+        last_error=row.last_error,
+        recent=read_text(row.recent, now),
+        failing_since=None if row.failing_since is None else from_ms(row.failing_since),
+        overdue_at=None if row.overdue_at is None else from_ms(row.overdue_at),
+    )
+
+
+def job_row(row: Row[Any], reader: DocumentReader, now: int) -> StoredRow:
+    """The job with what is known of it.
+
+    :param now: ms
+    """
+    return JobRow(job_of(row, reader), counters_of(row, now), from_ms(row.created_at), from_ms(row.updated_at))
+
+
+def triggered_job(row: Row[Any], reader: DocumentReader) -> Job:
+    """The job, of which only the trigger and the next run time are right, from the columns `trigger` and `next_run`."""
+    document = {"id": row.id, "trigger": _read(row.trigger), **_time(row.next_run)}
+    return reader.read(document).evolve(parked=None)
 
 
 def job_record(row: Row[Any], reader: DocumentReader) -> JobRecord:

@@ -343,6 +343,11 @@ class Dispatch:
 
     # -- runs outside the schedule --------------------------------------------------------------------------------
 
+    def cancel(self, run: Run) -> None:
+        """Cancel a run that executes or waits for a worker; nothing happens if it has ended."""
+        for executor in self._executors.working():
+            executor.cancel(run)
+
     def run_on_request(self, run: Run, overlap: str) -> None:
         """Run a job outside its schedule.
 

@@ -13,6 +13,7 @@ from gsched.jobs.tally import Tally
 from gsched.policies.planning import Hold
 from gsched.stores.messages import (
     Admitted,
+    CancelRequested,
     Changed,
     Claimed,
     Disowned,
@@ -83,6 +84,8 @@ class MessageReader:
                     self._dispatch.settle_unsure(lane)
                 for entry in list(lane.owed):
                     self._dispatch.run_owed(entry)
+            case CancelRequested(run):
+                self._dispatch.cancel(run)
             case StoreTime(base):
                 lane.follow(base, self._clock)
             case SlotsTaken(numbers, slot_of):

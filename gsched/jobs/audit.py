@@ -89,6 +89,11 @@ class Act(NamedTuple):
         return AuditEntry(entry_id(self.at), from_ms(self.at), self.action, target, count, *by, before, after)
 
 
+def stamped(jobs: list[Job], act: Act | None) -> list[Job]:
+    """The jobs, changed last by this, if there is somebody who does it."""
+    return jobs if act is None else [act.stamped(job) for job in jobs]
+
+
 def entry_id(at: int) -> str:
     """A new id for an entry: its time (ms), and a random end. Of several at one time the order is of no matter."""
     return f"{at:013}-{secrets.token_hex(6)}"

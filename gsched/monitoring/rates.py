@@ -112,10 +112,12 @@ class MinuteCounter:
         return (self._minute + MINUTE_MS - self._clock.now_ms()) / 1000
 
     def ended(self) -> NotedMinute | None:
-        """What was done in the minute that has ended since the last call; None if none has, or nothing was done."""
-        if (current := self._current()) == self._minute:
-            return None
-        at, self._minute = self._minute, current
+        """What was done since the last call, if a minute has ended since then and something was done."""
+        return None if self._current() == self._minute else self.rest()
+
+    def rest(self) -> NotedMinute | None:
+        """What was done since the last call, whether the minute has ended or not; None if nothing was done."""
+        at, self._minute = self._minute, self._current()
         before, self._known = self._known, self._activity()
         period = grown(before, self._known, 0.0)
         return NotedMinute(at, period) if period.outcomes else None

@@ -394,9 +394,12 @@ class Engine(Components):
                     count, job_id = count + 1, job.id
                     yield job
         finally:
-            if act is not None and count:
-                entry = act.entry(job_id if count == 1 else target or f"{count} jobs", count)
-                self.call(self.store(jobstore).record_audit, entry)
+            self.call(self.record, act, jobstore, job_id if count == 1 else target or f"{count} jobs", count)
+
+    def record(self, act: Act | None, jobstore: str, target: str, count: int) -> None:
+        """Keep in the audit what somebody has done to so many jobs, if somebody has, and there are any."""
+        if act is not None and count:
+            self.store(jobstore).record_audit(act.entry(target, count))
 
     def _change_some(
         self,

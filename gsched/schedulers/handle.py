@@ -40,7 +40,9 @@ class JobActions(Protocol):
 
     def remove_job(self, job_id: str, jobstore: str | None = None) -> None: ...
 
-    def run_job(self, job_id: str, jobstore: str | None = None, *, overlap: str | None = None) -> str: ...
+    def run_job(
+        self, job_id: str, jobstore: str | None = None, *, overlap: str | None = None, request: str | None = None
+    ) -> str: ...
 
     def cancel_runs(self, job_id: str, jobstore: str | None = None) -> int: ...
 
@@ -109,9 +111,9 @@ class JobHandle:
         """`scheduler.remove_job` for this job."""
         self._scheduler.remove_job(self.id, self.jobstore)
 
-    def run(self, *, overlap: str | None = None) -> str:
+    def run(self, *, overlap: str | None = None, request: str | None = None) -> str:
         """`scheduler.run_job` for this job."""
-        return self._scheduler.run_job(self.id, self.jobstore, overlap=overlap)
+        return self._scheduler.run_job(self.id, self.jobstore, overlap=overlap, request=request)
 
     def cancel_runs(self) -> int:
         """`scheduler.cancel_runs` for this job."""

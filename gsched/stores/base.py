@@ -212,7 +212,7 @@ class BaseJobStore(ABC):
     def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:
         """Ask for one run of the job now, outside its schedule.
 
-        :param request: names the run
+        :param request: names the run. If there is a run of the job with this name, nothing happens
         :param overlap: what becomes of it while max_instances runs are in progress; None: as the job says then
         """
 

@@ -29,8 +29,17 @@ from gsched.jobs.pause import Pause
 from gsched.jobs.query import STATES, JobQuery
 from gsched.jobs.run import Run
 from gsched.jobs.tally import Tally
+from gsched.monitoring.activity import together
 from gsched.monitoring.groups import GroupActivity
 from gsched.monitoring.overdue import OverdueJob, OverdueReport
+from gsched.monitoring.rates import (
+    HOUR_MS,
+    HOURS_KEPT_MS,
+    MINUTE_MS,
+    MINUTES_KEPT_MS,
+    MinuteCounter,
+    NotedMinute,
+)
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.policies.counting import why_over
@@ -52,9 +61,11 @@ from gsched.stores.messages import (
     SucceededByRetry,
 )
 from gsched.stores.overdue_watch import OverdueWatch
+from gsched.times.clock import Timer
 from gsched.times.instants import from_ms
 
 _AUDIT_KEPT = 10_000  # entries
+_REQUESTS_KEPT = 10_000
 _PERIODS_KEPT = 100  # periods without a running scheduler
 _SUCCEEDED = Outcome.SUCCEEDED  # used for every run: looking it up in its class takes longer than the rest
 
@@ -87,6 +98,10 @@ class MemoryJobStore(BaseJobStore):
         self._watching: list[gevent.Greenlet] = []
         self._away_since: int | None = 0  # no scheduler has run jobs since then
         self._away: deque[tuple[int, int]] = deque(maxlen=_PERIODS_KEPT)
+        self._requests: dict[tuple[str, str], None] = {}  # the last runs on request
+        self._minutes: deque[NotedMinute] = deque(maxlen=MINUTES_KEPT_MS // MINUTE_MS)
+        self._hours: deque[NotedMinute] = deque(maxlen=HOURS_KEPT_MS // HOUR_MS)
+        self._minute_timer: Timer | None = None
         self._audit: deque[AuditEntry] = deque(maxlen=_AUDIT_KEPT)
         self._jobs: dict[str, Job] = {}
         self._unannounced: set[str] = set()  # ids of jobs that are being added, and that the hub does not have yet
@@ -110,6 +125,8 @@ class MemoryJobStore(BaseJobStore):
             self._announce(job)
         self._undecided.clear()
         self._watch_if_needed()
+        self._counter = MinuteCounter(self.clock, hub.activity)
+        self._wait_for_minute()
 
     def _watch_if_needed(self) -> None:
         if self._hub is not None and self._watch is None and self._expectations:
@@ -147,6 +164,10 @@ class MemoryJobStore(BaseJobStore):
         self.pause()
 
     def leave(self) -> None:
+        if self._minute_timer is not None:
+            self._minute_timer.cancel()
+            self._minute_timer = None
+            self._note_minute(self._counter.rest())
         self._note_progress()
         self._hub = None
         self._extra.clear()
@@ -301,6 +322,11 @@ class MemoryJobStore(BaseJobStore):
         return taken
 
     def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:
+        if (job.id, request) in self._requests:
+            return
+        self._requests[job.id, request] = None
+        if len(self._requests) > _REQUESTS_KEPT:
+            del self._requests[next(iter(self._requests))]
         self._tell(RunRequested(job, request, self.clock.now_ms(), overlap=overlap))
 
     def retry_runs(self, attempts: Sequence[NextAttempt], dry_run: bool) -> Mapping[NextAttempt, Obstacle]:
@@ -498,6 +524,30 @@ class MemoryJobStore(BaseJobStore):
     def audit(self, query: AuditQuery) -> AuditPage:
         found = (entry for entry in paced(list(self._audit)) if query.matches(entry))
         return audit_page(nlargest(query.limit + 1, found, key=lambda entry: entry.id), query)
+
+    # -- how much ---------------------------------------------------------------------------------------------
+
+    def _wait_for_minute(self) -> None:
+        self._minute_timer = self.clock.call_later(self._counter.seconds_left(), self._minute_ended)
+
+    def _minute_ended(self) -> None:
+        self._note_minute(self._counter.ended())
+        self._wait_for_minute()
+
+    def _note_minute(self, minute: NotedMinute | None) -> None:
+        if minute is None:
+            return
+        self._minutes.append(minute)
+        begin = minute.at - minute.at % HOUR_MS
+        if self._hours and self._hours[-1].at == begin:
+            minute = NotedMinute(begin, together((self._hours.pop().period, minute.period)))
+        self._hours.append(minute._replace(at=begin))
+
+    def minutes(self, since: int, until: int) -> Iterable[NotedMinute]:
+        return [minute for minute in self._minutes if since <= minute.at < until]
+
+    def hours(self, since: int, until: int) -> Iterable[NotedMinute]:
+        return [hour for hour in self._hours if since <= hour.at < until]
 
     # -- what is counted of jobs --------------------------------------------------------------------------------
 

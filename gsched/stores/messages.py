@@ -168,6 +168,12 @@ class LimitsChanged(NamedTuple):
     limits: GroupLimits
 
 
+class CancelRequested(NamedTuple):
+    """Somebody in another process wants this run of the scheduler to be cancelled."""
+
+    run: Run
+
+
 Message = (
     Admitted
     | Changed
@@ -181,6 +187,7 @@ Message = (
     | Claimed
     | StoreTime
     | RunRequested
+    | CancelRequested
     | LimitsChanged
 )
 

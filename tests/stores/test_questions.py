@@ -120,7 +120,10 @@ def test_a_search_that_takes_more_than_a_second_stops_and_says_so(bench, monkeyp
     times = count(0, 2)
     monkeypatch.setattr(bench.clock, "monotonic", lambda: float(next(times)))
     page = bench.scheduler.admin.find(JobQuery(text="price"))
-    assert page.stopped_early and page.next is not None
+    if bench.store.shared:
+        assert page.stopped_early and page.next is not None
+    else:  # it goes on, and gives other greenlets their turns
+        assert not page.stopped_early and len(page.rows) == 2
 
 
 @pytest.mark.parametrize("after", ["", "j01", "next.2.5.a", "next.0.x.a", 5, "id."])

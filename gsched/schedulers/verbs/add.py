@@ -10,9 +10,11 @@ from gsched.errors import GschedError, InvalidJobError
 from gsched.event_loop.batches import batches
 from gsched.event_loop.collector import age_young_objects
 from gsched.event_loop.slices import give_way, paced
+from gsched.jobs.audit import stamped
 from gsched.jobs.callables import check_progress
 from gsched.jobs.job import UNDEFINED, Job, Undefined
 from gsched.policies.spreading import awaits_phase
+from gsched.schedulers.acting import act
 from gsched.schedulers.handle import JobHandle
 from gsched.schedulers.job_builder import JobBuilder
 from gsched.schedulers.spreading import Crowds
@@ -133,7 +135,10 @@ class AddVerbs(Verbs):
         }  # fmt: skip
         job = self._engine.build_job({**definition, **trigger_args})
         timed = () if isinstance(next_run_time, Undefined) else (job.id,)
-        (stored,) = self._engine.call(self._engine.add_jobs, [job], jobstore, replace_existing, timed)
+        done = act("job.add", self._engine.now_ms())
+        added = stamped([job], done)
+        (stored,) = self._engine.call(self._engine.add_jobs, added, jobstore, replace_existing, timed)
+        self._engine.call(self._engine.record, done, jobstore, job.id, 1)
         return self._handle(stored)
 
     def add_jobs(
@@ -159,16 +164,20 @@ class AddVerbs(Verbs):
         """
         check_progress(progress)
         given = {"jobstore": jobstore} if spread is None else {"jobstore": jobstore, "spread": spread}
-        added, crowds = 0, Crowds()
-        for jobs, timed in self._spread(self._built(definitions, given), jobstore):
-            give_way()
-            self._engine.call(self._engine.add_jobs, jobs, jobstore, replace_existing, timed)
-            give_way()
-            age_young_objects()  # the jobs stay
-            crowds.count(jobs)
-            added += len(jobs)
-            if progress is not None:
-                progress(added)
+        added, crowds, done = 0, Crowds(), act("job.add", self._engine.now_ms())
+        try:
+            for jobs, timed in self._spread(self._built(definitions, given), jobstore):
+                jobs = stamped(jobs, done)
+                give_way()
+                self._engine.call(self._engine.add_jobs, jobs, jobstore, replace_existing, timed)
+                give_way()
+                age_young_objects()  # the jobs stay
+                crowds.count(jobs)
+                added += len(jobs)
+                if progress is not None:
+                    progress(added)
+        finally:
+            self._engine.call(self._engine.record, done, jobstore, f"{added} jobs", added)
         if (crowded := crowds.largest()) is not None:
             self._engine.call(self._engine.warn_of_crowd, *crowded)
         return added

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 
 from gsched.errors import ConfigurationError, NodeNotFoundError
 from gsched.history.queries import as_past
+from gsched.jobs.audit import Act
 from gsched.jobs.callables import check_callable, check_progress
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
@@ -16,6 +17,7 @@ from gsched.monitoring.groups import GroupInfo
 from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.overdue import Overdue, in_overview
 from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.schedulers.acting import act
 from gsched.schedulers.verbs.questions import QuestionVerbs
 
 
@@ -92,13 +94,15 @@ class AdminVerbs(QuestionVerbs):
         :return: the node as it was before; a dead one is left alone
         :raises NodeNotFoundError: if there is no such node
         """
-        return self._engine.call(self._drain_node, node_id, jobstore)
+        done = act("node.drain", self._engine.now_ms())
+        return self._engine.call(self._drain_node, node_id, jobstore, done)
 
-    def _drain_node(self, node_id: str, jobstore: str | None) -> NodeInfo:
+    def _drain_node(self, node_id: str, jobstore: str | None, done: Act | None) -> NodeInfo:
         for alias in self._engine.aliases(jobstore):
             known = {node.id: node for node in self._engine.store(alias).nodes()}
             if node_id in known:
                 self._engine.store(alias).request_drain(node_id)
+                self._engine.record(done, alias, node_id, 1)
                 return known[node_id]
         raise NodeNotFoundError(node_id)
 

@@ -92,8 +92,7 @@ class ChangeVerbs(Verbs):
             removed = store.remove_all()
             count += removed
             self._engine.bus.emit(SchedulerEvent(events.EVENT_ALL_JOBS_REMOVED, alias))
-            if done is not None and removed:
-                store.record_audit(done.entry(ALL_JOBS, removed))
+            self._engine.record(done, alias, ALL_JOBS, removed)
         return count
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from gsched.errors import JobIdConflictError
 from gsched.event_loop.batches import batches
+from gsched.jobs.audit import Act, stamped
 from gsched.jobs.callables import check_progress
 from gsched.jobs.job import Job
+from gsched.schedulers.acting import act
 from gsched.schedulers.components import copy_limits
 from gsched.schedulers.spreading import number
 from gsched.schedulers.verbs.verbs import Verbs
@@ -67,10 +69,11 @@ class ExportVerbs(Verbs):
         :raises JobIdConflictError: if an id is taken
         """
         check_progress(progress)
-        return self._engine.call(self._import, infile, jobstore, replace_existing, progress)
+        done = act("job.add", self._engine.now_ms())
+        return self._engine.call(self._import, infile, jobstore, replace_existing, progress, done)
 
     def _import(
-        self, infile: Target, jobstore: str, replace: bool, progress: Callable[[int], object] | None
+        self, infile: Target, jobstore: str, replace: bool, progress: Callable[[int], object] | None, done: Act | None
     ) -> int:
         """Reads the jobs twice, so that those that are checked already need not be kept."""
         from gsched.jobs.export import read_groups, read_jobs, rereadable  # few programs need it
@@ -85,11 +88,12 @@ class ExportVerbs(Verbs):
             file.seek(start)
             copy_limits(groups.at(now), self._engine.store_for_adding(jobstore), replace=replace)
             for batch in batches(read_jobs(file, self._engine.allowed, jobstore, now)):
-                self._engine.add_jobs(batch, jobstore, replace, {job.id for job in batch})
+                self._engine.add_jobs(stamped(batch, done), jobstore, replace, {job.id for job in batch})
                 number(batch, self._engine.store(jobstore))
                 added += len(batch)
                 if progress is not None:
                     progress(added)
+        self._engine.record(done, jobstore, f"{added} imported jobs", added)
         return added
 
 

@@ -229,13 +229,12 @@ class QuestionVerbs:
         return self._engine.call(self._request_cancel, run_id, jobstore, done)
 
     def _request_cancel(self, run_id: str, jobstore: str | None, done: Act | None) -> bool:
-        stores = [self._engine.store(alias) for alias in self._engine.aliases(jobstore)]
         here = self._engine.cancel(lambda run: run.id == run_id and jobstore in (None, run.job.jobstore))
-        found = [self._engine.store(run.job.jobstore) for run in here]
-        found = found or [store for store in stores if store.request_cancel(run_id)][:1]
-        if found and done is not None:
-            found[0].record_audit(done.entry(run_id))
-        return bool(found)
+        asked = (alias for alias in self._engine.aliases(jobstore) if self._engine.store(alias).request_cancel(run_id))
+        alias = here[0].job.jobstore if here else next(asked, None)
+        if alias is not None:
+            self._engine.record(done, alias, run_id, 1)
+        return alias is not None
 
     # -- who did what -------------------------------------------------------------------------------------------------
 
@@ -260,8 +259,7 @@ class QuestionVerbs:
         if action not in ACTIONS:
             raise ConfigurationError(f"action: {action!r} is unknown; it is one of {', '.join(ACTIONS)}")
         done = act(action, self._engine.now_ms())
-        if done is not None:
-            self._engine.call(self._one_store(jobstore).record_audit, done.entry(target, count))
+        self._engine.call(self._engine.record, done, self._one_store(jobstore).alias, target, count)
 
 
 def _check_limit(limit: int | None) -> None:

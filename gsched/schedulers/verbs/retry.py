@@ -23,6 +23,7 @@ from gsched.history.reruns import (
     next_attempt,
 )
 from gsched.jobs.outcomes import Outcome
+from gsched.schedulers.acting import act
 from gsched.schedulers.verbs.verbs import Verbs
 from gsched.stores import BaseJobStore
 from gsched.times.instants import to_ms
@@ -74,13 +75,25 @@ class RetryVerbs(Verbs):
                 raise ConfigurationError(f"run_ids: expected a list of ids, got {run_ids!r}")
             if any(each is not None for each in chosen):
                 raise ConfigurationError("run_ids: name the runs, or choose them by job_id, tag, outcome and since")
-            return self._engine.call(self._retry_named, list(dict.fromkeys(run_ids)), jobstore, limit, dry_run)
+            ids = list(dict.fromkeys(run_ids))
+            named = self._engine.call(self._retry_named, ids, jobstore, limit, dry_run)
+            return self._recorded(named, jobstore, dry_run)
         if all(each is None for each in chosen):
             raise ConfigurationError("choose runs: run_ids, job_id, tag, outcome or since")
         _check_outcome(outcome)
         begin = as_past(since, self._engine.now_ms(), self._engine.timezone, "since")
         query = RunQuery(job_id, outcome, begin, None, tag, _PAGE)
-        return self._engine.call(self._retry_chosen, query, jobstore, limit, dry_run)
+        retried = self._engine.call(self._retry_chosen, query, jobstore, limit, dry_run)
+        return self._recorded(retried, jobstore, dry_run)
+
+    def _recorded(self, retried: list[RetriedRun], jobstore: str | None, dry_run: bool) -> list[RetriedRun]:
+        """The same; what was added is in the audit of the first store that was asked."""
+        added = [each.run_id for each in retried if each.attempt is not None]
+        done = None if dry_run else act("run.retry", self._engine.now_ms())
+        if added:
+            target = added[0] if len(added) == 1 else f"{len(added)} runs"
+            self._engine.call(self._engine.record, done, self._engine.aliases(jobstore)[0], target, len(added))
+        return retried
 
     # -- named runs -----------------------------------------------------------------------------------------------
 

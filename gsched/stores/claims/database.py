@@ -148,12 +148,14 @@ class WaitingRun(NamedTuple):
     :ivar due: when it is to begin, ms
     :ivar schedule: the number of the job's schedule; a job with another schedule does not run it. None: any does
     :ivar overlap: of a request: what becomes of it while max_instances runs are in progress; None: as the job says
+    :ivar cancelled: somebody wants that it never begins
     """
 
     run: RunRecord
     due: int
     schedule: int | None = None
     overlap: str | None = None
+    cancelled: bool = False
 
 
 class Backlog(NamedTuple):

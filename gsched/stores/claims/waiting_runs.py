@@ -203,6 +203,8 @@ class WaitingRuns:
 
 def _verdict(waiting: WaitingRun, record: JobRecord | None, now: int) -> Reason | None:
     """Why the run does not begin, though the job's owner takes it; None if it does."""
+    if waiting.cancelled:
+        return Reason.CANCELLED
     if record is None:
         return Reason.REMOVED_OR_PAUSED
     if waiting.schedule is None:  # somebody asked for it: it runs on a paused job, too

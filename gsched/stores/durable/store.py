@@ -47,7 +47,9 @@ from gsched.stores.claims.intervals import Intervals
 from gsched.stores.claims.ownership import Ownership
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.durable.answers import Answers, CommandTiming, Definitions, History, Operations
+from gsched.stores.durable.cancellations import Audiences, Cancellations
 from gsched.stores.durable.change_feed import ChangeFeed
+from gsched.stores.durable.minutes import MinuteWriter
 from gsched.stores.durable.outcomes import OutcomeWriter
 from gsched.stores.durable.publisher import Publisher
 from gsched.stores.messages import HubPort
@@ -144,7 +146,8 @@ class DurableJobStore(BaseJobStore):
         claims = answers.claims(self._complain)
         self._ownership = Ownership(claims, clock, hub, self._outcomes.buffer, _node_name, self.intervals)
         self._ownership.pause(paused)
-        self._feed = ChangeFeed(answers.news, self._ownership, clock, hub.emit)
+        cancellations = Cancellations(answers.operations.cancel_requests, hub, clock)
+        self._feed = ChangeFeed(answers.news, Audiences(self._ownership, cancellations), clock, hub.emit)
         publisher = Publisher(answers.operations.publish, clock, hub, self._node, lambda: self._paused)
         self._watch = OverdueWatch(
             answers.expectations,
@@ -154,7 +157,9 @@ class DurableJobStore(BaseJobStore):
             owns=self.has_here,
             write_successes=self._outcomes.write_successes_of,
         )
-        self._helpers = [self._feed, self._outcomes, publisher, self._watch, *self.helpers(hub)]
+        minutes = MinuteWriter(answers.operations.note_minute, clock, hub, self._node)
+        own = (self._feed, self._outcomes, publisher, minutes, cancellations, self._watch)
+        self._helpers = [*own, *self.helpers(hub)]
         self._greenlets = [spawn(part.run) for part in (self._ownership, *self._helpers)]
 
     def _now(self) -> int:

@@ -229,7 +229,8 @@ def waiting_run(document: Document) -> WaitingRun:
     """The waiting run in a document."""
     overlap = document.get("overlap")
     known = overlap if overlap in OVERLAPS else None
-    return WaitingRun(run_record(document), to_ms(document["due_at"]), document.get("schedule"), known)
+    is_cancelled = document.get("cancel_requested") is not None
+    return WaitingRun(run_record(document), to_ms(document["due_at"]), document.get("schedule"), known, is_cancelled)
 
 
 # -- which documents are well-formed: people may write into them by hand ----------------------------------------------

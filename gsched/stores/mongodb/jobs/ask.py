@@ -14,7 +14,7 @@ from gsched.errors import JobNotFoundError, TooManyWaitingError
 from gsched.jobs.run import run_id
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.mongodb.documents.runs import WAITING, run_key
-from gsched.stores.mongodb.driver.bulk import write_all
+from gsched.stores.mongodb.driver.bulk import DUPLICATE, write_all
 from gsched.stores.mongodb.driver.codec import Document, Jobs
 from gsched.stores.mongodb.driver.connection import Connection
 from gsched.stores.mongodb.jobs.notice import as_error, notify_owners
@@ -132,9 +132,13 @@ class Asking:
         taken = self._with_room(jobs, some)
         if not taken:
             return
-        upserts = [UpdateOne({"_id": each.key}, [{"$set": _waiting(each)}], upsert=True) for each in taken]
+        upserts = [
+            UpdateOne({"_id": each.key, "state": {"$exists": False}}, [{"$set": _waiting(each)}], upsert=True)
+            for each in taken
+        ]
         for refusal in write_all(jobs.runs, upserts).refused:
-            taken[refusal.number].error = as_error(refusal)
+            if refusal.code != DUPLICATE:  # otherwise there is a run of this name: it is the same one
+                taken[refusal.number].error = as_error(refusal)
         self._notify_owners(jobs, [each for each in taken if each.error is None])
 
     def _notify_owners(self, jobs: Jobs, waiting: list[Asked]) -> None:

@@ -84,7 +84,7 @@ class ClaimedRuns(ClaimsAccess):
     def waiting_of(self, job_ids: Collection[str], most: int) -> Sequence[WaitingRun]:
         runs = self._tables.runs
         waiting = (
-            self._columns(runs.c.due_at, runs.c.schedule, runs.c.overlap)
+            self._columns(runs.c.due_at, runs.c.schedule, runs.c.overlap, runs.c.cancel_requested)
             .where(self._tables.waits, runs.c.job_id.in_(list(job_ids)))
             .order_by(runs.c.due_at, runs.c.key)
             .limit(most)

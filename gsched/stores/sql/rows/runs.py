@@ -67,7 +67,7 @@ def run_record(row: Row[Any]) -> RunRecord:
 
 def waiting_run(row: Row[Any]) -> WaitingRun:
     """The waiting run of a row."""
-    return WaitingRun(run_record(row), row.due_at, row.schedule, row.overlap)
+    return WaitingRun(run_record(row), row.due_at, row.schedule, row.overlap, row.cancel_requested is not None)
 
 
 def record_key(record: Record) -> str:

@@ -11,6 +11,7 @@ import click
 from gsched.cli.arguments import JobId, jobstore_option
 from gsched.cli.confirm import yes_option
 from gsched.cli.output import Column, output_options
+from gsched.jobs.audit import ALL_JOBS
 from gsched.runner.exit_codes import CommandRefused, Exit
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ class Chosen(NamedTuple):
         if not found:
             raise CommandRefused(f"no job {self._words()}", Exit.NOT_FOUND)
         return found
+
+    @property
+    def words(self) -> str:
+        """The jobs in words, for the audit."""
+        if self.job_ids:
+            return f"{len(self.job_ids)} jobs"
+        for what in ("tag", "group", "prefix"):
+            if (value := getattr(self, what)) is not None:
+                return f"{what}:{value}"
+        return ALL_JOBS
 
     def _words(self) -> str:
         if self.tag is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from gsched.wording import escaped_lines
@@ -13,3 +15,9 @@ def say(text: str, *, err: bool = False) -> None:
     :param err: on standard error
     """
     click.echo(escaped_lines(text), err=err)
+
+
+def say_next(place: str | None) -> None:
+    """Say on standard error where the next page of a list begins, if there is one."""
+    if place is not None:
+        say(f"gsched: more follow: --after {shlex.quote(place)}", err=True)

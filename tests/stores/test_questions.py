@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from store_bench import StoreBench, gate
 
-from gsched import ConfigurationError, InvalidJobError, JobNotFoundError, acting
+from gsched import ConfigurationError, GeventScheduler, InvalidJobError, JobNotFoundError, acting
 from gsched.history.queries import RunQuery
 from gsched.jobs.audit import AuditQuery
+from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.query import JobQuery
+from gsched.monitoring.activity import Period
+from gsched.monitoring.rates import NotedMinute, rates_of
 from gsched.stores import BaseJobStore
 
 pytest_plugins = ["mongodb"]
@@ -479,17 +482,26 @@ def test_a_run_that_is_in_progress_is_cancelled_and_the_audit_says_who_did_it(be
 
 
 def test_rates_tell_what_was_done_in_each_minute_and_hour(bench):
-    bench.add("a", "interval", seconds=20, acts="SSFSSSSSS", tags=["t"])
+    bench.add("a", "interval", seconds=18, acts="SFSW", tags=["t"])
     bench.start()
-    bench.until(lambda: bench.clock.now >= NOON + timedelta(minutes=3, seconds=5))
     admin = bench.scheduler.admin
-    bench.until(lambda: sum(rate.period.runs for rate in admin.rates(since="10m")) >= 8)
-    rates = {(rate.at - NOON).total_seconds() // 60: rate.period for rate in admin.rates(since="10m")}
-    assert (rates[0].runs, rates[1].runs) in ((2, 3), (3, 3)) and rates[-1].runs == 0
-    assert rates[0].failures + rates[1].failures == 1 and rates[1].seconds == 60
-    assert rates[1].by_tag["t"]["succeeded"] >= 2
-    (hour,) = [rate for rate in admin.rates(since="2h", step="1h") if rate.at == NOON]
-    assert hour.period.runs == sum(period.runs for period in rates.values())
+    bench.until(lambda: any(rate.period.runs for rate in admin.rates(since=NOON)))
+    assert bench.clock.now >= NOON + timedelta(minutes=1)
+    first, *later = admin.rates(since=NOON, until=bench.clock.now + timedelta(minutes=3))
+    assert first.at == NOON and first.period.runs == 3 and first.period.seconds == 60
+    assert first.period.failures == 1 and first.period.by_tag["t"]["succeeded"] == 2
+    assert [rate.period.runs for rate in later] == [0] * len(later) and len(later) >= 3
+    (hour,) = admin.rates(since=NOON, step="1h")
+    assert hour.at == NOON and hour.period.runs == 3 and hour.period.seconds == 3600
+
+
+def test_what_was_done_in_the_last_minute_is_kept_when_the_scheduler_ends(bench):
+    bench.add("a", "interval", seconds=10, acts="SW")
+    bench.start()
+    until_runs(bench, "a", 1)
+    bench.close()
+    (rate,) = [rate for rate in bench.scheduler.admin.rates(since=NOON) if rate.period.runs]
+    assert rate.at == NOON
 
 
 @pytest.mark.parametrize("step", ["90s", "7m", "90m", 0, "x"])
@@ -503,3 +515,79 @@ def test_too_many_steps_are_refused(bench):
         bench.scheduler.admin.rates(since="40h", step="1m") and bench.scheduler.admin.rates(since="60h", step="1m")
 
 
+
+
+# -- several processes ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared(make_store: Callable[[], BaseJobStore], monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreBench]:
+    """A bench on a store that others can share."""
+    made = StoreBench(make_store(), monkeypatch)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def elsewhere(shared: StoreBench, make_store: Callable[[], BaseJobStore]) -> Iterator[GeventScheduler]:
+    """A scheduler of another process on the same jobs, which runs none."""
+    stores = {"default": make_store()}
+    made = GeventScheduler(jobstores=stores, clock=shared.clock, timezone="UTC", modules=["store_bench"])
+    yield made
+    made.close()
+
+
+def test_a_run_is_cancelled_from_another_process(shared, elsewhere):
+    shared.add("a", "interval", hours=1, acts="W")
+    shared.start()
+    run = shared.scheduler.run_job("a")
+    shared.until(lambda: shared.began("a"))
+    with acting("ops"):
+        assert elsewhere.admin.request_cancel(run)
+    shared.until(lambda: [run.outcome for run in shared.scheduler.get_runs("a")] == ["cancelled"])
+    assert [entry.action for entry in elsewhere.admin.audit().entries] == ["run.cancel"]
+
+
+def test_other_runs_of_the_job_go_on(shared, elsewhere):
+    shared.add("a", "interval", hours=1, acts="WW", max_instances=2)
+    shared.start()
+    runs = [shared.scheduler.run_job("a"), shared.scheduler.run_job("a")]
+    shared.until(lambda: len(shared.began("a")) == 2)
+    assert elsewhere.admin.request_cancel(runs[0])
+    shared.until(lambda: shared.scheduler.get_runs("a", outcome="cancelled"))
+    gate.set()
+    shared.until(lambda: {run.run_id: run.outcome for run in shared.scheduler.get_runs("a")} == {
+        runs[0]: "cancelled", runs[1]: "succeeded",
+    })  # fmt: skip
+
+
+def test_a_run_that_waits_never_begins_once_it_is_cancelled(shared, elsewhere):
+    shared.add("a", "interval", hours=1)
+    run = elsewhere.run_job("a")
+    assert elsewhere.admin.request_cancel(run)
+    shared.start()
+    shared.until(lambda: [run.outcome for run in elsewhere.get_runs("a")] != ["waiting"])
+    assert [(run.outcome, run.reason) for run in elsewhere.get_runs("a")] == [("skipped", "cancelled")]
+    assert shared.began("a") == []
+
+
+def test_two_processes_that_make_one_request_ask_for_one_run(shared, elsewhere):
+    shared.add("a", "interval", hours=1)
+    assert elsewhere.run_job("a", request="x") == shared.scheduler.run_job("a", request="x")
+    shared.start()
+    shared.until(lambda: [run.outcome for run in elsewhere.get_runs("a")] == ["succeeded"])
+    assert len(shared.began("a")) == 1
+
+
+def test_an_hour_has_the_runs_of_all_nodes(shared, make_store):
+    store, other = shared.store, make_store()
+    for each, node in ((store, "a"), (other, "b")):
+        each.bind("default", shared.clock, AllowedFunctions([]))
+        period = Period(0.0, {"succeeded": 2}, {"a.b$c": {"succeeded": 2}}, duration=(0, 2, *[0] * 15))
+        for _ in range(2):  # the second changes nothing
+            each.operations.note_minute(node, NotedMinute(shared.at(60), period))
+    (minute,) = rates_of(store.minutes(shared.at(0), shared.at(120)), shared.at(60), shared.at(120), 60_000)
+    (hour,) = store.hours(shared.at(0), shared.at(120))
+    for whole in (minute.period, hour.period):
+        assert whole.outcomes == {"succeeded": 4} and whole.by_tag == {"a.b$c": {"succeeded": 4}} and whole.runs == 4
+    other.close()

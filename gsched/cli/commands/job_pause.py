@@ -18,6 +18,7 @@ from gsched.errors import InvalidJobError
 
 if TYPE_CHECKING:
     from gsched.events import JobPauseEvent
+    from gsched.jobs.audit import Act
     from gsched.jobs.job import Job
     from gsched.schedulers.gevent import GeventScheduler
     from gsched.schedulers.handle import JobHandle
@@ -55,7 +56,7 @@ def pause(
         except InvalidJobError as error:
             raise click.UsageError(f"--{error}") from None
         change = pausing.change if jobs.job_ids else pausing.change_if_shorter
-        _change(scheduler, out, "Pause", jobs, change, paused_event, yes=yes, dry_run=dry_run)
+        _change(scheduler, out, "Pause", jobs, change, paused_event, pausing.act, yes=yes, dry_run=dry_run)
 
 
 @click.command()
@@ -73,7 +74,7 @@ def resume(
     with open_store(configuration) as scheduler:
         resuming = Resuming(scheduler.clock.now_ms(), None, reason)
         change = resuming.change if jobs.job_ids and reason is None else resuming.change_if_held
-        _change(scheduler, out, "Resume", jobs, change, resuming.event, yes=yes, dry_run=dry_run)
+        _change(scheduler, out, "Resume", jobs, change, resuming.event, resuming.act, yes=yes, dry_run=dry_run)
         if not dry_run:
             warn_if_no_runner(scheduler, jobs.jobstore)
 
@@ -85,6 +86,7 @@ def _change(
     jobs: Chosen,
     change: Callable[[Job], Job | None],
     event: Callable[[Job], JobPauseEvent],
+    act: Act | None,
     *,
     yes: bool,
     dry_run: bool,
@@ -100,7 +102,7 @@ def _change(
 
     def count() -> Iterator[JobHandle]:
         nonlocal changed
-        for job in _changed(scheduler, found, change, event):
+        for job in _changed(scheduler, found, change, event, act, jobs.words):
             changed += 1
             yield job
 
@@ -114,6 +116,8 @@ def _changed(
     found: Sequence[JobHandle],
     change: Callable[[Job], Job | None],
     event: Callable[[Job], JobPauseEvent],
+    act: Act | None,
+    words: str,
 ) -> Iterator[JobHandle]:
     from gsched.schedulers.engine import engine_of
     from gsched.schedulers.handle import JobHandle
@@ -121,5 +125,5 @@ def _changed(
     engine = engine_of(scheduler)
     for alias in dict.fromkeys(job.jobstore for job in found):
         job_ids = [job.id for job in found if job.jobstore == alias]
-        for job in engine.change_jobs(job_ids, change, alias, event):
+        for job in engine.change_jobs(job_ids, change, alias, event, act, words):
             yield JobHandle(scheduler, engine, job)

@@ -13,6 +13,7 @@ from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, output_options
 from gsched.cli.printing import say
 from gsched.config import Configuration
+from gsched.errors import InvalidJobError
 from gsched.jobs.policy import OVERLAPS
 from gsched.runner.exit_codes import CommandRefused, Exit
 
@@ -44,6 +45,7 @@ ENDED = (
     "--overlap", type=click.Choice(OVERLAPS),
     help="What becomes of the run while max_instances runs are in progress. Default: what the job's overlap says.",
 )
+@click.option("--request", metavar="NAME", help="Name the run: a second command with this name asks for no second run.")
 @jobstore_option
 def run(
     configuration: Configuration,
@@ -53,6 +55,7 @@ def run(
     wait: bool,
     timeout: float | None,
     overlap: str | None,
+    request: str | None,
 ) -> int:
     """Run a job once, now, paused or not; its schedule stays as it is. Prints the id of the run.
 
@@ -66,7 +69,12 @@ def run(
         raise click.UsageError("--timeout is for --wait.")
     with open_store(configuration) as scheduler:
         job = find_job(scheduler, job_id, jobstore)
-        run_id = job.run(overlap=overlap)
+        try:
+            run_id = job.run(overlap=overlap, request=request)
+        except InvalidJobError as error:
+            if str(error).startswith("request:"):
+                raise click.UsageError(f"--{error}") from None
+            raise
         if not wait:
             out.rows(REQUESTED, [run_id])
             warn_if_no_runner(scheduler, job.jobstore)

@@ -11,14 +11,16 @@ import click
 from gsched.cli.arguments import job_argument, jobstore_option
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, columns, output_options
-from gsched.cli.printing import say
+from gsched.cli.printing import say, say_next
 from gsched.config import Configuration
+from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.shapes.jobs import JOB, job_values, next_run_times
 from gsched.times.durations import rough_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gsched.monitoring.job_pages import JobPage
     from gsched.schedulers.gevent import GeventScheduler
     from gsched.schedulers.handle import JobHandle
 
@@ -65,11 +67,25 @@ class OverdueJobs:
 @click.option("--text", help="Only jobs with this text in their id or name.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="List at most N jobs.")
 @click.option("--skip", type=click.IntRange(0), default=0, metavar="N", help="Leave out the first N jobs.")
+@click.option("--failing", is_flag=True, help="A page of the jobs whose last run failed.")
+@click.option("--sort", type=click.Choice(["next", "id"]), help="A page of jobs in this order.")
+@click.option("--after", metavar="PLACE", help="A page: go on where the page before ended; '' is the first page.")
 @jobstore_option
-def list_jobs(configuration: Configuration, out: Output, jobstore: str | None, **which: Any) -> None:
+def list_jobs(
+    configuration: Configuration,
+    out: Output,
+    jobstore: str | None,
+    failing: bool,
+    sort: str | None,
+    after: str | None,
+    **which: Any,
+) -> None:
     """List jobs, the next due first. If no runner has begun a job in time, a table shows for how long it has been due.
 
     More than 2,000 jobs come in the order of their stored times, which may be past; the times shown are the true ones.
+
+    With --after, --sort or --failing, the command lists a page (100 jobs, or --limit), and names the place where the
+    next one begins: each page costs the same. By time, jobs that run meanwhile change their places; by id, they do not.
     """
     from gsched.cli.due import DueTimes
     from gsched.cli.open_store import open_store
@@ -78,8 +94,22 @@ def list_jobs(configuration: Configuration, out: Output, jobstore: str | None, *
     with open_store(configuration) as scheduler:
         of_several = (_OF_SEVERAL,) if len(scheduler.stores) > 1 else ()
         of_all = _columns(DueTimes(scheduler).of, OverdueJobs(scheduler))
-        out.rows((*of_all, *of_several), scheduler.iter_jobs(jobstore, **which))
+        if failing or sort is not None or after is not None:
+            page = _page(scheduler, jobstore, failing=failing, sort=sort or "next", after=after or None, **which)
+            out.rows((*of_all, *of_several), [row.job for row in page.rows])
+            say_next(page.next)
+        else:
+            out.rows((*of_all, *of_several), scheduler.iter_jobs(jobstore, **which))
         warn_if_no_runner(scheduler, jobstore)
+
+
+def _page(scheduler: GeventScheduler, jobstore: str | None, **which: Any) -> JobPage[JobHandle]:
+    from gsched.jobs.query import JobQuery
+
+    try:
+        return scheduler.admin.find(JobQuery(**which), jobstore)
+    except (ConfigurationError, InvalidJobError) as error:
+        raise click.UsageError(str(error)) from None
 
 
 @click.command()

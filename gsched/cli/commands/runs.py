@@ -12,19 +12,20 @@ from gsched.cli.arguments import JobId, jobstore_option
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Column, Output, as_text, columns, output_options
-from gsched.cli.printing import say
+from gsched.cli.printing import say, say_next
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, JobNotFoundError
 from gsched.runner.exit_codes import CommandRefused, Exit
 from gsched.shapes.runs import ATTEMPT, EXPLANATION, RUN
 
 if TYPE_CHECKING:
-    from gsched.history.queries import RunInfo
+    from gsched.history.queries import RunInfo, RunQuery
     from gsched.schedulers.gevent import GeventScheduler
 
 TABLE = {
     "list": ("gsched.cli.commands.runs:list_runs", "List recorded runs and skipped instants, the newest first."),
     "show": ("gsched.cli.commands.runs:show", "Show a run, or explain the outcome of an instant."),
+    "cancel": ("gsched.cli.commands.runs_cancel:cancel", "Cancel a run, on whatever machine."),
     "retry": ("gsched.cli.commands.runs_retry:retry", "Run failed runs again, now."),
     "tail": ("gsched.cli.commands.runs_tail:tail", "Print runs as they end."),
 }
@@ -46,14 +47,15 @@ def runs() -> None:
 @click.option("--until", metavar="TIME", help="Only runs due before then.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N")
 @click.option("--skip", type=click.IntRange(0), default=0, metavar="N", help="Leave out the newest N runs.")
+@click.option("--after", metavar="PLACE", help="A page: go on where the page before ended; '' is the first page.")
 @jobstore_option
 def list_runs(
-    configuration: Configuration, out: Output, job: str | None, jobstore: str | None, **which: Any
+    configuration: Configuration, out: Output, job: str | None, jobstore: str | None, after: str | None, **which: Any
 ) -> None:
     """List recorded runs and skipped instants, the newest first.
 
     Of the successes, these are recorded: runs on request, runs that took seconds, and what store.history.successes
-    keeps.
+    keeps. With --after, the command names the place where the next page begins: each page costs the same.
     """
     from gsched.cli.find_job import find_job_id
     from gsched.cli.open_store import open_store
@@ -61,10 +63,24 @@ def list_runs(
     with open_store(configuration) as scheduler:
         job_id = None if job is None else find_job_id(scheduler, job, jobstore)
         try:
-            found = scheduler.get_runs(job_id, jobstore, **which)
+            if after is None:
+                out.rows(columns_of(out), scheduler.get_runs(job_id, jobstore, **which))
+            else:
+                page = scheduler.admin.runs(_query(scheduler, job_id, after, **which), jobstore)
+                out.rows(columns_of(out), page.runs)
+                say_next(page.next)
         except ConfigurationError as error:
             raise click.UsageError(str(error)) from None
-        out.rows(columns_of(out), found)
+
+
+def _query(
+    scheduler: GeventScheduler, job_id: str | None, after: str, since: str | None, until: str | None, **which: Any
+) -> RunQuery:
+    from gsched.history.queries import RunQuery, as_past
+
+    now, zone = scheduler.clock.now_ms(), scheduler.timezone
+    begin, end = as_past(since, now, zone, "since"), as_past(until, now, zone, "until")
+    return RunQuery(job_id, since=begin, until=end, before=after or None, **which)
 
 
 @click.command()

@@ -208,7 +208,7 @@ def _fields(run: RunRecord) -> Document:
 
 # The fields of a RunRecord, and those of a WaitingRun.
 RUN_FIELDS: Final = ("job_id", "slot", "scheduled_at", "attempt", "request", "tries", "recoveries", "is_retry")
-WAITING_FIELDS: Final = (*RUN_FIELDS, "due_at", "schedule", "overlap")
+WAITING_FIELDS: Final = (*RUN_FIELDS, "due_at", "schedule", "overlap", "cancel_requested")
 
 
 def run_record(document: Document) -> RunRecord:

@@ -185,7 +185,8 @@ def _both(one: Document, other: Document) -> Document:
 
 def _finds_few(query: JobQuery) -> bool:
     """True if an index finds the jobs that match, apart from the list's own."""
-    return query.tag is not None or query.failing or query.state in ("paused", "parked") or query.prefix is not None
+    named = query.tag, query.group, query.prefix
+    return any(each is not None for each in named) or query.failing or query.state in ("paused", "parked")
 
 
 @contextmanager

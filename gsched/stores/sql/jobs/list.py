@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, func, or_, select, tuple_
 
 from gsched.jobs.document import DocumentReader
 from gsched.jobs.job import Job

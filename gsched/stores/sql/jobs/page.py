@@ -127,13 +127,17 @@ class SqlPages:
         if is_few:
             later = [] if at is None else [tuple_(paused, due, job_id) > tuple_(*map(literal, at))]
             return [select(jobs).where(*wanted, *later).order_by(_unindexed(paused, "0", True), due, job_id)]
+        if at is None:
+            return [select(jobs).where(*wanted).order_by(paused, due, job_id)]
         # Not one comparison of three columns: SQLite would use the index for the first of them only.
-        ranges: list[Conditions] = [()]
-        if at is not None:
-            alike = paused == literal(int(at[0]))
-            ranges = [(alike, due == at[1], job_id > at[2]), (alike, due > at[1])]
-            ranges += [] if at[0] else [(paused == literal(1),)]
-        return [select(jobs).where(*wanted, *later).order_by(paused, due, job_id) for later in ranges]
+        alike = paused == literal(int(at[0]))
+        ranges: list[tuple[Conditions, Sequence[Any]]] = [
+            ((alike, due == at[1], job_id > at[2]), (job_id,)),
+            ((alike, due > at[1]), (due, job_id)),
+        ]
+        if not at[0]:
+            ranges.append(((paused == literal(1),), (due, job_id)))
+        return [select(jobs).where(*wanted, *later).order_by(*order) for later, order in ranges]
 
     # -- search -------------------------------------------------------------------------------------------------------
 

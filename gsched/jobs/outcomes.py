@@ -49,8 +49,8 @@ class Reason(StrEnum):
     MAX_CATCHUP = "max_catchup"
     MAX_RUNS = "max_runs"
     STORE_REFUSED = "store_refused"
-    CANCELLED = "cancelled"
     LIMITED = "limited"
+    CANCELLED = "cancelled"
 
 
 class Result:

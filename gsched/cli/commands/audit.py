@@ -15,7 +15,7 @@ from gsched.shapes.questions import AUDIT_ENTRY
 
 
 @click.command()
-@configured(*PLACE, "timezone")
+@configured(*PLACE)
 @output_options
 @click.option("--actor", metavar="NAME", help="Only what this person or program did.")
 @click.option("--action", type=click.Choice(ACTIONS), help="Only actions of this kind.")

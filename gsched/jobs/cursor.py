@@ -6,7 +6,6 @@ import re
 from typing import Final, NamedTuple
 
 from gsched.errors import InvalidJobError
-from gsched.jobs.job import Job
 
 BY_TIME: Final = "next"
 BY_ID: Final = "id"
@@ -33,14 +32,6 @@ class JobCursor(NamedTuple):
     def by_id(cls, job_id: str, order: str = BY_ID) -> JobCursor:
         """The place in a list by id."""
         return cls(order, False, None, job_id)
-
-    @classmethod
-    def by_time(cls, job: Job, due: int | None) -> JobCursor:
-        """The place in a list by time.
-
-        :param due: the job's next run time, ms; None: it has none
-        """
-        return cls(BY_TIME, job.paused, due, job.id)
 
     def __str__(self) -> str:
         if self.order != BY_TIME:

@@ -52,16 +52,12 @@ _Key = tuple[int, int, str]
 
 def _key(job: Job, query: JobQuery, now: int) -> _Key:
     """The job's place in the list, in a form that is compared."""
-    return _order(_place(job, query, now))
-
-
-def _place(job: Job, query: JobQuery, now: int) -> JobCursor:
     if query.text is not None:
-        has_it = query.text.lower() in job.id.lower()
-        return JobCursor.by_id(job.id, BY_ID if has_it else BY_NAME)
+        return _KINDS[BY_ID if query.text.lower() in job.id.lower() else BY_NAME], 0, job.id
     if query.sort == BY_ID:
-        return JobCursor.by_id(job.id)
-    return JobCursor.by_time(job, job.next_due_ms(now))
+        return _KINDS[BY_ID], 0, job.id
+    due = job.next_due_ms(now)
+    return int(job.paused), _NO_TIME if due is None else due, job.id
 
 
 _NO_TIME: Final = 1 << 62

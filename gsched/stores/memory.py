@@ -6,7 +6,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from heapq import nlargest
-from itertools import chain, islice
+from itertools import chain, islice, repeat
+from random import randrange
 
 import gevent
 
@@ -31,6 +32,7 @@ from gsched.jobs.run import Run
 from gsched.jobs.tally import Tally
 from gsched.monitoring.activity import together
 from gsched.monitoring.groups import GroupActivity
+from gsched.monitoring.load import SAMPLE, JobSample
 from gsched.monitoring.overdue import OverdueJob, OverdueReport
 from gsched.monitoring.rates import (
     HOUR_MS,
@@ -255,6 +257,15 @@ class MemoryJobStore(BaseJobStore):
 
     def matching(self, query: JobQuery) -> Iterable[Job]:
         return self._those_of(paced(list(self._jobs.values())), query)
+
+    def sample(self, most: int = SAMPLE) -> JobSample:
+        query = JobQuery(state="scheduled")
+        jobs = list(self._jobs.values())
+        total = sum(1 for _ in self._those_of(paced(jobs), query))
+        if total <= most:
+            return JobSample(self._those_of(jobs, query), total)
+        picked = (jobs[randrange(len(jobs))] for _ in repeat(None))
+        return JobSample(islice(self._those_of(picked, query), most), total)
 
     def _those_of(self, jobs: Iterable[Job], query: JobQuery) -> Iterator[Job]:
         now = self.clock.now_ms()

@@ -8,17 +8,19 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+import gevent
 import pytest
 from store_bench import StoreBench, gate
 
 from gsched import ConfigurationError, GeventScheduler, InvalidJobError, JobNotFoundError, acting
+from gsched.event_loop import slices
 from gsched.history.queries import RunQuery
 from gsched.jobs.audit import AuditQuery
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.query import JobQuery
 from gsched.monitoring.activity import Period
 from gsched.monitoring.rates import NotedMinute, rates_of
-from gsched.stores import BaseJobStore
+from gsched.stores import BaseJobStore, MemoryJobStore
 
 pytest_plugins = ["mongodb"]
 
@@ -482,7 +484,8 @@ def test_a_run_that_is_in_progress_is_cancelled_and_the_audit_says_who_did_it(be
 
 
 def test_rates_tell_what_was_done_in_each_minute_and_hour(bench):
-    bench.add("a", "interval", seconds=18, acts="SFSW", tags=["t"])
+    bench.clock.skip(45_000)
+    bench.add("a", "interval", seconds=4, acts="SFSW", tags=["t"])
     bench.start()
     admin = bench.scheduler.admin
     bench.until(lambda: any(rate.period.runs for rate in admin.rates(since=NOON)))
@@ -591,3 +594,42 @@ def test_an_hour_has_the_runs_of_all_nodes(shared, make_store):
     for whole in (minute.period, hour.period):
         assert whole.outcomes == {"succeeded": 4} and whole.by_tag == {"a.b$c": {"succeeded": 4}} and whole.runs == 4
     other.close()
+
+
+# -- the event loop turns -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda admin: admin.find(JobQuery(limit=10)),
+        lambda admin: admin.find(JobQuery(text="nothing")),
+        lambda admin: admin.find(JobQuery(tag="nothing")),
+        lambda admin: admin.count(JobQuery(tag="nothing")),
+        lambda admin: admin.tags(),
+        lambda admin: admin.load(),
+        lambda admin: admin.instants("j0", since="1h"),
+    ],
+    ids=["page", "search", "tag", "count", "tags", "load", "instants"],
+)
+def test_other_greenlets_have_turns_while_a_memory_store_looks_at_its_jobs(monkeypatch, question):
+    bench = StoreBench(MemoryJobStore(), monkeypatch)
+    for number in range(300):
+        bench.scheduler.add_job(print, "interval", seconds=10, id=f"j{number}", start_date=NOON - timedelta(hours=1))
+    bench.clock.skip(3_600_000)
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            gevent.sleep(0)
+
+    monkeypatch.setattr(slices, "SLICE_SECONDS", 0.0)  # so that each step would be a slice of its own
+    other = gevent.spawn(turn)
+    gevent.sleep(0)
+    before = turns
+    question(bench.scheduler.admin)
+    other.kill()
+    assert turns - before >= 100
+    bench.close()

@@ -50,6 +50,9 @@ class RecordingHub:
     def unread(self) -> bool:
         return False
 
+    def activity(self) -> dict[str, Any]:
+        return {"outcomes": {}, "by_tag": {}, "lateness": [], "duration": []}
+
     def take(self, *kinds: type) -> list[Any]:
         taken, self.messages = [m for m in self.messages if isinstance(m, kinds)], []
         return taken

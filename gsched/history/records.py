@@ -239,8 +239,8 @@ class LiveCounters:
         """Add counts from before these."""
         runs, outcomes = self.runs + earlier.runs, [*earlier.last_outcomes(), *self.last_outcomes()]
         succeeded, failing = self.has_succeeded or earlier.has_succeeded, self.failing_ms
-        if not self.has_succeeded:
-            failing = earlier.failing_ms or failing
+        if not self.has_succeeded and earlier.failing_ms is not None:
+            failing = earlier.failing_ms
         self.noted = 0
         for number in outcomes:
             self._note(number)

@@ -70,7 +70,8 @@ def run_at(scheduled, late=3, took=20):
 @pytest.mark.parametrize("late", [-5, 0, 3, 1023, 1024, 2047, 262_143, 262_144, 90_000_000])
 @pytest.mark.parametrize("took", [-1, 0, 20, 1023, 1024, 2999])
 @pytest.mark.parametrize(
-    "store", [MemoryJobStore(), OutcomeWriter(None, None, None, retention=RetentionPolicy("none"), change_many=None)]
+    "store",
+    [MemoryJobStore(), OutcomeWriter(None, None, None, None, retention=RetentionPolicy("none"), change_many=None)],
 )
 def test_stores_count_a_success_in_short_as_it_is_counted_at_length(store, late, took):
     short, long, run = LiveCounters(recent=True), LiveCounters(recent=True), run_at(AT, late, took)

@@ -10,7 +10,10 @@ from gsched.history.records import LiveCounters
 from gsched.jobs.outcomes import SUCCEEDED_WITH_NONE, Outcome, Result, Span
 from gsched.jobs.run import Run
 
-ENDS = ("succeeded", "briefly", "failed", "timed_out", "cancelled", "retried", "skipped", "requested", "requested_fails")
+ENDS = (
+    *("succeeded", "briefly", "failed", "timed_out", "cancelled", "retried", "skipped", "requested"),
+    "requested_fails",
+)
 
 
 def count(counters: LiveCounters, end: str, at: int) -> None:

@@ -43,11 +43,7 @@ class GroupLimit:
     @property
     def rate_text(self) -> str | None:
         """The rate as people write it, such as "10/s" or "2/h"; None: any number of runs may begin."""
-        if self.period_ms is None:
-            return None
-        per_unit = ((unit_ms / self.period_ms, unit) for unit, unit_ms in _UNITS_MS.items() if unit != "d")
-        number, unit = next(((n, unit) for n, unit in per_unit if n >= 1), (86_400_000 / self.period_ms, "d"))
-        return f"{number:.6g}/{'min' if unit == 'm' else unit}"
+        return None if self.period_ms is None else rate_text(self.period_ms)
 
     def words(self) -> str:
         """The limit in words, such as "4 at once, 10/s in bursts of 20"."""
@@ -130,6 +126,17 @@ NO_LIMITS: Final = GroupLimits()
 
 def _matches(pattern: str, group: str) -> bool:
     return group.startswith(pattern[:-1]) if pattern.endswith("*") else group == pattern
+
+
+def rate_text(period_ms: float, digits: int = 6) -> str:
+    """A rate as people write it, such as "10/s" or "2/h".
+
+    :param period_ms: the time between two starts, on average
+    :param digits: how many digits of the number count
+    """
+    numbers = ((unit_ms / period_ms, unit) for unit, unit_ms in _UNITS_MS.items())
+    number, unit = next((each for each in numbers if each[0] >= 1), (86_400_000 / period_ms, "d"))
+    return f"{number:.{digits}g}/{'min' if unit == 'm' else unit}"
 
 
 def checked_group(what: str, value: object, error: type[GschedError] = ConfigurationError) -> str:

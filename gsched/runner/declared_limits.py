@@ -13,7 +13,7 @@ from gsched.jobs.limits import GroupLimit, checked_limit, checked_pattern
 from gsched.runner.problems import Problems
 from gsched.schedulers.engine import engine_of
 from gsched.schedulers.gevent import GeventScheduler
-from gsched.schedulers.verbs.limits import remove_limit, set_limit
+from gsched.schedulers.group_limits import remove_limit, set_limit
 from gsched.wording import did_you_mean
 
 _KEYS: Final = ("concurrency", "rate", "burst")

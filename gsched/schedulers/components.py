@@ -54,6 +54,7 @@ class Components:
         self.summary_every = settings.summary_every
         self.clock = settings.clock
         self.job_defaults = settings.job_defaults
+        self.limits = settings.limits
         self.allowed = settings.functions
         self.calls = CallChecker()
         self.templates: dict[tuple[Any, ...], Template] = {}

@@ -31,6 +31,7 @@ from gsched.jobs.job import Job
 from gsched.jobs.run import Run, inside_run_of
 from gsched.monitoring.scheduler_status import Pool, SchedulerStatus
 from gsched.schedulers.components import Components, refuse_if_started
+from gsched.schedulers.group_limits import set_limit
 from gsched.schedulers.hub_thread import HubThread
 from gsched.schedulers.settings import SchedulerSettings
 from gsched.schedulers.spreading import Spreader
@@ -144,6 +145,8 @@ class Engine(Components):
             self.add_jobstore(MemoryJobStore(), "default")
         if "default" not in self.executors:
             self.add_executor(cast(Callable[[], BaseExecutor], self.default_executor)(), "default")
+        for limit in self.limits:
+            set_limit(self, limit, "default")
         self.own_thread = own_thread
         return self._start_components(paused, without_gevent)
 

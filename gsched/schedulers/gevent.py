@@ -30,6 +30,8 @@ class GeventScheduler(BaseScheduler):
     - jobstores: mapping of aliases to stores (default: one MemoryJobStore, "default")
     - executors: mapping of aliases to executors (default: one GreenletPoolExecutor, "default")
     - job_defaults: mapping of job options to the values for jobs that do not set them
+    - limits: mapping of groups, or of the beginnings of groups with "*" at their ends, to mappings of `set_limit`'s
+      arguments; `start` sets these limits in the store "default", and leaves its other limits as they are
     - timezone: name or tzinfo for triggers that name none (default: this machine's)
     - modules: modules in which function references from stores and imports may be resolved
     - functions: instead of modules, a `gsched.jobs.funcref.AllowedFunctions` of your own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import tzinfo
 from importlib import import_module
@@ -13,6 +13,7 @@ from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.events.log import RUN_EVENTS
 from gsched.executors import BaseExecutor
 from gsched.jobs.funcref import AllowedFunctions
+from gsched.jobs.limits import GroupLimit, checked_limit
 from gsched.jobs.options import OPTIONS, checked_options
 from gsched.stores import BaseJobStore
 from gsched.times.clock import Clock, SystemClock
@@ -34,6 +35,7 @@ STORES: Final = {
     "sqlalchemy": "gsched.stores:SQLAlchemyJobStore",
 }
 _DECIMAL: Final = re.compile(r"\d+\.\d+")
+_OF_LIMITS: Final = {"concurrency": None, "rate": None, "burst": None}.keys()
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class SchedulerSettings:
     executors: Mapping[str, BaseExecutor]
     jobstores: Mapping[str, BaseJobStore]
     job_defaults: Mapping[str, Any]
+    limits: Sequence[GroupLimit]
     timezone: tzinfo
     run_events: str
     name: str
@@ -66,6 +69,7 @@ class SchedulerSettings:
             executors={alias: make_executor(value) for alias, value in _table("executors", settings).items()},
             jobstores={alias: make_jobstore(value) for alias, value in _table("jobstores", settings).items()},
             job_defaults=_defaults(_table("job_defaults", settings)),
+            limits=[_limit(pattern, value) for pattern, value in _table("limits", settings).items()],
             timezone=as_timezone(settings.get("timezone")),
             run_events=_run_events(settings.get("run_events", "failures")),
             name=str(settings.get("name", "gsched")),
@@ -156,6 +160,19 @@ def _part_class(kind: str, name: Any, builtin: Mapping[str, str]) -> Any:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"{kind} type {name!r} cannot be loaded: {error}") from error
+
+
+def _limit(pattern: str, value: Any) -> GroupLimit:
+    """A limit of groups from a mapping. Settings files write everything as text."""
+    if not isinstance(value, Mapping) or not value.keys() <= _OF_LIMITS:
+        raise ConfigurationError(f"limits: {pattern!r}: expected a mapping with {', '.join(_OF_LIMITS)}, got {value!r}")
+    return checked_limit(pattern, **{name: _number(each) for name, each in value.items()})
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return int(value) if value.isdecimal() else float(value) if _DECIMAL.fullmatch(value) else value
 
 
 def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """Findings of the doctor about jobs' policies, in every store: overdue jobs, retries that never begin, runs that never
-end."""
+end; and about groups."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gsched.jobs.query import JobQuery
 from gsched.monitoring.doctor import OK, PROBLEM, WARNING, Finding
 from gsched.monitoring.overdue import overdue_finding
 from gsched.policies.retries import SHORTEN, why_never_retried
+from gsched.stores.group_findings import rate_finding, share_finding
 
 if TYPE_CHECKING:
     from gsched.stores.base import BaseJobStore
@@ -26,8 +27,8 @@ _MOST_NAMED: Final = 5
 
 
 def policy_findings(store: BaseJobStore) -> Iterator[Finding]:
-    """Look for overdue jobs, for jobs whose retries never begin, and for jobs whose runs are always replaced."""
-    for name, look in (("overdue jobs", _overdue), ("retries", _never_retried), ("overlap", _always_replaced)):
+    """Look for overdue jobs, for jobs whose retries never begin or whose runs are always replaced, and at groups."""
+    for name, look in _CHECKS:
         try:
             yield look(store)
         except StoreError as error:
@@ -60,6 +61,15 @@ def _always_replaced(store: BaseJobStore) -> Finding:
         f"the last {REPLACED_IN_A_ROW} runs were all stopped in favour of the next one: {named}{_more(found)}",
         'let them be due less often than a run takes, or set overlap="queue"',
     )  # fmt: skip
+
+
+_CHECKS: Final = (
+    ("overdue jobs", _overdue),
+    ("retries", _never_retried),
+    ("overlap", _always_replaced),
+    ("group rates", rate_finding),
+    ("group sizes", share_finding),
+)
 
 
 def _recent(store: BaseJobStore, job_id: str) -> Iterable[RecentOutcome]:

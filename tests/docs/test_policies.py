@@ -23,6 +23,7 @@ from gsched.policies.retries import retry_after
 from gsched.runner.build import runner_scheduler
 from gsched.runner.commands import run_command
 from gsched.runner.declared import read_declarations
+from gsched.runner.declared_limits import read_limits
 from gsched.times.durations import as_seconds
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
@@ -111,6 +112,51 @@ def test_the_timeline_of_a_number_of_runs_is_what_happens(bench):
     (removed,) = [event for event in bench.driver.events if event.name == "job.removed"]
     rows[-1][1] += f"; the job is removed: `{removed.reason}`"
     assert rows == table(text, "time")[1:]
+
+
+def test_the_timeline_of_a_group_with_a_limit_is_what_happens(bench):
+    text = section("## Groups and limits")
+    rows = table(text, "time")[1:]
+    poll = lasting(bench, 7, 7)
+    exec(blocks(text)[0], {"scheduler": bench.scheduler, "poll": poll})
+    bench.advance(60)
+    begun: list[list[str]] = []
+    coalesced: dict[str, list[str]] = {"a": [], "b": []}
+    for event in bench.driver.events:
+        if event.name == "run.coalesced":
+            coalesced[event.job_id].append(bench_time(event.span.first))
+        elif event.name == "run.started":
+            left, coalesced[event.job_id] = coalesced[event.job_id], []
+            what = f"{event.job_id}, for {bench_time(event.run.scheduled_ms)}"
+            begun.append([bench_time(event.run.started_ms), what, ", ".join(left) or "none"])
+    assert begun[: len(rows)] == rows
+    assert len(rows) >= 6
+
+
+def test_the_limits_and_the_job_of_a_file_are_understood(tmp_path):
+    text = blocks(section("## Groups and limits"), "toml")[0]
+    path = tmp_path / "gsched.toml"
+    path.write_text(text + "[gsched]\nname = 'gsched'\n[store]\nmemory = true\n")
+    configuration = read_configuration(path)
+    (limit,) = read_limits(configuration)
+    assert (limit.pattern, limit.words()) == ("host:*", "4 at once, 10/s in bursts of 10")
+    scheduler = runner_scheduler(configuration)[0]
+    (declared,) = read_declarations(configuration, scheduler)
+    assert declared.job.policy.group == "host:a.example.com"
+
+
+def test_a_paused_group_runs_nothing_not_even_on_request(bench):
+    text = blocks(section("### A group that is paused"))[0]
+    pause, resume, _ = text.split("\n")
+    bench.scheduler.add_job(lambda: None, "interval", seconds=10, id="job", group="host:api.example.com")
+    exec(pause, {"scheduler": bench.scheduler})
+    bench.scheduler.run_job("job")
+    bench.advance(25)
+    assert [event for event in bench.driver.events if event.name == "run.started"] == []
+    exec(resume, {"scheduler": bench.scheduler})
+    bench.advance(0.1)
+    started = [event.run for event in bench.driver.events if event.name == "run.started"]
+    assert sorted(run.request is None for run in started) == [False, True]
 
 
 def test_the_timeline_of_too_many_failures_is_what_happens(bench):
@@ -255,7 +301,7 @@ DOCUMENTED = {
     (heading, row[0].strip("`")): row[1:]
     for heading in (
         *("## Retries", "## Overlap", "## Catch-up", "## A number of runs", "## Too many failures"),
-        *("### Overdue jobs", "### Slow runs"),
+        *("### Overdue jobs", "### Slow runs", "## Groups and limits"),
     )
     for row in table(section(heading), "option")[1:]
 }

@@ -516,3 +516,39 @@ def test_metrics_have_the_groups_with_limits(held):
         "gsched_group_waiting": [(host, 1)],
         "gsched_group_starts_per_minute": [(host, 1)],
     }
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_scheduler_sets_the_limits_of_its_settings_when_it_starts(any_store):
+    settings = {"x.limits.host:*": {"concurrency": "4", "rate": "2.5", "burst": "3"}}
+    scheduler = GeventScheduler(settings, "x.", jobstores={"default": any_store})
+    scheduler.set_limit("other", concurrency=1)
+    scheduler.start(paused=True)
+    assert scheduler.get_limits() == GroupLimits([GroupLimit("other", 1), GroupLimit("host:*", 4, 400.0, 3)])
+    scheduler.shutdown()
+
+
+def test_limits_and_pauses_that_are_set_before_a_store_is_added_reach_it(any_store):
+    scheduler = GeventScheduler(limits={"tenant": {"concurrency": 1}})
+    scheduler.set_limit("host:*", concurrency=4)
+    scheduler.pause_group("host:x")
+    before = scheduler.get_limits()
+    scheduler.add_jobstore(any_store)
+    assert scheduler.get_limits() == before != NO_LIMITS
+    scheduler.close()
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"x": 4}, "limits: 'x': expected a mapping with concurrency, rate, burst, got 4"),
+        ({"x": {"concurency": 4}}, "limits: 'x': expected a mapping with concurrency, rate, burst"),
+        ({"x": {"rate": "10/fortnight"}}, "limit 'x': rate: expected text such as '10/s'"),
+        (["x"], "limits: expected a mapping"),
+    ],
+)
+def test_settings_of_limits_that_cannot_be_right_are_refused(limits, message):
+    with pytest.raises(ConfigurationError, match=message):
+        GeventScheduler(limits=limits)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from gsched.events import EVENT_GROUP_PAUSED, EVENT_GROUP_RESUMED, GroupPauseEvent, LimitEvent
+from gsched.events import EVENT_GROUP_PAUSED, EVENT_GROUP_RESUMED, GroupPauseEvent
 from gsched.jobs.audit import Act
 from gsched.jobs.limits import GroupLimit, GroupLimits, checked_limit, checked_pattern
 from gsched.jobs.pause import Pause
 from gsched.policies.pauses import renewed
 from gsched.schedulers.acting import act
-from gsched.schedulers.engine import Engine
+from gsched.schedulers.group_limits import actor_of, note, remove_limit, set_limit
 from gsched.schedulers.verbs.pause import Until, name_of_actor, wanted_pause
 from gsched.schedulers.verbs.verbs import Verbs
-from gsched.stores import BaseJobStore
 
 
 class LimitVerbs(Verbs):
@@ -84,7 +81,7 @@ class LimitVerbs(Verbs):
         pause = wanted if known is None else renewed(known, wanted)
         if pause != known:
             store.pause_group(group, pause)
-            _note(store, done, group)
+            note(store, done, group)
             self._engine.bus.emit(GroupPauseEvent(EVENT_GROUP_PAUSED, jobstore, group, pause, pause.by))
         return pause
 
@@ -103,48 +100,5 @@ class LimitVerbs(Verbs):
         store = self._engine.store_for_adding(jobstore)
         known = store.limits().pauses.get(group, Pause())
         store.resume_group(group)
-        _note(store, done, group)
-        self._engine.bus.emit(GroupPauseEvent(EVENT_GROUP_RESUMED, jobstore, group, known, _actor(done)))
-
-
-def set_limit(engine: Engine, limit: GroupLimit, jobstore: str, done: Act | None = None) -> GroupLimit:
-    """Store a limit, and publish that if it is new. Call it in the scheduler's thread.
-
-    A limit that a file has declared stays that file's, whoever changes it.
-
-    :param done: who sets it, if somebody does
-    """
-    store = engine.store_for_adding(jobstore)
-    known = store.limits().by_pattern.get(limit.pattern)
-    if known is not None and limit.declared_by is None:
-        limit = replace(limit, declared_by=known.declared_by)
-    if limit != known:
-        store.set_limit(limit)
-        _note(store, done, limit.pattern, known, limit)
-        engine.bus.emit(LimitEvent(jobstore, limit, _actor(done)))
-    return limit
-
-
-def remove_limit(engine: Engine, pattern: str, jobstore: str, done: Act | None = None) -> None:
-    """Remove a limit, and publish that. Call it in the scheduler's thread. Raises LimitNotFoundError.
-
-    :param done: who removes it, if somebody does
-    """
-    store = engine.store_for_adding(jobstore)
-    known = store.limits().by_pattern.get(pattern, GroupLimit(pattern))
-    store.remove_limit(pattern)
-    _note(store, done, pattern, known)
-    engine.bus.emit(LimitEvent(jobstore, known, _actor(done), removed=True))
-
-
-def _actor(done: Act | None) -> str | None:
-    return None if done is None else done.actor
-
-
-def _note(
-    store: BaseJobStore, done: Act | None, target: str, old: GroupLimit | None = None, new: GroupLimit | None = None
-) -> None:
-    """Keep in the audit what somebody did, with the limit before and since."""
-    if done is not None:
-        before, after = ({} if limit is None else {"limit": limit.words()} for limit in (old, new))
-        store.record_audit(replace(done.entry(target), before=before, after=after))
+        note(store, done, group)
+        self._engine.bus.emit(GroupPauseEvent(EVENT_GROUP_RESUMED, jobstore, group, known, actor_of(done)))

@@ -12,10 +12,10 @@ import gevent
 import pytest
 from store_bench import StoreBench, gate
 
-from gsched import ConfigurationError, GeventScheduler, InvalidJobError, JobNotFoundError, acting
+from gsched import ConfigurationError, GeventScheduler, InvalidJobError, JobNotFoundError, StoreError, acting
 from gsched.event_loop import slices
 from gsched.history.queries import RunQuery
-from gsched.jobs.audit import AuditQuery
+from gsched.jobs.audit import Act, AuditQuery
 from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.query import JobQuery
 from gsched.monitoring.activity import Period
@@ -399,6 +399,16 @@ def test_a_change_that_is_refused_leaves_no_entry(bench):
     with acting("ops"), pytest.raises(InvalidJobError):
         bench.scheduler.modify_job("a", max_instances=0)
     assert acts(bench) == [] and bench.scheduler.get_job("a").definition.last_change is None
+
+
+def test_a_change_whose_entry_cannot_be_written_does_not_come_to_pass(shared, monkeypatch):
+    shared.add("a", "interval", hours=1)
+    twice = Act(shared.at(0), "job.change", "ops")
+    monkeypatch.setattr("gsched.jobs.audit.entry_id", lambda at: "0000000000001-same")
+    shared.store.change("a", lambda job: job.evolve(name="first"), twice)
+    with pytest.raises(StoreError):
+        shared.store.change("a", lambda job: job.evolve(name="second"), twice)
+    assert shared.store.get("a").name == "first" and len(shared.scheduler.admin.audit().entries) == 1
 
 
 def test_replacing_a_job_keeps_who_changed_it_last(bench):

@@ -97,6 +97,8 @@ def list_jobs(
         if failing or sort is not None or after is not None:
             page = _page(scheduler, jobstore, failing=failing, sort=sort or "next", after=after or None, **which)
             out.rows((*of_all, *of_several), [row.job for row in page.rows])
+            if page.stopped_early:
+                say("gsched: the search was stopped after a second: write more of the text, or go on", err=True)
             say_next(page.next)
         else:
             out.rows((*of_all, *of_several), scheduler.iter_jobs(jobstore, **which))

@@ -24,7 +24,7 @@ def page_size(query: JobQuery) -> int:
 
 
 def filled_page(places: Places, query: JobQuery, clock: Clock) -> StoredPage:
-    """The page. It ends when it is full, and after a second.
+    """The page. It ends when it is full, and when the search for another job has taken a second.
 
     A database cannot tell which jobs cannot be run in this process: those that do not match are left out here.
     """
@@ -37,8 +37,10 @@ def filled_page(places: Places, query: JobQuery, clock: Clock) -> StoredPage:
                 if len(rows) == page_size(query):
                     return JobPage(tuple(rows), str(last))
                 rows.append(row)
+                last = place
+                continue
             last = place
-            if clock.monotonic() >= end:
+            if clock.monotonic() >= end:  # nothing was found for so long
                 return JobPage(tuple(rows), str(place), stopped_early=True)
     except TooSlowError:
         return JobPage(tuple(rows), None if last is None else str(last), stopped_early=True)

@@ -29,7 +29,7 @@ from gsched.stores.mongodb.jobs.page import MongoPages
 from gsched.stores.mongodb.jobs.remove import Removing
 from gsched.stores.mongodb.jobs.retry import AT_ONCE as RETRIED_AT_ONCE, retry_some
 from gsched.stores.mongodb.jobs.series import take_numbers
-from gsched.stores.mongodb.jobs.write import Rewriting, write_changes
+from gsched.stores.mongodb.jobs.write import Rewriting, write_change, write_changes
 from gsched.times.clock import Clock
 
 ATTEMPTS: Final = 50  # an attempt fails if another process's write came first
@@ -104,9 +104,8 @@ class MongoDefinitions:
             made, jobs = self._made(document, old, new), self._connection.jobs()
             if made.rescheduled:
                 keep_former(jobs, [document])
-            if jobs.update_one(made.as_read(), made.change.update).matched_count:
-                if act is not None:  # the job tells it, too, if this write does not come to pass
-                    jobs.audit.insert_one(audit_document(act.entry(job_id, 1, old, new)))
+            entry = None if act is None else audit_document(act.entry(job_id, 1, old, new))
+            if write_change(jobs, made, entry):
                 return self._stored(made)
         raise StoreConflictError(f"job {job_id!r}: other processes kept changing it; try again")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import bson
-from pymongo import UpdateOne
+from pymongo import UpdateOne, errors as driver
+from pymongo.client_session import ClientSession
 
 from gsched.jobs.job import Job
 from gsched.stores.mongodb.documents.jobs import DocumentChange
@@ -17,6 +18,9 @@ _NOT_OF_USERS: Final = frozenset(
     ("rev", "admitted", "begins", "next_run_time", "late_until", "parked", "expected_since", "overdue_at",
      "overdue_told")
 )  # fmt: skip
+
+
+_NO_TRANSACTIONS: Final = 20  # the code of a standalone server
 
 
 class Rewriting(NamedTuple):
@@ -47,6 +51,36 @@ class Rewriting(NamedTuple):
         """The filter for the document, if it is still as it was read."""
         found = self.found
         return as_copied(found) if self.rescheduled else {"_id": found["_id"], "rev": found.get("rev")}
+
+
+def write_change(jobs: Jobs, change: Rewriting, entry: Document | None) -> bool:
+    """Write one change, together with its entry of the audit if it has one. Gives False if another process was faster.
+
+    A standalone server has no transactions: there the entry follows the change.
+    """
+    if entry is None:
+        return bool(jobs.update_one(change.as_read(), change.change.update).matched_count)
+    try:
+        with jobs.database.client.start_session() as session:
+            options = jobs.read_concern, jobs.write_concern, jobs.read_preference  # else it takes the client's own
+            with session.start_transaction(*options):
+                if not _write_both(jobs, change, entry, session):
+                    session.abort_transaction()
+                    return False
+            return True
+    except driver.OperationFailure as error:
+        if error.code == _NO_TRANSACTIONS:
+            return _write_both(jobs, change, entry, None)
+        if error.has_error_label("TransientTransactionError"):  # somebody is changing the document at this moment
+            return False
+        raise
+
+
+def _write_both(jobs: Jobs, change: Rewriting, entry: Document, session: ClientSession | None) -> bool:
+    if not jobs.update_one(change.as_read(), change.change.update, session=session).matched_count:
+        return False
+    jobs.audit.insert_one(dict(entry), session=session)
+    return True
 
 
 def write_changes(jobs: Jobs, changes: list[Rewriting]) -> list[Rewriting]:

@@ -29,7 +29,7 @@ class DueTimes:
 
     def of(self, job: JobHandle) -> datetime | str | None:
         """The next run time; "due 3 min ago" if an instant has passed that no runner has claimed."""
-        due = job.definition.next_due_ms(self._claimed_until(job.jobstore)(job.id))
+        due = job.definition.next_due_ms(self._claimed_until(job.jobstore)(job.definition))
         if due is None or due > self._scheduler.clock.now_ms() - _LATE_MS:
             return job.next_run_time
         return self._since(due)

@@ -32,6 +32,7 @@ class Record:
         "error_message",
         "error_type",
         "finished_ms",
+        "group",
         "job_id",
         "job_name",
         "node",
@@ -48,7 +49,7 @@ class Record:
     def __init__(
         self, job: Job, scheduled: int, outcome: str, reason: str | None, attempt: int, node: str | None
     ) -> None:
-        self.job_id, self.job_name, self.tags = job.id, job.name, job.tags
+        self.job_id, self.job_name, self.tags, self.group = job.id, job.name, job.tags, job.policy.group
         self.scheduled_ms = self.due_ms = scheduled
         self.outcome, self.reason = outcome, reason
         self.attempt, self.node = attempt, node

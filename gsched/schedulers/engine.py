@@ -423,10 +423,10 @@ class Engine(Components):
         if made.code == events.EVENT_JOB_MODIFIED:
             self.warn_if_never_retried(job)
 
-    def claimed_until(self, jobstore: str) -> Callable[[str], int]:
+    def claimed_until(self, jobstore: str) -> Callable[[Job], int]:
         """How far the claims of a store's schedulers reach now. A past instant beyond that is overdue.
 
-        :return: a function of a job's id; it gives the time up to which the instants of that job are claimed,
+        :return: a function of a job; it gives the time up to which the instants of that job are claimed,
             milliseconds since the epoch
         """
         return self.call(self.store(jobstore).claimed_until)

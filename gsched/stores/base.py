@@ -342,10 +342,10 @@ class BaseJobStore(ABC):
         """
         return []
 
-    def claimed_until(self) -> Callable[[str], int]:
-        """A function that gives the time (ms) up to which the instants of a job, named by its id, are claimed now."""
+    def claimed_until(self) -> Callable[[Job], int]:
+        """A function that gives the time (ms) up to which the instants of a job are claimed now."""
         now = self.clock.now_ms()
-        return lambda job_id: now
+        return lambda job: now
 
     def request_drain(self, node_id: str) -> None:
         """Ask a node to drain; nothing happens if it is dead. Raises NodeNotFoundError."""
@@ -442,8 +442,8 @@ class BaseJobStore(ABC):
 
 
 def reschedules(old: Job, new: Job) -> bool:
-    """Whether a change concerns when the job is due, not only what it does."""
-    return not same_instants(old, new) or old.paused != new.paused
+    """Whether a change concerns when the job is due, or which scheduler runs it, and not only what it does."""
+    return not same_instants(old, new) or old.paused != new.paused or old.policy.group != new.policy.group
 
 
 def is_same_date(old: Job, new: Job) -> bool:

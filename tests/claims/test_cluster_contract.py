@@ -26,6 +26,7 @@ from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.pause import PLAIN
+from gsched.jobs.policy import Policy
 from gsched.stores.claims.database import (
     PROTOCOL,
     Backlog,
@@ -605,6 +606,10 @@ def test_no_job_is_admitted_if_one_of_them_has_changed(rig, cluster, what):
     assert read(cluster, "same").admitted == cluster.exclusive  # without transactions, as after an answer that was lost
 
 
+def is_running(cluster: ClaimDatabase, job_id: str = "job") -> bool:
+    return cluster.is_running(job_id, slot_of(job_id))
+
+
 def test_a_former_schedule_tells_when_the_job_was_due_and_what_of_that_was_late(rig, cluster):
     admitted(rig, job(due=T - 5, rev=7), claimed=T + 100)
     before = read(cluster)
@@ -634,6 +639,30 @@ def test_a_job_that_is_not_admitted_may_begin_later_and_never_earlier(rig, clust
     cluster.begin_later([earlier])
     assert read(cluster) == later
     assert cluster.admit("a", [later], T + 100) and read(cluster).late_until == -1
+
+
+def test_a_later_beginning_that_is_announced_keeps_a_node_from_admitting_the_job_as_it_was(rig, cluster):
+    rig.put(job(due=T, rev=7))
+    found = read(cluster)
+    cluster.begin_later([found._replace(job=found.job.evolve(next_run_ms=T + 900))], announce=True)
+    assert (read(cluster).job.rev, read(cluster).job.next_run_ms) == (8, T + 900)
+    assert not cluster.admit("a", [found], T + 100) and cluster.admit("a", [read(cluster)], T + 100)
+
+
+def test_jobs_of_a_group_are_in_one_slot_and_a_former_schedule_stays_in_that_of_its_group(rig, cluster):
+    grouped = [job(each, policy=Policy(group="host:a")) for each in ("one", "two")]
+    number = slot_of("host:a")
+    for each in grouped:
+        rig.put(each)
+    assert {record.job.id: record.slot for some in cluster.jobs_in([number], T) for record in some} == {
+        "one": number, "two": number,
+    }  # fmt: skip
+    cluster.admit("a", [read(cluster, "one")], T)
+    rig.copy_schedule("one")
+    rig.put(job("one", rev=2, policy=Policy(group="host:b")))
+    assert read(cluster, "one").slot == slot_of("host:b") != number
+    assert [each.record.slot for each in cluster.formers_in([number])] == [number]
+    assert not cluster.formers_in([slot_of("host:b")])
 
 
 @pytest.mark.parametrize("is_admitted", [False, True])
@@ -853,7 +882,7 @@ def test_of_each_job_the_earliest_time_in_the_period_is_given_whether_there_is_s
 def test_runs_that_are_added_wait_as_they_are_and_nobody_has_them(cluster):
     assert {*cluster.add_waiting("a", [REQUEST, RETRY, OTHERS], [])} == {REQUEST.run, SECOND, OTHERS.run}
     assert waiting(cluster, "job", "other") == [OTHERS, RETRY, REQUEST]
-    assert cluster.is_running("job") and not cluster.runs_of(["a", "b", ""], EVERYWHERE)
+    assert is_running(cluster) and not cluster.runs_of(["a", "b", ""], EVERYWHERE)
 
 
 def test_an_attempt_that_waits_already_is_not_added_again_and_stays_as_it_is(cluster):
@@ -874,7 +903,7 @@ def test_an_attempt_that_has_ended_does_not_wait_again_when_it_is_added_again(cl
     cluster.record_runs("a", [SECOND])
     cluster.end_runs([SECOND], Outcome.LOST)
     assert [*cluster.add_waiting("a", [RETRY], [])] == [SECOND], "it is there"
-    assert not waiting(cluster) and not cluster.is_running("job")
+    assert not waiting(cluster) and not is_running(cluster)
 
 
 def test_jobs_that_are_announced_get_another_revision_and_others_keep_theirs(rig, cluster):
@@ -988,10 +1017,10 @@ def test_a_run_that_waits_goes_on_waiting_when_it_is_written_down(cluster):
 @pytest.mark.parametrize("outcome", [Outcome.LOST, Outcome.RETRIED])
 def test_runs_that_are_ended_are_over_and_are_not_written_down_again(cluster, outcome):
     cluster.record_runs("a", [FIRST])
-    assert cluster.is_running("job") and not cluster.is_running("other")
+    assert is_running(cluster) and not is_running(cluster, "other")
     cluster.end_runs([FIRST], outcome)
     cluster.record_runs("a", [FIRST])
-    assert not cluster.is_running("job") and not cluster.runs_of(["a"], EVERYWHERE)
+    assert not is_running(cluster) and not cluster.runs_of(["a"], EVERYWHERE)
     assert [*cluster.ended_runs(["job"], T)] == [FIRST] and not [*cluster.ended_runs(["job"], T + 1)]
 
 

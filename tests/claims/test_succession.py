@@ -256,7 +256,7 @@ def test_a_job_that_waits_for_its_admission_is_given_away_without_what_its_forme
 
 def test_a_slot_is_kept_if_a_user_changes_such_a_job_at_that_moment(rig):
     rig.put(2)
-    rig.cluster.begin_later.side_effect = lambda jobs: rig.put(3)
+    rig.cluster.begin_later.side_effect = lambda jobs, announce: rig.put(3)
     assert not rig.succession.give_up([SLOT])
     assert rig.until() == T + 5000
 

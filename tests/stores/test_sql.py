@@ -363,7 +363,7 @@ def test_what_waits_or_is_in_progress_is_found_without_reading_the_history(make,
     claims.waiting_in([1, 2], 0, 2**62)
     claims.waiting_in(range(256), 0, 2**62)
     claims.runs_of(["node"], [1, 2])
-    claims.is_running("job")
+    claims.is_running("job", 7)
     claims.later_attempts([1, 2], 0)
     of_runs = [(sql, values) for sql, values in executed if "FROM gsched_runs" in sql]
     with sqlite3.connect(tmp_path / "jobs.sqlite") as connection:

@@ -3,15 +3,15 @@
 It knows no database and imports no driver. `ClaimDatabase` (database.py) is what it asks of one.
 
 **Terms.** *Instant*: one time at which a job is due. *Node*: one process from joining to its end (`LiveNode`); a
-process that joins again is a new node. *Slot*: one of 256 parts of the jobs, by a hash of the job's id (partition.py).
-*Owner*: the node that a slot belongs to. *Fence* (in the database: epoch): how often a slot has changed hands.
-*Claim*: to make an instant one's own, before it may run. *Watermark*: all instants up to this time are claimed, in the
-attached slots of a node. *Acked*: all instants up to this time have ended, and that is written. *Admit*: let the
-watermark cover a new or changed job. *Horizon*: jobs due later than this stay in the database. *Park*: keep a job that
-cannot be run, with the reason. *Former schedule*: what a job was due by before a user changed it. *Recorded run*: a run
-in progress that has a document of its own. *Waiting run*: a run at a time that no trigger gives, with a document of its
-own until it begins. *Session*: what the steps of one node share (`Session`); what the node owns
-is its `Holdings`.
+process that joins again is a new node. *Slot*: one of 256 parts of the jobs, by a hash of the job's group, or of its
+id if it has none (partition.py): all jobs of a group share a slot, and so an owner. *Owner*: the node that a slot
+belongs to. *Fence* (in the database: epoch): how often a slot has changed hands. *Claim*: to make an instant one's
+own, before it may run. *Watermark*: all instants up to this time are claimed, in the attached slots of a node.
+*Acked*: all instants up to this time have ended, and that is written. *Admit*: let the watermark cover a new or
+changed job. *Horizon*: jobs due later than this stay in the database. *Park*: keep a job that cannot be run, with the
+reason. *Former schedule*: what a job was due by before a user changed it. *Recorded run*: a run in progress that has a
+document of its own. *Waiting run*: a run at a time that no trigger gives, with a document of its own until it begins.
+*Session*: what the steps of one node share (`Session`); what the node owns is its `Holdings`.
 
 **What the database decides.** No clock and no message can decide these:
 
@@ -86,6 +86,10 @@ the simulation fails; what another guard makes good as well (`REDUNDANT` in test
   `users_copy_no_schedule`, `schedules_end_that_are_not_as_they_were_copied`,
   `what_former_schedules_decided_is_due_again`, `paused_jobs_are_resumed_with_dates_that_were_decided`,
   `dates_are_due_again_at_the_end_of_their_pauses`, `pauses_that_were_ended_early_repeat_what_was_decided`.
+- A job that gets another group, and so another slot, is left by one owner before the other takes it:
+  `jobs_are_admitted_though_other_nodes_have_them`, `jobs_are_handed_on_with_what_was_decided`,
+  `jobs_are_handed_on_with_runs_in_progress`, `jobs_are_not_read_again_when_they_are_handed_on`,
+  `recovered_runs_stay_with_the_former_group`.
 - A waiting run begins once, on a live node: `dead_nodes_begin_requests`, `requests_begin_that_others_took`,
   `waiting_runs_begin_before_they_count_as_in_progress`, `runs_of_removed_jobs_wait_for_ever`,
   `ended_jobs_are_removed_with_their_requests`, `runs_that_have_not_begun_stay_with_a_node_that_leaves`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import TypeGuard
 
 from gsched.errors import StoreError
 from gsched.jobs.job import Job
@@ -12,7 +13,6 @@ from gsched.jobs.outcomes import Reason
 from gsched.jobs.tally import newer
 from gsched.stores.claims.database import FencedError, FormerSchedule, JobRecord, RefusedError
 from gsched.stores.claims.parking import Parking
-from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.session import Session
 from gsched.stores.claims.succession import Succession
 from gsched.stores.claims.waiting_runs import WaitingRuns
@@ -29,6 +29,7 @@ class Admission:
     def __init__(self, session: Session, succession: Succession) -> None:
         self._session = session
         self._succession = succession
+        self._awaiting: set[str] = set()  # jobs that other nodes still have, because they were in other groups
         self._near: dict[str, None] = {}  # ids of jobs that are due soon: the watermark must not pass them
         self._changed: dict[str, None] = {}  # ids of others, in the order in which they came
         # Admissions that may have happened: revision and first due.
@@ -120,6 +121,7 @@ class Admission:
         early = self._postponed(over)
         over -= early
         # From here until the hub has the message, no other greenlet has a turn.
+        self._awaiting.difference_update(ids)
         self._succession.stop({job_id: self._first_undecided(job_id) for job_id in over})
         waiting: list[JobRecord] = []
         for job_id in ids:
@@ -128,15 +130,22 @@ class Admission:
             record = records.get(job_id)
             if self._parking.is_setting_down(job_id):
                 continue  # `Parking` has it looked at once that is stored
-            if record is None or record.slot not in self._session.holdings.slots:
+            if not self._is_ours(record):
                 self._session.holdings.parked.discard(job_id)
-                self._drop(job_id)
-            elif self._is_to_be_admitted(record):
+                self._drop(job_id, Reason.REMOVED_OR_PAUSED if record is None else self._fate(record))
+                continue
+            if self._session.holdings.slot_of(job_id) != record.slot:
+                self._drop(job_id, self._fate(record))
+                self._session.holdings.place(job_id, record.slot)
+            if self._is_to_be_admitted(record):
                 waiting.append(record)
         formers = self._succession.end(over, records) if over else ()
         self._session.database.begin_later(self._succession.spent(filter(None, map(records.get, over)), formers))
         self._admit([*self._without_decided(waiting, formers)])
         self._waiting.look_at(job_id for job_id in ids if self._may_have_waiting_runs(job_id, records.get(job_id)))
+        for job_id in ids:
+            if not self._is_ours(records.get(job_id)):
+                self._session.holdings.lose(job_id)
 
     def _postponed(self, over: Collection[str]) -> set[str]:
         """The jobs whose progress is unknown while the hub has unread messages. They are looked at again later."""
@@ -156,6 +165,9 @@ class Admission:
     def _without_decided(self, records: Iterable[JobRecord], formers: Sequence[FormerSchedule]) -> Iterator[JobRecord]:
         """The jobs as they are to be admitted, without instants that former schedules have decided."""
         for record in records:
+            if self._succession.awaits_others(record, formers):
+                self._awaiting.add(record.job.id)  # the other node announces the job when it is done
+                continue
             try:
                 later = self._succession.without_decided(record, formers)
             except TRIGGER_ERRORS as error:
@@ -166,11 +178,14 @@ class Admission:
             yield later
 
     def _may_have_waiting_runs(self, job_id: str, record: JobRecord | None) -> bool:
-        is_ours = slot_of(job_id) in self._session.holdings.slots
-        return is_ours and (record is None or self._can_run(record))
+        return self._session.holdings.owns(job_id) and (record is None or self._can_run(record))
+
+    def _is_ours(self, record: JobRecord | None) -> TypeGuard[JobRecord]:
+        return record is not None and record.slot in self._session.holdings.slots
 
     def _can_run(self, record: JobRecord) -> bool:
-        return record.job.parked is None and not self._parking.is_aside(record.job)
+        job = record.job
+        return job.parked is None and not self._parking.is_aside(job) and job.id not in self._awaiting
 
     def _is_to_be_admitted(self, record: JobRecord) -> bool:
         """Handle a job in a slot of this node. A trigger that raises parks only its own job.
@@ -195,6 +210,12 @@ class Admission:
         if self._session.holdings.forget(job_id):
             self._session.hub.post(Dropped(job_id, reason=reason))
 
+    def _fate(self, record: JobRecord) -> Reason | None:
+        """Why instants end that wait here, because the job has another schedule. None if that one has them, too: the
+        job has only got another group."""
+        due = self._session.hub.due(record.job.id)
+        return None if due is not None and record.is_due_at(due) else Reason.RESCHEDULED
+
     def _handle_one(self, record: JobRecord) -> bool:
         record = self._parking.as_known(record)
         job, due = record.job, record.job.next_run_ms
@@ -205,7 +226,7 @@ class Admission:
             return False
         if not record.admitted:
             # The schedule by which the hub has the job is over.
-            self._drop(job.id, Reason.RESCHEDULED if may_run else Reason.REMOVED_OR_PAUSED)
+            self._drop(job.id, self._fate(record) if may_run else Reason.REMOVED_OR_PAUSED)
             return may_run and (due is None or due <= self._session.holdings.horizon)
         revision, first = self._attempted.pop(job.id, (None, None))
         if revision is not None:
@@ -248,7 +269,7 @@ class Admission:
             self._session.holdings.dormant[record.job.id] = dormant._replace(rev=record.job.rev)
         # A job whose trigger has ended is kept while a former owner runs it: the owner may die. The next scan finds it.
         holdings, database = self._session.holdings, self._session.database
-        if due <= holdings.horizon if due is not None else not database.is_running(record.job.id):
+        if due <= holdings.horizon if due is not None else not database.is_running(record.job.id, record.slot):
             self._announce(record, due, is_new=False)
 
     def _announce(self, record: JobRecord, due: int | None, is_new: bool = True) -> None:

@@ -15,7 +15,7 @@ from gsched.jobs.limits import GroupLimits
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.tally import Tally
 
-PROTOCOL: Final = 2  # nodes whose documents have another number do not share a database
+PROTOCOL: Final = 3  # nodes whose documents have another number do not share a database
 
 
 class FencedError(GschedError):
@@ -288,9 +288,12 @@ class ClaimDatabase(Protocol):
         :raises RefusedError: if the database refuses one of the documents; no job is marked
         """
 
-    def begin_later(self, jobs: Sequence[JobRecord]) -> None:
+    def begin_later(self, jobs: Sequence[JobRecord], announce: bool = False) -> None:
         """Store later next run times of jobs that have still this revision and are not admitted, also as the first
-        instants of their schedules. A job without a next run time is never due."""
+        instants of their schedules. A job without a next run time is never due.
+
+        :param announce: raise their revisions, so that a node that has read them does not admit them as they were
+        """
 
     def formers_in(self, numbers: Collection[int]) -> Sequence[FormerSchedule]:
         """The schedules of jobs in these slots that users' writes have ended, or were about to end."""
@@ -359,8 +362,8 @@ class ClaimDatabase(Protocol):
     def ended_runs(self, job_ids: Collection[str], since: int) -> Iterable[RunRecord]:
         """The attempts at runs of these jobs, due since then, that have a record of how they ended."""
 
-    def is_running(self, job_id: str) -> bool:
-        """Whether a run of the job waits, or is recorded as in progress on any node."""
+    def is_running(self, job_id: str, slot: int) -> bool:
+        """Whether a run of the job, which is in this slot, waits or is recorded as in progress on any node."""
 
     def end_runs(self, runs: Sequence[RunRecord], outcome: Outcome) -> None:
         """Mark recorded runs that are in progress as ended. Those that the database refuses stay as they are."""

@@ -57,18 +57,35 @@ class Holdings:
         self.parked: set[str] = set()
         self.drain_requested = False
         self._known: dict[int, dict[str, Known]] = {}
+        self._placed: dict[str, int] = {}  # the slots of jobs that their groups give, not their ids
 
     def hold(self, number: int, held: Held) -> None:
         """A slot is attached."""
         self.slots[number] = held
         self._known[number] = {}
 
+    def place(self, job_id: str, number: int) -> None:
+        """The job is in this slot."""
+        if number != slot_of(job_id):
+            self._placed[job_id] = number
+        elif self._placed:
+            self._placed.pop(job_id, None)
+
+    def slot_of(self, job_id: str) -> int:
+        """The slot in which the job is, as far as this node knows: of jobs in groups it knows those in its slots."""
+        return self._placed[job_id] if job_id in self._placed else slot_of(job_id)
+
+    def owns(self, job_id: str) -> bool:
+        """Whether the job is in one of this node's slots, as far as this node knows."""
+        return self.slot_of(job_id) in self.slots
+
     def let_go(self, numbers: Collection[int]) -> list[str]:
         """Forget these slots, and give the jobs in them that the hub has."""
-        self.late = {job_id: until for job_id, until in self.late.items() if slot_of(job_id) not in numbers}
-        self.dormant = {job_id: each for job_id, each in self.dormant.items() if slot_of(job_id) not in numbers}
-        self.awaited = {job_id: due for job_id, due in self.awaited.items() if slot_of(job_id) not in numbers}
-        self.parked = {job_id for job_id in self.parked if slot_of(job_id) not in numbers}
+        self.late = {job_id: until for job_id, until in self.late.items() if self.slot_of(job_id) not in numbers}
+        self.dormant = {job_id: each for job_id, each in self.dormant.items() if self.slot_of(job_id) not in numbers}
+        self.awaited = {job_id: due for job_id, due in self.awaited.items() if self.slot_of(job_id) not in numbers}
+        self.parked = {job_id for job_id in self.parked if self.slot_of(job_id) not in numbers}
+        self._placed = {job_id: number for job_id, number in self._placed.items() if number not in numbers}
         for number in numbers:
             del self.slots[number]
         return [job_id for number in numbers for job_id in self._known.pop(number)]
@@ -85,7 +102,7 @@ class Holdings:
 
     def give_back(self, job_id: str, rev: int, due: int | None) -> None:
         """The hub gives the job back; it is due next at `due`. Nothing happens if the hub got it again meanwhile."""
-        jobs = self._known.get(slot_of(job_id), {})
+        jobs = self._known.get(self.slot_of(job_id), {})
         known = jobs.get(job_id)
         if known is not None and rev >= known.admitted:
             del jobs[job_id]
@@ -119,11 +136,15 @@ class Holdings:
         """Forget the job. Gives whether the hub had it."""
         self.late.pop(job_id, None)
         self._wake(job_id)
-        return self._known.get(slot_of(job_id), {}).pop(job_id, None) is not None
+        return self._known.get(self.slot_of(job_id), {}).pop(job_id, None) is not None
+
+    def lose(self, job_id: str) -> None:
+        """The job, which is forgotten, is in none of this node's slots any more."""
+        self._placed.pop(job_id, None)
 
     def revision(self, job_id: str) -> int | None:
         """The revision of the job that the hub has; None if the hub does not have the job."""
-        known = self._known.get(slot_of(job_id), {}).get(job_id)
+        known = self._known.get(self.slot_of(job_id), {}).get(job_id)
         return None if known is None else known.rev
 
     def known(self, numbers: Iterable[int] | None = None) -> dict[str, int]:

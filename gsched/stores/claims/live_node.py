@@ -13,10 +13,10 @@ from gsched.stores.claims.admission import Admission
 from gsched.stores.claims.backlogs import Backlogs
 from gsched.stores.claims.beats import Beats
 from gsched.stores.claims.database import ClaimDatabase, FencedError, NodeRecord, Outcomes
+from gsched.stores.claims.elsewhere import Elsewhere
 from gsched.stores.claims.holdings import Holdings
 from gsched.stores.claims.intervals import Intervals, NextTimes
 from gsched.stores.claims.membership import Membership, wanted_slots
-from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.progress import Progress
 from gsched.stores.claims.recorded_runs import RecordedRuns
 from gsched.stores.claims.rescan import Rescan
@@ -92,8 +92,10 @@ class LiveNode:
         )
         self._backlogs = Backlogs(session)
         self._succession = Succession(session)
+        self._elsewhere = Elsewhere(session)
         self._admission = Admission(session, self._succession)
-        self._slots = Slots(session, self._succession, self._admission.look_at, self._admission.expect_runs)
+        admission = self._admission
+        self._slots = Slots(session, self._succession, self._elsewhere, admission.look_at, admission.expect_runs)
         self._rescan = Rescan(session, self._admission, self._succession)
 
     # -- jobs that changed --------------------------------------------------------------------------------------------
@@ -244,7 +246,7 @@ class LiveNode:
             self._context.status.note_dead(self._database.count_dead())
         dead = [node for node in nodes if not node.alive]
         self._free_slots_of_dead(nodes)
-        self._slots.look_elsewhere(nodes)
+        self._elsewhere.look(nodes)
         self._rebalance([node for node in nodes if node.alive and not node.draining], dead)
         self._slots.neighbours |= {node.id for node in nodes if node.alive}
         self._slots.neighbours -= self._dead
@@ -311,7 +313,7 @@ class LiveNode:
         :return: False if a user's change came in between: try again
         """
         self._recorded.record_those_in(self.holdings, numbers)
-        self._close_late(job_id for job_id in list(self.holdings.late) if slot_of(job_id) in numbers)
+        self._close_late(job_id for job_id in list(self.holdings.late) if self.holdings.slot_of(job_id) in numbers)
         if not self._succession.give_up(numbers):
             return False
         self._slots.release(numbers)

@@ -15,7 +15,7 @@ from gsched.jobs.outcomes import Retried
 from gsched.jobs.run import Run
 from gsched.stores.claims.database import ClaimDatabase, Outcomes, RunRecord
 from gsched.stores.claims.holdings import Holdings
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.messages import HubPort
 
 AT_ONCE = 1000  # runs in one transaction
@@ -68,7 +68,7 @@ class RecordedRuns:
     def record_those_in(self, holdings: Holdings, numbers: Collection[int]) -> None:
         """Record the runs in these slots, which the node is about to give up, and their claimed instants that have not
         begun."""
-        runs = [run for run in self.missing() if slot_of(run.job.id) in numbers]
+        runs = [run for run in self.missing() if slot_of_job(run.job) in numbers]
         waiting = self._hub.next_due(-1)
         ahead = self._note_ahead(holdings, numbers) if waiting is not None and waiting <= holdings.watermark else []
         self._record(holdings.node, runs, ahead)
@@ -78,7 +78,7 @@ class RecordedRuns:
         for job_id in holdings.known(numbers):
             for instant in self._hub.undecided(job_id, holdings.watermark, MOST_AHEAD):
                 self.ahead.setdefault(job_id, set()).add(instant)
-                records.append(RunRecord(job_id, slot_of(job_id), instant))
+                records.append(RunRecord(job_id, holdings.slot_of(job_id), instant))
         return records
 
     def take_ahead(self, job_id: str, first: int, end: int) -> list[int]:
@@ -117,11 +117,11 @@ class RecordedRuns:
 
 def _stands_alone(run: Run, before: int, holdings: Holdings) -> bool:
     """Whether no watermark of this node covers the run, or the run was due before `before`."""
-    ours = slot_of(run.job.id) in holdings.slots
+    ours = slot_of_job(run.job) in holdings.slots
     return not ours or run.attempt > 1 or run.request is not None or run.scheduled_ms < before
 
 
 def record_of(run: Run) -> RunRecord:
     """What the database keeps of an attempt while it waits or is in progress."""
-    of_it = (run.job.id, slot_of(run.job.id), run.scheduled_ms, run.attempt, run.request)
+    of_it = (run.job.id, slot_of_job(run.job), run.scheduled_ms, run.attempt, run.request)
     return RunRecord(*of_it, run.tries, run.recoveries, run.is_retry)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from gsched.event_loop.batches import batches
 from gsched.event_loop.slices import paced
 from gsched.stores.claims.admission import Admission
-from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.session import Session
 from gsched.stores.claims.succession import Succession
 from gsched.stores.messages import NEVER
@@ -45,7 +44,7 @@ class Rescan:
         """The jobs that the hub gave back, by slot."""
         found: dict[int, list[str]] = {}
         for job_id in paced(list(self._session.holdings.dormant)):
-            found.setdefault(slot_of(job_id), []).append(job_id)
+            found.setdefault(self._session.holdings.slot_of(job_id), []).append(job_id)
         return found
 
     def move_horizon(self, horizon: int) -> None:

@@ -11,7 +11,8 @@ from gsched.event_loop.batches import batches
 from gsched.event_loop.slices import paced
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome, Reason, Span
-from gsched.stores.claims.database import JobRecord, RunRecord, SlotRecord
+from gsched.stores.claims.database import JobRecord, RunRecord, SlotRecord, WaitingRun
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.claims.session import Session
 from gsched.stores.messages import ExtraRun, Lost
 from gsched.times.instants import from_ms
@@ -78,7 +79,7 @@ class Rescues:
         later = self._later_attempts({run.slot for run in runs}, min(run.scheduled for run in runs))
         return [
             Rescue(
-                jobs.get(run.job_id) or _stand_in(run, self._session.hub.alias),
+                _in_slot_of(run, jobs.get(run.job_id)) or _stand_in(run, self._session.hub.alias),
                 Span(Outcome.LOST, run.scheduled, run.scheduled + 1, None, run.request, run.attempt),
                 run,
             )
@@ -154,18 +155,29 @@ class Rescues:
             runs += decided[-1].again
             if len(runs) >= RUNS_AT_ONCE:
                 break
-        if runs:
+        here = [run for run in runs if run.slot in self._session.holdings.slots]
+        if here:
             # Before the hub has them: else a second crash would lose them without an outcome.
-            self._session.database.record_runs(self._session.node, runs)
+            self._session.database.record_runs(self._session.node, here)
+        if len(here) < len(runs):
+            self._leave_to_others([run for run in runs if run not in here])
         self._session.beat()  # raises if this node is dead by now: then its successor decides these rescues
         for again, ended in decided:
             self._post(self._waiting.popleft(), again, ended)
+
+    def _leave_to_others(self, runs: Iterable[RunRecord]) -> None:
+        """Let runs wait whose jobs have other groups by now: the owners of the jobs' slots begin them."""
+        waiting = [WaitingRun(run, run.scheduled) for run in runs]
+        announce = {each.run.job_id for each in waiting}
+        self._session.database.add_waiting(self._session.node, waiting, announce)
 
     def _post(self, rescue: Rescue, again: list[RunRecord], ended: list[Span]) -> None:
         job = rescue.record.job
         for span in ended:
             self._session.hub.post(Lost(job, span, rescue.record.tally))
         for run in again:
+            if run.slot not in self._session.holdings.slots:
+                continue
             fence, taken_at = self._session.holdings.slots[run.slot]
             about = (job, run.scheduled, None, fence, *run[3:])
             self._session.hub.post(ExtraRun(*about, tally=rescue.record.tally, reported_until=taken_at))
@@ -186,7 +198,7 @@ def _decide(rescue: Rescue) -> Decided:
     except TRIGGER_ERRORS:  # of a user's trigger: its instants cannot be computed
         return Decided([], [span])
     attempt = 2 if run is None else run.attempt + 1
-    again = RunRecord(job.id, record.slot, 0, attempt, span.request, tries, recoveries + 1)
+    again = RunRecord(job.id, slot_of_job(job), 0, attempt, span.request, tries, recoveries + 1)
     return Decided([again._replace(scheduled=each) for each in instants], ended)
 
 
@@ -247,6 +259,11 @@ def _coalesced(rescues: Sequence[Rescue], in_progress: Mapping[str, set[int]]) -
 
 def _runs_again(job: Job) -> bool:
     return bool(job.recover) and job.parked is None and not job.paused
+
+
+def _in_slot_of(run: RunRecord, record: JobRecord | None) -> JobRecord | None:
+    """The job as if it were still in the slot in which its run began: this node owns that slot."""
+    return None if record is None else record._replace(slot=run.slot)
 
 
 def _stand_in(run: RunRecord, alias: str) -> JobRecord:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from gsched.event_loop.batches import batches
 from gsched.event_loop.slices import paced
-from gsched.stores.claims.database import JobRecord, NodeRecord, RunRecord, SlotRecord
+from gsched.stores.claims.database import JobRecord, SlotRecord
+from gsched.stores.claims.elsewhere import Elsewhere
 from gsched.stores.claims.holdings import Held
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.rescue import JobInSlot, Rescues
 from gsched.stores.claims.session import Session
 from gsched.stores.claims.succession import Succession
-from gsched.stores.messages import NEVER, Admitted, Dropped, RunsElsewhere, SlotsTaken
+from gsched.stores.messages import NEVER, Admitted, Dropped, SlotsTaken
 from gsched.triggers.base import TRIGGER_ERRORS
 
 AT_ONCE = 32  # slots taken together: few round trips, with a heartbeat between the groups
@@ -31,6 +31,7 @@ class Slots:
         self,
         session: Session,
         succession: Succession,
+        elsewhere: Elsewhere,
         look_at: Callable[[Iterable[str]], None],
         expect_runs: Callable[[Mapping[str, int]], None],
     ) -> None:
@@ -44,7 +45,7 @@ class Slots:
         self._open: dict[int, int] = {}  # attached slots with late instants, and up to which
         self._rescues = Rescues(session)
         self._arrivals: list[tuple[JobRecord, SlotRecord]] = []  # jobs of attached slots that the hub does not have yet
-        self._elsewhere: set[RunRecord] = set()  # runs of this node's jobs, in progress on the jobs' former owners
+        self._elsewhere = elsewhere
         self.neighbours: set[str] = set()
 
     def take(self, numbers: Collection[int]) -> None:
@@ -117,7 +118,7 @@ class Slots:
         admitted = [JobInSlot(record, slots[record.slot]) for record in found if record.admitted]
         former = self._succession.inherit(slots, found)
         uncertain = self._rescues.uncertain([*admitted, *former], recorded)
-        self._note_elsewhere(self._elsewhere | self._runs_elsewhere(nodes, slots.keys()))
+        self._elsewhere.take_slots(nodes, slots.keys())
         waiting = self._session.database.waiting_in(slots.keys(), NEVER, self._session.holdings.horizon)
         self._attaching = list(slots.values())
         attached = self._session.database.attach_slots(
@@ -147,6 +148,8 @@ class Slots:
     def _announce(self, arrivals: Iterable[tuple[JobRecord, SlotRecord]]) -> None:
         for record, slot in paced(arrivals):
             if record.slot in self._session.holdings.slots:
+                if record.admitted:  # other jobs may still be known as in the slots of their former groups
+                    self._session.holdings.place(record.job.id, record.slot)
                 try:
                     self._run(record, slot)
                 except TRIGGER_ERRORS:  # of a user's trigger: the job will be parked
@@ -167,27 +170,6 @@ class Slots:
         else:
             self._session.holdings.know(record)
             self._session.hub.post(Admitted(job, due, slot.fence, is_new=False, tally=record.tally))
-
-    # -- runs in progress on other live nodes -------------------------------------------------------------------------
-
-    def look_elsewhere(self, nodes: Collection[NodeRecord]) -> None:
-        """Find out which runs on the former owners of this node's jobs have ended.
-
-        Runs that other nodes have begun since then do not count: two nodes could wait for each other.
-        """
-        if self._elsewhere:
-            numbers = {run.slot for run in self._elsewhere}
-            self._note_elsewhere(self._elsewhere & self._runs_elsewhere(nodes, numbers))
-
-    def _runs_elsewhere(self, nodes: Collection[NodeRecord], numbers: Collection[int]) -> set[RunRecord]:
-        # A node records its runs in a slot before it gives the slot away.
-        others = [node.id for node in nodes if node.alive and node.id != self._session.node]
-        return set(self._session.database.runs_of(others, numbers)) if others else set()
-
-    def _note_elsewhere(self, runs: set[RunRecord]) -> None:
-        if runs != self._elsewhere:
-            self._elsewhere = runs
-            self._session.hub.post(RunsElsewhere(Counter(run.job_id for run in runs)))
 
     # -- runs in progress on dead nodes -------------------------------------------------------------------------------
 

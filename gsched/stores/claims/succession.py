@@ -1,7 +1,7 @@
 """Succession: the instants of a schedule that a user's write has ended get their outcomes before it is forgotten.
 
 A former schedule (`FormerSchedule`) stays in the database as long as a crash could leave an instant of it without an
-outcome. Five rules:
+outcome. Six rules:
 
 - A node that takes a slot rescues the claimed instants of former schedules as it does those of the job's own schedule:
   they run again or are lost, depending on the job's `recover`.
@@ -14,6 +14,9 @@ outcome. Five rules:
   is never due.
 - A user may end a pause early, and the owner may hear of that after the end of the pause. If the owner has decided the
   first instant after the pause by then, the pause has lasted until its end: earlier instants are not due.
+- A job that gets another group moves to another slot. The owner of the old slot stops the former schedule, waits until
+  its own runs of the job have ended, stores the job without the instants that the schedule has decided, and forgets the
+  schedule. The owner of the new slot admits the job only then.
 """
 
 from __future__ import annotations
@@ -24,7 +27,6 @@ from itertools import islice
 from typing import NamedTuple
 
 from gsched.stores.claims.database import FormerSchedule, JobRecord, SlotRecord
-from gsched.stores.claims.partition import slot_of
 from gsched.stores.claims.rescue import JobInSlot
 from gsched.stores.claims.session import Session
 from gsched.triggers import DateTrigger
@@ -34,12 +36,13 @@ FORGOTTEN_AT_ONCE = 1000  # the watermark waits while their jobs are read
 
 
 class Ended(NamedTuple):
-    """A former schedule of the job that has stopped.
+    """A former schedule of the job, in this slot, that has stopped.
 
     Its instants up to `until` (ms) were decided, or were in progress on a node that died. No later instant has begun.
     """
 
     job_id: str
+    slot: int
     until: int
 
 
@@ -50,6 +53,7 @@ class Succession:
         self._session = session
         self._ended: dict[str, Ended] = {}  # by the ids of their documents
         self._unstored: dict[str, int] = {}  # those whose `until` is not in the database yet, with it
+        self._unseen: set[str] = set()  # jobs with former schedules in this node's slots that are still to be ended
         self._stopped: dict[str, int] = {}  # jobs on their way into `_ended`, with the last instant that was decided
 
     @property
@@ -75,8 +79,7 @@ class Succession:
         for each in ended:
             until = slots[each.record.slot].watermark
             until = until if each.until is None else min(each.until, until)
-            self._ended[each.id] = Ended(each.record.job.id, until)
-            self._unstored[each.id] = until
+            self._end(each, until)
         jobs = {job_id: self._as_due(job, ended) for job_id, job in jobs.items()}
         return [self._inherit(each, slots[each.record.slot], jobs, ended) for each in ended]
 
@@ -116,19 +119,26 @@ class Succession:
         :param records: the jobs as they are now
         :return: their former schedules
         """
-        ours = [job_id for job_id in job_ids if slot_of(job_id) in self._session.holdings.slots]
+        holdings = self._session.holdings
+        places = ((job_id, records[job_id].slot if job_id in records else -1) for job_id in job_ids)
+        ours = [i for i, slot in places if slot in holdings.slots or i in self._unseen or holdings.owns(i)]
+        self._unseen.difference_update(ours)
         formers = self._session.database.formers_of(ours) if ours else ()
         for former in formers:
             job_id, record = former.record.job.id, records.get(former.record.job.id)
-            goes_on = record is not None and record.schedule == former.record.schedule
-            if not goes_on and former.id not in self._ended:
+            is_ours = former.record.slot in holdings.slots
+            if is_ours and not _goes_on(former, record) and former.id not in self._ended:
                 until = self._stopped.get(job_id, self._session.holdings.watermark)
-                self._ended[former.id] = Ended(job_id, until)
-                self._unstored[former.id] = until
+                self._end(former, until)
         for job_id in job_ids:
             self._stopped.pop(job_id, None)
         self.settle()
         return formers
+
+    def awaits_others(self, job: JobRecord, formers: Iterable[FormerSchedule]) -> bool:
+        """Whether another node still has a former schedule of the job, because the job was in another group then."""
+        its = (each for each in formers if each.record.job.id == job.job.id and not _goes_on(each, job))
+        return any(each.record.slot not in self._session.holdings.slots for each in its)
 
     def without_decided(self, job: JobRecord, formers: Iterable[FormerSchedule]) -> JobRecord:
         """The job without those first instants that one of its former schedules has decided."""
@@ -136,8 +146,8 @@ class Succession:
             return job
         its = [each for each in formers if each.record.job.id == job.job.id and each.id in self._ended]
         due = job.job.next_run_ms
-        while due is not None and any(self._has_decided(each, job, due) for each in its):
-            due = job.job.next_ms(due)
+        while due is not None and its and (until := max(self._decided_until(each, job, due) for each in its)) >= due:
+            due = job.job.next_ms(until)
         return job if due == job.job.next_run_ms else job._replace(job=job.job.evolve(next_run_ms=due), begins=due)
 
     def spent(self, jobs: Iterable[JobRecord], formers: Sequence[FormerSchedule]) -> list[JobRecord]:
@@ -145,6 +155,19 @@ class Succession:
         dates = [job for job in jobs if job.job.pause is not None and not job.admitted and _is_resumed_as_it_is(job)]
         later = [self.without_decided(job, formers) for job in dates if job.job.next_run_ms is not None]
         return [job for job in later if job.job.next_run_ms is None]
+
+    def _end(self, former: FormerSchedule, until: int) -> None:
+        self._ended[former.id] = Ended(former.record.job.id, former.record.slot, until)
+        self._unstored[former.id] = until
+
+    def _decided_until(self, former: FormerSchedule, job: JobRecord, instant: int) -> int:
+        """Up to when (ms) a former schedule has decided the instants of the job from `instant` on; -1 if it has not
+        decided this one."""
+        if not self._has_decided(former, job, instant):
+            return -1
+        until = self._ended[former.id].until
+        # A job that only moved to another group may have thousands of them.
+        return max(instant, until) if former.record.job.trigger == job.job.trigger else instant
 
     def _has_decided(self, former: FormerSchedule, job: JobRecord, instant: int) -> bool:
         """Whether a former schedule has decided an instant of the job. A date is one instant, wherever pauses move it.
@@ -160,7 +183,10 @@ class Succession:
 
     def unseen(self, numbers: Collection[int]) -> list[str]:
         """The ids of the jobs in these slots with a former schedule that this node has not ended yet."""
-        return [each.record.job.id for each in self._session.database.formers_in(numbers) if each.id not in self._ended]
+        found = self._session.database.formers_in(numbers)
+        unseen = [each.record.job.id for each in found if each.id not in self._ended]
+        self._unseen.update(unseen)
+        return unseen
 
     def settle(self) -> None:
         """Store the `until` of each former schedule, also those that an error kept back."""
@@ -173,15 +199,48 @@ class Succession:
     def forget(self) -> None:
         """Forget some of the former schedules whose begun instants have all ended."""
         # A former schedule in a slot that another node attached in the end is that node's to forget.
-        self._ended = {
-            i: each for i, each in self._ended.items() if slot_of(each.job_id) in self._session.holdings.slots
-        }
+        self._ended = {i: each for i, each in self._ended.items() if each.slot in self._session.holdings.slots}
         if self._ended:
             first = self._session.progress.first_open_of({each.job_id for each in self._ended.values()})
             over = (i for i, each in self._ended.items() if first.get(each.job_id, each.until + 1) > each.until)
             some = list(islice(over, FORGOTTEN_AT_ONCE))
             jobs = self._session.database.read_jobs({self._ended[i].job_id for i in some}) if some else {}
-            self._forget([i for i in some if not self._is_followed(self._ended[i], jobs)])
+            away = [i for i in some if self._is_away(self._ended[i], jobs)]
+            self._forget([i for i in some if i not in away and not self._is_followed(self._ended[i], jobs)])
+            if away:
+                busy = {run.job.id for run in self._session.hub.unfinished()}
+                self._hand_on([i for i in away if self._ended[i].job_id not in busy])
+
+    def _is_away(self, ended: Ended, jobs: Mapping[str, JobRecord]) -> bool:
+        """Whether the job waits for its admission by the owner of another slot."""
+        job = jobs.get(ended.job_id)
+        return job is not None and not job.admitted and job.slot not in self._session.holdings.slots
+
+    def _hand_on(self, ids: Collection[str]) -> None:
+        """Forget these former schedules of jobs that are in other nodes' slots by now."""
+        formers = self._session.database.formers_of({self._ended[i].job_id for i in ids}) if ids else ()
+        formers = [each for each in formers if each.id in ids]
+        if formers and self._store_without_decided(formers):
+            self._forget(ids)
+            self._announce(formers)
+
+    def _store_without_decided(self, formers: Sequence[FormerSchedule]) -> bool:
+        """Store the jobs that wait for their admission without the instants that these schedules have decided.
+
+        :return: whether all are stored so; a job may have changed meanwhile
+        """
+        followed = self._followed(formers)
+        if followed:
+            self._session.database.begin_later([self._as_due(job, formers) for job in followed], announce=True)
+            followed = self._followed(formers)
+        return not followed
+
+    def _announce(self, formers: Sequence[FormerSchedule]) -> None:
+        """Tell the owners of other slots that these schedules, for which their jobs wait, are forgotten."""
+        slots = self._session.holdings.slots
+        jobs = [job for job in self._jobs_of(formers).values() if not job.admitted and job.slot not in slots]
+        if jobs:
+            self._session.database.begin_later(jobs, announce=True)
 
     @staticmethod
     def _is_followed(ended: Ended, jobs: Mapping[str, JobRecord]) -> bool:
@@ -201,14 +260,11 @@ class Succession:
         :return: whether all are forgotten; a job may have changed meanwhile
         """
         formers = self._session.database.formers_in(numbers)
-        ended = self._end_all(formers)
-        followed = self._followed(ended)
-        if followed:
-            self._session.database.begin_later([self._as_due(job, ended) for job in followed])
-            followed = self._followed(ended)
-        if not followed:
-            self._forget([each.id for each in formers])
-        return not followed
+        if not self._store_without_decided(self._end_all(formers)):
+            return False
+        self._forget([each.id for each in formers])
+        self._announce(formers)
+        return True
 
     def _end_all(self, formers: Sequence[FormerSchedule]) -> list[FormerSchedule]:
         """End those of these schedules that do not go on: this node runs them up to the watermark."""
@@ -218,8 +274,7 @@ class Succession:
         for each in ended:
             if each.id not in self._ended:
                 until = self._session.holdings.watermark if each.until is None else each.until
-                self._ended[each.id] = Ended(each.record.job.id, until)
-                self._unstored[each.id] = until
+                self._end(each, until)
         self.settle()
         return ended
 
@@ -238,6 +293,11 @@ class Succession:
         for each in over:
             self._ended.pop(each, None)
             self._unstored.pop(each, None)
+
+
+def _goes_on(former: FormerSchedule, job: JobRecord | None) -> bool:
+    """Whether this is a copy of the schedule that the job has: its writer was killed before it ended that one."""
+    return job is not None and job.schedule == former.record.schedule
 
 
 def _is_resumed_as_it_is(job: JobRecord) -> bool:

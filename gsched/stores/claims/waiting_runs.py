@@ -22,7 +22,7 @@ from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Reason, Retried
 from gsched.jobs.run import Run
 from gsched.stores.claims.database import JobRecord, RunRecord, WaitingRun
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.claims.recorded_runs import record_of
 from gsched.stores.claims.session import Session
 from gsched.stores.messages import ExtraRun, RunRequested, SucceededByRetry
@@ -107,7 +107,7 @@ class WaitingRuns:
         records = self._session.database.read_jobs({run.job.id for run in retrying})
         over = {run: _obstacle(run, records.get(run.job.id), now) for run in retrying}
         waiting = {run: _waiting(run, its, records[run.job.id]) for run, its in retrying.items() if over[run] is None}
-        elsewhere = {run.job.id for run in waiting if slot_of(run.job.id) not in self._session.holdings.slots}
+        elsewhere = {run.job.id for run in waiting if waiting[run].run.slot not in self._session.holdings.slots}
         added = self._add(list(waiting.values()), elsewhere)
         for run, retried in retrying.items():
             follows = run in waiting and waiting[run].run in added
@@ -223,5 +223,6 @@ def _obstacle(run: Run, record: JobRecord | None, now: int) -> Reason | None:
 def _waiting(run: Run, retried: Retried, record: JobRecord) -> WaitingRun:
     """The attempt that follows a failed one."""
     due, tries = retried.again
-    follows = record_of(run)._replace(attempt=run.attempt + 1, tries=tries, is_retry=True)
+    slot = slot_of_job(record.job)
+    follows = record_of(run)._replace(slot=slot, attempt=run.attempt + 1, tries=tries, is_retry=True)
     return WaitingRun(follows, due, None if run.request is not None else record.schedule)

@@ -45,7 +45,6 @@ from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import BaseJobStore
 from gsched.stores.claims.intervals import Intervals
 from gsched.stores.claims.ownership import Ownership
-from gsched.stores.claims.partition import slot_of
 from gsched.stores.durable.answers import Answers, CommandTiming, Definitions, History, Operations
 from gsched.stores.durable.cancellations import Audiences, Cancellations
 from gsched.stores.durable.change_feed import ChangeFeed
@@ -273,7 +272,7 @@ class DurableJobStore(BaseJobStore):
 
     def has_here(self, job_id: str) -> bool:
         holdings = self._ownership.holdings
-        return holdings is not None and slot_of(job_id) in holdings.slots
+        return holdings is not None and holdings.owns(job_id)
 
     def executor_added(self) -> None:
         self._ownership.rescan()
@@ -382,7 +381,7 @@ class DurableJobStore(BaseJobStore):
     def nodes(self) -> list[NodeInfo]:
         return self.operations.nodes()
 
-    def claimed_until(self) -> Callable[[str], int]:
+    def claimed_until(self) -> Callable[[Job], int]:
         return self.operations.claimed_until()
 
     def request_drain(self, node_id: str) -> None:

@@ -26,7 +26,7 @@ from gsched.stores.claims.database import (
     SlotRecord,
     WaitingRun,
 )
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 
 from .world import World
 
@@ -81,7 +81,7 @@ class JobDocument:
         """As a process reads it."""
         return JobRecord(
             self.job.evolve(parked="no such function" if self.spoilt(reader) else None),
-            slot_of(self.job.id),
+            slot_of_job(self.job),
             self.admitted,
             self.late_until,
             self.job.parked,
@@ -109,7 +109,7 @@ class FormerDocument:
         """As a process reads it, without what nobody keeps of it."""
         job = self.job.evolve(func=None, policy=NO_POLICY, parked="no function")
         of_it = {"schedule": self.schedule, "begins": self.begins}
-        record = JobRecord(job, slot_of(job.id), True, self.late_until, **of_it)
+        record = JobRecord(job, slot_of_job(self.job), True, self.late_until, **of_it)
         return FormerSchedule(key, record, self.until)
 
 
@@ -173,9 +173,9 @@ class Database:
     def near(self, numbers: Collection[int], until: int) -> list[tuple[tuple[int, int, str], JobDocument]]:
         """Jobs of these slots in the order of an index over slots and next run times."""
         found = [
-            ((slot_of(job_id), document.job.next_run_ms or -1, job_id), document)
+            ((slot_of_job(document.job), document.job.next_run_ms or -1, job_id), document)
             for job_id, document in self.jobs.items()
-            if slot_of(job_id) in numbers and document.is_near(until)
+            if slot_of_job(document.job) in numbers and document.is_near(until)
         ]
         return sorted(found, key=lambda each: each[0])
 
@@ -558,7 +558,7 @@ class SimDatabase:
         self._step_each("park", sorted(parked), do)
         return {}
 
-    def begin_later(self, jobs: Sequence[JobRecord]) -> None:
+    def begin_later(self, jobs: Sequence[JobRecord], announce: bool = False) -> None:
         def do(record: JobRecord) -> None:
             document, due = self._db.jobs.get(record.job.id), record.job.next_run_ms
             if document is None or not self._may_be_admitted(record, document):
@@ -568,18 +568,20 @@ class SimDatabase:
             else:
                 document.job = document.job.evolve(next_run_ms=max(due, document.job.next_run_ms or due))
                 document.begins = max(due, document.begins or due)
+            if announce:
+                document.job = document.job.evolve(rev=document.job.rev + 1)
 
         self._step_each("begin later", jobs, do)
 
     def formers_in(self, numbers: Collection[int]) -> Sequence[FormerSchedule]:
-        return self._read_formers(f"formers in {sorted(numbers)}", lambda job_id: slot_of(job_id) in numbers)
+        return self._read_formers(f"formers in {sorted(numbers)}", lambda job: slot_of_job(job) in numbers)
 
     def formers_of(self, job_ids: Collection[str]) -> Sequence[FormerSchedule]:
-        return self._read_formers(f"formers of {sorted(job_ids)}", lambda job_id: job_id in job_ids)
+        return self._read_formers(f"formers of {sorted(job_ids)}", lambda job: job.id in job_ids)
 
-    def _read_formers(self, what: str, is_wanted: Callable[[str], bool]) -> Sequence[FormerSchedule]:
+    def _read_formers(self, what: str, is_wanted: Callable[[Job], bool]) -> Sequence[FormerSchedule]:
         def do() -> list[FormerSchedule]:
-            return [it.former(key) for key, it in sorted(self._seen.formers.items()) if is_wanted(it.job.id)]
+            return [it.former(key) for key, it in sorted(self._seen.formers.items()) if is_wanted(it.job)]
 
         found: list[FormerSchedule] = self.read(what, do)
         return found
@@ -702,7 +704,7 @@ class SimDatabase:
         found: list[RunRecord] = self.read("ended runs", do)
         return found
 
-    def is_running(self, job_id: str) -> bool:
+    def is_running(self, job_id: str, slot: int) -> bool:
         def do() -> bool:
             return any(doc.run.job_id == job_id and not doc.ended for doc in self._seen.runs.values())
 

@@ -11,7 +11,7 @@ from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, Span
 from gsched.jobs.run import Run
 from gsched.stores.claims.database import RunRecord
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.triggers import DateTrigger
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class Ledger:
         self._added: dict[tuple[str, int], int] = {}
         self._lost: defaultdict[tuple[str, int], set[int]] = defaultdict(set)  # of these, or perhaps of these
         self._last_end: dict[str, int] = {}  # of each job's runs
+        self.regrouped: set[str] = set()  # jobs that have had several groups
         self._in_progress: defaultdict[str, dict[Run, tuple[Process, str | None]]] = defaultdict(dict)
 
     def _problem(self, text: str) -> None:
@@ -175,7 +176,7 @@ class Ledger:
         which = run.request or run.job.metadata["generation"]
         self._world.note(f"{process.name} runs {run!r} {which} of {process.node()}")
         self.count += 1
-        self.check_owners([slot_of(run.job.id)])
+        self.check_owners([slot_of_job(run.job)])
         self._check_instances(process, run)
         dispatch = Dispatch(process, process.node(), run.attempt, self._world.now)
         if run.request is not None:
@@ -207,7 +208,7 @@ class Ledger:
         if most is None:
             return
         life = self._generations[key[0]].life
-        is_owner = slot_of(run.job.id) in process.slots()
+        is_owner = slot_of_job(run.job) in process.slots()
         if run.attempt > 1 or run.scheduled_ms < self._added[run.job.id, life] or not is_owner:
             self._lost[run.job.id, life].add(run.scheduled_ms)
             return
@@ -217,12 +218,19 @@ class Ledger:
         begun.add(run.scheduled_ms)
 
     def _check_instances(self, process: Process, run: Run) -> None:
-        """No more runs of a job are in progress than may be, wherever, but for those of nodes that were given up."""
+        """No more runs of a job are in progress than may be, wherever, but for those of nodes that were given up. Of a
+        job that has changed its group, runs on request are left out, and those of nodes that gave its old slot away."""
         others = self._in_progress[run.job.id]
+        if run.job.id in self.regrouped:
+            others = {
+                other: it
+                for other, it in others.items()
+                if other.request is None is run.request and slot_of_job(other.job) in it[0].slots()
+            }
         living = [node for its, node in others.values() if not its.dead and node not in self._buried]
         if len(living) >= run.job.max_instances:
             self._problem(f"{run!r} begins on {process.name} while {len(living)} are in progress on {living}")
-        others[run] = process, process.node()
+        self._in_progress[run.job.id][run] = process, process.node()
 
     def _check_punctual(self, key: tuple[int, int], run: Run) -> None:
         due = run.due_ms or run.scheduled_ms
@@ -403,7 +411,7 @@ class Ledger:
         if acked > document.watermark:
             self._problem(f"{node} acks {acked}, beyond its watermark {document.watermark}")
         for job_id, job in self._db.jobs.items():
-            slot = self._db.slots[slot_of(job_id)]
+            slot = self._db.slots[slot_of_job(job.job)]
             if slot.owner != node or not slot.attached or not job.admitted:
                 continue
             key = job.job.metadata["generation"]

@@ -466,9 +466,42 @@ def releases_at_an_earlier_watermark() -> Any:
 
 
 @mutation
+def jobs_are_admitted_though_other_nodes_have_them() -> Any:
+    return patch.object(Succession, "awaits_others", lambda self, job, formers: False)
+
+
+@mutation
+def jobs_are_handed_on_with_runs_in_progress() -> Any:
+    def hand_on(self: Succession, ids: Any) -> None:
+        original(self, [i for i, each in self._ended.items() if i in ids or each.job_id in _busy(self)])
+
+    def _busy(self: Succession) -> set[str]:
+        return {run.job.id for run in self._session.hub.unfinished()}
+
+    original = Succession._hand_on
+    return patch.object(Succession, "_hand_on", hand_on)
+
+
+@mutation
+def jobs_are_handed_on_with_what_was_decided() -> Any:
+    return patch.object(Succession, "_store_without_decided", lambda self, formers: True)
+
+
+@mutation
+def jobs_are_not_read_again_when_they_are_handed_on() -> Any:
+    original = cluster.SimDatabase.begin_later
+    return patch.object(cluster.SimDatabase, "begin_later", lambda self, jobs, announce=False: original(self, jobs))
+
+
+@mutation
+def recovered_runs_stay_with_the_former_group() -> Any:
+    return patch("gsched.stores.claims.rescue.slot_of_job", lambda job: slot_of(job.id))
+
+
+@mutation
 def releases_do_not_write_runs_down() -> Any:
     def release(self: LiveNode, numbers: Any) -> None:
-        self._close_late(job_id for job_id in list(self.holdings.late) if slot_of(job_id) in numbers)
+        self._close_late(job_id for job_id in list(self.holdings.late) if self.holdings.slot_of(job_id) in numbers)
         self._slots.release(numbers)
 
     return patch.object(LiveNode, "_release", release)

@@ -20,7 +20,7 @@ from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import RunRecord
 from gsched.stores.claims.intervals import Intervals
 from gsched.stores.claims.ownership import Ownership
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.claims.recorded_runs import record_of
 from gsched.stores.durable.tally_buffer import TallyBuffer
 from gsched.stores.messages import ALWAYS, HubPort
@@ -292,7 +292,7 @@ class SimStore:
         assert self.ownership is not None
         stored = self._process.ledger.settled(self._process, job, span)
         ahead = self.ownership.recorded.take_ahead(job.id, span.first, span.end)
-        runs = [RunRecord(job.id, slot_of(job.id), instant) for instant in ahead]
+        runs = [RunRecord(job.id, slot_of_job(job), instant) for instant in ahead]
         if runs or span.outcome is not Outcome.COALESCED:
             self._note(job.id, span.first, runs, stored)
         else:

@@ -48,6 +48,7 @@ class Scenario(NamedTuple):
     one_machine: bool = False
     pauses_end: float = 0.0
     counted: float = 0.0
+    groups: float = 0.0
     punctual: bool = False
 
 
@@ -94,6 +95,9 @@ STORMS = {
     "counted runs": Scenario(
         3, 6, ("kill", "kill", "join", "stop", "pause"), (("silent", 0.03), ("late", 0.03)), 0.1, 0.2, 0.3, counted=0.9
     ),
+    "groups": Scenario(
+        3, 6, ("kill", "join", "stop", "pause"), (("silent", 0.03), ("late", 0.03)), 0.1, 0.2, writes=0.6, groups=0.7
+    ),
     "users": Scenario(2, 3, ("kill", "join"), (("silent", 0.03),), slowness=0.3, feed_trouble=0.3, writes=0.9),
 }
 """Much of one kind of trouble."""
@@ -121,6 +125,7 @@ class Simulation:
         self.users.spoils = self.scenario.spoils
         self.users.pauses_end = self.scenario.pauses_end
         self.users.counted = self.scenario.counted
+        self.users.groups = self.scenario.groups
         self._processes = self.ledger.processes
         self._count = 0
         self._calm = False

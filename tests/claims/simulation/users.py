@@ -12,7 +12,7 @@ from gsched.jobs.tally import Tally
 from gsched.policies.pauses import paused, resumed
 from gsched.stores.base import reschedules
 from gsched.stores.claims.database import RunRecord
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.times.instants import from_ms
 from gsched.triggers import BaseTrigger, DateTrigger, IntervalTrigger
 
@@ -23,6 +23,9 @@ from .world import World
 
 def nothing(*args: Any) -> None:
     """What the jobs do; how long that takes is up to the executor."""
+
+
+GROUPS = ("one", "two", "three")
 
 
 class Users:
@@ -42,12 +45,16 @@ class Users:
         self.first_rev: Callable[[], int] = lambda: world.now  # an id that is used again must not meet its past
         self.spoils = 0.0  # how many jobs some processes, or all, cannot run
         self.counted = 0.0  # how many jobs end after so many runs
+        self.groups = 0.0  # how many jobs are in groups, and how many writes give a job another one
         self.pauses_end = 0.0  # how many writes begin or end a pause that has an end
 
     def do_something(self) -> None:
         """One write at random."""
         if self.pauses_end and self._world.chance(self.pauses_end):
             self._random.choice((self.pause_for_a_while, self.pause_for_a_while, self.resume_early))()
+            return
+        if self.groups and self._world.chance(self.groups / 2):
+            self.regroup()
             return
         write, weight = zip(*self._VERBS)
         self._random.choices(write, weight)[0](self)
@@ -72,6 +79,8 @@ class Users:
         )
         if self.counted and self._world.chance(self.counted):
             job = job.evolve(policy=job.policy.with_changes(max_runs=self._random.randint(2, 7)))
+        if self.groups and self._world.chance(self.groups):
+            job = job.evolve(policy=job.policy.with_changes(group=self._random.choice(GROUPS)))
         document = JobDocument(job, tally=Tally(job.rev) if job.policy.counts else None)
         if self._world.chance(self.spoils):
             document.spoilt = self._random.choice(SPOILT_FOR)
@@ -243,12 +252,28 @@ class Users:
 
             self._end_schedule(document, replace)
 
+    def regroup(self) -> None:
+        """The job gets another group; when it is due stays."""
+        if (document := self._any()) is not None:
+            groups = [group for group in (*GROUPS, None) if group != document.job.policy.group]
+            policy = document.job.policy.with_changes(group=self._random.choice(groups))
+
+            def write() -> None:
+                self._ledger.regrouped.add(document.job.id)
+                job = document.job.evolve(policy=policy, rev=document.job.rev + 1, parked=None)
+                document.job, document.admitted = job, False
+                document.schedule, document.begins = job.rev, job.next_run_ms
+                self._world.note(f"users write {job.id} rev {job.rev} group {policy.group}, due {job.next_run_ms}")
+                self._announce(job.id)
+
+            self._end_schedule(document, write)
+
     def request(self) -> None:
         if (document := self._any()) is not None:
             self._requests += 1
             name = f"request{self._requests}"
             job_id, at = document.job.id, self._world.now
-            run = RunRecord(job_id, slot_of(job_id), at, 1, name)
+            run = RunRecord(job_id, slot_of_job(document.job), at, 1, name)
             self._db.runs[(job_id, at, 1, name)] = RunDocument("", run, waits=True, due=at)
             self._world.note(f"users request {name} of {job_id}")
             self._ledger.requested(document.job, name, at)

@@ -113,12 +113,14 @@ class JobClaims(ClaimAccess):
         return marked == len(jobs)
 
     @translate_errors()
-    def begin_later(self, jobs: Sequence[JobRecord]) -> None:
+    def begin_later(self, jobs: Sequence[JobRecord], announce: bool = False) -> None:
         later = []
         for record in jobs:
             due: Document = {"$max": {"next_run_time": instant_of(record.job), "begins": instant_of(record.job)}}
             if record.job.next_run_ms is None:
                 due = {"$set": {"next_run_time": None}}
+            if announce:
+                due["$inc"] = {"rev": 1}
             as_given = {"_id": record.job.id, "rev": record.job.rev, "$expr": {"$ne": ["$admitted", True]}}
             later.append(UpdateOne(as_given, due))
         if later:

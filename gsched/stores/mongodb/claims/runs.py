@@ -12,7 +12,6 @@ from pymongo.client_session import ClientSession
 from gsched.event_loop.slices import paced
 from gsched.jobs.outcomes import Outcome
 from gsched.stores.claims.database import RunRecord, WaitingRun
-from gsched.stores.claims.partition import slot_of
 from gsched.stores.mongodb.claims.access import ClaimAccess
 from gsched.stores.mongodb.documents.claims import (
     RUN_FIELDS,
@@ -173,8 +172,8 @@ class RunClaims(ClaimAccess):
         return [run_record(document) for document in self._sane("run", found, is_run)]
 
     @translate_errors()
-    def is_running(self, job_id: str) -> bool:
-        running = {"state": {"$in": ["running", WAITING]}, "slot": slot_of(job_id), "job_id": job_id}
+    def is_running(self, job_id: str, slot: int) -> bool:
+        running = {"state": {"$in": ["running", WAITING]}, "slot": slot, "job_id": job_id}
         return self._runs.find_one(running, ["_id"]) is not None
 
     @translate_errors()

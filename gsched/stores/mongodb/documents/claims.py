@@ -15,7 +15,7 @@ from gsched.jobs.policy import OVERLAPS
 from gsched.jobs.run import run_id
 from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import FormerSchedule, JobRecord, NodeRecord, RunRecord, SlotRecord, WaitingRun
-from gsched.stores.claims.partition import SLOTS, slot_of
+from gsched.stores.claims.partition import SLOTS, slot_of, slot_of_job
 from gsched.stores.claims.process_marks import Place, has_ended, read_mark
 from gsched.stores.mongodb.documents.runs import WAITING, run_key
 from gsched.stores.mongodb.driver.codec import Document
@@ -96,10 +96,16 @@ def own_fields(document: Document) -> Document:
     """The values that the protocol's fields in a job's document must have."""
     rev = document.get("rev")
     return {
-        "slot": slot_of(document["_id"]),
+        "slot": slot_in(document),
         "rev": 1 if as_revision(rev) is None else rev,  # else no write on condition of the revision would ever match
         "admitted": document.get("admitted") is True,
     }
+
+
+def slot_in(document: Mapping[str, Any]) -> int:
+    """The slot in which the job of the document belongs."""
+    group = document.get("group")
+    return slot_of(group if isinstance(group, str) and group else document["_id"])
 
 
 def job_record(document: Document, reader: DocumentReader) -> JobRecord:
@@ -107,7 +113,7 @@ def job_record(document: Document, reader: DocumentReader) -> JobRecord:
     parked, job = document.get("parked"), reader.read(document)
     return JobRecord(
         job,
-        slot_of(document["_id"]),
+        slot_in(document),
         document.get("admitted") is True,
         _ms(document.get("late_until"), -1),
         None if parked is None else str(parked),
@@ -147,7 +153,10 @@ def former_schedule(document: Document, reader: DocumentReader) -> FormerSchedul
     job = reader.read({**document, "_id": document["job_id"]})
     late_until, until = _ms(document.get("late_until"), -1), document.get("until")
     schedule, begins = schedule_of(document), _begins(document)
-    record = JobRecord(job, slot_of(job.id), True, late_until, schedule=schedule, begins=begins)
+    slot = document.get("slot")
+    record = JobRecord(
+        job, slot if isinstance(slot, int) else slot_of_job(job), True, late_until, schedule=schedule, begins=begins
+    )
     return FormerSchedule(document["_id"], record, None if until is None else _ms(until, 0))
 
 

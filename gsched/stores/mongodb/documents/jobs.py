@@ -4,7 +4,7 @@
 metadata, next_run_time, paused, pause, rev} are the fields of `gsched.jobs.document`; dates have milliseconds. A
 document also has those options of the job's policy (retries, overlap ...) that differ from the defaults. Beside them:
 
-- slot: the number of the job's slot
+- slot: the number of the job's slot, a hash of its group, or of its id if it has none
 - admitted: the owner's watermark covers the job; false after each write that concerns when the job is due
 - rev: raised by each write of the API, and when a parked job is set down; the change feed filters on it. It begins with
   the time when the job was added (ms), so that a job with the id of a removed one never has the revision of that one
@@ -43,7 +43,7 @@ from gsched.jobs.pause import Pause
 from gsched.jobs.pause_document import pause_as_far_as_known
 from gsched.jobs.policy_options import own_policy_options
 from gsched.monitoring.job_pages import JobRow, StoredRow
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.mongodb.driver.codec import CODEC
 from gsched.times.instants import from_ms, to_ms
 from gsched.wording import without_noise
@@ -60,7 +60,7 @@ def new_document(job: Job, now: int) -> RawBSONDocument:
     document = {
         "_id": written.pop("id"),
         **written,
-        "slot": slot_of(job.id),
+        "slot": slot_of_job(job),
         "admitted": False,
         "schedule": job.rev,
         "begins": written["next_run_time"],
@@ -124,7 +124,7 @@ def change_by_replacing(
     del written["id"]
     dropped = (POLICY_KEYS & found.keys()) - written.keys()
     expecting = _changed_expectation(found, None if has_ended else expectation_in(found), job, now)
-    return DocumentChange(_changed(job, {**written, **expecting, "slot": slot_of(job.id)}, now, rescheduled), dropped)
+    return DocumentChange(_changed(job, {**written, **expecting, "slot": slot_of_job(job)}, now, rescheduled), dropped)
 
 
 def change_between(found: Mapping[str, Any], old: Job, new: Job, now: int, rescheduled: bool) -> DocumentChange:

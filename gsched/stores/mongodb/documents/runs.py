@@ -47,7 +47,7 @@ def expiring_document(record: Record, expires_at: datetime) -> Document:
         "job_id": record.job_id,
         "job_name": record.job_name,
         "tags": list(record.tags),
-        "slot": slot_of(record.job_id),
+        "slot": slot_of(record.group or record.job_id),
         "outcome": record.outcome,
         "reason": record.reason,
         "scheduled_at": from_ms(record.scheduled_ms),

@@ -13,7 +13,7 @@ from gsched.history.explanation import Evidence
 from gsched.history.queries import UNENDED, JobCounters, RunInfo, RunPage, RunPlace, RunQuery, newest_first
 from gsched.history.retention import RetentionPolicy
 from gsched.jobs.job import Job
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.derived import page_of_runs
 from gsched.stores.durable.evidence import NODES_KEPT_MS, JobTimes, Owner, SlotClaims, claim_evidence
 from gsched.stores.mongodb.documents.claims import is_slot
@@ -88,7 +88,7 @@ class MongoHistory:
         kept_since = now - self._keep // timedelta(milliseconds=1)
         known = Evidence(successes=self._retention.successes, since=kept_since)
         document = None if job is None else self._connection.jobs().find_one({"_id": job.id})
-        if document is None:
+        if job is None or document is None:
             return known
         known = known._replace(
             added=_ms(document.get("created_at")),
@@ -96,7 +96,7 @@ class MongoHistory:
             parked=document.get("parked"),
             away=_away(self._connection.jobs(), instant, now),
         )
-        slot = _claims(self._connection.jobs(), slot_of(str(document["_id"])))
+        slot = _claims(self._connection.jobs(), slot_of_job(job))
         return claim_evidence(known, _times(document), slot, instant, now)
 
 

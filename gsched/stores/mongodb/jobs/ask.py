@@ -11,8 +11,9 @@ from typing import Final
 from pymongo import UpdateOne, errors as driver
 
 from gsched.errors import JobNotFoundError, TooManyWaitingError
+from gsched.jobs.job import Job
 from gsched.jobs.run import run_id
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.mongodb.documents.runs import WAITING, run_key
 from gsched.stores.mongodb.driver.bulk import DUPLICATE, write_all
 from gsched.stores.mongodb.driver.codec import Document, Jobs
@@ -30,10 +31,11 @@ class Asked:
     :ivar is_decided: the run waits in the database, or it was refused and `error` is set
     """
 
-    __slots__ = ("error", "is_decided", "job_id", "key", "overlap", "request")
+    __slots__ = ("error", "is_decided", "job_id", "key", "overlap", "request", "slot")
 
-    def __init__(self, job_id: str, request: str, overlap: str | None) -> None:
-        self.job_id = job_id
+    def __init__(self, job: Job, request: str, overlap: str | None) -> None:
+        self.job_id = job_id = job.id
+        self.slot = slot_of_job(job)
         self.request = request
         self.overlap = overlap
         self.key = run_key(run_id(job_id, 0, request), 1)
@@ -73,7 +75,7 @@ class Asking:
         self._room: dict[str, int] = {}  # how many more runs a job may have waiting; then they are counted again
         self._made_in = os.getpid()
 
-    def ask(self, job_id: str, request: str, overlap: str | None = None) -> None:
+    def ask(self, job: Job, request: str, overlap: str | None = None) -> None:
         """Store that the run waits.
 
         :raises JobNotFoundError: if the job does not exist
@@ -82,7 +84,7 @@ class Asking:
         """
         if self._made_in != os.getpid():  # a fork: threads of the parent may hold the locks
             self._begin()
-        asked = Asked(job_id, request, overlap)
+        asked = Asked(job, request, overlap)
         while not asked.is_decided:  # again if the caller that was to write it was killed
             self._ask_together(asked)
         if asked.error is not None:
@@ -188,7 +190,7 @@ class Asking:
 def _waiting(asked: Asked) -> Document:
     """The document of a run that is due now, by the server's time."""
     job_id = asked.job_id
-    fields = {"job_id": job_id, "slot": slot_of(job_id), "request": asked.request, "cause": "request", "state": WAITING}
+    fields = {"job_id": job_id, "slot": asked.slot, "request": asked.request, "cause": "request", "state": WAITING}
     fields |= {} if asked.overlap is None else {"overlap": asked.overlap}
     return {**{key: {"$literal": value} for key, value in fields.items()}, "attempt": 1, "scheduled_at": "$$NOW",
             "due_at": "$$NOW"}  # fmt: skip

@@ -161,7 +161,7 @@ class MongoDefinitions:
 
     @translate_errors()
     def request_run(self, job: Job, request: str, overlap: str | None = None) -> None:
-        self._asking.ask(job.id, request, overlap)
+        self._asking.ask(job, request, overlap)
 
     @translate_errors()
     def retry_runs(self, attempts: Sequence[NextAttempt], dry_run: bool) -> Mapping[NextAttempt, Obstacle]:

@@ -8,7 +8,7 @@ from typing import Final
 from pymongo import UpdateOne
 
 from gsched.history.reruns import NextAttempt, Obstacle, obstacles
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.mongodb.documents.claims import slot_in
 from gsched.stores.mongodb.documents.runs import WAITING, run_key
 from gsched.stores.mongodb.driver.bulk import DUPLICATE, write_all
 from gsched.stores.mongodb.driver.codec import Document, Jobs
@@ -25,7 +25,11 @@ def retry_some(jobs: Jobs, attempts: Sequence[NextAttempt], dry_run: bool) -> Ma
     added = [attempt for attempt in attempts if attempt not in found]
     if dry_run or not added:
         return found
-    for refusal in write_all(jobs.runs, [_addition(attempt) for attempt in added]).refused:
+    there = jobs.find({"_id": {"$in": list({attempt.job_id for attempt in added})}}, ["group"])
+    slots = {document["_id"]: slot_in(document) for document in there}
+    found |= {attempt: Obstacle.REMOVED for attempt in added if attempt.job_id not in slots}
+    added = [attempt for attempt in added if attempt not in found]
+    for refusal in write_all(jobs.runs, [_addition(attempt, slots[attempt.job_id]) for attempt in added]).refused:
         is_there = refusal.code == DUPLICATE  # by another call at this moment
         found[added[refusal.number]] = Obstacle.WAITING if is_there else Obstacle.REFUSED
     added = [attempt for attempt in added if attempt not in found]
@@ -57,14 +61,14 @@ def _key(attempt: NextAttempt) -> str:
     return run_key(attempt.run_id, attempt.attempt)
 
 
-def _addition(attempt: NextAttempt) -> UpdateOne:
+def _addition(attempt: NextAttempt, slot: int) -> UpdateOne:
     """The write that lets an attempt wait, due now by the server's time; a duplicate key if there is a document of it.
 
     It is stored as a run that somebody asked for: it begins on a paused job, too, and has all retries before it.
     """
     fields = {
         "job_id": attempt.job_id,
-        "slot": slot_of(attempt.job_id),
+        "slot": slot,
         "scheduled_at": from_ms(attempt.scheduled),
         "attempt": attempt.attempt,
         "request": attempt.request,

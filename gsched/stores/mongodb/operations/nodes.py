@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from gsched.errors import NodeNotFoundError
+from gsched.jobs.job import Job
 from gsched.monitoring.nodes import ALIVE, DEAD, DRAINING, SILENT, NodeInfo
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.messages import NEVER
 from gsched.stores.mongodb.documents.claims import is_node, is_slot
 from gsched.stores.mongodb.driver.codec import Document, Jobs
@@ -21,11 +22,11 @@ _OWNERS: Final[list[Document]] = [
 ]
 
 
-def claims_of(jobs: Jobs) -> Callable[[str], int]:
-    """A function that gives the time (ms) up to which the instants of a job, named by its id, are claimed now."""
+def claims_of(jobs: Jobs) -> Callable[[Job], int]:
+    """A function that gives the time (ms) up to which the instants of a job are claimed now."""
     nodes = {node["_id"]: to_ms(node["watermark"]) for node in filter(is_node, jobs.nodes.find())}
     claimed = {slot["_id"]: _claimed_in(slot, nodes) for slot in filter(is_slot, jobs.slots.find())}
-    return lambda job_id: claimed.get(slot_of(job_id), NEVER)
+    return lambda job: claimed.get(slot_of_job(job), NEVER)
 
 
 def request_drain(jobs: Jobs, node_id: str) -> None:

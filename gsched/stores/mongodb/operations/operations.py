@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from gsched.jobs.audit import AuditEntry, AuditPage, AuditQuery
+from gsched.jobs.job import Job
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
@@ -61,7 +62,7 @@ class MongoOperations:
         return read_nodes(self._connection.jobs(), self._ttl)
 
     @translate_errors()
-    def claimed_until(self) -> Callable[[str], int]:
+    def claimed_until(self) -> Callable[[Job], int]:
         return claims_of(self._connection.jobs())
 
     @translate_errors()

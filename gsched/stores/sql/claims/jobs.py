@@ -96,13 +96,14 @@ class ClaimedJobs(ClaimsAccess):
 
         return self._all_or_none(node, transaction)
 
-    def begin_later(self, jobs: Sequence[JobRecord]) -> None:
+    def begin_later(self, jobs: Sequence[JobRecord], announce: bool = False) -> None:
         table = self._tables.jobs
         later = bindparam("later", type_=BigInteger)
         as_given = table.c.id == bindparam("job"), table.c.rev == bindparam("given"), ~table.c.admitted
         begin = update(table).where(*as_given).values(
             next_run=case((later.is_(None), None), else_=greatest(table.c.next_run, later)),
             begins=greatest(table.c.begins, later),
+            rev=table.c.rev + int(announce),
         )  # fmt: skip
         values = [{"job": each.job.id, "given": each.job.rev, "later": each.job.next_run_ms} for each in jobs]
         if values:

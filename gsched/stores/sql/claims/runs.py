@@ -10,7 +10,6 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 from gsched.event_loop.batches import batches
 from gsched.jobs.outcomes import Outcome
 from gsched.stores.claims.database import RunRecord, WaitingRun
-from gsched.stores.claims.partition import slot_of
 from gsched.stores.sql.claims.access import ClaimsAccess
 from gsched.stores.sql.jobs.write import tell
 from gsched.stores.sql.rows.runs import key_of, run_record, running_row, waiting_row, waiting_run
@@ -126,11 +125,11 @@ class ClaimedRuns(ClaimsAccess):
         of_it = runs.job_id, runs.slot, runs.scheduled_at, runs.attempt, runs.request
         return select(*of_it, runs.tries, runs.recoveries, runs.is_retry, *more)
 
-    def is_running(self, job_id: str) -> bool:
+    def is_running(self, job_id: str, slot: int) -> bool:
         runs = self._tables.runs
         # The job is not asked for in SQL: SQLite would go through all that the history has of it.
         unended = runs.c.state.in_(("running", "waiting")) & self._tables.unended
-        return job_id in self._scalars(select(runs.c.job_id).where(unended, runs.c.slot == slot_of(job_id)).distinct())
+        return job_id in self._scalars(select(runs.c.job_id).where(unended, runs.c.slot == slot).distinct())
 
     def end_runs(self, runs: Sequence[RunRecord], outcome: Outcome) -> None:
         table = self._tables.runs

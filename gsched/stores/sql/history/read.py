@@ -14,7 +14,6 @@ from gsched.history.explanation import Evidence
 from gsched.history.queries import UNENDED, JobCounters, RunInfo, RunPage, RunQuery, newest_first
 from gsched.history.retention import RetentionPolicy
 from gsched.jobs.job import Job
-from gsched.stores.claims.partition import slot_of
 from gsched.stores.derived import page_of_runs
 from gsched.stores.durable.evidence import NODES_KEPT_MS, JobTimes, Owner, SlotClaims, claim_evidence
 from gsched.stores.sql.driver.connection import SqlConnection
@@ -78,7 +77,7 @@ class SqlHistory:
             return known
         row, tables = self._row(job.id), self._connection.tables
         slot, away = self._connection.read(
-            lambda connection: (_claims(connection, tables, slot_of(row.id)), _away(connection, tables, instant, now))
+            lambda connection: (_claims(connection, tables, row.slot), _away(connection, tables, instant, now))
         )
         known = known._replace(added=row.created_at, changed=row.updated_at, parked=row.parked, away=away)
         times = JobTimes(row.admitted, row.next_run, row.begins, row.late_until)

@@ -21,7 +21,7 @@ from gsched.monitoring.job_pages import StoredPage, StoredRow
 from gsched.monitoring.load import JobSample
 from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import reschedules
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.sql.driver.connection import SqlConnection, Undo
 from gsched.stores.sql.jobs.add import AT_ONCE, SqlAdding
 from gsched.stores.sql.jobs.list import list_jobs
@@ -197,7 +197,7 @@ class SqlDefinitions:
         run = {
             "key": run_key(run_id(job_id, now, request), 1),
             "state": "waiting",
-            "slot": slot_of(job_id),
+            "slot": slot_of_job(job),
             "job_id": job_id,
             "scheduled_at": now,
             "due_at": now,

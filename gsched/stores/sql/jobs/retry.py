@@ -9,7 +9,6 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from gsched.history.reruns import NextAttempt, Obstacle, obstacles
 from gsched.stores.claims.database import RunRecord, WaitingRun
-from gsched.stores.claims.partition import slot_of
 from gsched.stores.sql.driver.connection import SqlConnection
 from gsched.stores.sql.driver.tables import Tables
 from gsched.stores.sql.jobs.write import tell
@@ -33,7 +32,9 @@ def retry_some(
         if added:
             job_ids = list(dict.fromkeys(attempt.job_id for attempt in added))
             jobs = tables.jobs
-            line.execute(insert(tables.runs), [waiting_row(_waiting(attempt, now)) for attempt in added])
+            slots = dict(map(tuple, line.execute(select(jobs.c.id, jobs.c.slot).where(jobs.c.id.in_(job_ids))).all()))
+            waiting = [waiting_row(_waiting(attempt, slots[attempt.job_id], now)) for attempt in added]
+            line.execute(insert(tables.runs), waiting)
             line.execute(update(jobs).where(jobs.c.id.in_(job_ids)).values(rev=jobs.c.rev + 1))
             tell(line, tables, job_ids, now, connection.origin)
         return found
@@ -52,7 +53,7 @@ def _obstacles(line: Connection, tables: Tables, attempts: Sequence[NextAttempt]
     return obstacles(attempts, {keys[key]: state for key, state in states}, set(there), dict(map(tuple, counts)))
 
 
-def _waiting(attempt: NextAttempt, due: int) -> WaitingRun:
+def _waiting(attempt: NextAttempt, slot: int, due: int) -> WaitingRun:
     """The attempt as a run that somebody asked for: it begins on a paused job, too, and has all retries before it."""
     job_id, scheduled, number, request = attempt
-    return WaitingRun(RunRecord(job_id, slot_of(job_id), scheduled, number, request), due, None)
+    return WaitingRun(RunRecord(job_id, slot, scheduled, number, request), due, None)

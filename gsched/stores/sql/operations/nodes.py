@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from gsched.errors import NodeNotFoundError
+from gsched.jobs.job import Job
 from gsched.monitoring.nodes import ALIVE, DEAD, DRAINING, SILENT, NodeInfo
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.messages import NEVER
 from gsched.stores.sql.driver.connection import SqlConnection
 from gsched.stores.sql.driver.tables import Tables
@@ -29,13 +30,13 @@ def read_nodes(connection: Connection, tables: Tables, now: int, ttl: float) -> 
     return [_info(row, counts.get(row.id, 0), now, ttl) for row in known]
 
 
-def claimed_until(connection: SqlConnection) -> Callable[[str], int]:
-    """A function that gives the time (ms) up to which the instants of a job, named by its id, are claimed now."""
+def claimed_until(connection: SqlConnection) -> Callable[[Job], int]:
+    """A function that gives the time (ms) up to which the instants of a job are claimed now."""
     nodes, slots = connection.tables.nodes, connection.tables.slots
     joined = select(slots, nodes.c.watermark.label("owners")).outerjoin(nodes, nodes.c.id == slots.c.owner)
     rows = connection.read(lambda line: line.execute(joined).all())
     claimed = {row.id: max(row.watermark, row.owners or 0) if row.attached else row.watermark for row in rows}
-    return lambda job_id: claimed.get(slot_of(job_id), NEVER)
+    return lambda job: claimed.get(slot_of_job(job), NEVER)
 
 
 def request_drain(connection: SqlConnection, node_id: str, now: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gsched.jobs.audit import AuditEntry, AuditPage, AuditQuery
+from gsched.jobs.job import Job
 from gsched.monitoring.activity import Overview
 from gsched.monitoring.cluster_events import StoreEvent
 from gsched.monitoring.doctor import Finding
@@ -69,7 +70,7 @@ class SqlOperations:
         now = self._clock.now_ms()
         return self._connection.read(lambda line: nodes.read_nodes(line, self._connection.tables, now, self._ttl))
 
-    def claimed_until(self) -> Callable[[str], int]:
+    def claimed_until(self) -> Callable[[Job], int]:
         return nodes.claimed_until(self._connection)
 
     def request_drain(self, node_id: str) -> None:

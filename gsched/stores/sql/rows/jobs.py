@@ -20,7 +20,7 @@ from gsched.jobs.pause_document import pause_as_far_as_known, pause_document
 from gsched.jobs.tally import Tally
 from gsched.monitoring.job_pages import JobRow, StoredRow
 from gsched.stores.claims.database import FormerSchedule, JobRecord
-from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.messages import ALWAYS
 from gsched.times.instants import from_ms
 
@@ -40,7 +40,7 @@ def new_row(job: Job, now: int) -> Values:
     return {
         **definition_of(job),
         "id": job.id,
-        "slot": slot_of(job.id),
+        "slot": slot_of_job(job),
         "admitted": False,
         "schedule": job.rev,
         "begins": job.next_run_ms,
@@ -70,7 +70,7 @@ def changed_row(found: Row[Any], job: Job, now: int, rescheduled: bool, has_ende
     :param has_ended: what is stored has, so that nothing of it is kept
     """
     # What parked the job may be mended: its owner looks again.
-    values = {**definition_of(job), "parked": None, "updated_at": now}
+    values = {**definition_of(job), "slot": slot_of_job(job), "parked": None, "updated_at": now}
     if rescheduled:
         values |= {"admitted": False, "schedule": job.rev, "begins": job.next_run_ms}
     known = expectation_in(found)

@@ -87,7 +87,7 @@ def ended_row(record: Record, expires_at: int) -> dict[str, Any]:
         "key": record_key(record),
         "state": "ended",
         "node": record.node,
-        "slot": slot_of(record.job_id),
+        "slot": slot_of(record.group or record.job_id),
         "job_id": record.job_id,
         "job_name": record.job_name,
         "tags": json.dumps(record.tags, ensure_ascii=False),

@@ -37,6 +37,7 @@ _SUCCEEDED: Final = Outcome.SUCCEEDED
 _UNIT_MS: Final = 256
 _LATEST_MS: Final = _UNIT_MS << HALF
 _LETTERS: Final = "sftcmkolr"  # of the outcomes, in their order
+LETTERS: Final = {str(outcome): letter for outcome, letter in zip(_OUTCOMES, _LETTERS)}
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-"
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
 _SECONDS: Final = 64**5

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -78,3 +79,56 @@ def final_run_time(job: Job, now: int) -> datetime | None:
 
 def _due(job: Job, now: int) -> int | None:
     return job.evolve(pause=None, parked=None).next_due_ms(now)
+
+
+# -- a job with what is known of it beside its definition -----------------------------------------------------------
+
+_OF_LAST_CHANGE: Final = ("at", "action", "by", "via", "reason")
+
+
+def recent_letters(counters: JobCounters) -> str:
+    """The last outcomes, the oldest first, a letter each: see LETTERS of `gsched.history.recent`."""
+    from gsched.history.recent import LETTERS
+
+    return "".join(LETTERS[each.outcome] for each in counters.recent)
+
+
+def longest_usual(counters: JobCounters) -> float | None:
+    """The duration in seconds within which 95 % of the last runs that succeeded or failed ended; None if none did."""
+    took = sorted(each.duration for each in counters.recent if each.outcome in ("succeeded", "failed", "timed_out"))
+    return took[(len(took) * 95 - 1) // 100] if took else None
+
+
+def last_change_fields(job: JobHandle) -> dict[str, Any] | None:
+    """Who changed the job last, and why; None if that is not known."""
+    change = job.definition.last_change
+    return None if change is None else {name: getattr(change, name) for name in _OF_LAST_CHANGE}
+
+
+def _last(counters: JobCounters) -> dict[str, Any] | None:
+    """The last of the last outcomes."""
+    if not counters.recent:
+        return None
+    last = counters.recent[-1]
+    return {"at": last.scheduled_at, "outcome": last.outcome, "lateness": last.lateness, "duration": last.duration}
+
+
+def _of_job(read: Callable[[Any], Any], row: Any) -> Any:
+    return read(row.job)
+
+
+# A row of a list: a JobRow.
+JOB_ROW: Final[Shape] = {
+    **{name: partial(_of_job, read) for name, read in JOB.items()},
+    "jobstore": lambda row: row.job.jobstore,
+    "parked": lambda row: row.job.parked,
+    "rev": lambda row: str(row.job.definition.rev),
+    "runs": lambda row: row.counters.runs,
+    "failures": lambda row: row.counters.failures,
+    "failing_since": lambda row: row.counters.failing_since,
+    "last_error": lambda row: row.counters.last_error,
+    "last": lambda row: _last(row.counters),
+    "usual_duration": lambda row: longest_usual(row.counters),
+    "recent": lambda row: recent_letters(row.counters),
+    "last_change": lambda row: last_change_fields(row.job),
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -56,9 +56,9 @@ OVERVIEW: Final[Shape] = {
     "failures": lambda overview: overview.recent.failures,
     "skips": lambda overview: overview.recent.skips,
     "misses": lambda overview: overview.recent.misses,
-    "lateness": lambda overview: _percentiles(overview.recent.late),
+    "lateness": lambda overview: percentiles(overview.recent.late),
     "lateness_by_pool": lambda overview: dict(_lateness_by_pool(overview.recent)),
-    "duration": lambda overview: _percentiles(overview.recent.long),
+    "duration": lambda overview: percentiles(overview.recent.long),
     "outcomes": lambda overview: dict(overview.recent.outcomes),
     "tags": lambda overview: {tag: dict(counts) for tag, counts in overview.recent.by_tag.items()},
     "nodes": lambda overview: list(_node_objects(overview)),
@@ -73,10 +73,14 @@ OVERVIEW: Final[Shape] = {
 
 def _lateness_by_pool(recent: Period) -> Iterator[tuple[str, dict[str, float | None]]]:
     for pool in recent.late_by_pool:
-        yield pool, _percentiles(partial(recent.late, pool=pool))
+        yield pool, percentiles(partial(recent.late, pool=pool))
 
 
-def _percentiles(at: Any) -> dict[str, float | None]:
+def percentiles(at: Callable[[float], float | None]) -> dict[str, float | None]:
+    """The values that half, 95 % and 99 % do not exceed.
+
+    :param at: gives the value for a share
+    """
     return {f"p{share * 100:.0f}": at(share) for share in SHARES}
 
 
@@ -92,3 +96,13 @@ def _node_objects(overview: Overview) -> Iterator[dict[str, Any]]:
 
 def _fields(each: Any) -> dict[str, Any]:
     return {name: getattr(each, name) for name in each.__slots__}
+
+
+# What changes from second to second, for those who look on.
+PULSE: Final[Shape] = {
+    name: OVERVIEW[name]
+    for name in (
+        "jobs", "due_soon", "running", "waiting", "pool_size", "runs_per_second", "failures", "skips", "misses",
+        "lateness", "duration", "alarms",
+    )
+}  # fmt: skip

@@ -1,9 +1,11 @@
-"""The JSON objects of the audit, of groups of errors, and of the load ahead."""
+"""The JSON objects of the audit, of instants, of groups of errors, and of how much runs and will run."""
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Final
 
+from gsched.shapes.overview import percentiles
 from gsched.shapes.shape import Shape, fields
 
 AUDIT_ENTRY: Final[Shape] = {
@@ -34,4 +36,16 @@ LOAD: Final[Shape] = {
     "hour": lambda load: list(load.hour),
     "peaks": _peaks,
     **fields("estimated_from", "of"),
+}
+
+INSTANT: Final[Shape] = fields(
+    "at", "outcome", "recorded", "sentence", "reason", "lateness", "duration", "run_id", "attempt", "node"
+)
+
+RATE: Final[Shape] = {
+    "at": lambda rate: rate.at,
+    **{name: attrgetter(f"period.{name}") for name in ("runs", "failures", "skips", "misses")},
+    "outcomes": lambda rate: dict(rate.period.outcomes),
+    "lateness": lambda rate: percentiles(rate.period.late),
+    "duration": lambda rate: percentiles(rate.period.long),
 }

@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "audit": ("gsched.cli.commands.audit:audit", "Show who did what to the jobs, and why."),
     "events": ("gsched.cli.commands.events:events", "Print the events of the store, past or live."),
     "top": ("gsched.cli.commands.top:top", "Show an overview that refreshes itself."),
+    "web": ("gsched.cli.commands.web:web", "Serve the dashboard of a store. Runs nothing."),
     "crontab": ("gsched.cli.commands.crontab:crontab", "Import a crontab; explain a cron expression."),
     "store": ("gsched.cli.commands.store:store", "Prepare, measure, copy, export, import and purge the store."),
     "health": ("gsched.cli.commands.health:health", "Ask a runner whether it lives: for exec probes."),

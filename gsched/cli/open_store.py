@@ -13,11 +13,9 @@ import gevent
 from gsched.config import Configuration
 from gsched.event_loop.process import ctrl_c_reaches_main_greenlet
 from gsched.jobs.pause_document import LONGEST_NAME
-from gsched.runner.build import control_scheduler
-from gsched.runner.exit_codes import CommandRefused, Exit
+from gsched.runner.build import control_scheduler, refuse_memory
 from gsched.schedulers.acting import acting
 from gsched.schedulers.gevent import GeventScheduler
-from gsched.stores import MemoryJobStore
 
 
 @contextmanager
@@ -33,13 +31,7 @@ def open_store(configuration: Configuration, *, makes_store: bool = False) -> It
     with ctrl_c_reaches_main_greenlet():
         scheduler = control_scheduler(configuration, makes_store=makes_store)
         try:
-            if all(isinstance(store, MemoryJobStore) for store in scheduler.stores.values()):
-                raise CommandRefused(
-                    "a memory store is inside the process that runs it, and out of reach from here",
-                    Exit.INVALID,
-                    "run with --embedded or --store URL, and name the same here (--store, -c, or -A); "
-                    "`gsched top --probe HOST:PORT` shows what a runner with --probe does",
-                )
+            refuse_memory(scheduler)
             with acting(_user(), via="cli"):
                 yield scheduler
         finally:

@@ -17,6 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PLACE = ("app", "store", "embedded", "embedded_mongodb", "memory", "directory")  # the settings that name the store
 
+WEB = ("web_token_file", "web_user_header", "web_hosts", "web_read_only", "web_title")  # how the dashboard is served
+
 
 def configured(*names: str, reports_problems: bool = False) -> Callable[[F], Callable[..., Any]]:
     """Decorator: give the command -c/--config and the flags of these settings; it gets a Configuration first.

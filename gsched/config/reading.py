@@ -16,7 +16,9 @@ from gsched.errors import ConfigurationError
 from gsched.files.text import read_text
 from gsched.wording import did_you_mean
 
-_SECTIONS: Final = "; there are the sections gsched, store, store.history, executors, defaults, limit, log and [[job]]"
+_SECTIONS: Final = (
+    "; there are the sections gsched, web, store, store.history, executors, defaults, limit, log and [[job]]"
+)
 _ELSEWHERE: Final = {
     **dict.fromkeys(("jobs", "tasks", "task", "schedule", "cron"), "; write [[job]] for each of them"),
     **dict.fromkeys(("mongodb", "database", "db", "jobstores"), '; write url = "mongodb://..." in [store]'),

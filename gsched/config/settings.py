@@ -12,6 +12,7 @@ from gsched.config.values import (
     duration,
     free_table,
     history_successes,
+    listed_texts,
     name_without,
     optional_duration,
     recent_outcomes,
@@ -89,6 +90,24 @@ class Configuration:
     probe: str | None = _setting(
         "gsched.probe", text, None, "serve /livez, /readyz, /metrics there", "--probe", metavar="HOST:PORT"
     )
+    web: str | None = _setting(
+        "web.address", text, None, "serve the dashboard there, on loopback unless users have a token", "--web",
+        metavar="HOST:PORT",
+    )  # fmt: skip
+    web_token_file: str | None = _setting(
+        "web.token_file", text, None, "users of the dashboard need the token in this file (or in GSCHED_WEB_TOKEN)",
+        "--web-token-file", metavar="FILE",
+    )  # fmt: skip
+    web_user_header: str | None = _setting(
+        "web.user_header", text, None, "a proxy on this machine names the dashboard's user in this header",
+        "--web-user-header", metavar="NAME",
+    )  # fmt: skip
+    web_hosts: tuple[str, ...] = _setting(
+        "web.hosts", listed_texts, (), "names by which users call the dashboard, beside localhost and addresses",
+        "--web-hosts", metavar="NAME,NAME",
+    )  # fmt: skip
+    web_read_only: bool = _setting("web.read_only", switch, False, "the dashboard changes nothing", "--web-read-only")
+    web_title: str = _setting("web.title", text, "", "what the dashboard's pages are headed with", "--web-title")
     drain_timeout: float = _setting(
         "gsched.drain_timeout", duration, 25.0, "how long runs may go on after TERM before they are cancelled",
         "--drain-timeout", metavar="DURATION",

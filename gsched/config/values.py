@@ -53,6 +53,13 @@ def texts(key: str, value: Any) -> tuple[str, ...]:
     return tuple(text(key, each) for each in value)
 
 
+def listed_texts(key: str, value: Any) -> tuple[str, ...]:
+    """A list of texts; on the command line and in variables they are separated by commas."""
+    if isinstance(value, str):
+        return tuple(each.strip() for each in value.split(",") if each.strip())
+    return texts(key, value)
+
+
 def whole_number(key: str, value: Any) -> int:
     """A whole number, at least 1."""
     return written_whole(key, value, 1)

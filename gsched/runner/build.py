@@ -75,6 +75,18 @@ def control_scheduler(configuration: Configuration, *, makes_store: bool = False
     return scheduler
 
 
+def refuse_memory(scheduler: GeventScheduler) -> None:
+    """Raise CommandRefused if the jobs are in another process's memory."""
+    if all(isinstance(store, MemoryJobStore) for store in scheduler.stores.values()):
+        raise CommandRefused(
+            "a memory store is inside the process that runs it, and out of reach from here",
+            Exit.INVALID,
+            "run with --embedded or --store URL, and name the same here (--store, -c, or -A); "
+            "`gsched top --probe HOST:PORT` shows what a runner with --probe does, and `gsched run --web` serves its"
+            " dashboard",
+        )
+
+
 def _hand_over(scheduler: GeventScheduler, store: BaseJobStore, configuration: Configuration) -> None:
     """Give the scheduler its store, and the store the jobs that the application has added so far."""
     try:

@@ -52,7 +52,8 @@ def _run_part(part: Part) -> int:
     from gsched.runner.runner import run_jobs
     from gsched.runner.supervisor.lifeline import Lifeline
 
-    configuration = replace(part.configuration, probe=_probe_address(part))
+    web = part.configuration.web if part.number == 0 else None  # it shows what all processes do
+    configuration = replace(part.configuration, probe=_probe_address(part), web=web)
     configure_logging(configuration)
     lifeline, requests = Lifeline(part.line, part.watchdog_seconds), ProcessRequests(SUPERVISED)
     lifeline.follow(requests)

@@ -93,6 +93,8 @@ class Runner:
             self._reach_store()
             if self._configuration.probe is not None:
                 stack.callback(self._serve_probe(self._configuration.probe))
+            if self._configuration.web is not None:
+                stack.callback(self._serve_web(self._configuration.web))
             self._scheduler.add_listener(lambda _: self._requests.note(Request.DRAIN), EVENT_NODE_DRAIN_REQUESTED)
             self._scheduler.start()
             spawn(self._note_end)
@@ -129,6 +131,11 @@ class Runner:
             raise ConfigurationError(f"{origin(self._configuration, 'probe')}: {said}") from error
         runner_log().info("probe.opened", address=server.address)
         return server.stop
+
+    def _serve_web(self, address: str) -> Callable[[], None]:
+        from gsched.runner.dashboard import open_dashboard
+
+        return open_dashboard(address, self._scheduler, self._configuration).stop
 
     def _run_reboot_jobs(self) -> None:
         """Once files' jobs are in the store: some of them may be such."""

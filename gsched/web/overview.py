@@ -26,9 +26,8 @@ from gsched.monitoring.troubles import (
     groups_of,
     troubles_of,
 )
-from gsched.schedulers.base import STATE_PAUSED
+from gsched.schedulers.base import STATE_PAUSED, BaseScheduler
 from gsched.schedulers.engine import engine_of
-from gsched.schedulers.gevent import GeventScheduler
 
 _SAMPLE_SECONDS: Final = 5.0
 _BAD_ENDS: Final = sum({*map(events.code_of, map(Outcome, BAD)), events.EVENT_JOB_MAX_INSTANCES})
@@ -37,7 +36,7 @@ _BAD_ENDS: Final = sum({*map(events.code_of, map(Outcome, BAD)), events.EVENT_JO
 class LocalOverview:
     """Samples what a scheduler does, every few seconds, and keeps what ended badly within the last minutes."""
 
-    def __init__(self, scheduler: GeventScheduler) -> None:
+    def __init__(self, scheduler: BaseScheduler) -> None:
         self._scheduler = scheduler
         self._past: deque[tuple[float, PastRun]] = deque(maxlen=MOST_RECORDS)  # by monotonic time
         self._last_minute = LastMinute(scheduler.clock, engine_of(scheduler).activity)

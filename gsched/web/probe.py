@@ -13,7 +13,7 @@ from gsched.event_loop.stacks import stacks_text
 from gsched.metrics import REMEDY, collector
 from gsched.monitoring.health import Check, Health, health_of
 from gsched.schedulers.gevent import GeventScheduler
-from gsched.web.address import parse_address, shown_address
+from gsched.web.address import is_loopback, parse_address, shown_address
 from gsched.web.overview import LocalOverview
 from gsched.web.server import BoundedServer
 from gsched.wording import escaped
@@ -111,7 +111,7 @@ class _Pages:
 
     def _overview_page(self, environ: Mapping[str, Any]) -> Answer:
         """For people on this machine only: it names jobs and shows errors."""
-        if not _is_local(environ):
+        if not is_loopback(environ.get("REMOTE_ADDR", "")):
             return _FORBIDDEN
         try:
             found = self._overview.read()
@@ -147,14 +147,9 @@ class _WithTheProcess:
 
 def _stacks(environ: Mapping[str, Any]) -> Answer:
     """For people on this machine only: stacks show code."""
-    if not _is_local(environ):
+    if not is_loopback(environ.get("REMOTE_ADDR", "")):
         return _FORBIDDEN
     return "200 OK", _TEXT, stacks_text().encode(errors="replace")
-
-
-def _is_local(environ: Mapping[str, Any]) -> bool:
-    peer = environ.get("REMOTE_ADDR", "")
-    return peer.startswith("127.") or peer in ("::1", "::ffff:127.0.0.1")
 
 
 def _verdict(checks: Iterable[Check]) -> Answer:

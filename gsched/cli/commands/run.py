@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from gsched.cli.options import PLACE, configured
+from gsched.cli.options import PLACE, WEB, configured
 from gsched.config import Configuration, with_flags
 
 
 @click.command()
 @configured(
-    *PLACE, "name", "timezone", "processes", "probe", "drain_timeout", "pid_file", "crontab", "log_format", "log_level"
-)
+    *PLACE, *WEB, "name", "timezone", "processes", "probe", "web", "drain_timeout", "pid_file", "crontab",
+    "log_format", "log_level",
+)  # fmt: skip
 @click.option("-v", "--verbose", "loudness", flag_value="debug", help="The same as --log-level debug.")
 @click.option("-q", "--quiet", "loudness", flag_value="warning", help="The same as --log-level warning.")
 def run(configuration: Configuration, loudness: str | None) -> int:

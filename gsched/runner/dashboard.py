@@ -1,0 +1,52 @@
+"""The dashboard on a port: beside a runner, or alone beside a store."""
+
+from __future__ import annotations
+
+from gsched.config import Configuration
+from gsched.errors import ConfigurationError
+from gsched.event_loop.patch import patch_all
+from gsched.runner.build import control_scheduler, refuse_memory
+from gsched.runner.exit_codes import CommandRefused, Exit
+from gsched.runner.logs import configure_logging, runner_log
+from gsched.runner.signals import ProcessRequests, Request
+from gsched.runner.systemd import Notifier
+from gsched.schedulers.gevent import GeventScheduler
+from gsched.web.serving import Dashboard, serve_dashboard
+
+_ENDS = (Request.END, Request.DRAIN, Request.CANCEL)
+
+
+def open_dashboard(address: str, scheduler: GeventScheduler, configuration: Configuration) -> Dashboard:
+    """Serve the dashboard. Raises ConfigurationError, or CommandRefused if another process listens there."""
+    try:
+        dashboard = serve_dashboard(address, scheduler, configuration)
+    except ConfigurationError as error:
+        if isinstance(error.__cause__, OSError):
+            raise CommandRefused(str(error), Exit.FAILED) from error
+        raise
+    runner_log().info("web.opened", address=dashboard.address)
+    return dashboard
+
+
+def run_dashboard(address: str, configuration: Configuration) -> int:
+    """Serve the dashboard of a store until a signal ends it, and run nothing: the exit code.
+
+    Raises GschedError or CommandRefused if it cannot begin.
+    """
+    patch_all()
+    configure_logging(configuration)
+    requests, notifier = ProcessRequests(), Notifier()
+    scheduler = control_scheduler(configuration)
+    try:
+        refuse_memory(scheduler)
+        with requests.from_signals():
+            dashboard = open_dashboard(address, scheduler, configuration)
+            notifier.ready("serving")
+            for request in requests:
+                if request in _ENDS:
+                    break
+            notifier.stopping("stopping")
+            dashboard.stop()
+    finally:
+        scheduler.close()
+    return Exit.OK

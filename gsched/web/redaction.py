@@ -1,0 +1,161 @@
+"""Redaction: secrets leave no answer. Values with a secret's name are masked, and so is what texts say of them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+MASK: Final = "\u2022\u2022\u2022"
+_LEAST: Final = 4  # characters of a secret that is looked for in other texts: shorter ones are in many words
+
+_NAMES: Final = (
+    r"pass(?:word|wd|phrase)?|pwd|secrets?|tokens?|api[_-]?keys?|access[_-]?keys?|private[_-]?keys?|"
+    r"auth(?:orization)?|credentials?|cookies?|set[_-]cookie|session[_-]?id|dsn|connection[_-]?string|bearer|signature"
+)
+# A name has one of these words at its end, or as a word of its own: db_password, passwordFile, X-Api-Key.
+_SECRET_NAME: Final = re.compile(rf"(?:^|[^a-z])(?:{_NAMES})(?:$|[^a-z])", re.IGNORECASE)
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+# In a text: a URL's user and password; NAME=VALUE, NAME: VALUE and --NAME VALUE; the credentials of HTTP.
+_QUOTED: Final = r"(?P<quote>[\"'])(?:[^\"'\\]|\\.)*(?P=quote)"
+_BEFORE: Final = rf"(?P<before>(?<![a-z])(?:[a-z0-9]+[_-])*(?:{_NAMES})(?:[_-][a-z0-9]+)*\\?[\"']?(?:\s*[=:]\s*|%3d))"
+_FLAG: Final = rf"(?P<before>--?(?:[a-z0-9]+-)*(?:{_NAMES})\s+)"
+_IN_TEXT: Final = (
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@\"'?#]+@", re.IGNORECASE), rf"\1{MASK}@"),
+    (re.compile(r"\b(bearer|basic|digest)(\s+)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1\2{MASK}"),
+    (re.compile(_BEFORE + _QUOTED, re.IGNORECASE), rf"\g<before>\g<quote>{MASK}\g<quote>"),
+    (re.compile(rf"{_BEFORE}(?!(?:bearer|basic|digest)\s)[^\s,;&}}\])\"']+", re.IGNORECASE), rf"\g<before>{MASK}"),
+    (re.compile(_FLAG + _QUOTED, re.IGNORECASE), rf"\g<before>\g<quote>{MASK}\g<quote>"),
+    (re.compile(rf"{_FLAG}[^\s\"'-]\S*", re.IGNORECASE), rf"\g<before>{MASK}"),
+)
+
+# What an answer has under these keys stays as it is: ids and cursors, which requests name again, and arguments, which
+# are redacted by their names.
+_KEPT: Final = frozenset(
+    ("id", "job_id", "run_id", "latest_job_id", "example", "next", "rev", "args", "kwargs", "metadata")
+)
+
+Redact = Callable[[str, Any], Any]
+"""Gives what may be shown of a value. It gets the value's name, "" for one without a name, and the value. It is called
+for each argument of a job and each value of its metadata, and for what is inside those that it gives back as they are;
+and for each text that people have written, such as the message of an error."""
+
+
+def redacted(name: str, value: Any) -> Any:
+    """The default: a mask in place of values with a secret's name, and of the secrets that a text gives away."""
+    if value is not None and not isinstance(value, bool) and is_secret(name):
+        return MASK
+    return _without_secrets(value) if isinstance(value, str) else value
+
+
+def is_secret(name: str) -> bool:
+    """True for the name of a secret."""
+    return _SECRET_NAME.search(_CAMEL.sub("_", name)) is not None
+
+
+def _without_secrets(text: str) -> str:
+    for pattern, replacement in _IN_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class Redaction:
+    """Masks the secrets of one answer.
+
+    :ivar redact: decides about each value
+    """
+
+    def __init__(self, redact: Redact = redacted) -> None:
+        self.redact = redact
+        self._secrets: set[str] = set()
+
+    def named(self, name: str, value: Any) -> Any:
+        """A value in JSON's types, redacted by its name and by the names in it."""
+        shown = self.redact(name, value)
+        if shown != value:
+            if shown == MASK:
+                self._secrets.update(_texts(value))
+            return shown
+        if isinstance(shown, dict):
+            return {key: self.named(str(key), each) for key, each in shown.items()}
+        return [self.named("", each) for each in shown] if isinstance(shown, list) else shown
+
+    def arguments(self, func: Callable[..., Any] | None, args: Sequence[Any]) -> list[Any]:
+        """Positional arguments in JSON's types, redacted by the names of the function's parameters.
+
+        :param func: None if it is not there; then names are not known
+        """
+        names = list(_parameters(func)) if func is not None else []
+        return [self.named(name, value) for name, value in zip(_padded(names, len(args)), args)]
+
+    def whole(self, answer: Any) -> Any:
+        """The answer, in JSON's types. Its texts give no secret away, nor repeat one that was masked before."""
+        secrets = sorted(self._secrets, key=len, reverse=True)
+
+        def shown(key: str, value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: shown(key, each) for key, each in value.items()}
+            if isinstance(value, list):
+                return [shown(key, each) for each in value]
+            if not isinstance(value, str) or key in _KEPT:
+                return value
+            for secret in secrets:
+                value = value.replace(secret, MASK)
+            return self.redact("", value)
+
+        return shown("", answer)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value that is masked, fit to be looked for elsewhere."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, (str, int, float)) and len(str(value)) >= _LEAST:
+        yield str(value)
+
+
+def _parameters(func: Callable[..., Any]) -> Iterator[str]:
+    """The names of a function's positional parameters."""
+    try:
+        found = inspect.signature(func).parameters.values()
+    except (TypeError, ValueError):  # some built-in functions have none
+        return
+    for parameter in found:
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL):
+            yield parameter.name
+
+
+def _padded(names: list[str], length: int) -> list[str]:
+    """So many names; the last one, which may stand for all others, is repeated."""
+    last = names[-1] if names else ""
+    return [*names, *([last] * (length - len(names)))][:length]
+
+
+def unmasked(given: Any, shown: Any, stored: Any) -> Any:
+    """What a user means who edits a value that was shown redacted: parts that are as shown stay as they are stored.
+
+    So a mask stands for the secret behind it, and a value that JSON cannot say stays what it is.
+
+    :param given: what came back
+    :param shown: what the user saw
+    :param stored: what that stands for
+    :raises ValueError: for a mask that stands for nothing
+    """
+    if given == shown:
+        return stored
+    if isinstance(given, dict):
+        named, kept = (each if isinstance(each, Mapping) else {} for each in (shown, stored))
+        return {key: unmasked(value, named.get(key), kept.get(key)) for key, value in given.items()}
+    if isinstance(given, list):
+        before, behind = (list(each) if isinstance(each, (list, tuple)) else [] for each in (shown, stored))
+        padded = [*zip(before, behind), *([(None, None)] * len(given))]
+        return [unmasked(value, *old) for value, old in zip(given, padded)]
+    if isinstance(given, str) and MASK in given:
+        raise ValueError(f"{MASK} stands for a secret that is not in this place: write the value itself")
+    return given

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from gsched.errors import GschedError
 from gsched.history.reruns import RetriedRun
 from gsched.jobs.job import Job
+from gsched.jobs.last_change import LastChange
 from gsched.jobs.pause import Pause
 from gsched.jobs.policy_options import policy_options
 from gsched.times.instants import from_ms
@@ -214,6 +215,11 @@ class JobHandle:
     def pause_info(self) -> Pause | None:
         """Why it is paused now, by whom and until when; None if it is not paused."""
         return self.definition.pause_at(self._place.now_ms())
+
+    @property
+    def last_change(self) -> LastChange | None:
+        """Who changed it last on somebody's behalf, and why; None if nobody has (see `gsched.acting`)."""
+        return self.definition.last_change
 
     @property
     def parked(self) -> str | None:

@@ -21,13 +21,20 @@ _OPTIONS: Final = (
     "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "next_run_time", "executor", "jobstore",
     "misfire_grace_time", "coalesce", "max_instances", "timeout", "recover", "tags", "metadata", "parked",
 )  # fmt: skip
-_COUNTS: Final = ("runs", "failures", "last_run", "last_duration", "last_error", "overdue_at")
+_OF_CHANGE: Final = ("at", "action", "by", "via", "reason")
+_COUNTS: Final = ("runs", "failures", "last_run", "last_duration", "last_error", "failing_since", "overdue_at")
 
 
 def pause_fields(job: JobHandle) -> dict[str, Any] | None:
     """The pause of a paused job; None if it is not paused."""
     pause = job.pause_info
     return None if pause is None else {name: getattr(pause, name) for name in _OF_PAUSE}
+
+
+def change_fields(job: JobHandle) -> dict[str, Any] | None:
+    """Who changed the job last, and why; None if nobody has."""
+    change = job.last_change
+    return None if change is None else {name: getattr(change, name) for name in _OF_CHANGE}
 
 
 # A job in a list.
@@ -49,7 +56,9 @@ def job_values(job: JobHandle, counters: JobCounters, now: int) -> dict[str, Any
     values["pause"] = pause_fields(job)
     values |= job.policy
     values["final_run_time"] = final_run_time(job.definition, now)
-    return values | {name: getattr(counters, name) for name in _COUNTS}
+    values |= {name: getattr(counters, name) for name in _COUNTS}
+    values["last_change"] = change_fields(job)
+    return values
 
 
 def _option(job: JobHandle, name: str) -> Any:

@@ -20,7 +20,7 @@ from gsched.jobs.funcref import AllowedFunctions
 from gsched.jobs.query import JobQuery
 from gsched.monitoring.activity import Period
 from gsched.monitoring.rates import NotedMinute, rates_of
-from gsched.stores import BaseJobStore, MemoryJobStore
+from gsched.stores import BaseJobStore, MemoryJobStore, SQLJobStore
 
 pytest_plugins = ["mongodb"]
 
@@ -399,6 +399,16 @@ def test_a_change_that_is_refused_leaves_no_entry(bench):
     with acting("ops"), pytest.raises(InvalidJobError):
         bench.scheduler.modify_job("a", max_instances=0)
     assert acts(bench) == [] and bench.scheduler.get_job("a").definition.last_change is None
+
+
+def test_sqlite_removes_entries_of_the_audit_after_ninety_days(tmp_path, monkeypatch):
+    bench = StoreBench(SQLJobStore(f"sqlite:///{tmp_path}/jobs.sqlite"), monkeypatch)
+    for days in (0, 60, 31):
+        bench.clock.skip(days * 86_400_000)
+        bench.store.record_audit(Act(bench.clock.now_ms(), "job.change", "ops").entry(f"after {days}"))
+    bench.store.operations.publish("a", {})
+    assert [entry.target for entry in bench.scheduler.admin.audit().entries] == ["after 31", "after 60"]
+    bench.close()
 
 
 def test_a_change_whose_entry_cannot_be_written_does_not_come_to_pass(shared, monkeypatch):

@@ -5,10 +5,13 @@ Ids grow with time. The server removes what is older than 90 days.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from typing import Final
 
 from gsched.jobs.audit import AuditEntry
 from gsched.stores.mongodb.driver.codec import Document
+
+_FIELDS: Final = [field.name for field in fields(AuditEntry) if field.name != "id"]
 
 
 def audit_document(entry: AuditEntry) -> Document:
@@ -19,4 +22,4 @@ def audit_document(entry: AuditEntry) -> Document:
 
 def audit_entry(document: Document) -> AuditEntry:
     """The entry in a document."""
-    return AuditEntry(id=document["_id"], **{key: value for key, value in document.items() if key != "_id"})
+    return AuditEntry(id=str(document["_id"]), **{key: document[key] for key in _FIELDS if key in document})

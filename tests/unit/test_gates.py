@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from bench import Bench
 from gevent.event import Event
+from hypothesis import given, settings, strategies as st
 
 from gsched import DateTrigger, GreenletPoolExecutor, RateLimited, Retry, current_run
 from gsched.jobs.limits import GroupLimits, checked_limit
@@ -220,6 +223,109 @@ def test_runs_on_other_nodes_count_until_they_have_ended(bench):
     store._tell(RunsElsewhere({}))
     bench.settle()
     assert bench.ran == [2, 2]
+
+
+# -- what is left of gates --------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_is_removed_and_added_again_finds_what_its_runs_have_spent(bench):
+    limit(bench, rate="1/min")
+    bench.add(bench.note, id="job", group=GROUP)
+    bench.settle()
+    assert (bench.ran, bench.ids()) == ([0], [])
+    bench.add(bench.note, id="job", group=GROUP)
+    bench.advance(61)
+    assert bench.ran == [0, 60]
+
+
+def test_a_gate_is_gone_when_its_group_has_no_jobs_and_its_bucket_is_full(bench):
+    limit(bench, "*", rate="1/min", concurrency=3)
+    due_at(bench, 1)
+    bench.advance(60.9)
+    assert GROUP in lane_of(bench).gates
+    bench.advance(0.2)
+    assert not lane_of(bench).gates and lane_of(bench).gates.next_opening() is None
+
+
+def test_a_gate_without_a_rate_is_gone_with_the_last_job_of_its_group(bench):
+    limit(bench, "*", concurrency=3)
+    due_at(bench, 1)
+    bench.advance(2)
+    assert not lane_of(bench).gates
+
+
+def test_a_lane_whose_jobs_are_in_no_limited_group_has_no_gates(bench):
+    limit(bench, "host:*", concurrency=1)
+    due_at(bench, 1, 1, group="cpu")
+    due_at(bench, 1, group=None)
+    assert not lane_of(bench).gates
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+
+
+def groups_of(bench: Bench) -> list[dict[str, Any]]:
+    return bench.scheduler._engine.hub.activity()["groups"]
+
+
+def test_the_activity_has_what_runs_waits_and_began_in_each_limited_group(bench):
+    set_limits(bench, GroupLimits([checked_limit(GROUP, concurrency=1), checked_limit("host:y", rate="10/s")]))
+    due_at(bench, 1, 2, 3, func=bench.wait)
+    due_at(bench, 1, group=None)
+    bench.every(20, group="host:y")
+    bench.advance(50)
+    x, y = groups_of(bench)
+    assert x == {"group": GROUP, "running": 1, "waiting": 2, "starts": 1, "held_since": bench.at(2)}
+    assert y == {"group": "host:y", "running": 0, "waiting": 0, "starts": 2, "held_since": None}
+    bench.advance(50)
+    assert [group["starts"] for group in groups_of(bench)] == [0, 3]
+    bench.open_gate()
+    bench.advance(1)
+    assert [(group["waiting"], group["held_since"]) for group in groups_of(bench)] == [(0, None)]
+
+
+def test_time_without_anybody_waiting_is_not_time_held(bench):
+    limit(bench, rate="1/min")
+    due_at(bench, 1, 2)
+    job = bench.every(3600, group=GROUP)
+    bench.advance(100)
+    job.run()
+    bench.settle()
+    (group,) = groups_of(bench)
+    assert (group["waiting"], group["held_since"]) == (1, bench.at(100))
+
+
+def test_jobs_that_wait_for_their_turn_are_counted_as_waiting(bench):
+    limit(bench, concurrency=1)
+    due_at(bench, 1, 1, 1, func=bench.wait)
+    bench.advance(2)
+    assert bench.scheduler._engine.hub.jobs()["waiting"] == 2
+
+
+# -- the end of the scheduler -----------------------------------------------------------------------------------------
+
+
+def test_what_waits_for_its_turn_when_the_scheduler_stops_is_late_at_the_next_start(bench):
+    limit(bench, rate="1/min")
+    due_at(bench, 1, 1)
+    bench.advance(2)
+    bench.scheduler.shutdown()
+    assert bench.ran == [1]
+    bench.scheduler.start()
+    bench.settle()
+    set_limits(bench, GroupLimits())
+    assert bench.ran == [1, 2]
+
+
+def test_a_request_that_waits_for_its_turn_when_the_scheduler_stops_is_skipped(bench):
+    limit(bench, rate="1/min")
+    due_at(bench, 1)
+    job = bench.every(3600, group=GROUP)
+    bench.advance(2)
+    job.run()
+    bench.settle()
+    bench.scheduler.shutdown()
+    assert [(event.name, event.reason) for event in bench.events("run.skipped")] == [("run.skipped", "shutdown")]
 
 
 # -- a change of the owner --------------------------------------------------------------------------------------------
@@ -656,3 +762,119 @@ def test_rate_limited_survives_the_way_from_another_process():
 
     error = pickle.loads(pickle.dumps(RateLimited(2.5)))
     assert (type(error), error.seconds, error.count, isinstance(error, Retry)) == (RateLimited, 2.5, False, True)
+
+
+# -- whatever comes ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Load:
+    """Jobs of one group, its limit, and how long their runs take."""
+
+    concurrency: int | None
+    period_ms: int | None
+    burst: int
+    intervals: list[float]
+    seconds: list[float]
+    options: dict[str, Any]
+
+
+loads = st.builds(
+    Load,
+    concurrency=st.none() | st.integers(1, 4),
+    period_ms=st.none() | st.integers(100, 5000),
+    burst=st.integers(1, 4),
+    intervals=st.lists(st.integers(1, 40).map(lambda halves: halves / 2), min_size=1, max_size=8),
+    seconds=st.lists(st.integers(0, 30).map(lambda quarters: quarters / 4), min_size=1, max_size=8),
+    options=st.fixed_dictionaries(
+        {},
+        optional={
+            "coalesce": st.booleans(),
+            "max_instances": st.integers(1, 3),
+            "misfire_grace_time": st.integers(1, 10),
+            "overlap": st.sampled_from(["skip", "queue"]),
+        },
+    ),
+)
+
+
+@given(loads)
+@settings(max_examples=40)
+def test_a_group_keeps_its_limits_passes_nobody_over_and_gives_each_instant_one_outcome(load):
+    bench = Bench().start()
+    steps = watched(bench)
+    try:
+        lasting = carry(bench, load)
+        assert load.concurrency is None or lasting.most <= load.concurrency
+        if load.period_ms is not None:
+            assert_rate([second * 1000 for second, _ in bench.ran], load.period_ms, load.burst)
+        assert_turns(steps)
+        assert_one_outcome_each(bench)
+    finally:
+        bench.close()
+
+
+def carry(bench: Bench, load: Load) -> Lasting:
+    """Run the jobs for a minute."""
+    rate = {} if load.period_ms is None else {"rate": 1000 / load.period_ms, "burst": load.burst}
+    if rate or load.concurrency is not None:
+        limit(bench, concurrency=load.concurrency, **rate)
+    lasting = Lasting(bench, *load.seconds)
+    for number, interval in enumerate(load.intervals):
+        bench.every(interval, lasting, id=f"job-{number}", group=GROUP, **load.options)
+    bench.advance(60)
+    return lasting
+
+
+def assert_rate(begun: list[float], period_ms: float, burst: int) -> None:
+    """In no window from one start to another are there more starts than the rate and the burst allow."""
+    for first, begins in enumerate(begun):
+        for last in range(first, len(begun)):
+            assert last - first + 1 <= (begun[last] - begins) / period_ms + burst + 1e-6
+
+
+def watched(bench: Bench) -> list[tuple[str, str]]:
+    """What happens at the gate: which job waits, whose turn comes, of which job a run begins."""
+    lane, dispatch = lane_of(bench), bench.scheduler._engine.hub.dispatch
+    steps: list[tuple[str, str]] = []
+    hold, release, submit = lane.hold, lane.release, dispatch._submit
+
+    def watch_hold(entry: Any, due: int, by: Hold) -> None:
+        if by is Hold.GATE:
+            steps.append(("waits", entry.job.id))
+        hold(entry, due, by)
+
+    def watch_release(entry: Any) -> None:
+        if entry.held_by is Hold.GATE:
+            steps.append(("turn", entry.job.id))
+        release(entry)
+
+    def watch_submit(entry: Any, run: Any) -> None:
+        steps.append(("begins", entry.job.id))
+        submit(entry, run)
+
+    lane.hold, lane.release, dispatch._submit = watch_hold, watch_release, watch_submit
+    return steps
+
+
+def assert_turns(steps: list[tuple[str, str]]) -> None:
+    """While a job waits, no other one has two turns, and none begins out of turn."""
+    for at, (step, job_id) in enumerate(steps):
+        if step == "waits":
+            meanwhile = steps[at + 1 :]
+            if ("turn", job_id) in meanwhile:
+                meanwhile = meanwhile[: meanwhile.index(("turn", job_id))]
+            turns = Counter(other for kind, other in meanwhile if kind == "turn")
+            assert all(count == 1 for count in turns.values())
+            assert {other for kind, other in meanwhile if kind == "begins"} <= turns.keys()
+
+
+def assert_one_outcome_each(bench: Bench) -> None:
+    until = bench.clock.now_ms()
+    jobs = [lane_of(bench).entries[handle.id].job for handle in bench.scheduler.get_jobs()]
+    set_limits(bench, GroupLimits())
+    for job in jobs:
+        bench.scheduler.pause_job(job.id)
+    bench.advance(60)
+    for job in jobs:
+        assert bench.ledger.problems(job, job.next_run_ms, until) == []

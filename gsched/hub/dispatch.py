@@ -128,10 +128,10 @@ class Dispatch:
     def _gated(self, gate: Gate[Entry], due: int, decided: Plan, is_its_turn: bool) -> Plan:
         """The plan as far as the gate of the job's group has room. The rest waits there, and is decided anew in its
         turn. A job that replaces its own run needs no room."""
-        now = monotonic_ms(self._clock)
+        now = self._clock.monotonic() * 1000 if gate.is_timed else 0.0
         if decided.waits is Hold.REPLACING and not gate.is_closed(now):
             return decided
-        room = gate.room(now) if is_its_turn else gate.room_for_newcomers(now)
+        room = 0 if (gate.waiting or gate.owed) and not is_its_turn else gate.room(now)
         if room <= 0:
             return Plan((), (), due, Hold.GATE)
         if len(decided.starts) <= room:
@@ -207,7 +207,7 @@ class Dispatch:
     def _submit_by_policy(self, entry: Entry, run: Run) -> None:
         policy, gates = run.job.policy, entry.lane.gates
         if gates and (gate := gates.get(policy.group)) is not None:
-            gate.begin(monotonic_ms(self._clock))
+            gate.begin()
         if policy.overlap == CANCEL:
             entry.lane.replaceable.setdefault(entry, []).append(run)
         if policy.is_timed:
@@ -395,7 +395,7 @@ class Dispatch:
         lane, owed = entry.lane, entry.lane.owed[entry]
         gate = lane.gates.get(entry.job.policy.group) if lane.gates else None
         while owed and entry.instances < entry.job.max_instances and lane.holds(self._clock) and not lane.finishing:
-            if gate is not None and not is_its_turn and gate.room_for_newcomers(monotonic_ms(self._clock)) <= 0:
+            if gate is not None and not is_its_turn and (gate.is_awaited or gate.room(monotonic_ms(self._clock)) <= 0):
                 lane.gates.owe(gate, entry)
                 return
             is_its_turn = False
@@ -558,8 +558,8 @@ class Dispatch:
             _forget_replaceable(run)
         if run.is_timed:
             self._end_timed(run, result)
-        if lane.gates:
-            lane.gates.run_ended(run.job.policy.group)
+        if lane.gates and (gate := lane.gates.get(run.job.policy.group)) is not None:
+            lane.gates.run_ended(gate)
         if entry.held is not None or lane.owed:
             self.instance_ended(entry)
         if entry.held is None and entry.due is None and not entry.running:
@@ -617,7 +617,7 @@ class Dispatch:
         gate = lane.gates.get(run.job.policy.group)
         if gate is None or gate.limit is None:
             return False
-        lane.gates.close(gate, monotonic_ms(self._clock) + error.seconds * 1000, run.entry)
+        gate.close(monotonic_ms(self._clock) + error.seconds * 1000, run.entry)
         return True
 
     def retry_is_stored(self, run: Run, retried: Retried, reason: Reason | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping
 from heapq import heappop, heappush
 from itertools import count
@@ -16,7 +16,8 @@ MOST_GROUPS: Final = 100  # in `Gates.activity`
 
 _ANY: Final = 1 << 30  # runs
 _ROUNDING: Final = 1e-6  # of a run: times are floats
-_PARTS: Final = 6  # of a minute
+_PART_MS: Final = 10_000  # starts are counted in sixths of a minute
+_PARTS: Final = 6
 
 EntryT = TypeVar("EntryT")
 
@@ -35,6 +36,8 @@ class Gate(Generic[EntryT]):
     :ivar jobs: how many entries of the lane are in the group
     :ivar running: how many runs of the group are in progress or wait for a worker in this process
     :ivar elsewhere: how many are still in progress on other nodes, which owned the jobs before
+    :ivar begun: how many runs have begun in the current sixth of a minute
+    :ivar is_timed: False if time plays no part in what may begin; most runs need not read the clock then
     :ivar paused_until: the group is paused until then
     :ivar closed_until: a run has raised RateLimited
     :ivar waiting_since: since when somebody has been waiting without a break; None if nobody waits
@@ -42,23 +45,31 @@ class Gate(Generic[EntryT]):
     """
 
     __slots__ = (
-        "_favoured", "_is_turn_of_owed", "_starts", "closed_until", "elsewhere", "group", "jobs", "limit", "owed",
-        "paused_until", "running", "tat", "timer", "waiting", "waiting_since",
+        "_begun_before", "_favoured", "_is_turn_of_owed", "_looked_at", "begun", "closed_until", "elsewhere", "group",
+        "is_timed", "jobs", "limit", "owed", "paused_until", "running", "tat", "timer", "waiting", "waiting_since",
     )  # fmt: skip
 
     def __init__(self, group: str, limit: GroupLimit | None, paused_until: float) -> None:
         self.group = group
-        self.limit = limit
-        self.paused_until = paused_until
-        self.jobs = self.running = self.elsewhere = 0
+        self.jobs = self.running = self.elsewhere = self.begun = 0
         self.tat = self.closed_until = -inf
+        self._looked_at = 0.0
         self.waiting: OrderedDict[EntryT, None] = OrderedDict()
         self.owed: OrderedDict[EntryT, None] = OrderedDict()
         self.waiting_since: float | None = None
         self.timer: float | None = None
         self._favoured: set[EntryT] = set()
         self._is_turn_of_owed = False
-        self._starts = _RecentStarts()
+        self._begun_before: deque[int] = deque(maxlen=_PARTS - 1)
+        self._obey(limit, paused_until)
+
+    def _obey(self, limit: GroupLimit | None, paused_until: float) -> None:
+        self.limit, self.paused_until = limit, paused_until
+        self._note_times()
+
+    def _note_times(self) -> None:
+        has_rate = self.limit is not None and self.limit.period_ms is not None
+        self.is_timed = has_rate or self.paused_until > -inf or self.closed_until > -inf
 
     @property
     def is_awaited(self) -> bool:
@@ -70,8 +81,8 @@ class Gate(Generic[EntryT]):
         return now < self.paused_until or now < self.closed_until
 
     def room(self, now: float) -> int:
-        """How many runs may begin now."""
-        limit = self.limit
+        """How many runs may begin now. `begin` counts them from this time on."""
+        limit, self._looked_at = self.limit, now
         if now < self.paused_until or now < self.closed_until:
             return 0
         if limit is None:
@@ -82,10 +93,6 @@ class Gate(Generic[EntryT]):
         wait = self.tat - now
         return min(room, limit.burst if wait <= 0 else int(limit.burst - wait / limit.period_ms + _ROUNDING))
 
-    def room_for_newcomers(self, now: float) -> int:
-        """How many runs may begin now of jobs that do not wait here: none, if others wait."""
-        return 0 if self.waiting or self.owed else self.room(now)
-
     def opens(self, now: float) -> float:
         """When time will open the gate; infinity if something else does: the end of a run, or a change of the limit."""
         limit, opens = self.limit, max(self.paused_until, self.closed_until)
@@ -95,23 +102,28 @@ class Gate(Generic[EntryT]):
             return inf
         return opens if limit.period_ms is None else max(opens, self.tat - (limit.burst - 1) * limit.period_ms)
 
-    def begin(self, now: float) -> None:
-        """A run begins."""
+    def begin(self) -> None:
+        """A run begins for which there was room a moment ago."""
         self.running += 1
-        self._starts.add(now)
-        limit = self.limit
-        if limit is not None and limit.period_ms is not None:
-            self.tat = max(self.tat, now) + limit.period_ms
+        self.begun += 1
+        if self.is_timed and self.limit is not None and self.limit.period_ms is not None:
+            self.tat = max(self.tat, self._looked_at) + self.limit.period_ms
+
+    def close(self, until: float, entry: EntryT) -> None:
+        """A run of this entry was refused by what it asked: let nothing begin until then, and that run first."""
+        self.closed_until = max(self.closed_until, until)
+        self._favoured.add(entry)
+        self._note_times()
+
+    def pause(self, until: float) -> None:
+        """Let nothing begin until then."""
+        self._obey(self.limit, until)
 
     def take(self) -> tuple[EntryT, bool]:
         """Take out the entry whose turn it is, and whether it is one with owed runs. Somebody waits."""
         is_owed = bool(self.owed) and (self._is_turn_of_owed or not self.waiting)
         self._is_turn_of_owed = not is_owed
         return (self.owed if is_owed else self.waiting).popitem(last=False)[0], is_owed
-
-    def favour(self, entry: EntryT) -> None:
-        """Let the next owed run of this entry go first: the entry's run has begun, and was refused elsewhere."""
-        self._favoured.add(entry)
 
     def add_owed(self, entry: EntryT) -> None:
         """Let an entry wait with its owed runs."""
@@ -129,7 +141,8 @@ class Gate(Generic[EntryT]):
 
     def fit(self, limit: GroupLimit | None, paused_until: float, now: float) -> None:
         """Take another limit and pause. The bucket lacks as many runs as before."""
-        former, self.limit, self.paused_until = self.limit, limit, paused_until
+        former = self.limit
+        self._obey(limit, paused_until)
         if former is None or former.period_ms is None or limit is None or limit.period_ms is None:
             self.tat = -inf
         elif self.tat > now:
@@ -148,17 +161,23 @@ class Gate(Generic[EntryT]):
             period, burst = self.limit.period_ms, self.limit.burst
             self.tat = max(self.tat, min(max(self.tat, now) + ended * period, now + burst * period))
 
-    def activity(self, now: float, now_ms: int) -> dict[str, Any]:
+    def count_anew(self, parts: int) -> None:
+        """So many sixths of a minute have passed."""
+        self._begun_before.extendleft([self.begun, *[0] * (parts - 1)][:_PARTS])
+        self.begun = 0
+
+    def activity(self, now: float, now_ms: int, parts: int) -> dict[str, Any]:
         """What it does, in plain values.
 
         :param now_ms: the same time, milliseconds since the epoch
+        :param parts: how many sixths of a minute have passed that are not counted anew
         """
         since = self.waiting_since if self.is_awaited else None
         return {
             "group": self.group,
             "running": self.running + self.elsewhere,
             "waiting": len(self.waiting) + len(self.owed),
-            "starts": self._starts.count(now),
+            "starts": sum([self.begun, *self._begun_before][: max(0, _PARTS - parts)]),
             "held_since": None if since is None else now_ms - round(now - since),
         }
 
@@ -189,6 +208,7 @@ class Gates(dict["str | None", Gate[EntryT]]):
         self._slot_of: Callable[[str], int] = hash
         self._timers: list[tuple[float, int, Gate[EntryT]]] = []
         self._order = count()
+        self._part = 0  # of all time, in sixths of a minute
 
     # -- jobs come and go -----------------------------------------------------------------------------------------
 
@@ -260,15 +280,13 @@ class Gates(dict["str | None", Gate[EntryT]]):
 
     # -- what opens gates -------------------------------------------------------------------------------------------
 
-    def run_ended(self, group: str | None) -> None:
-        """A run of the group has ended here."""
-        gate = self.get(group)
-        if gate is not None:
-            gate.running -= 1
-            if gate.waiting or gate.owed:
-                self.open[gate] = None
-            elif not gate.jobs:
-                self._leave_empty(gate)
+    def run_ended(self, gate: Gate[EntryT]) -> None:
+        """A run of the gate's group has ended here."""
+        gate.running -= 1
+        if gate.waiting or gate.owed:
+            self.open[gate] = None
+        elif not gate.jobs:
+            self._leave_empty(gate)
 
     def count_elsewhere(self, counts: Mapping[str, int], now: float) -> None:
         """So many runs of each group are in progress on other nodes."""
@@ -276,11 +294,6 @@ class Gates(dict["str | None", Gate[EntryT]]):
         for gate in self.values():
             gate.count_elsewhere(counts.get(gate.group, 0), now)
         self._open_all()
-
-    def close(self, gate: Gate[EntryT], until: float, entry: EntryT) -> None:
-        """A run of this entry was refused by what it asked: let nothing begin until then, and that run first."""
-        gate.closed_until = max(gate.closed_until, until)
-        gate.favour(entry)
 
     def rest(self, gate: Gate[EntryT], now: float) -> None:
         """Nobody may pass the gate now."""
@@ -295,6 +308,10 @@ class Gates(dict["str | None", Gate[EntryT]]):
 
     def wake(self, now: float) -> None:
         """Time has passed: look at the gates that it opens."""
+        if (part := int(now // _PART_MS)) != self._part:
+            for gate in self.values():
+                gate.count_anew(part - self._part)
+            self._part = part
         while self._timers and self._timers[0][0] <= now:
             gate = heappop(self._timers)[2]
             gate.timer = None
@@ -355,7 +372,7 @@ class Gates(dict["str | None", Gate[EntryT]]):
         if self.limits.pauses:
             self._time_pauses(now, now_ms)
             for gate in self.values():
-                gate.paused_until = self._pause_of(gate.group)
+                gate.pause(self._pause_of(gate.group))
             self._open_all()
 
     def _time_pauses(self, now: float, now_ms: int) -> None:
@@ -371,29 +388,5 @@ class Gates(dict["str | None", Gate[EntryT]]):
     def activity(self, now: float, now_ms: int) -> list[dict[str, Any]]:
         """What the gates do, in plain values: those at which most wait, at most MOST_GROUPS. Call it in any thread."""
         gates = sorted([*self.values()], key=lambda gate: (-len(gate.waiting) - len(gate.owed), gate.group))
-        return [gate.activity(now, now_ms) for gate in gates[:MOST_GROUPS] if gate.jobs]
-
-
-class _RecentStarts:
-    """How many runs began within the last minute, to a sixth of it."""
-
-    __slots__ = ("_at", "_counts")
-
-    def __init__(self) -> None:
-        self._at = 0
-        self._counts = [0] * _PARTS
-
-    def add(self, now: float) -> None:
-        part = int(now // 10_000)
-        if part != self._at:
-            self._go_on(part)
-        self._counts[part % _PARTS] += 1
-
-    def count(self, now: float) -> int:
-        first = max(int(now // 10_000), self._at) - _PARTS + 1
-        return sum(self._counts[part % _PARTS] for part in range(first, self._at + 1))
-
-    def _go_on(self, part: int) -> None:
-        for passed in range(max(self._at + 1, part - _PARTS + 1), part + 1):
-            self._counts[passed % _PARTS] = 0
-        self._at = part
+        parts = int(now // _PART_MS) - self._part
+        return [gate.activity(now, now_ms, parts) for gate in gates[:MOST_GROUPS] if gate.jobs]

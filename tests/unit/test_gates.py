@@ -609,19 +609,23 @@ def test_a_job_that_is_removed_or_paused_while_it_waits_leaves_the_queue(bench, 
     getattr(bench.scheduler.get_job("job"), change)()
     bench.settle()
     assert ends_of(bench, "job") == [("skipped", "removed_or_paused", 10, None)]
+    assert not lane_of(bench).gates[GROUP].is_awaited
     bench.open_gate()
     assert bench.ran == [1]
-    assert not lane_of(bench).gates.get(GROUP, None) or not lane_of(bench).gates[GROUP].is_awaited
 
 
-def test_a_change_of_options_does_not_pass_a_job_through_the_gate(bench):
+def test_a_job_whose_options_change_while_it_waits_keeps_its_place(bench):
     limit(bench, concurrency=1)
     due_at(bench, 1, func=bench.wait)
-    job = bench.every(10, id="job", group=GROUP)
+    for job_id in (A, B):
+        bench.every(10, Lasting(bench, 1), id=job_id, group=GROUP)
     bench.advance(12)
-    job.modify(max_instances=5)
+    bench.scheduler.modify_job(A, max_instances=5)
     bench.settle()
-    assert bench.ran == [1] and held_by(bench, "job") is Hold.GATE
+    assert bench.ran == [1] and held_by(bench, A) is Hold.GATE
+    bench.open_gate()
+    bench.advance(1)
+    assert bench.ran == [1, (12, A), (13, B)]
 
 
 def test_a_job_whose_runs_are_counted_counts_none_while_it_waits(bench):

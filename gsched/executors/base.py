@@ -94,7 +94,7 @@ class BaseExecutor(ABC):
         if len(self._queue) >= self.max_waiting and self._is_full():
             run.owner.run_finished(run, Result(Outcome.SKIPPED, reason=Reason.POOL_FULL))
             return
-        if run.job.policy is not NO_POLICY:
+        if run.job.policy is not NO_POLICY and len(self._queue) + len(self._executing) >= self.size:
             self._take_turns(run)
         self._queue.append(run)
         if not self._draining:
@@ -102,8 +102,7 @@ class BaseExecutor(ABC):
 
     def _take_turns(self, run: Run) -> None:
         """Let groups take turns, from the first run of a group on that finds no free worker, as long as runs wait."""
-        is_full = len(self._queue) + len(self._executing) >= self.size
-        if is_full and run.job.policy.group is not None and not isinstance(self._queue, RunsInTurn):
+        if run.job.policy.group is not None and not isinstance(self._queue, RunsInTurn):
             self._queue = RunsInTurn(self._queue)
 
     def _is_full(self) -> bool:

@@ -108,7 +108,8 @@ class Dispatch:
             else:
                 self._park(entry, due, f"its trigger raised {error!r}")
             return
-        if lane.gates and (gate := lane.gates.get(job.policy.group)) is not None:
+        gate = lane.gates.get(job.policy.group) if lane.gates else None
+        if gate is not None and (is_its_turn or not gate.lets_pass(len(decided.starts))):
             decided = self._gated(gate, due, decided, is_its_turn)
         if tallies:
             decided = self._limited(entry, decided)
@@ -559,7 +560,9 @@ class Dispatch:
         if run.is_timed:
             self._end_timed(run, result)
         if lane.gates and (gate := lane.gates.get(run.job.policy.group)) is not None:
-            lane.gates.run_ended(gate)
+            gate.running -= 1
+            if gate.waiting or gate.owed or not gate.jobs:
+                lane.gates.has_room(gate)
         if entry.held is not None or lane.owed:
             self.instance_ended(entry)
         if entry.held is None and entry.due is None and not entry.running:

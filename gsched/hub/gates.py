@@ -45,8 +45,9 @@ class Gate(Generic[EntryT]):
     """
 
     __slots__ = (
-        "_begun_before", "_favoured", "_is_turn_of_owed", "_looked_at", "begun", "closed_until", "elsewhere", "group",
-        "is_timed", "jobs", "limit", "owed", "paused_until", "running", "tat", "timer", "waiting", "waiting_since",
+        "_begun_before", "_favoured", "_is_turn_of_owed", "_looked_at", "_most", "begun", "closed_until", "elsewhere",
+        "group", "is_timed", "jobs", "limit", "owed", "paused_until", "running", "tat", "timer", "waiting",
+        "waiting_since",
     )  # fmt: skip
 
     def __init__(self, group: str, limit: GroupLimit | None, paused_until: float) -> None:
@@ -65,6 +66,7 @@ class Gate(Generic[EntryT]):
 
     def _obey(self, limit: GroupLimit | None, paused_until: float) -> None:
         self.limit, self.paused_until = limit, paused_until
+        self._most = _ANY if limit is None or limit.concurrency is None else limit.concurrency
         self._note_times()
 
     def _note_times(self) -> None:
@@ -80,15 +82,18 @@ class Gate(Generic[EntryT]):
         """Whether nothing may begin, whatever the limit allows."""
         return now < self.paused_until or now < self.closed_until
 
+    def lets_pass(self, count: int) -> bool:
+        """True if so many runs of a job that comes may begin, by a quick look: time plays no part, and nobody waits."""
+        has_room = (count or 1) <= self._most - self.running - self.elsewhere
+        return has_room and not (self.is_timed or self.waiting or self.owed)
+
     def room(self, now: float) -> int:
         """How many runs may begin now. `begin` counts them from this time on."""
         limit, self._looked_at = self.limit, now
         if now < self.paused_until or now < self.closed_until:
             return 0
-        if limit is None:
-            return _ANY
-        room = _ANY if limit.concurrency is None else limit.concurrency - self.running - self.elsewhere
-        if limit.period_ms is None or room <= 0:
+        room = self._most - self.running - self.elsewhere
+        if limit is None or limit.period_ms is None or room <= 0:
             return room
         wait = self.tat - now
         return min(room, limit.burst if wait <= 0 else int(limit.burst - wait / limit.period_ms + _ROUNDING))
@@ -96,11 +101,11 @@ class Gate(Generic[EntryT]):
     def opens(self, now: float) -> float:
         """When time will open the gate; infinity if something else does: the end of a run, or a change of the limit."""
         limit, opens = self.limit, max(self.paused_until, self.closed_until)
-        if limit is None:
-            return opens
-        if limit.concurrency is not None and self.running + self.elsewhere >= limit.concurrency:
+        if self.running + self.elsewhere >= self._most:
             return inf
-        return opens if limit.period_ms is None else max(opens, self.tat - (limit.burst - 1) * limit.period_ms)
+        if limit is None or limit.period_ms is None:
+            return opens
+        return max(opens, self.tat - (limit.burst - 1) * limit.period_ms)
 
     def begin(self) -> None:
         """A run begins for which there was room a moment ago."""
@@ -280,12 +285,11 @@ class Gates(dict["str | None", Gate[EntryT]]):
 
     # -- what opens gates -------------------------------------------------------------------------------------------
 
-    def run_ended(self, gate: Gate[EntryT]) -> None:
-        """A run of the gate's group has ended here."""
-        gate.running -= 1
-        if gate.waiting or gate.owed:
+    def has_room(self, gate: Gate[EntryT]) -> None:
+        """A run of the gate's group has ended here, and somebody waits, or the run was the last of the group."""
+        if gate.is_awaited:
             self.open[gate] = None
-        elif not gate.jobs:
+        else:
             self._leave_empty(gate)
 
     def count_elsewhere(self, counts: Mapping[str, int], now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -289,8 +290,10 @@ def test_each_change_of_a_scheduler_reaches_its_hub_without_waiting_for_the_cloc
 
 @pytest.fixture
 def two(make_store: Callable[[], BaseJobStore]) -> Iterator[tuple[GeventScheduler, GeventScheduler]]:
-    """A scheduler that runs, and another one with the same database."""
-    made = [GeventScheduler(jobstores={"default": make_store()}, timezone="UTC") for _ in range(2)]
+    """A scheduler that runs, and never looks at everything by itself, and another one with the same database."""
+    stores: list[Any] = [make_store(), make_store()]
+    stores[0].intervals = replace(stores[0].intervals, rescan=3600.0)
+    made = [GeventScheduler(jobstores={"default": store}, timezone="UTC") for store in stores]
     made[0].start()
     yield made[0], made[1]
     made[0].shutdown()
@@ -306,6 +309,7 @@ def wait_until(condition: Callable[[], Any]) -> None:
 def test_changes_by_another_process_are_told_by_the_feed(two, posted):
     running, other = two
     wait_until(lambda: running.status().stores["default"].feed == "connected")
+    wait_until(lambda: running.status().stores["default"].slots)
     other.set_limit("host:*", concurrency=4)
     wait_until(lambda: announced(posted))
     other.pause_group("host:x", reason="vendor down")
@@ -319,6 +323,7 @@ def test_changes_by_another_process_are_told_by_the_feed(two, posted):
 def test_the_rescan_finds_what_the_feed_has_missed(two, posted, monkeypatch):
     monkeypatch.setattr("gsched.stores.durable.change_feed.ChangeFeed._pass_on", lambda feed, change: None)
     running, other = two
+    wait_until(lambda: running.status().stores["default"].slots)  # it has read the limits by then
     other.set_limit("host:*", concurrency=4)
     running._engine.store("default")._ownership.rescan()  # as it is due every 20 s
     wait_until(lambda: announced(posted) == [other.get_limits()])

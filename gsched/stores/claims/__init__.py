@@ -90,6 +90,8 @@ the simulation fails; what another guard makes good as well (`REDUNDANT` in test
   `jobs_are_admitted_though_other_nodes_have_them`, `jobs_are_handed_on_with_what_was_decided`,
   `jobs_are_handed_on_with_runs_in_progress`, `jobs_are_not_read_again_when_they_are_handed_on`,
   `recovered_runs_stay_with_the_former_group`.
+- Of a group no more runs are in progress, and no more begin, than its limit allows: `groups_have_no_limits`,
+  `runs_elsewhere_do_not_count_for_limits`, `buckets_are_full_after_a_takeover`.
 - A waiting run begins once, on a live node: `dead_nodes_begin_requests`, `requests_begin_that_others_took`,
   `waiting_runs_begin_before_they_count_as_in_progress`, `runs_of_removed_jobs_wait_for_ever`,
   `ended_jobs_are_removed_with_their_requests`, `runs_that_have_not_begun_stay_with_a_node_that_leaves`.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gsched.jobs.job import Job
+from gsched.jobs.limits import NO_LIMITS, GroupLimit
 from gsched.jobs.outcomes import Outcome, Reason, Result, Retried, Span
 from gsched.jobs.run import Run
 from gsched.stores.claims.database import RunRecord
@@ -128,6 +129,8 @@ class Ledger:
         self._lost: defaultdict[tuple[str, int], set[int]] = defaultdict(set)  # of these, or perhaps of these
         self._last_end: dict[str, int] = {}  # of each job's runs
         self.regrouped: set[str] = set()  # jobs that have had several groups
+        self.limits = NO_LIMITS
+        self._starts: defaultdict[str, list[int]] = defaultdict(list)  # of runs of a group with a rate
         self._in_progress: defaultdict[str, dict[Run, tuple[Process, str | None]]] = defaultdict(dict)
 
     def _problem(self, text: str) -> None:
@@ -178,6 +181,7 @@ class Ledger:
         self.count += 1
         self.check_owners([slot_of_job(run.job)])
         self._check_instances(process, run)
+        self._check_limit(process, run)
         dispatch = Dispatch(process, process.node(), run.attempt, self._world.now)
         if run.request is not None:
             self._check_again(run.request, run, self._requests[run.request].dispatches)
@@ -231,6 +235,35 @@ class Ledger:
         if len(living) >= run.job.max_instances:
             self._problem(f"{run!r} begins on {process.name} while {len(living)} are in progress on {living}")
         self._in_progress[run.job.id][run] = process, process.node()
+
+    def _check_limit(self, process: Process, run: Run) -> None:
+        """No more runs of a group are in progress, and no more begin, than its limit allows, but for those of nodes
+        that were given up, and of jobs that have had other groups."""
+        group = run.job.policy.group
+        limit = None if group is None else self.limits.of(group)
+        if group is None or limit is None or run.job.id in self.regrouped:
+            return
+        its = [(run, it) for runs in self._in_progress.values() for run, it in runs.items()]
+        living = [
+            other
+            for other, (owner, node) in its
+            if other.job.policy.group == group and not owner.dead and node not in self._buried
+        ]
+        living = [other for other in living if other.job.id not in self.regrouped]
+        if limit.concurrency is not None and len(living) > limit.concurrency:
+            self._problem(f"{run!r} begins on {process.name}: more of {group} than {limit.concurrency}: {living}")
+        if limit.period_ms is not None:
+            self._check_rate(process, run, limit)
+
+    def _check_rate(self, process: Process, run: Run, limit: GroupLimit) -> None:
+        assert limit.period_ms is not None and run.job.policy.group is not None
+        starts = self._starts[run.job.policy.group]
+        starts.append(self._world.now)
+        for first, since in enumerate(reversed(starts)):
+            most = (self._world.now - since) / limit.period_ms + limit.burst
+            if first + 1 > most + 1:
+                self._problem(f"{run!r} begins on {process.name}: {first + 1} in {self._world.now - since} ms, {limit}")
+                return
 
     def _check_punctual(self, key: tuple[int, int], run: Run) -> None:
         due = run.due_ms or run.scheduled_ms

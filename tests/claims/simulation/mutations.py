@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from gsched.hub.dispatch import Dispatch
+from gsched.hub.gates import Gate, Gates
 from gsched.hub.lane import Entry, Lane
 from gsched.hub.tallies import Tallies
 from gsched.stores.claims import rescue as rescue_module, slots as slots_module
@@ -463,6 +464,21 @@ def releases_at_an_earlier_watermark() -> Any:
         real(self, node, fences, watermark - 1000)
 
     return patch.object(SimDatabase, "release_slots", release_slots)
+
+
+@mutation
+def runs_elsewhere_do_not_count_for_limits() -> Any:
+    return patch.object(Gates, "count_elsewhere", lambda self, counts, now: None)
+
+
+@mutation
+def groups_have_no_limits() -> Any:
+    return patch.object(Gate, "room", lambda self, now: ALWAYS)
+
+
+@mutation
+def buckets_are_full_after_a_takeover() -> Any:
+    return patch.object(Gates, "take_slots", lambda self, numbers, slot_of, now: None)
 
 
 @mutation

@@ -23,7 +23,7 @@ from gsched.stores.claims.ownership import Ownership
 from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.claims.recorded_runs import record_of
 from gsched.stores.durable.tally_buffer import TallyBuffer
-from gsched.stores.messages import ALWAYS, HubPort
+from gsched.stores.messages import ALWAYS, HubPort, LimitsChanged
 
 from .cluster import Database, SimDatabase
 from .ledger import Ledger
@@ -250,7 +250,9 @@ class SimStore:
     # -- called by the hub ----------------------------------------------------------------------------------------
 
     def start(self, hub: HubPort, paused: bool) -> None:
-        clock = self._process.clock
+        clock, limits = self._process.clock, self._process.ledger.limits
+        if limits.by_pattern:
+            hub.post(LimitsChanged(limits))
         self.ownership = Ownership(self._cluster, clock, hub, self, self._name, PACE)
         self._world.spawn(self._process, self._run)
         self._world.spawn(self._process, self._write)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gsched.jobs.limits import GroupLimit, GroupLimits
+
 from .cluster import Database
 from .ledger import MARGIN, Ledger
 from .process import Process
@@ -32,6 +34,8 @@ class Scenario(NamedTuple):
     :ivar spoils: how many jobs cannot be run by some nodes
     :ivar pauses_end: how many of the users' writes begin or end a pause that has an end
     :ivar counted: how many jobs end after so many runs
+    :ivar groups: how many jobs are in groups
+    :ivar limits: groups have limits, and no job changes its group; otherwise many do
     :ivar one_machine: whether all nodes are on one machine, and see when the processes of others have ended
     :ivar punctual: whether everything has to run on time, once the nodes have begun, because nothing goes wrong
     """
@@ -49,6 +53,7 @@ class Scenario(NamedTuple):
     pauses_end: float = 0.0
     counted: float = 0.0
     groups: float = 0.0
+    limits: bool = False
     punctual: bool = False
 
 
@@ -98,6 +103,9 @@ STORMS = {
     "groups": Scenario(
         3, 6, ("kill", "join", "stop", "pause"), (("silent", 0.03), ("late", 0.03)), 0.1, 0.2, writes=0.6, groups=0.7
     ),
+    "limits": Scenario(
+        3, 8, ("kill", "join", "stop", "pause"), (("silent", 0.03),), 0.1, 0.2, groups=1.0, limits=True
+    ),
     "users": Scenario(2, 3, ("kill", "join"), (("silent", 0.03),), slowness=0.3, feed_trouble=0.3, writes=0.9),
 }
 """Much of one kind of trouble."""
@@ -126,6 +134,9 @@ class Simulation:
         self.users.pauses_end = self.scenario.pauses_end
         self.users.counted = self.scenario.counted
         self.users.groups = self.scenario.groups
+        if self.scenario.limits:
+            self.ledger.limits = GroupLimits([GroupLimit("one", 1), GroupLimit("two", 2, 500.0, 2)])
+            self.users.regroups = False
         self._processes = self.ledger.processes
         self._count = 0
         self._calm = False

@@ -46,6 +46,7 @@ class Users:
         self.spoils = 0.0  # how many jobs some processes, or all, cannot run
         self.counted = 0.0  # how many jobs end after so many runs
         self.groups = 0.0  # how many jobs are in groups, and how many writes give a job another one
+        self.regroups = True
         self.pauses_end = 0.0  # how many writes begin or end a pause that has an end
 
     def do_something(self) -> None:
@@ -53,7 +54,7 @@ class Users:
         if self.pauses_end and self._world.chance(self.pauses_end):
             self._random.choice((self.pause_for_a_while, self.pause_for_a_while, self.resume_early))()
             return
-        if self.groups and self._world.chance(self.groups / 2):
+        if self.groups and self.regroups and self._world.chance(self.groups / 2):
             self.regroup()
             return
         write, weight = zip(*self._VERBS)
@@ -247,6 +248,7 @@ class Users:
         if (document := self._any()) is not None:
 
             def replace() -> None:
+                self._ledger.regrouped.add(document.job.id)
                 self._remove(document)
                 self._add(document.job.id)
 

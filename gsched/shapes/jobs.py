@@ -92,8 +92,6 @@ def _due(job: Job, now: int) -> int | None:
 
 # -- a job with what is known of it beside its definition -----------------------------------------------------------
 
-_OF_LAST_CHANGE: Final = ("at", "action", "by", "via", "reason")
-
 
 def recent_letters(counters: JobCounters) -> str:
     """The last outcomes, the oldest first, a letter each: see LETTERS of `gsched.history.recent`."""
@@ -106,12 +104,6 @@ def longest_usual(counters: JobCounters) -> float | None:
     """The duration in seconds within which 95 % of the last runs that succeeded or failed ended; None if none did."""
     took = sorted(each.duration for each in counters.recent if each.outcome in ("succeeded", "failed", "timed_out"))
     return took[(len(took) * 95 - 1) // 100] if took else None
-
-
-def last_change_fields(job: JobHandle) -> dict[str, Any] | None:
-    """Who changed the job last, and why; None if that is not known."""
-    change = job.definition.last_change
-    return None if change is None else {name: getattr(change, name) for name in _OF_LAST_CHANGE}
 
 
 def _last(counters: JobCounters) -> dict[str, Any] | None:
@@ -139,5 +131,5 @@ JOB_ROW: Final[Shape] = {
     "last": lambda row: _last(row.counters),
     "usual_duration": lambda row: longest_usual(row.counters),
     "recent": lambda row: recent_letters(row.counters),
-    "last_change": lambda row: last_change_fields(row.job),
+    "last_change": lambda row: change_fields(row.job),
 }

@@ -540,6 +540,7 @@ class MemoryJobStore(BaseJobStore):
 
     def _wait_for_minute(self) -> None:
         self._minute_timer = self.clock.call_later(self._counter.seconds_left(), self._minute_ended)
+        self._minute_timer.let_loop_end()
 
     def _minute_ended(self) -> None:
         self._note_minute(self._counter.ended())

@@ -85,6 +85,9 @@ class _ManualTimer:
     def cancel(self) -> None:
         self.cancelled = True
 
+    def let_loop_end(self) -> None:
+        """A manual timer keeps no event loop going."""
+
     def go_off(self) -> None:
         if not self.cancelled:
             self.callback(*self.args)

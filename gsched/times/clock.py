@@ -22,6 +22,9 @@ class Timer(Protocol):
     def cancel(self) -> None:
         """Drop the call. Nothing happens if it was made already."""
 
+    def let_loop_end(self) -> None:
+        """Do not keep the event loop going for this call alone: a forked child ends without it."""
+
 
 class Clock(Protocol):
     """Gives the time, and calls back later. Tests use `gsched.testing.ManualClock`."""
@@ -74,6 +77,9 @@ class _LoopTimer:
     def cancel(self) -> None:
         self._watcher.stop()
         self._watcher.close()
+
+    def let_loop_end(self) -> None:
+        self._watcher.ref = False
 
 
 class JumpWatch:

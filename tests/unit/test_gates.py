@@ -618,6 +618,29 @@ def test_a_job_that_is_removed_or_paused_while_it_waits_leaves_the_queue(bench, 
     assert bench.ran == [1]
 
 
+def test_a_request_that_waits_for_its_turn_ends_with_its_job_though_a_run_of_the_job_goes_on(bench):
+    limit(bench, concurrency=1)
+    job = bench.every(10, bench.wait, id="job", group=GROUP, max_instances=2)
+    bench.advance(11)
+    job.run()
+    bench.settle()
+    job.remove()
+    bench.settle()
+    assert not lane_of(bench).gates[GROUP].is_awaited
+    bench.open_gate()
+    assert bench.ran == [10] and bench.names("hub.failed") == []
+
+
+def test_the_hub_does_not_sleep_while_somebody_may_pass_a_gate(bench):
+    limit(bench, concurrency=1)
+    due_at(bench, 1, 1, func=bench.wait)
+    bench.advance(2)
+    lane = lane_of(bench)
+    assert lane.next_wakeup(bench.clock) is None
+    lane.gates.open[lane.gates[GROUP]] = None  # as when a run ends while the hub serves another store
+    assert lane.next_wakeup(bench.clock) == bench.clock.now_ms()
+
+
 def test_a_job_whose_options_change_while_it_waits_keeps_its_place(bench):
     limit(bench, concurrency=1)
     due_at(bench, 1, func=bench.wait)

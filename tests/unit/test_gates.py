@@ -297,6 +297,16 @@ def test_time_without_anybody_waiting_is_not_time_held(bench):
     assert (group["waiting"], group["held_since"]) == (1, bench.at(100))
 
 
+def test_the_time_of_a_job_that_was_removed_while_it_waited_is_not_counted(bench):
+    limit(bench, concurrency=1)
+    due_at(bench, 1, 2, 30, func=bench.wait)
+    bench.advance(10)
+    bench.scheduler.remove_job("job-1")
+    bench.advance(30)
+    (group,) = groups_of(bench)
+    assert group["held_since"] == bench.at(30)
+
+
 def test_jobs_that_wait_for_their_turn_are_counted_as_waiting(bench):
     limit(bench, concurrency=1)
     due_at(bench, 1, 1, 1, func=bench.wait)
@@ -616,6 +626,18 @@ def test_a_job_that_is_removed_or_paused_while_it_waits_leaves_the_queue(bench, 
     assert not lane_of(bench).gates[GROUP].is_awaited
     bench.open_gate()
     assert bench.ran == [1]
+
+
+def test_a_job_that_gets_another_trigger_while_it_waits_leaves_the_queue(bench):
+    limit(bench, concurrency=1)
+    due_at(bench, 1, func=bench.wait)
+    job = bench.every(10, id="job", group=GROUP)
+    bench.advance(12)
+    job.reschedule("interval", seconds=100)
+    bench.settle()
+    assert not lane_of(bench).gates[GROUP].is_awaited
+    bench.open_gate()
+    assert bench.ran == [1] and bench.names("hub.failed") == []
 
 
 def test_a_request_that_waits_for_its_turn_ends_with_its_job_though_a_run_of_the_job_goes_on(bench):

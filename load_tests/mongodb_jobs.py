@@ -48,3 +48,10 @@ def their_noted(job_id: str) -> None:
     """The same for a scheduler that does not tell a job which run it is."""
     assert log is not None, "the node program sets it"
     log.add(f"{job_id} 0 {time.time():.6f} 0\n")
+
+
+def fetched(host: str, seconds: float) -> None:
+    """Note when this run started, with 0, and when it ended, with 1: a request to the host that takes so long."""
+    noted(0)
+    time.sleep(seconds)
+    noted(1)

@@ -134,7 +134,7 @@ class Hub:
         return {
             "outcomes": {"succeeded": self.runs, "failed": 0}, "by_tag": {"a": {"succeeded": self.runs}},
             "lateness": [self.runs, 0], "late_by_pool": {"default": [self.runs, 0]}, "duration": [0, self.runs],
-            "running": 1, "waiting": 0, "pool_size": 5, "due_soon": 3,
+            "running": 1, "waiting": 0, "pool_size": 5, "due_soon": 3, "groups": [],
         }  # fmt: skip
 
 

@@ -791,15 +791,22 @@ def desk(uri: str, database: Any, unstarted: Any) -> Iterator[Any]:
     """The writing side alone, on a database of its own."""
     from gsched.stores.durable.outcomes import OutcomeWriter
     from gsched.stores.mongodb.claims.database import MongoClaimDatabase
+    from gsched.stores.mongodb.documents.jobs import JobReader
     from gsched.stores.mongodb.driver.connection import Connection
     from gsched.stores.mongodb.history.records import MongoRecords
+    from gsched.stores.mongodb.operations.overdue import MongoExpectations
 
     connection = Connection(uri=uri, client=None, database=database.name, collection="jobs", address={}, options={})
     MongoClaimDatabase(connection, lambda: None).prepare()  # type: ignore[arg-type, return-value]
     events: list[Any] = []
     records = MongoRecords(connection, SystemClock(), timedelta(days=1))
     writer = OutcomeWriter(
-        records, SystemClock(), events.append, retention=RetentionPolicy("none"), change_many=lambda ids, change: []
+        records,
+        MongoExpectations(connection, lambda: JobReader(AllowedFunctions([]), "default")),
+        SystemClock(),
+        events.append,
+        retention=RetentionPolicy("none"),
+        change_many=lambda ids, change: [],
     )
     job = unstarted.every(1, id="poll", tags=["x"]).definition
     yield types.SimpleNamespace(

@@ -44,7 +44,7 @@ def feed(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
 
 def what_became(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
     part = OutcomeWriter(
-        Mock(count=raising), SystemClock(), Mock(), retention=RetentionPolicy("none"), change_many=Mock()
+        Mock(count=raising), Mock(), SystemClock(), Mock(), retention=RetentionPolicy("none"), change_many=Mock()
     )
     part._counters_of("job")
     return part.run, part.stop
@@ -52,7 +52,7 @@ def what_became(raising: Raising) -> tuple[Callable[[], None], Callable[[], None
 
 def publisher(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
     counts = {"running": 0, "waiting": 0, "pool_size": 0, "due_soon": 0}
-    figures = {"outcomes": {}, "by_tag": {}, "lateness": [], "duration": []}
+    figures = {"outcomes": {}, "by_tag": {}, "lateness": [], "duration": [], "groups": []}
     hub = Mock(activity=lambda: {**counts, **figures})
     part = Publisher(Mock(), SystemClock(), hub, raising, lambda: False)
     return part.run, part.stop

@@ -30,6 +30,11 @@ class Asked:
 
         return self.reader.ask(key, seconds, question)
 
+    def until_waiting(self, count):
+        """Let users ask until so many questions wait for their turn."""
+        while len(self.reader._turns) < count:
+            gevent.sleep(0.001)
+
 
 @pytest.fixture
 def asked():
@@ -69,7 +74,7 @@ def test_after_a_change_no_earlier_answer_is_given(asked):
 
 def test_the_store_has_four_questions_at_once_and_the_others_wait_their_turn(asked):
     users = [gevent.spawn(asked.ask, number, wait=True) for number in range(6)]
-    gevent.sleep(0.01)
+    asked.until_waiting(2)
     assert asked.questions == [0, 1, 2, 3]
     asked.gate.set()
     gevent.joinall(users)
@@ -78,7 +83,7 @@ def test_the_store_has_four_questions_at_once_and_the_others_wait_their_turn(ask
 
 def test_too_many_questions_are_refused_until_some_are_answered(asked):
     users = [gevent.spawn(asked.ask, number, wait=True) for number in range(reader.MOST_ASKED + reader.MOST_WAITING)]
-    gevent.sleep(0.01)
+    asked.until_waiting(reader.MOST_WAITING)
     with pytest.raises(RequestRefused) as refused:
         asked.ask("one more")
     assert (refused.value.status, refused.value.code, refused.value.headers) == (503, "busy", {"Retry-After": "5"})

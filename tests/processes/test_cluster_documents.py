@@ -125,20 +125,31 @@ def test_a_change_feed_that_breaks_is_opened_again_and_misses_nothing(cluster: C
         cluster.scheduler.add_job("cluster.jobs:tick", id=f"after-{code}")
         cluster.wait_for_start(f"after-{code}", began, 5)
     cluster.wait_until_all_run(jobs, time.time())
+    cluster.stop()
+
+
+def test_jobs_whose_collection_is_dropped_or_takes_the_place_of_another_are_noticed_at_once(cluster: Cluster) -> None:
+    cluster.start_and_wait("a")
+    jobs = cluster.add_ticks(1)
+    cluster.wait_until_all_run(jobs, time.time())
+    copy = cluster.client[cluster.database]["copy"]
+    copy.insert_one(cluster.documents().find_one({"_id": "tick-0"}))
     dropped = time.time()
     cluster.documents().drop()
-    cluster.wait_for_event("feed.lost", dropped)
-    cluster.wait_for_event("feed.opened", dropped)
-    cluster.scheduler.add_job("cluster.jobs:tick", id="after-drop")
-    cluster.wait_for_start("after-drop", dropped, 5)
+    others = cluster.add_ticks(1, name="other")
+    cluster.wait_for_start("other-0", dropped, 5)
+    cluster.wait_until_all_run(others, dropped + 3)
     assert not cluster.starts("tick-0", since=dropped + 2)
+    restored = time.time()
+    copy.rename("jobs", dropTarget=True)
+    cluster.wait_for_start("tick-0", restored, 5)
     cluster.stop()
 
 
 def fail_next(cluster: Cluster, command: str, code: int) -> None:
-    """Have the server fail the node's next such command on the jobs."""
-    jobs = f"{cluster.database}.{cluster.documents().name}"
-    data = {"failCommands": [command], "errorCode": code, "appName": "a", "namespace": jobs}
+    """Have the server fail the node's next such command on a stream of the database's changes."""
+    stream = f"{cluster.database}.$cmd.aggregate"
+    data = {"failCommands": [command], "errorCode": code, "appName": "a", "namespace": stream}
     cluster.client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data})
 
 
@@ -150,6 +161,8 @@ def test_a_database_that_is_dropped_is_made_anew_and_what_is_added_then_runs(clu
     cluster.client.drop_database(cluster.database)
     for name in ("a", "b"):
         cluster.wait_for_event("node.joined", dropped, node_name=name)
+    for event in ("feed.lost", "feed.opened"):  # the server closes the streams of a database that is dropped
+        cluster.wait_for_event(event, dropped)
     cluster.scheduler.add_job("cluster.jobs:tick", id="after")
     took = {"database": cluster.wait_for_start("after", dropped, 10)["time"] - dropped}
     wait_until(lambda: "slot_next_run_time" in cluster.documents().index_information(), "indexes")

@@ -19,17 +19,19 @@ def _pipeline(jobs: str) -> list[dict[str, Any]]:
 
     :param jobs: the name of the collection of jobs
     """
+    limits = [f"{jobs}.limits", f"{jobs}.pauses"]
     return [
         {
             "$match": {
                 "$or": [
-                    {"ns.coll": {"$in": [f"{jobs}.limits", f"{jobs}.pauses"]}},
+                    {"to.coll": {"$in": [jobs, *limits]}},  # another collection takes the place of one of these
+                    {"ns.coll": {"$in": limits}},
                     {"ns.coll": jobs, "operationType": {"$ne": "update"}},
                     {"ns.coll": jobs, "updateDescription.updatedFields.rev": {"$exists": True}},
                 ]
             }
         },
-        {"$project": {"operationType": 1, "documentKey": 1, "wallTime": 1, "ns": 1}},
+        {"$project": {"operationType": 1, "documentKey": 1, "wallTime": 1, "ns": 1, "to": 1}},
     ]
 
 
@@ -55,7 +57,7 @@ class MongoNews:
 def _read(change: Mapping[str, Any], jobs: str) -> Iterator[ChangeNotice]:
     made = change.get("wallTime")  # servers have it from 6.0 on
     made_ms = to_ms(made) if isinstance(made, datetime) else None
-    if change.get("ns", {}).get("coll", jobs) != jobs:
+    if jobs not in (change["ns"]["coll"], change.get("to", {}).get("coll")):
         yield ChangeNotice(None, made_ms, limits=True)
     elif "documentKey" not in change:
         yield ChangeNotice(None, made_ms)  # the collection was dropped or renamed

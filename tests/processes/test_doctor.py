@@ -246,7 +246,7 @@ def test_change_streams_that_cannot_be_opened_are_found(tmp_path):
     server = ReplicaSet(tmp_path / "set")
     try:
         with server.client() as client:
-            broken = {"failCommands": ["aggregate"], "errorCode": 286, "namespace": "own.jobs"}
+            broken = {"failCommands": ["aggregate"], "errorCode": 286, "namespace": "own.$cmd.aggregate"}
             client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": broken})
             found = findings_of(server.uri)["change streams"]
             assert found.verdict == doctor.PROBLEM and "286" in found.found

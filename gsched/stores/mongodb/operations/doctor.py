@@ -85,8 +85,10 @@ class MongoDiagnosis:
         )  # fmt: skip
 
     def _change_streams(self, jobs: Jobs) -> Iterator[Finding]:
+        """Open a stream on the database, as the change feed does."""
+        watched = jobs.database.with_options(read_concern=ReadConcern("majority"))
         try:
-            with jobs.with_options(read_concern=ReadConcern("majority")).watch([], max_await_time_ms=1) as stream:
+            with watched.watch([], max_await_time_ms=1) as stream:
                 stream.try_next()
             yield Finding("change streams", OK, "one was opened")
         except driver.OperationFailure as error:

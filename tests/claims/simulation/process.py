@@ -137,6 +137,8 @@ class Process:
             return
         self.hub.stop_serving()
         self.hub.join_runs(None)
+        self.hub.join_retries(60)
+        self.hub.join_runs(None)
         self.hub.stop()
         self.store.close()
         self._world.note(f"{self.name} has stopped")

@@ -49,7 +49,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "older_times_are_written_back": ("pauses", 393),
     "runs_that_ended_are_written_down_again": ("moves", 6),
     "ended_jobs_are_removed_with_their_requests": ("pauses", 15),
-    "ids_that_are_used_again_meet_their_past": ("users", 98),
+    "ids_that_are_used_again_meet_their_past": ("late writes", 23),
     "hub_runs_what_is_not_claimed": ("pauses", 0),
     "hub_does_not_look_when_claims_expire": ("pauses", 31),
     "hub_runs_released_jobs_on": ("pauses", 1),

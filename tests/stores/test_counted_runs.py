@@ -255,9 +255,10 @@ def test_a_run_that_had_begun_when_the_job_was_paused_makes_the_pause_no_longer(
 def test_a_job_ends_after_so_many_runs(bench):
     bench.add("job", max_runs=3, **EVERY_TEN)
     bench.start()
-    bench.until(lambda: not bench.scheduler.get_jobs())
+    removed = bench.until(lambda: bench.named("job.removed"))
+    assert not bench.scheduler.get_jobs()
     assert bench.began("job") == [10, 20, 30]
-    assert [(event.job_id, event.reason) for event in bench.named("job.removed")] == [("job", "max_runs")]
+    assert [(event.job_id, event.reason) for event in removed] == [("job", "max_runs")]
 
 
 def test_failures_count_as_runs_and_their_retries_do_not(bench):

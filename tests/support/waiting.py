@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-LONGEST_SECONDS: Final = 40.0  # a bound for what hangs, never a delay
+LONGEST_SECONDS: Final = 90.0  # a bound for what hangs, never a delay
 _POLL_SECONDS: Final = 0.02
 
 

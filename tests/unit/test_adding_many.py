@@ -1,8 +1,7 @@
-"""Adding many jobs: what other greenlets do meanwhile, what jobs share, and what the garbage collector is told."""
+"""Adding many jobs: what other greenlets do meanwhile, and what jobs share."""
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 from bench import Bench
 
-from gsched.event_loop.collector import age_young_objects
 from gsched.stores import memory
 
 
@@ -79,20 +77,3 @@ def test_equal_times_in_other_zones_make_other_triggers(bench):
     zones = [UTC, timezone(timedelta(hours=2))]
     jobs = [bench.every(10, start_date=noon.astimezone(zone), timezone=None) for zone in zones]
     assert [job.next_run_time.utcoffset() for job in jobs] == [timedelta(0), timedelta(hours=2)]
-
-
-def test_young_objects_become_old_and_none_stays_frozen():
-    young = [[]]
-    age_young_objects()
-    assert gc.get_freeze_count() == 0
-    assert any(each is young for each in gc.get_objects(generation=2))
-
-
-def test_the_frozen_objects_of_a_program_stay_frozen():
-    gc.freeze()
-    try:
-        frozen = gc.get_freeze_count()
-        age_young_objects()
-        assert gc.get_freeze_count() == frozen > 0
-    finally:
-        gc.unfreeze()

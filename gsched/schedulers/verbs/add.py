@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from gsched.errors import GschedError, InvalidJobError
 from gsched.event_loop.batches import batches
-from gsched.event_loop.collector import age_young_objects
 from gsched.event_loop.slices import give_way, paced
 from gsched.jobs.audit import stamped
 from gsched.jobs.callables import check_progress
@@ -172,7 +171,6 @@ class AddVerbs(Verbs):
                 give_way()
                 self._engine.call(self._engine.add_jobs, jobs, jobstore, replace_existing, timed)
                 give_way()
-                age_young_objects()  # the jobs stay
                 crowds.count(jobs)
                 added += len(jobs)
                 if progress is not None:

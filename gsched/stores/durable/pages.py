@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gsched.jobs.cursor import BY_ID, BY_NAME, JobCursor
@@ -79,3 +79,26 @@ def search(
             if reached:
                 yield Step(JobCursor.by_id(reached, order), ids)
             begin = end
+
+
+def found_jobs(steps: Iterable[Step], rows: Callable[[Sequence[str]], Mapping[str, StoredRow]]) -> Places:
+    """The jobs that a search finds, in order, and how far it has looked after each step.
+
+    :param rows: reads the jobs with these ids; some may be gone
+    """
+    for place, ids in steps:
+        there = rows(ids)
+        for job_id in ids:
+            if job_id in there:
+                yield place._replace(id=job_id), there[job_id]
+        yield place, None
+
+
+def count_found(steps: Iterable[Step], most: int, clock: Clock) -> int:
+    """How many jobs a search finds, at most `most`, and as far as it comes in a second."""
+    count, end = 0, clock.monotonic() + SECONDS
+    for step in steps:
+        count += len(step.ids)
+        if count >= most or clock.monotonic() >= end:
+            break
+    return min(count, most)

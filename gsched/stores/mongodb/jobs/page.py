@@ -15,9 +15,18 @@ from gsched.event_loop.batches import batches
 from gsched.event_loop.slices import paced
 from gsched.jobs.cursor import BY_ID, BY_TIME, JobCursor
 from gsched.jobs.query import JobQuery
-from gsched.monitoring.job_pages import SECONDS, StoredPage, StoredRow
+from gsched.monitoring.job_pages import StoredPage, StoredRow
 from gsched.monitoring.load import JobSample
-from gsched.stores.durable.pages import Places, Step, TooSlowError, filled_page, page_size, search
+from gsched.stores.durable.pages import (
+    Places,
+    Step,
+    TooSlowError,
+    count_found,
+    filled_page,
+    found_jobs,
+    page_size,
+    search,
+)
 from gsched.stores.mongodb.documents.jobs import JobReader, job_row
 from gsched.stores.mongodb.driver.codec import Document, Jobs
 from gsched.stores.mongodb.jobs.list import ORDER, conditions
@@ -42,7 +51,8 @@ class MongoPages:
 
     def page(self, query: JobQuery) -> StoredPage:
         """See BaseJobStore."""
-        return filled_page(self._found(query) if query.text is not None else self._listed(query), query, self._clock)
+        places = self._listed(query) if query.text is None else found_jobs(self._search(query), self.rows)
+        return filled_page(places, query, self._clock)
 
     def rows(self, job_ids: Sequence[str]) -> dict[str, StoredRow]:
         """See BaseJobStore."""
@@ -55,7 +65,7 @@ class MongoPages:
     def count(self, query: JobQuery, most: int) -> int:
         """See BaseJobStore."""
         if query.text is not None:
-            return self._count_found(query, most)
+            return count_found(self._search(replace(query, after=None)), most, self._clock)
         wanted = self._wanted(query)
         if not wanted:
             return min(self._jobs.estimated_document_count(), most)
@@ -127,14 +137,6 @@ class MongoPages:
 
     # -- search -------------------------------------------------------------------------------------------------------
 
-    def _found(self, query: JobQuery) -> Places:
-        for place, ids in self._search(query):
-            rows = self.rows(ids)
-            for job_id in ids:
-                if job_id in rows:
-                    yield place._replace(id=job_id), rows[job_id]
-            yield place, None
-
     def _search(self, query: JobQuery) -> Iterator[Step]:
         wanted = self._wanted(replace(query, text=None, after=None))
         return search(query, self._end_of, lambda *where: self._with_text(wanted, *where))
@@ -153,14 +155,6 @@ class MongoPages:
             found = self._jobs.find(filters, ["name"], sort=[("_id", 1)], hint=[("_id", 1)], max_time_ms=_LIMIT_MS)
             ids = [document["_id"] for document in paced(found)]
         return ids if order == BY_ID else [job_id for job_id in ids if text not in job_id.lower()]
-
-    def _count_found(self, query: JobQuery, most: int) -> int:
-        count, end = 0, self._clock.monotonic() + SECONDS
-        for step in self._search(replace(query, after=None)):
-            count += len(step.ids)
-            if count >= most or self._clock.monotonic() >= end:
-                break
-        return min(count, most)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

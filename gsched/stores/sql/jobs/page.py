@@ -16,9 +16,9 @@ from gsched.jobs.cursor import BY_ID, BY_TIME, JobCursor
 from gsched.jobs.document import DocumentReader
 from gsched.jobs.job import Job
 from gsched.jobs.query import JobQuery
-from gsched.monitoring.job_pages import SECONDS, StoredPage, StoredRow
+from gsched.monitoring.job_pages import StoredPage, StoredRow
 from gsched.monitoring.load import JobSample
-from gsched.stores.durable.pages import Places, Step, filled_page, page_size, search
+from gsched.stores.durable.pages import Places, Step, count_found, filled_page, found_jobs, page_size, search
 from gsched.stores.messages import ALWAYS
 from gsched.stores.sql.driver.connection import SqlConnection
 from gsched.stores.sql.jobs.list import conditions
@@ -44,7 +44,8 @@ class SqlPages:
 
     def page(self, query: JobQuery) -> StoredPage:
         """See BaseJobStore."""
-        return filled_page(self._found(query) if query.text is not None else self._listed(query), query, self._clock)
+        places = self._listed(query) if query.text is None else found_jobs(self._search(query), self.rows)
+        return filled_page(places, query, self._clock)
 
     def rows(self, job_ids: Sequence[str]) -> dict[str, StoredRow]:
         """See BaseJobStore."""
@@ -57,7 +58,7 @@ class SqlPages:
     def count(self, query: JobQuery, most: int) -> int:
         """See BaseJobStore."""
         if query.text is not None:
-            return self._count_found(query, most)
+            return count_found(self._search(replace(query, after=None)), most, self._clock)
         matching = select(literal(1)).select_from(self._tables.jobs).where(*self._wanted(query)).limit(most)
         counted = select(func.count()).select_from(matching.subquery())
         return self._connection.read(lambda line: line.execute(counted).scalar_one())
@@ -141,14 +142,6 @@ class SqlPages:
 
     # -- search -------------------------------------------------------------------------------------------------------
 
-    def _found(self, query: JobQuery) -> Places:
-        for place, ids in self._search(query):
-            rows = self.rows(ids)
-            for job_id in ids:
-                if job_id in rows:
-                    yield place._replace(id=job_id), rows[job_id]
-            yield place, None
-
     def _search(self, query: JobQuery) -> Iterator[Step]:
         wanted = self._wanted(replace(query, text=None, after=None))
         return search(query, self._end_of, lambda *where: self._with_text(wanted, *where))
@@ -169,14 +162,6 @@ class SqlPages:
         if order == BY_ID:
             return [row.id for row in rows if text in row.id.lower()]
         return [row.id for row in rows if text in row.name.lower() and text not in row.id.lower()]
-
-    def _count_found(self, query: JobQuery, most: int) -> int:
-        count, end = 0, self._clock.monotonic() + SECONDS
-        for step in self._search(replace(query, after=None)):
-            count += len(step.ids)
-            if count >= most or self._clock.monotonic() >= end:
-                break
-        return min(count, most)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

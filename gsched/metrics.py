@@ -251,8 +251,8 @@ METRICS: Final = (
     ),
     Metric(
         "gsched_jobs_overdue", "gauge", ("store",), _overdue,
-        "Jobs of all processes of which no run has succeeded within their expect_success_every, as the store answered "
-        "some seconds ago; counted up to 2000. The age of the answer is in the page /health.",
+        "Jobs that are overdue, of all processes, up to 2000: no run has succeeded within expect_success_every. The "
+        "store is asked every few seconds; the page /health has the age of its answer.",
     ),
     Metric(
         "gsched_events_dropped_total", "counter", (), _single("dropped"),

@@ -108,15 +108,18 @@ class ApiAnswers:
         }
 
     def counts(self, ask: Ask) -> dict[str, Any]:
-        """How many jobs there are: in all, and in each state that wants a look."""
+        """How many jobs there are: in all, in each state that wants a look, and among those that are chosen."""
         jobstore = ask.query.text("jobstore")
+        wanted = chosen_by(ask.query)
         known = self._news.overview(jobstore).jobs
         counted = {"total": JobQuery(), **{state: JobQuery(state=state) for state in ("paused", "parked")}}
         counts = {name: known.get(name) for name in counted}
         for name, count in counts.items():
             if count is None:  # the overview has no cheap number
                 counts[name] = self._scheduler.admin.count(counted[name], jobstore, most=_ALL)
-        return {**counts, "failing": self._scheduler.admin.count(JobQuery(failing=True), jobstore)}
+        counts["failing"] = self._scheduler.admin.count(JobQuery(failing=True), jobstore)
+        matched = counts["total"] if wanted == JobQuery() else self._scheduler.admin.count(wanted, jobstore)
+        return {**counts, "matched": matched}
 
     def tags(self, ask: Ask) -> dict[str, Any]:
         """The tags that most jobs have."""
@@ -238,13 +241,14 @@ class ApiAnswers:
 
 
 def chosen_by(parameters: Any, **more: Any) -> JobQuery:
-    """The jobs that parameters choose by q, prefix, tag and state."""
+    """The jobs that parameters choose by q, prefix, tag, group and state."""
     state = parameters.one_of("state", LISTED)
     return JobQuery(
         tag=parameters.text("tag"),
         state=None if state == FAILING else state,
         text=parameters.text("q"),
         prefix=parameters.text("prefix"),
+        group=parameters.text("group"),
         failing=state == FAILING,
         **more,
     )

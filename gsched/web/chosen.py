@@ -41,11 +41,11 @@ def chosen_jobs(scheduler: BaseScheduler, body: Parameters, *, dry_run: bool) ->
     jobstore, ids = _jobstore(scheduler, body.text("jobstore")), body.texts("ids", MOST_CHOSEN)
     wanted, expected = body.take("filter"), body.whole("expect", -1, 0, MOST_CHOSEN)
     if (wanted is None) == (not ids):
-        raise invalid("choose jobs", "either by ids, or by filter: {q, prefix, tag, state}")
+        raise invalid("choose jobs", "either by ids, or by filter: {q, prefix, tag, group, state}")
     if ids:
         return ChosenJobs(ids, ids[0] if len(ids) == 1 else f"{len(ids)} jobs", jobstore)
     if not isinstance(wanted, dict) or not wanted:
-        raise invalid(f"filter: expected an object with a condition, got {wanted!r}", "name q, prefix, tag or state")
+        raise invalid(f"filter: expected an object with a condition, got {wanted!r}", "name q, prefix, tag, group or state")
     if expected < 0 and not dry_run:
         raise invalid("expect: a filter needs it", "first ask with dry_run: true, and send the number that it matches")
     conditions = Parameters(wanted)

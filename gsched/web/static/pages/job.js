@@ -1,0 +1,330 @@
+// One job: what became of each of its instants and why, what comes next, and what it is.
+
+import { useEffect, useMemo, useState } from "../vendor/hooks.js";
+import { useAnswer, useSoon } from "../data.js";
+import { el, h } from "../html.js";
+import { useKeys } from "../keys.js";
+import { useFrames } from "../live.js";
+import { may } from "../me.js";
+import { questionOf, useQuestions } from "../parts/actions.js";
+import { Chart, History } from "../parts/charts.js";
+import { Edit } from "../parts/edit.js";
+import { Figure } from "../parts/figures.js";
+import { State, outcomeWord, tagsOf } from "../parts/marks.js";
+import { nothing, sentence, shown } from "../parts/shown.js";
+import { atTime, inTime, timeAgo } from "../parts/times.js";
+import { change, go, link } from "../place.js";
+import { clock, count, counted, day, duration, exact, outcome, percent } from "../words.js";
+
+/** @typedef {import("../answers.d.ts").Schemas["Job"]} JobAnswer */
+/** @typedef {import("../answers.d.ts").Schemas["Instant"]} Instant */
+/** @typedef {import("../parts/charts.js").Bar & {instants: Instant[]}} Stretch */
+
+const PERIODS = /** @type {const} */ ([["1h", "1 h"], ["24h", "24 h"], ["14d", "14 d"]]);
+const EVERY_SECONDS = 10;
+
+/** @param {import("../app.js").PageProps} props */
+export function Job({ query }) {
+  const id = query.get("id") ?? "";
+  const job = useAnswer("job", { id }, { every: EVERY_SECONDS });
+  const soon = useSoon(job.again, 300);
+  useFrames((kind, fact) => {
+    if (kind === "reset" || (kind === "fact" && (!fact.job_id || fact.job_id === id))) soon();
+  }, [id]);
+  if (job.error?.status === 404) return h(Gone, { id, last: job.data });
+  return shown(job, (found) => h(Whole, { job: found, query, again: job.again }), { rows: 8 });
+}
+
+/** @param {{id: string, last: JobAnswer | null}} props */
+const Gone = ({ id, last }) => [
+  el.h1(null, id),
+  nothing(
+    last ? "Somebody has removed this job" : "There is no such job",
+    "Its history stays: ", link("runs", { job: id }, {}, "its runs"), ", ", link("audit", { target: id }, {}, "who did what"), ".",
+  ),
+];
+
+/** @param {{job: JobAnswer, query: URLSearchParams, again: () => void}} props */
+function Whole({ job, query, again }) {
+  const [isEditing, edit] = useState(false);
+  const { ask, dialog } = useQuestions(again);
+  const run = () => ask(questionOf("run", { ids: [job.id] }));
+  const pause = () => ask(questionOf(job.pause ? "resume" : "pause", { ids: [job.id] }));
+  useKeys([
+    ...(may("run") ? [{ key: "n", does: "run the job now", act: run }] : []),
+    ...(may("pause") ? [{ key: "p", does: job.pause ? "resume the job" : "pause the job", act: pause }] : []),
+    ...(may("edit") ? [{ key: "e", does: "edit the job", act: () => edit(true) }] : []),
+    { key: "r", does: "load the page anew", act: again },
+  ]);
+  return [
+    el.div(
+      { class: "head" },
+      el.div(
+        null,
+        el.h1(null, job.id),
+        el.div(
+          { class: "under" },
+          State(job),
+          tagsOf(job.tags, (tag) => go("jobs", { tag })),
+          job.group ? el.button({ class: "tag group", onClick: () => go("jobs", { group: job.group }) }, job.group) : null,
+          el.span(null, job.trigger),
+          job.func_ref ? el.code(null, job.func_ref) : null,
+        ),
+      ),
+      el.span({ class: "grow" }),
+      may("remove") ? el.button({ onClick: () => ask(questionOf("remove", { ids: [job.id] })) }, "Remove…") : null,
+      may("edit") ? el.button({ onClick: () => edit(true) }, "Edit…") : null,
+      may("pause") ? el.button({ onClick: pause }, job.pause ? "Resume…" : "Pause…") : null,
+      may("run") ? el.button({ class: "strong", onClick: run }, "Run now…") : null,
+    ),
+    h(Trouble, { job }),
+    h(Figures, { job }),
+    h(Instants, { job, query }),
+    el.div(
+      { class: "split" },
+      h(Durations, { job }),
+      h(NextRuns, { job }),
+      h(Options, { job }),
+    ),
+    el.div({ class: "split two" }, h(Errors, { job }), h(Changes, { job })),
+    isEditing ? h(Edit, { job, close: () => edit(false), done: () => [edit(false), again()] }) : null,
+    dialog,
+  ];
+}
+
+/** What keeps the job from running, or is wrong with it. @param {{job: JobAnswer}} props */
+function Trouble({ job }) {
+  const lines = [];
+  if (job.parked) lines.push(["warn", `Parked: ${job.parked}`]);
+  if (job.pause) {
+    const { by, reason, until, cause } = job.pause;
+    const why = cause === "failures" ? "too many runs failed in a row" : (reason ?? "no reason given");
+    lines.push(["hold", `Paused${by ? ` by ${by}` : ""}${job.pause.at ? `, ${exact(job.pause.at)}` : ""}: ${why}${until ? `. It goes on at ${exact(until)}` : ""}`]);
+  }
+  if (job.overdue_at) lines.push(["warn", `Overdue since ${exact(job.overdue_at)}: no run has succeeded within the time that expect_success_every gives`]);
+  if (job.failing_since) lines.push(["bad", `Failing since ${exact(job.failing_since)}${job.last_error ? `: ${job.last_error}` : ""}`]);
+  return lines.map(([kind, text]) => el.p({ class: `notice ${kind}` }, text));
+}
+
+/** @param {{job: JobAnswer}} props */
+function Figures({ job }) {
+  const took = job.recent.filter((each) => ["succeeded", "failed", "timed_out"].includes(each.outcome));
+  const bad = took.filter((each) => each.outcome !== "succeeded").length;
+  const rank = (/** @type {"lateness" | "duration"} */ what, /** @type {number} */ share) => {
+    const all = took.map((each) => each[what]).sort((a, b) => a - b);
+    return all[Math.ceil(share * all.length) - 1];
+  };
+  return el.div(
+    { class: "figures flat" },
+    Figure({ label: "Next run", value: inTime(job.next_run_time), note: job.next_run_time && exact(job.next_run_time) }),
+    Figure({ label: `Success, last ${took.length}`, value: percent(took.length - bad, took.length), kind: bad ? "bad" : "" }),
+    Figure({ label: "Duration p50", value: duration(rank("duration", 0.5)), note: `p95 ${duration(rank("duration", 0.95))}` }),
+    Figure({ label: "Lateness p50", value: duration(rank("lateness", 0.5)), note: `p95 ${duration(rank("lateness", 0.95))}` }),
+    Figure({ label: "Runs", value: count(job.runs), note: job.failures ? `${count(job.failures)} failed` : "none failed" }),
+  );
+}
+
+/** @param {{job: JobAnswer, query: URLSearchParams}} props */
+function Instants({ job, query }) {
+  const period = PERIODS.find(([name]) => name === query.get("period"))?.[0] ?? "1h";
+  const answer = useAnswer("job/instants", { id: job.id, since: period, limit: 300 }, { every: EVERY_SECONDS });
+  const bars = useMemo(() => (answer.data ? barsOf(answer.data.instants) : []), [answer.data]);
+  const at = query.get("at");
+  const found = bars.findIndex((bar) => bar.at === at);
+  const trouble = bars.findLastIndex((bar) => ["bad", "warn"].includes(outcome(bar.name).kind));
+  const picked = found >= 0 ? found : trouble >= 0 ? trouble : bars.length - 1;
+  const pick = (/** @type {number} */ n) => change({ at: bars[n]?.at }, { replace: true });
+  return el.section(
+    { class: "card" },
+    el.div(
+      { class: "title" },
+      el.h2(null, "What became of each instant"),
+      el.span(
+        { class: "range", role: "group", "aria-label": "Period" },
+        ...PERIODS.map(([name, word]) => el.button({ "aria-pressed": name === period, onClick: () => change({ period: name, at: null }) }, word)),
+      ),
+      el.span(
+        { class: "legend" },
+        ...[["ok", "succeeded"], ["bad", "failed"], ["warn", "skipped or missed"], ["idle", "coalesced"]].map(([kind, word]) => el.span({ class: `key ${kind}` }, word)),
+      ),
+    ),
+    shown(answer, () => {
+      const bar = bars[picked];
+      if (!bar) return nothing("It was not due in this time", "Choose a longer one.");
+      return [
+        h(History, { bars, picked, pick }),
+        el.div({ class: "scale num" }, ...[bars[0], bars[bars.length >> 1], bars.at(-1)].map((each) => el.span(null, each && short(each.at, period)))),
+        h(Why, { bar }),
+      ];
+    }),
+  );
+}
+
+/** @param {string} time @param {string} period */
+const short = (time, period) => (period === "14d" ? `${day(time)} ${clock(time, false)}` : clock(time));
+
+/** A bar for each instant; instants at which nothing happened to a run yet are left out. @param {Instant[]} instants @returns {Stretch[]} */
+function barsOf(instants) {
+  return instants
+    .filter(({ outcome: name }) => !["upcoming", "not_due"].includes(name))
+    .sort((a, b) => Date.parse(a.at) - Date.parse(b.at))
+    .map((each) => ({
+      at: each.at, until: each.at, name: each.outcome, took: each.duration, count: 1, instants: [each],
+      title: `${clock(each.at)}  ${outcome(each.outcome).word}${each.duration == null ? "" : `  ${duration(each.duration)}`}`,
+    }));
+}
+
+/** What became of the picked instant, and why. @param {{bar: Stretch}} props */
+function Why({ bar }) {
+  const [instant] = bar.instants;
+  if (!instant) return null;
+  const late = instant.lateness == null ? "" : `started ${duration(instant.lateness)} late`;
+  const took = instant.duration == null ? "" : `, took ${duration(instant.duration)}`;
+  return el.div(
+    { class: "why", role: "status" },
+    outcomeWord(instant.outcome),
+    el.time({ class: "num", title: exact(instant.at) }, clock(instant.at)),
+    el.span({ class: "because" }, sentence(instant.sentence)),
+    el.span({ class: "dim" }, [late + took, instant.node ? `node ${instant.node}` : "", instant.recorded ? "on record" : "inferred"].filter(Boolean).join(" · ")),
+    el.span({ class: "grow" }),
+    instant.run_id ? link("run", { id: instant.run_id }, {}, "run") : null,
+  );
+}
+
+/** @param {{job: JobAnswer}} props */
+function Durations({ job }) {
+  const data = useMemo(() => {
+    const ran = job.recent.filter((each) => each.duration > 0 || each.outcome === "succeeded");
+    const at = ran.map((each) => Date.parse(each.scheduled_at) / 1000);
+    const only = (/** @type {boolean} */ isWell, /** @type {"duration" | "lateness"} */ what) =>
+      ran.map((each) => ((each.outcome === "succeeded") === isWell ? Math.max(each[what], 0.0001) : null));
+    return [at, only(true, "duration"), ran.map((each) => Math.max(each.lateness, 0.0001)), only(false, "duration")];
+  }, [job.recent]);
+  const series = [
+    { label: "duration", color: "--c1", isPoints: true },
+    { label: "lateness", color: "--c3", isPoints: true },
+    { label: "failed", color: "--bad", isPoints: true },
+  ];
+  return el.section(
+    { class: "card" },
+    el.div(
+      { class: "title" },
+      el.h2(null, "Duration and lateness"),
+      el.span({ class: "dim" }, `the last ${counted(data[0]?.length ?? 0, "run")}`),
+      el.span({ class: "legend" }, el.span({ class: "key c1" }, "duration"), el.span({ class: "key c3" }, "lateness"), el.span({ class: "key bad" }, "failed")),
+    ),
+    data[0]?.length
+      ? h(Chart, { data, series, height: 220, isLog: true, label: "duration and lateness of the last runs" })
+      : nothing("It has not run yet"),
+  );
+}
+
+/** @param {{job: JobAnswer}} props */
+function NextRuns({ job }) {
+  const answer = useAnswer("job/next", { id: job.id, count: 8 }, { every: 30 });
+  const later = useSoon(answer.again, 300);
+  useEffect(() => later(), [job.rev, job.next_run_time]);
+  return el.section(
+    { class: "card" },
+    el.div({ class: "title" }, el.h2(null, "Next runs")),
+    shown(answer, ({ next }) => [
+      job.pause ? el.p({ class: "dim" }, "If it were not paused:") : null,
+      next.length
+        ? el.ol(
+            { class: "next num" },
+            ...next.map(({ at, offset_changes }) =>
+              el.li(
+                null,
+                el.time({ dateTime: at, title: exact(at) }, `${day(at)} ${at.slice(11, 19)}`),
+                offset_changes ? el.span({ class: "warn", title: "the clock of the trigger's zone changes before it" }, `${at.slice(-6)}, clock change`) : el.span({ class: "dim" }, inTime(at)),
+              ),
+            ),
+          )
+        : el.p({ class: "dim" }, "Its trigger has no further times."),
+    ]),
+  );
+}
+
+const SHOWN_ELSEWHERE = new Set([
+  "id", "state", "trigger", "tags", "pause", "next_run_time", "recent", "last_change", "last", "runs", "failures", "rev",
+  "failing_since", "last_error", "overdue_at", "parked", "func_ref", "last_run", "last_duration", "usual_duration", "group",
+]);
+const SECONDS = new Set(["timeout", "misfire_grace_time", "retry_delay", "retry_max_delay", "retry_within", "expect_success_every", "slow_after", "spread"]);
+
+/** @param {{job: JobAnswer}} props */
+function Options({ job }) {
+  const [isRaw, show] = useState(false);
+  const rows = Object.entries(job).filter(([name, value]) => !SHOWN_ELSEWHERE.has(name) && value !== null && value !== "");
+  return el.section(
+    { class: "card" },
+    el.div({ class: "title" }, el.h2(null, "Options"), el.button({ class: "quiet", "aria-pressed": isRaw, onClick: () => show(!isRaw) }, "JSON")),
+    isRaw
+      ? el.pre({ class: "raw", tabIndex: 0 }, JSON.stringify(job, null, 2))
+      : el.dl({ class: "options" }, ...rows.flatMap(([name, value]) => [el.dt(null, name.replaceAll("_", " ")), el.dd({ class: "num" }, optionText(name, value))])),
+  );
+}
+
+/** @param {string} name @param {unknown} value */
+function optionText(name, value) {
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value === "number") return SECONDS.has(name) ? duration(value) : count(value);
+  if (typeof value === "string") return /^\d{4}-\d\d-\d\dT/.test(value) ? exact(value) : value;
+  return JSON.stringify(value);
+}
+
+/** @param {{job: JobAnswer}} props */
+function Errors({ job }) {
+  const answer = useAnswer("runs", { job: job.id, since: "24h", limit: 8 }, { every: EVERY_SECONDS });
+  return el.section(
+    { class: "card" },
+    el.div({ class: "title" }, el.h2(null, "Runs on record, 24 h"), link("runs", { job: job.id }, {}, "all")),
+    shown(answer, ({ runs }) =>
+      runs.length
+        ? el.table(
+            { class: "plain" },
+            el.tbody(
+              null,
+              ...runs.map((run) =>
+                el.tr(
+                  null,
+                  el.td({ class: "num dim" }, link("run", { id: run.run_id }, {}, atTime(run.scheduled_at))),
+                  el.td(null, outcomeWord(run.outcome), run.attempt > 1 ? el.span({ class: "dim" }, ` attempt ${run.attempt}`) : null),
+                  el.td({ class: "cut" }, run.error_message ?? run.reason ?? ""),
+                  el.td({ class: "num dim r" }, duration(run.duration)),
+                ),
+              ),
+            ),
+          )
+        : nothing("Nothing on record", "Runs that succeed are counted, and not recorded one by one."),
+    ),
+  );
+}
+
+/** @param {{job: JobAnswer}} props */
+function Changes({ job }) {
+  const answer = useAnswer("audit", { target: job.id, limit: 8 });
+  const later = useSoon(answer.again, 300);
+  useEffect(() => later(), [job.rev]);
+  return el.section(
+    { class: "card" },
+    el.div({ class: "title" }, el.h2(null, "Who did what"), link("audit", { target: job.id }, {}, "all")),
+    shown(answer, ({ entries }) =>
+      entries.length
+        ? el.table(
+            { class: "plain" },
+            el.tbody(
+              null,
+              ...entries.map((entry) =>
+                el.tr(
+                  null,
+                  el.td({ class: "num dim" }, timeAgo(entry.at)),
+                  el.td(null, el.b(null, entry.actor ?? "somebody"), ` ${entry.action.replace("job.", "")}`),
+                  el.td({ class: "dim" }, entry.reason ?? ""),
+                ),
+              ),
+            ),
+          )
+        : nothing("Nobody has changed it", job.added ? `It was added ${exact(job.added)}.` : ""),
+    ),
+  );
+}

@@ -1,0 +1,3 @@
+import { el } from "../html.js";
+
+export const Load = () => el.h1(null, "Load");

@@ -1,0 +1,3 @@
+import { el } from "../html.js";
+
+export const Nodes = () => el.h1(null, "Nodes");

@@ -1,0 +1,3 @@
+import { el } from "../html.js";
+
+export const Runs = () => el.h1(null, "Runs");

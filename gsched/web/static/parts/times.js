@@ -1,0 +1,27 @@
+// Times that pass: only their text changes from second to second.
+
+import { useNow } from "../clock.js";
+import { el, h } from "../html.js";
+import { ago, duration, exact, moment, until } from "../words.js";
+
+/** @param {{time: string, say: (time: string, now: number) => string}} props */
+function Passing({ time, say }) {
+  return el.time({ dateTime: time, title: exact(time) }, say(time, useNow()));
+}
+
+const none = () => el.span({ class: "dim" }, "–");
+
+/** @param {string | null | undefined} time */
+export const inTime = (time) => (time ? h(Passing, { time, say: until }) : none());
+
+/** @param {string | null | undefined} time */
+export const timeAgo = (time) => (time ? h(Passing, { time, say: ago }) : none());
+
+/** @param {string | null | undefined} time */
+export const atTime = (time) => (time ? h(Passing, { time, say: moment }) : none());
+
+/** How long something has gone on. @param {{since: string}} props */
+export function Age({ since }) {
+  const seconds = Math.max(0, (useNow() - Date.parse(since)) / 1000);
+  return el.span({ class: "num", title: `since ${exact(since)}` }, duration(seconds < 1 ? seconds : Math.round(seconds)));
+}

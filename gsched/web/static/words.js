@@ -1,0 +1,138 @@
+// Times, durations, counts and outcomes, for people.
+
+import { zoneName } from "./clock.js";
+
+const NOTHING = "–";
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+const number = new Intl.NumberFormat("en");
+
+/** @param {number | null | undefined} n */
+export const count = (n) => (n == null ? NOTHING : number.format(n));
+
+/** @param {number} n @param {string} one @param {string} [many] */
+export const counted = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+/** @param {number | null | undefined} n a rate or an estimate */
+export const rough = (n) => (n == null ? NOTHING : n >= 10 || n === 0 ? count(Math.round(n)) : n.toFixed(1));
+
+/** @param {number} part @param {number} whole */
+export function percent(part, whole) {
+  if (!whole) return NOTHING;
+  const share = (100 * part) / whole;
+  if (share === 0 || share === 100) return `${share} %`;
+  if (share < 0.01) return "under 0.01 %";
+  return share > 99.99 ? "over 99.99 %" : `${share.toFixed(share < 1 || share > 99 ? 2 : 1)} %`;
+}
+
+/** @param {number | null | undefined} seconds */
+export function duration(seconds) {
+  if (seconds == null) return NOTHING;
+  const ms = seconds * 1000;
+  if (ms < 9.95) return `${ms.toFixed(1)} ms`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 119.5) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
+/** @param {number} ms */
+function distance(ms) {
+  if (ms < 90 * SECOND) return `${Math.round(ms / SECOND)} s`;
+  if (ms < 90 * MINUTE) return `${Math.round(ms / MINUTE)} min`;
+  if (ms < 36 * HOUR) return `${Math.round(ms / HOUR)} h`;
+  return `${Math.round(ms / DAY)} d`;
+}
+
+/** @param {string | null | undefined} time @param {number} now ms */
+export function until(time, now) {
+  if (!time) return NOTHING;
+  const ms = Date.parse(time) - now;
+  if (ms < -5 * SECOND) return `${distance(-ms)} ago`;
+  return ms < SECOND ? "now" : `in ${distance(ms)}`;
+}
+
+/** @param {string | null | undefined} time @param {number} now ms */
+export function ago(time, now) {
+  if (!time) return NOTHING;
+  const ms = now - Date.parse(time);
+  return ms < SECOND ? "now" : `${distance(ms)} ago`;
+}
+
+/** @type {Map<string, Intl.DateTimeFormat>} */
+const formats = new Map();
+
+/** @param {string} key @param {Intl.DateTimeFormatOptions} options */
+function formatted(key, options) {
+  const known = `${zoneName()} ${key}`;
+  let format = formats.get(known);
+  if (!format) formats.set(known, (format = new Intl.DateTimeFormat("en-GB", { timeZone: zoneName(), ...options })));
+  return format;
+}
+
+/** @param {string | number} time @returns {string} as 10:41:07, in the server's zone */
+export const clock = (time, seconds = true) =>
+  formatted(`clock${seconds}`, {
+    hour: "2-digit", minute: "2-digit", ...(seconds && { second: "2-digit" }), hourCycle: "h23",
+  }).format(new Date(time));
+
+/** @param {string | number} time @returns {string} as Mon 30 Nov */
+export const day = (time) =>
+  formatted("day", { weekday: "short", day: "numeric", month: "short" }).format(new Date(time)).replace(",", "");
+
+/** @param {string | number} time @param {number} now ms @returns {string} the clock, with the day if it is not today's */
+export function moment(time, now) {
+  const at = new Date(time).getTime();
+  return day(at) === day(now) ? clock(at) : `${day(at)} ${clock(at, false)}`;
+}
+
+/** @param {string | number} time @returns {string} all of it, for titles and for copying */
+export const exact = (time) =>
+  formatted("exact", {
+    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
+    fractionalSecondDigits: 3, hourCycle: "h23", timeZoneName: "short",
+  }).format(new Date(time));
+
+/** @returns {string} as CET */
+export function zoneWord() {
+  const parts = formatted("zone", { timeZoneName: "short" }).formatToParts(new Date());
+  return parts.find((part) => part.type === "timeZoneName")?.value ?? "UTC";
+}
+
+/** @typedef {"ok" | "bad" | "warn" | "idle" | "live"} Kind */
+
+/** What becomes of an instant, each with its word, and with how it looks. @type {Record<string, {word: string, kind: Kind}>} */
+const OUTCOMES = {
+  succeeded: { word: "succeeded", kind: "ok" },
+  failed: { word: "failed", kind: "bad" },
+  timed_out: { word: "timed out", kind: "bad" },
+  lost: { word: "lost", kind: "bad" },
+  cancelled: { word: "cancelled", kind: "warn" },
+  missed: { word: "missed", kind: "warn" },
+  skipped: { word: "skipped", kind: "warn" },
+  retried: { word: "failed, retried", kind: "warn" },
+  coalesced: { word: "coalesced", kind: "idle" },
+  running: { word: "running", kind: "live" },
+  waiting: { word: "waiting", kind: "live" },
+  upcoming: { word: "upcoming", kind: "idle" },
+  not_due: { word: "not due", kind: "idle" },
+  paused: { word: "paused", kind: "idle" },
+  parked: { word: "parked", kind: "warn" },
+  unknown: { word: "unknown", kind: "idle" },
+};
+
+/** The letters of a row's last outcomes. @type {Record<string, string>} */
+const LETTERS = {
+  s: "succeeded", f: "failed", t: "timed_out", c: "cancelled", m: "missed", k: "skipped", o: "coalesced", l: "lost",
+};
+
+/** @param {string} name of an outcome, or its letter in a row */
+export function outcome(name) {
+  const full = LETTERS[name] ?? name;
+  return OUTCOMES[full] ?? { word: full.replaceAll("_", " "), kind: /** @type {Kind} */ ("idle") };
+}

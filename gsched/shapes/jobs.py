@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ENDLESS_MS: Final = 221_845_392_000_000  # the year 9000: a trigger that is due then ends only with the calendar
 _OF_PAUSE: Final = ("reason", "by", "at", "until", "cause")
 _OPTIONS: Final = (
-    "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "next_run_time", "executor", "jobstore",
+    "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "schedule", "next_run_time", "executor", "jobstore",
     "misfire_grace_time", "coalesce", "max_instances", "timeout", "recover", "tags", "metadata", "parked",
 )  # fmt: skip
 _OF_CHANGE: Final = ("at", "action", "by", "via", "reason")
@@ -41,6 +41,7 @@ def change_fields(job: JobHandle) -> dict[str, Any] | None:
 JOB: Final[Shape] = {
     **fields("id", "name", "state", "next_run_time"),
     "trigger": lambda job: str(job.trigger),
+    "schedule": lambda job: job.trigger.in_words(),
     "tags": lambda job: list(job.tags),
     "group": lambda job: job.definition.policy.group,
     "pause": pause_fields,
@@ -64,6 +65,8 @@ def job_values(job: JobHandle, counters: JobCounters, now: int) -> dict[str, Any
 def _option(job: JobHandle, name: str) -> Any:
     if name == "trigger":
         return str(job.trigger)
+    if name == "schedule":
+        return job.trigger.in_words()
     value = getattr(job, name)
     return dict(value) if name in ("kwargs", "metadata") else list(value) if name in ("args", "tags") else value
 

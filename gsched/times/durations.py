@@ -44,6 +44,18 @@ def rough_duration(seconds: float) -> str:
     return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
 
 
+def exact_duration(ms: int) -> str:
+    """A duration for people, all of it: "15 s", "1 h 30 min", "250 ms"."""
+    if ms % 1000:
+        return f"{ms} ms" if ms < 1000 else f"{ms / 1000:g} s"
+    words, seconds = [], ms // 1000
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, length)
+        if count:
+            words.append(f"{count} {unit}")
+    return " ".join(words) or "0 s"
+
+
 def _parse(text: str, what: str) -> float:
     parts = _TEXT.findall(text)
     if not parts or _TEXT.sub("", text).strip():

@@ -120,6 +120,10 @@ class BaseTrigger(ABC):
         """True if both were written the same way: equal except for an anchor that the scheduler chose."""
         return self == other
 
+    def in_words(self) -> str:
+        """The schedule for people: "every 15 s", "every day at 02:30, Europe/Berlin"."""
+        return str(self)
+
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and isinstance(other, BaseTrigger) and self.to_fields() == other.to_fields()
 

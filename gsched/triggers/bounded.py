@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from gsched.errors import InvalidTriggerError
+from gsched.times.durations import exact_duration
 from gsched.times.instants import from_ms, timezone_name
 from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, shown, wall_times, zone
 from gsched.triggers.base import FrozenTrigger
@@ -56,6 +57,11 @@ class BoundedTrigger(FrozenTrigger):
             }
         )
         return {**bounds, "timezone": timezone_name(self.timezone)}
+
+    def _bounds_in_words(self) -> list[str]:
+        jitter = [f"jitter {exact_duration(self.jitter_ms)}"] if self.jitter_ms else []
+        end = [] if self.end_date is None else [f"until {self.end_date:%Y-%m-%d %H:%M}"]
+        return [*jitter, *end]
 
     def _bound_options(self) -> list[str]:
         options = []

@@ -146,6 +146,14 @@ class CalendarIntervalTrigger(FrozenTrigger):
         written = {name: _iso(day) for name, day in dates.items() if day is not None}
         return {**drop_unset({**numbers, "jitter": self.jitter}), **written, "timezone": timezone_name(self.timezone)}
 
+    def in_words(self) -> str:
+        """ "every 2 months at 04:00:00, Europe/Berlin"."""
+        distance = [f"{value} {unit}" for unit, value in zip(("years", "months", "weeks", "days"), self._distance) if value]
+        hour, minute, second = self._time
+        zone = timezone_name(self.timezone)
+        every = f"every {' '.join(distance)} at {hour:02}:{minute:02}:{second:02}"
+        return ", ".join([every, *([] if zone == "UTC" else [zone])])
+
     def __str__(self) -> str:
         return f"calendarinterval[{', '.join(self._distance_options())}]"
 

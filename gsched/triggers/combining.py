@@ -106,6 +106,10 @@ class CombiningTrigger(FrozenTrigger):
             fields = {**fields, "triggers": made}
         return super().from_fields(fields)
 
+    def in_words(self) -> str:
+        """The members in words, with "or" or "and" between them."""
+        return f" {self.alias} ".join(f"({trigger.in_words()})" for trigger in self.triggers)
+
     def __str__(self) -> str:
         return f"{self.alias}[{', '.join(str(trigger) for trigger in self.triggers)}]"
 

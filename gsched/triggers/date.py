@@ -68,6 +68,10 @@ class DateTrigger(FrozenTrigger):
         }
         return {**drop_unset(dates), "timezone": timezone_name(self.timezone)}
 
+    def in_words(self) -> str:
+        """ "once, 2026-12-24 18:00:00 CET"."""
+        return f"once, {shown(self._due, self.timezone)}"
+
     def __str__(self) -> str:
         return f"date[{shown(self._due, self.timezone)}]"
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from gsched.errors import InvalidTriggerError
+from gsched.times.durations import exact_duration
 from gsched.times.instants import MAX_MS, from_ms
 from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, number, seconds as as_seconds
 from gsched.triggers.bounded import BoundedTrigger
@@ -217,6 +218,12 @@ class IntervalTrigger(BoundedTrigger):
 
     def _window_fields(self) -> dict[str, Any]:
         return drop_unset({"between": self.between, "days": self.days})
+
+    def in_words(self) -> str:
+        """ "every 15 s", with its window, its jitter and its end."""
+        window = list(self._window_fields().values())
+        spread = ["spread"] if self.is_spread else []
+        return ", ".join([f"every {exact_duration(self._period)}", *window, *spread, *self._bounds_in_words()])
 
     def __str__(self) -> str:
         return f"interval[{', '.join([str(self.interval), *self._window_options(), *self._spread_option()])}]"

@@ -49,6 +49,10 @@ class RebootTrigger(FrozenTrigger):
         fields = drop_unset({"jitter": seconds(self.jitter_ms), "anchor": anchor})
         return {**fields, "timezone": timezone_name(self.timezone)}
 
+    def in_words(self) -> str:
+        """ "at each start"."""
+        return "at each start"
+
     def __str__(self) -> str:
         return "cron[@reboot]"
 

@@ -7,7 +7,7 @@ from datetime import timedelta, tzinfo
 from typing import Any
 
 from gsched.errors import ConfigurationError, InvalidTriggerError
-from gsched.times.durations import as_ms
+from gsched.times.durations import as_ms, exact_duration
 from gsched.triggers.arguments import seconds
 from gsched.triggers.base import BaseTrigger, FrozenTrigger, checked_last, checked_next
 from gsched.triggers.date import DateTrigger
@@ -116,6 +116,10 @@ class SpreadTrigger(FrozenTrigger):
         if isinstance(inner, (Mapping, str)):
             fields = {**fields, "trigger": trigger_from_fields(inner)}
         return super().from_fields(fields)
+
+    def in_words(self) -> str:
+        """The schedule of the trigger that it spreads, and over what."""
+        return f"{self.trigger.in_words()}, spread over {exact_duration(self.spread_ms)}"
 
     def __str__(self) -> str:
         span = timedelta(milliseconds=self.spread_ms)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gsched.checks import is_whole
 from gsched.errors import InvalidTriggerError
+from gsched.times.instants import timezone_name
 from gsched.triggers.arguments import Date, Zone, drop_unset
 from gsched.triggers.base import BaseTrigger
 from gsched.triggers.bounded import BoundedTrigger
@@ -17,6 +18,7 @@ from gsched.triggers.cron.fields import FIELD_NAMES, LONGEST, CronField, Field, 
 from gsched.triggers.cron.quartz import quartz_fields
 from gsched.triggers.cron.schedule import KeylessSchedule, Schedule, make_schedule
 from gsched.triggers.cron.times import times_of
+from gsched.triggers.cron.words import in_words
 from gsched.triggers.reboot import RebootTrigger
 from gsched.wording import refused_call
 
@@ -227,6 +229,11 @@ class CronTrigger(BoundedTrigger):
     def resolved(self) -> str | None:
         """The fields, or the crontab's line, with a value for each H; None if there is no H, or no value for it yet."""
         return self._schedule.resolved
+
+    def in_words(self) -> str:
+        """ "every day at 02:30, Europe/Berlin"; an expression that has no simple words as it is written."""
+        zone = timezone_name(self.timezone)
+        return ", ".join([in_words(self._schedule.written), *([] if zone == "UTC" else [zone]), *self._bounds_in_words()])
 
     def __str__(self) -> str:
         resolved = [] if self.resolved is None else [f"resolved={self.resolved!r}"]

@@ -67,7 +67,7 @@ function Whole({ job, query, again }) {
           State(job),
           tagsOf(job.tags, (tag) => go("jobs", { tag })),
           job.group ? el.button({ class: "tag group", onClick: () => go("jobs", { group: job.group }) }, job.group) : null,
-          el.span(null, job.trigger),
+          el.span({ title: job.trigger }, job.schedule),
           job.func_ref ? el.code(null, job.func_ref) : null,
         ),
       ),
@@ -246,7 +246,7 @@ function NextRuns({ job }) {
 }
 
 const SHOWN_ELSEWHERE = new Set([
-  "id", "state", "trigger", "tags", "pause", "next_run_time", "recent", "last_change", "last", "runs", "failures", "rev",
+  "id", "state", "schedule", "trigger", "tags", "pause", "next_run_time", "recent", "last_change", "last", "runs", "failures", "rev",
   "failing_since", "last_error", "overdue_at", "parked", "func_ref", "last_run", "last_duration", "usual_duration", "group",
 ]);
 const SECONDS = new Set(["timeout", "misfire_grace_time", "retry_delay", "retry_max_delay", "retry_within", "expect_success_every", "slow_after", "spread"]);

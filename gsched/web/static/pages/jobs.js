@@ -254,7 +254,7 @@ function Row({ job, n, isAt, isMarked, toggle }) {
       job.group ? el.button({ class: "tag group", title: `jobs of the group ${job.group}`, onClick: () => change({ group: job.group, after: null }) }, job.group) : null,
       remark(job),
     ),
-    el.td({ class: "sched" }, job.trigger),
+    el.td({ class: "sched", title: job.trigger }, job.schedule),
     el.td({ class: "r num next" }, inTime(job.next_run_time)),
     el.td({ class: "last" }, last ? [outcomeWord(last.outcome), " ", el.span({ class: "dim num" }, timeAgo(last.at))] : el.span({ class: "dim" }, "–")),
     el.td({ class: `r num late ${last && last.lateness > LATE ? "warn" : "dim"}` }, ran ? duration(last.lateness) : "–"),

@@ -21,6 +21,10 @@ for name in [name for name in os.environ if name.startswith("GSCHED_") and name 
     del os.environ[name]
 os.environ.pop("NO_COLOR", None)
 
+# A shell starts what runs in the background with SIGINT ignored, and the programs that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Properties are tried on the same examples in every run, so that a change is what makes a test fail. scripts/soak tries
 # others, and more of them. No example has a deadline: the machine may be busy with something else.
 busy = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}

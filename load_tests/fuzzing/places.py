@@ -148,7 +148,7 @@ class OnNodes(Place):
         name = self._any(random)
         self._cluster.freeze(name)
         gevent.sleep(random.uniform(0.3, 1.7) * TTL)
-        self._cluster.nodes[name].thaw()
+        self._cluster.thaw(name)
 
     def _start(self) -> None:
         self._cluster.start(next(self._names), lifetime=86_400)

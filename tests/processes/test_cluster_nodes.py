@@ -144,7 +144,7 @@ def test_a_node_that_was_frozen_is_fenced_and_joins_again(cluster: Cluster) -> N
     cluster.wait_until_all_run(jobs, time.time())
     frozen = cluster.freeze("a")
     cluster.wait_until_all_run(jobs, frozen + 1)
-    woken = cluster.nodes["a"].thaw()
+    woken = cluster.thaw("a")
     cluster.wait_for_event("node.fenced", woken, node_name="a")
     joined = cluster.wait_for_event("node.joined", woken, node_name="a")["time"]
     wait_until(lambda: cluster.starts(since=joined, node="a"), "runs on the node that was frozen")

@@ -52,7 +52,7 @@ def test_a_process_that_was_frozen_for_too_long_claims_nothing_when_it_goes_on(c
     cluster.wait_until_all_run(jobs, time.time())
     frozen = cluster.freeze("a")
     cluster.wait_for_event("node.died", since=frozen, node_name="b")
-    cluster.nodes["a"].thaw()
+    cluster.thaw("a")
     cluster.wait_for_event("node.fenced", since=frozen, node_name="a")
     cluster.wait_until_balanced()
     cluster.stop_and_check()

@@ -26,6 +26,26 @@ SPAN_EVENTS = frozenset({"run.missed", "run.skipped", "run.coalesced", "run.lost
 Line = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Pause:
+    """A node stood still (seconds): what it was about to write down then, it wrote down when it went on."""
+
+    node: str
+    since: float
+    until: float
+
+    def when(self, line: Line, events: Sequence[Line]) -> float:
+        """When a run did what the line says: if it was about to do so, when its node was stopped.
+
+        Only of instants that were due then, and only until the node learns that it is dead.
+        """
+        if line["node"] != self.node or line["at"] > self.since * 1000 or line["time"] < self.until:
+            return float(line["time"])
+        fenced = [said["time"] for said in events if said["name"] == "node.fenced" and said["node_name"] == self.node]
+        learnt = next((time for time in fenced if time >= self.until), float("inf"))
+        return self.since if line["time"] <= learnt else float(line["time"])
+
+
 class Lines:
     """A file of JSON lines that others append to."""
 
@@ -99,12 +119,14 @@ def check(
     events: Sequence[Line],
     history: Sequence[Mapping[str, Any]],
     crashes: Sequence[float],
+    pauses: Sequence[Pause] = (),
 ) -> Verdict:
     """Compare what was due with what was told of it.
 
     :param jobs: with intervals since their start_date, which nobody has changed
     :param until: the last instant (ms) of each job, by its id, that is looked at
     :param crashes: when nodes were killed or stopped in mid-air (seconds)
+    :param pauses: of nodes that were stopped, and went on
     """
     verdict = Verdict()
     told: dict[str, dict[int, Told]] = defaultdict(lambda: defaultdict(Told))
@@ -112,9 +134,10 @@ def check(
         if line["request"] is None:
             about = told[line["job"]][line["at"]]
             (about.started if line["what"] == "start" else about.ended).append(line["attempt"])
-            about.times.append(line["time"])
+            when = min([line["time"], *(pause.when(line, events) for pause in pauses)])
+            about.times.append(when)
             if line["what"] == "start":
-                about.start_times.append(line["time"])
+                about.start_times.append(when)
     for document in history:
         if "job_id" not in document or "scheduled_at" not in document:  # a test has put it there
             continue

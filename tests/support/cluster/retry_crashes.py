@@ -43,7 +43,7 @@ def check_freeze_while_retrying(cluster: Cluster, point: str) -> None:
     frozen = cluster.freeze_at_its_point("frozen")
     cluster.wait_for_event("node.died", since=frozen, node_name="survivor")
     cluster.wait_until_all_run(jobs, time.time())
-    thawed = cluster.nodes["frozen"].thaw()
+    thawed = cluster.thaw("frozen")
     cluster.wait_for_event("node.fenced", since=thawed, node_name="frozen")
     joined = cluster.wait_for_event("node.joined", since=thawed, node_name="frozen")["time"]
     cluster.wait_until_all_run(jobs, joined + 1)

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cluster.checker import Lines, Verdict, check
+from cluster.checker import Lines, Pause, Verdict, check
 from folders import database_parent
 from ports import free_port
 from pymongo import MongoClient
@@ -283,6 +283,7 @@ class Cluster:
         self.database = f"cluster_{uuid.uuid4().hex[:8]}"
         self.nodes: dict[str, Node] = {}
         self.ended: dict[str, list[float]] = {}  # when a node was killed or stopped in mid-air
+        self.pauses: list[Pause] = []
         self.runs = Lines(directory / "runs.jsonl")
         self.events = Lines(directory / "events.jsonl")
         self.store = self.open()
@@ -384,12 +385,20 @@ class Cluster:
         since = time.time()
         self.nodes[name].arm()
         wait_until(self.nodes[name].stands_still, "it stands still")
-        self.ended.setdefault(name, []).append(since)
+        self.ended.setdefault(name, []).append(time.time())
         return since
 
     def freeze(self, name: str) -> float:
-        when = self.nodes[name].freeze()
-        self.ended.setdefault(name, []).append(when)
+        """Stop a node in mid-air; since when it stands still."""
+        self.nodes[name].freeze()
+        wait_until(self.nodes[name].stands_still, "it stands still")
+        self.ended.setdefault(name, []).append(time.time())
+        return self.ended[name][-1]
+
+    def thaw(self, name: str) -> float:
+        """Let a node that stands still go on; when."""
+        when = self.nodes[name].thaw()
+        self.pauses.append(Pause(name, self.ended[name][-1], when))
         return when
 
     def stop(self, *names: str) -> float:
@@ -509,7 +518,7 @@ class Cluster:
         crashes = [when for times in self.ended.values() for when in times]
         claimed = self._claimed()
         ends = {job.id: min(round(until * 1000), claimed[slot_of(job.id)]) for job in jobs}
-        verdict = check(jobs, ends, self.runs.all(), self.events.all(), history, crashes)
+        verdict = check(jobs, ends, self.runs.all(), self.events.all(), history, crashes, self.pauses)
         behind = [job_id for job_id, end in ends.items() if end < (until - LONGEST_UNCLAIMED) * 1000]
         verdict.problems += [f"{job_id} was claimed until {ends[job_id]} only" for job_id in behind]
         return verdict

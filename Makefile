@@ -36,8 +36,9 @@ style:  ## the style of all Python files
 	@scripts/setup
 	@$(RUN) -m ruff check -q .
 
-types:  ## mypy, strict: the package, and as on macOS and Windows all of it that does not need Linux
+types:  ## mypy, strict: the package, and as on macOS and Windows all of it that does not need Linux; tsc: the pages
 	@scripts/setup
+	@scripts/check-pages
 	@$(RUN) -m mypy --no-error-summary
 	@for platform in darwin win32; do \
 	    $(RUN) -m mypy --no-error-summary --platform $$platform --follow-imports=silent \
@@ -63,4 +64,4 @@ soak:  ## look for faults for MINUTES=10: thousands of simulated seeds, all verb
 	@scripts/soak $${MINUTES:-10} $${SEED:-1}
 
 clean:  ## remove what these made
-	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf node_modules .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

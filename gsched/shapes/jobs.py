@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from gsched.shapes.shape import Shape, fields
+from gsched.times.instants import timezone_name
 
 if TYPE_CHECKING:
     from gsched.history.queries import JobCounters
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _ENDLESS_MS: Final = 221_845_392_000_000  # the year 9000: a trigger that is due then ends only with the calendar
 _OF_PAUSE: Final = ("reason", "by", "at", "until", "cause")
 _OPTIONS: Final = (
-    "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "schedule", "next_run_time", "executor", "jobstore",
+    "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "schedule", "timezone", "next_run_time", "executor", "jobstore",
     "misfire_grace_time", "coalesce", "max_instances", "timeout", "recover", "tags", "metadata", "parked",
 )  # fmt: skip
 _OF_CHANGE: Final = ("at", "action", "by", "via", "reason")
@@ -67,6 +68,8 @@ def _option(job: JobHandle, name: str) -> Any:
         return str(job.trigger)
     if name == "schedule":
         return job.trigger.in_words()
+    if name == "timezone":
+        return timezone_name(job.trigger.timezone)
     value = getattr(job, name)
     return dict(value) if name in ("kwargs", "metadata") else list(value) if name in ("args", "tags") else value
 

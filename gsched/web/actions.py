@@ -20,7 +20,7 @@ from gsched.schedulers.engine import CHANGED_AT_ONCE, modified_event
 from gsched.schedulers.handle import JobHandle
 from gsched.schedulers.verbs.change import modified
 from gsched.schedulers.verbs.pause import Pausing, Resuming
-from gsched.web.answers import ApiAnswers, shown_arguments, stored_arguments
+from gsched.web.answers import ApiAnswers, json_text, shown_arguments, stored_arguments
 from gsched.web.chosen import ChosenJobs, chosen_jobs
 from gsched.web.redaction import unmasked
 from gsched.web.refusals import RequestRefused, invalid, refused_by
@@ -139,7 +139,8 @@ class ApiActions:
         engine = self._served.engine
         if only_check:
             job = change(engine.call(engine.find, job_id, jobstore))
-            return 200, {"valid": True, "trigger": str(job.trigger), "next": self._answers.next_times(job, _SHOWN_NEXT)}
+            words = {"trigger": str(job.trigger), "schedule": job.trigger.in_words()}
+            return 200, {"valid": True, **words, "next": self._answers.next_times(job, _SHOWN_NEXT)}
         with ask.acting(reason):
             done = act("job.change", self._served.now())
             engine.change_job(job_id, change, jobstore, modified_event, done)
@@ -154,7 +155,7 @@ class ApiActions:
         for name in shown.keys() & changes.keys():
             if not isinstance(changes[name], str):
                 raise invalid(f"{name}: expected JSON text, got {changes[name]!r}", 'write it as a text: "[1, 2]"')
-            if changes[name] == json.dumps(shown[name]):
+            if changes[name] == json_text(shown[name]):
                 del meant[name]
                 continue
             try:

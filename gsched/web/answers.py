@@ -149,7 +149,7 @@ class ApiAnswers:
             "changed": as_json(row.changed),
             "recent": as_json([each._asdict() for each in row.counters.recent]),
         }
-        return values | {name: json.dumps(value) for name, value in shown_arguments(ask, row.job).items()}
+        return values | {name: json_text(value) for name, value in shown_arguments(ask, row.job).items()}
 
     def instants(self, ask: Ask) -> dict[str, Any]:
         """What became of each instant of a job, and why."""
@@ -261,6 +261,11 @@ def shown_arguments(ask: Ask, job: JobHandle) -> dict[str, Any]:
         "args": ask.redaction.arguments(job.func, stored["args"]),
         **{name: ask.redaction.named("", stored[name]) for name in ("kwargs", "metadata")},
     }
+
+
+def json_text(value: Any) -> str:
+    """A value as users read and write it."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def stored_arguments(job: Any) -> dict[str, Any]:

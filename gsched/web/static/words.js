@@ -91,12 +91,17 @@ export function moment(time, now) {
   return day(at) === day(now) ? clock(at) : `${day(at)} ${clock(at, false)}`;
 }
 
-/** @param {string | number} time @returns {string} all of it, for titles and for copying */
-export const exact = (time) =>
-  formatted("exact", {
+/** @param {string | number} time @returns {string} all of it, as 2026-11-30 10:41:07.250 CET */
+export function exact(time) {
+  const format = formatted("exact", {
     year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
     fractionalSecondDigits: 3, hourCycle: "h23", timeZoneName: "short",
-  }).format(new Date(time));
+  });
+  const parts = Object.fromEntries(format.formatToParts(new Date(time)).map(({ type, value }) => [type, value]));
+  const ms = parts["fractionalSecond"] === "000" ? "" : `.${parts["fractionalSecond"]}`;
+  const date = `${parts["year"]}-${parts["month"]}-${parts["day"]}`;
+  return `${date} ${parts["hour"]}:${parts["minute"]}:${parts["second"]}${ms} ${parts["timeZoneName"]}`;
+}
 
 /** @returns {string} as CET */
 export function zoneWord() {

@@ -1,6 +1,7 @@
 // One job: what became of each of its instants and why, what comes next, and what it is.
 
 import { useEffect, useMemo, useState } from "../vendor/hooks.js";
+import { now } from "../clock.js";
 import { useAnswer, useSoon } from "../data.js";
 import { el, h } from "../html.js";
 import { useKeys } from "../keys.js";
@@ -87,7 +88,7 @@ function Whole({ job, query, again }) {
       h(Options, { job }),
     ),
     el.div({ class: "split two" }, h(Errors, { job }), h(Changes, { job })),
-    isEditing ? h(Edit, { job, close: () => edit(false), done: () => [edit(false), again()] }) : null,
+    isEditing ? h(Edit, { job, close: () => edit(false), again }) : null,
     dialog,
   ];
 }
@@ -226,7 +227,7 @@ function NextRuns({ job }) {
   useEffect(() => later(), [job.rev, job.next_run_time]);
   return el.section(
     { class: "card" },
-    el.div({ class: "title" }, el.h2(null, "Next runs")),
+    el.div({ class: "title" }, el.h2(null, "Next runs"), el.span({ class: "dim" }, job.timezone)),
     shown(answer, ({ next }) => [
       job.pause ? el.p({ class: "dim" }, "If it were not paused:") : null,
       next.length
@@ -235,7 +236,7 @@ function NextRuns({ job }) {
             ...next.map(({ at, offset_changes }) =>
               el.li(
                 null,
-                el.time({ dateTime: at, title: exact(at) }, `${day(at)} ${at.slice(11, 19)}`),
+                el.time({ dateTime: at, title: exact(at) }, localTime(at)),
                 offset_changes ? el.span({ class: "warn", title: "the clock of the trigger's zone changes before it" }, `${at.slice(-6)}, clock change`) : el.span({ class: "dim" }, inTime(at)),
               ),
             ),
@@ -245,16 +246,22 @@ function NextRuns({ job }) {
   );
 }
 
+/** A time in the zone of its trigger, with the day if it is another one there. @param {string} at */
+function localTime(at) {
+  const today = new Date(now() + (Date.parse(`${at.slice(0, 19)}Z`) - Date.parse(at))).toISOString().slice(0, 10);
+  return `${at.startsWith(today) ? "" : `${day(at)} `}${at.slice(11, 19)}`;
+}
+
 const SHOWN_ELSEWHERE = new Set([
   "id", "state", "schedule", "trigger", "tags", "pause", "next_run_time", "recent", "last_change", "last", "runs", "failures", "rev",
-  "failing_since", "last_error", "overdue_at", "parked", "func_ref", "last_run", "last_duration", "usual_duration", "group",
+  "failing_since", "last_error", "overdue_at", "parked", "func_ref", "last_run", "last_duration", "usual_duration", "group", "timezone",
 ]);
 const SECONDS = new Set(["timeout", "misfire_grace_time", "retry_delay", "retry_max_delay", "retry_within", "expect_success_every", "slow_after", "spread"]);
 
 /** @param {{job: JobAnswer}} props */
 function Options({ job }) {
   const [isRaw, show] = useState(false);
-  const rows = Object.entries(job).filter(([name, value]) => !SHOWN_ELSEWHERE.has(name) && value !== null && value !== "");
+  const rows = Object.entries(job).filter(([name, value]) => !SHOWN_ELSEWHERE.has(name) && !isUnset(job, name, value));
   return el.section(
     { class: "card" },
     el.div({ class: "title" }, el.h2(null, "Options"), el.button({ class: "quiet", "aria-pressed": isRaw, onClick: () => show(!isRaw) }, "JSON")),
@@ -263,6 +270,10 @@ function Options({ job }) {
       : el.dl({ class: "options" }, ...rows.flatMap(([name, value]) => [el.dt(null, name.replaceAll("_", " ")), el.dd({ class: "num" }, optionText(name, value))])),
   );
 }
+
+/** True for an option that says nothing: there is no value, or it is about retries and there are none. @param {Record<string, any>} job @param {string} name @param {unknown} value */
+const isUnset = (job, name, value) =>
+  value === null || ["", "{}", "[]"].includes(String(value)) || (name.startsWith("retry_") && !job["retries"]) || (name === "name" && value === job["id"]);
 
 /** @param {string} name @param {unknown} value */
 function optionText(name, value) {

@@ -71,7 +71,7 @@ export function Ask({ question, close, done }) {
       el.label(
         null,
         needsReason ? "Reason" : "Reason (optional)",
-        el.input({ name: "reason", required: !!needsReason, autoFocus: true, maxLength: 500, placeholder: "for those who see it later" }),
+        el.input({ name: "reason", required: !!needsReason, maxLength: 500, placeholder: "for those who see it later" }),
       ),
       asksUntil ? el.label(null, "Until (optional)", el.input({ name: "until", placeholder: "2h, or 2026-12-01 08:00" })) : null,
       typed ? el.label(null, `Type ${count(typed)} to confirm`, el.input({ name: "typed", inputMode: "numeric", autoComplete: "off", required: true })) : null,

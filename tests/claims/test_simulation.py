@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,9 +24,9 @@ from simulation.simulation import STORMS, Scenario, Simulation
 from gsched.stores import claims
 from gsched.stores.claims.database import JobRecord, RefusedError
 
-SEEDS = 300  # of any trouble
-SHARE = 25  # of them in one test
-STORMY = 15  # seeds of each storm
+SEEDS = 120  # of any trouble; scripts/soak tries thousands, of the storms, too
+SHARE = 12  # of them in one test
+STORMY = 6  # seeds of each storm
 ENOUGH = 100  # seeds within which a missing guard shows
 
 ROOT = Path(__file__).parents[2]
@@ -100,14 +101,14 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "former_schedules_stay_when_slots_are_given_away": ("stops", 0),
     "failed_attempts_count_as_ended_at_once": (None, 0),
     "waiting_runs_begin_before_they_count_as_in_progress": (None, 0),
-    "rescues_know_no_later_attempts": ("kills", 3),
-    "jobs_end_before_their_retries": (None, 2),
-    "slots_are_given_away_before_retries_are_added": ("failovers", 1),
-    "acked_does_not_wait_for_counts": ("counted runs", 20),
+    "rescues_know_no_later_attempts": ("kills", 68),
+    "jobs_end_before_their_retries": (None, 11),
+    "slots_are_given_away_before_retries_are_added": ("failovers", 19),
+    "acked_does_not_wait_for_counts": ("counted runs", 1),
     "counts_are_forgotten_when_jobs_are_rescheduled": ("counted runs", 183),
-    "runs_on_dead_nodes_do_not_count": ("counted runs", 33),
+    "runs_on_dead_nodes_do_not_count": ("counted runs", 52),
     "jobs_go_on_before_their_rescued_runs_count": ("counted runs", 87),
-    "late_counts_take_runs_away": ("counted runs", 11),
+    "late_counts_take_runs_away": ("counted runs", 1),
 }
 # Without these nothing went wrong in hundreds of seeds, of more than one storm. What something that a dead node does
 # could spoil, the marks of late jobs and open slots, the records of runs and the remembered attempts make good; what is
@@ -242,8 +243,11 @@ def test_a_job_that_is_beyond_belief_disturbs_no_other(strangeness: Callable[[Ex
 def test_a_protocol_without_one_of_its_guards_fails(name: str) -> None:
     storm, seed = SHOWS_IN[name]
     with MUTATIONS[name]():
-        shows = any(Simulation(each, STORMS.get(storm or "")).run().problems for each in (seed, *range(ENOUGH)))
-    assert shows, f"no seed misses the guard against {name}"
+        seeds = (each for each in (seed, *range(ENOUGH)) if Simulation(each, STORMS.get(storm or "")).run().problems)
+        shows = next(seeds, None)
+    assert shows is not None, f"no seed misses the guard against {name}"
+    if shows != seed:
+        warnings.warn(f"SHOWS_IN: seed {seed} shows {name} no longer, seed {shows} does, and the search for it takes long")
 
 
 def test_every_mutation_of_the_protocol_names_a_seed_that_fails_or_is_known_to_be_redundant() -> None:

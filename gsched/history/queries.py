@@ -106,6 +106,7 @@ class RunQuery:
     :ivar until: only what was due before this time (ms)
     :ivar run_id: only the attempts of this run
     :ivar before: the page begins after this place: `next` of the page before. Only for pages
+    :ivar node: only what this node ran or decided
     """
 
     job_id: str | None = None
@@ -117,6 +118,7 @@ class RunQuery:
     skip: int = 0
     run_id: str | None = None
     before: str | None = None
+    node: str | None = None
 
     @property
     def place(self) -> RunPlace | None:
@@ -124,7 +126,7 @@ class RunQuery:
         return None if self.before is None else RunPlace.read(self.before)
 
     def __post_init__(self) -> None:
-        for what in ("job_id", "tag", "run_id"):
+        for what in ("job_id", "tag", "run_id", "node"):
             value = getattr(self, what)
             if value is not None and not isinstance(value, str):
                 raise ConfigurationError(f"{what}: expected a text, got {value!r}")

@@ -104,6 +104,7 @@ class Record:
             and (query.since is None or self.last_ms >= query.since)
             and (query.until is None or self.scheduled_ms < query.until)
             and (query.tag is None or query.tag in self.tags)
+            and query.node in (None, self.node)
         )
 
     def info(self) -> RunInfo:

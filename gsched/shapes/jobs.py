@@ -136,6 +136,7 @@ JOB_ROW: Final[Shape] = {
     "last_error": lambda row: row.counters.last_error,
     "last": lambda row: _last(row.counters),
     "usual_duration": lambda row: longest_usual(row.counters),
+    "timeout": lambda row: row.job.timeout,
     "recent": lambda row: recent_letters(row.counters),
     "last_change": lambda row: change_fields(row.job),
 }

@@ -182,14 +182,15 @@ class ApiAnswers:
     # -- runs -----------------------------------------------------------------------------------------------------
 
     def runs(self, ask: Ask) -> dict[str, Any]:
-        """A page of runs. Of a node's runs a page may have fewer than it could."""
-        query, node = ask.query, ask.query.text("node")
+        """A page of runs."""
+        query = ask.query
         wanted = RunQuery(
             query.text("job"), query.text("outcome"), self._past(ask, "since"), self._past(ask, "until"),
             query.text("tag"), query.whole("limit", _PAGE, 1, _MOST_LISTED), before=query.text("before"),
+            node=query.text("node"),
         )  # fmt: skip
         page = self._scheduler.admin.runs(wanted, query.text("jobstore"))
-        return {"runs": _each(RUN, [run for run in page.runs if node in (None, run.node)]), "next": page.next}
+        return {"runs": _each(RUN, page.runs), "next": page.next}
 
     def run(self, ask: Ask) -> dict[str, Any]:
         """A run: its attempts, the last one first, with their tracebacks; and what became of its instant."""

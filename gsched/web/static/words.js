@@ -109,6 +109,9 @@ export function zoneWord() {
   return parts.find((part) => part.type === "timeZoneName")?.value ?? "UTC";
 }
 
+/** @param {string} id of a node @returns {string} without the time at which the node began, which comes first */
+export const nodeName = (id) => id.replace(/^\d{12,14}-/, "");
+
 /** @typedef {"ok" | "bad" | "warn" | "idle" | "live"} Kind */
 
 /** What becomes of an instant, each with its word, and with how it looks. @type {Record<string, {word: string, kind: Kind}>} */
@@ -130,6 +133,11 @@ const OUTCOMES = {
   parked: { word: "parked", kind: "warn" },
   unknown: { word: "unknown", kind: "idle" },
 };
+
+/** The outcomes of records, for a choice: trouble first. */
+export const OUTCOME_NAMES = /** @type {const} */ ([
+  "failed", "timed_out", "lost", "cancelled", "missed", "skipped", "retried", "coalesced", "succeeded", "running", "waiting",
+]);
 
 /** The letters of a row's last outcomes. @type {Record<string, string>} */
 const LETTERS = {

@@ -112,6 +112,8 @@ def _filters(query: RunQuery) -> Iterable[Document]:
         wanted["_id"] = {"$gte": f"{query.run_id}#", "$lt": f"{query.run_id}$"}  # "$" follows "#", as in run_key
     if query.tag is not None:
         wanted["tags"] = query.tag
+    if query.node is not None:
+        wanted["node"] = query.node
     if query.outcome is not None:
         wanted["state" if query.outcome in UNENDED else "outcome"] = query.outcome
     due: Document = {}
@@ -143,7 +145,7 @@ def _after(place: RunPlace | None, wanted: Document) -> Document:
 
 def _unended_with_tag(jobs: Jobs, query: RunQuery, state: str) -> list[Document]:
     """The runs in progress, or those that wait, whose jobs have the tag. Their documents have no tags."""
-    untagged = RunQuery(query.job_id, state, query.since, query.until)
+    untagged = RunQuery(query.job_id, state, query.since, query.until, node=query.node)
     found = (document for wanted in _filters(untagged) for document in jobs.runs.find(wanted, batch_size=_BATCH))
     unended = list(filter(is_run, found))
     ids = list({document["job_id"] for document in unended})

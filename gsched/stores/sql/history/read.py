@@ -99,6 +99,8 @@ def _filters(tables: Tables, query: RunQuery) -> Iterable[list[ColumnElement[boo
         recorded = select(tables.run_tags.c.key).where(tables.run_tags.c.tag == query.tag)
         tagged = select(tables.job_tags.c.job_id).where(tables.job_tags.c.tag == query.tag)
         wanted.append(runs.c.key.in_(recorded) | (tables.unended & runs.c.job_id.in_(tagged)))
+    if query.node is not None:
+        wanted.append(runs.c.node == query.node)
     if query.outcome is not None:
         is_so = tables.unended & (runs.c.state == query.outcome)
         wanted.append(is_so if query.outcome in UNENDED else runs.c.outcome == query.outcome)

@@ -9,6 +9,7 @@ import { useFrames } from "../live.js";
 import { may } from "../me.js";
 import { matched, questionOf, useQuestions } from "../parts/actions.js";
 import { Pulse } from "../parts/figures.js";
+import { TagPick } from "../parts/filters.js";
 import { State, outcomeWord, stateOf, strip, tagsOf } from "../parts/marks.js";
 import { nothing, shown } from "../parts/shown.js";
 import { inTime, timeAgo } from "../parts/times.js";
@@ -180,23 +181,6 @@ function Search({ q }) {
     el.span({ class: "sr" }, "Search jobs"),
     el.input({ id: "search", ref: field, type: "search", placeholder: "Search ids and names", defaultValue: q, onInput, autoComplete: "off", spellcheck: false }),
     el.kbd({ "aria-hidden": true }, "/"),
-  );
-}
-
-/** @param {{tag: string}} props */
-function TagPick({ tag }) {
-  const { data } = useAnswer("tags", {});
-  const tags = data?.tags ?? [];
-  if (!tags.length && !tag) return null;
-  const all = tag && !tags.some((each) => each.tag === tag) ? [{ tag, jobs: 0 }, ...tags] : tags;
-  return el.label(
-    { class: "pick" },
-    el.span({ class: "sr" }, "Tag"),
-    el.select(
-      { value: tag, onChange: (event) => change({ tag: event.currentTarget.value, after: null }) },
-      el.option({ value: "" }, "any tag"),
-      ...all.map((each) => el.option({ value: each.tag }, each.jobs ? `${each.tag} (${count(each.jobs)})` : each.tag)),
-    ),
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { el } from "../html.js";
 import { link } from "../place.js";
-import { outcome } from "../words.js";
+import { nodeName, outcome } from "../words.js";
 
 const IN_ROWS = 30; // instants of a strip
 
@@ -40,3 +40,6 @@ export const tagsOf = (tags, pick) =>
 
 /** @param {string} id */
 export const jobLink = (id) => link("job", { id }, { class: "mono" }, id);
+
+/** @param {string | null | undefined} id of a node */
+export const nodeMark = (id) => (id ? el.span({ class: "mono", title: id }, nodeName(id)) : el.span({ class: "dim" }, "–"));

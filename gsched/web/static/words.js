@@ -114,17 +114,17 @@ export const nodeName = (id) => id.replace(/^\d{12,14}-/, "");
 
 /** @typedef {"ok" | "bad" | "warn" | "idle" | "live"} Kind */
 
-/** What becomes of an instant, each with its word, and with how it looks. @type {Record<string, {word: string, kind: Kind}>} */
+/** What becomes of an instant, each with its word, and with how it looks. @type {Record<string, {word: string, kind: Kind, means?: string}>} */
 const OUTCOMES = {
   succeeded: { word: "succeeded", kind: "ok" },
   failed: { word: "failed", kind: "bad" },
   timed_out: { word: "timed out", kind: "bad" },
-  lost: { word: "lost", kind: "bad" },
+  lost: { word: "lost", kind: "bad", means: "its node ended while the run was in progress" },
   cancelled: { word: "cancelled", kind: "warn" },
-  missed: { word: "missed", kind: "warn" },
+  missed: { word: "missed", kind: "warn", means: "later than misfire_grace_time" },
   skipped: { word: "skipped", kind: "warn" },
   retried: { word: "failed, retried", kind: "warn" },
-  coalesced: { word: "coalesced", kind: "idle" },
+  coalesced: { word: "coalesced", kind: "idle", means: "a later instant ran for it" },
   running: { word: "running", kind: "live" },
   waiting: { word: "waiting", kind: "live" },
   upcoming: { word: "upcoming", kind: "idle" },
@@ -147,5 +147,5 @@ const LETTERS = {
 /** @param {string} name of an outcome, or its letter in a row */
 export function outcome(name) {
   const full = LETTERS[name] ?? name;
-  return OUTCOMES[full] ?? { word: full.replaceAll("_", " "), kind: /** @type {Kind} */ ("idle") };
+  return { means: "", ...(OUTCOMES[full] ?? { word: full.replaceAll("_", " "), kind: /** @type {Kind} */ ("idle") }) };
 }

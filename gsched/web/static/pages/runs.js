@@ -151,13 +151,15 @@ function Current({ which, ask }) {
   useEffect(() => {
     if (!running.data || !waiting.data) return;
     const told = (overview.data?.in_progress ?? []).filter((each) => matches(each, which)).map((each) => asRun(each, overview.at));
-    const found = new Map([...told, ...running.data.runs, ...waiting.data.runs].map((run) => [keyOf(run), run]));
+    const listed = [...running.data.runs, ...waiting.data.runs];
+    const more = told.filter((run) => !listed.some(({ run_id }) => run_id === run.run_id));
+    const found = new Map([...listed, ...more].map((run) => [keyOf(run), run]));
     set((last) => {
       const kept = last.filter((run) => isHeld.current || found.has(keyOf(run)));
       const stay = kept.map((run) => found.get(keyOf(run)) ?? { ...run, isOver: true });
       const known = new Set(kept.map(keyOf));
-      const more = [...found.values()].filter((run) => !known.has(keyOf(run)));
-      return [...stay, ...more.sort((a, b) => Date.parse(a.due_at) - Date.parse(b.due_at))];
+      const added = [...found.values()].filter((run) => !known.has(keyOf(run)));
+      return [...stay, ...added.sort((a, b) => Date.parse(a.due_at) - Date.parse(b.due_at))];
     });
   }, [running.data, waiting.data, overview.data]);
   const ids = [...new Set(rows.map((run) => run.job_id))].slice(0, 200).sort();
@@ -211,13 +213,16 @@ function CurrentRow({ run, job, ask }) {
   return el.tr(
     { class: run.isOver ? "gone" : "" },
     el.td({ class: "id" }, jobLink(run.job_id)),
-    el.td({ class: "num when" }, link("run", { id: run.run_id }, { "aria-label": `run of ${run.job_id}, ${run.due_at}` }, atTime(run.due_at))),
+    el.td({ class: "num when" }, runLink(run, run.due_at)),
     el.td({ class: "st" }, run.isOver ? el.span({ class: "outcome" }, "ended") : outcomeWord(run.outcome), attempt(run)),
     el.td({ class: "age" }, run.outcome === "running" && !run.isOver ? h(AgeBar, { since: run.started_at ?? run.due_at, timeout: job?.timeout ?? null, usual: job?.usual_duration ?? null }) : run.isOver ? null : el.span({ class: "dim num" }, "due ", inTime(run.due_at))),
     el.td({ class: "node" }, nodeMark(run.node)),
-    el.td({ class: "r does" }, may("cancel") && !run.isOver ? el.button({ class: "small", "aria-label": `cancel the run of ${run.job_id}`, onClick: () => ask(cancelling(run.run_id)) }, "Cancel…") : null),
+    el.td({ class: "r does" }, may("cancel") && !run.isOver ? el.button({ class: "small", onClick: () => ask(cancelling(run.run_id)) }, "Cancel…", el.span({ class: "sr" }, ` the run of ${run.job_id}`)) : null),
   );
 }
+
+/** @param {Run} run @param {string} at */
+const runLink = (run, at) => link("run", { id: run.run_id }, {}, atTime(at), el.span({ class: "sr" }, `, run of ${run.job_id}`));
 
 /** @param {Run} run */
 const attempt = (run) => (run.attempt > 1 ? el.span({ class: "dim" }, ` attempt ${run.attempt}`) : null);
@@ -235,10 +240,10 @@ function Row({ run, n, isAt }) {
   const open = (/** @type {MouseEvent} */ event) => {
     if (!(/** @type {Element} */ (event.target).closest("a, button")) && !getSelection()?.toString()) go("run", { id: run.run_id });
   };
-  const why = [run.error_type, run.error_message ?? run.reason].filter(Boolean).join(": ");
+  const why = [run.error_type, run.error_message ?? run.reason].filter(Boolean).join(": ") || outcome(run.outcome).means;
   return el.tr(
     { class: `opens ${isAt ? "at" : ""}`, "data-row": n, onClick: open },
-    el.td({ class: "num when" }, link("run", { id: run.run_id }, { "aria-label": `run of ${run.job_id}, ${run.scheduled_at}` }, atTime(run.scheduled_at))),
+    el.td({ class: "num when" }, runLink(run, run.scheduled_at)),
     el.td({ class: "id" }, jobLink(run.job_id)),
     el.td({ class: "st" }, outcomeWord(run.outcome)),
     el.td({ class: "cut dim because", title: why.slice(0, 500) }, why || "–"),

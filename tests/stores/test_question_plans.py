@@ -76,6 +76,7 @@ QUESTIONS: dict[str, tuple[Callable[[BaseJobStore], Any], bool]] = {
     "rows": (lambda store: store.rows(["job-001", "job-002"]), False),
     "runs": (second_run_page, True),
     "runs of a job": (lambda store: second_run_page(store, job_id="job-001"), True),
+    "runs of a node": (lambda store: second_run_page(store, node="n"), True),
     "failures": (lambda store: second_run_page(store, outcome="failed"), True),
     "audit": (lambda store: store.audit(AuditQuery(limit=2)), True),
     "audit of a job": (lambda store: store.audit(AuditQuery(target="job-001")), True),

@@ -240,6 +240,16 @@ def test_pages_of_runs_have_each_record_once_the_newest_first(bench):
     assert flat(run_pages(bench, period)) == expected[2:8]
 
 
+def test_pages_of_a_nodes_runs_are_full_and_have_no_others(bench):
+    recorded(bench)
+    node = bench.scheduler.admin.runs(RunQuery(outcome="failed")).runs[0].node
+    assert run_pages(bench, RunQuery(node="another", limit=3)) == [[]]
+    if node is not None:  # the memory store has none
+        assert [len(page) for page in run_pages(bench, RunQuery(node=node, outcome="failed", limit=3))] == [3, 3, 3, 1]
+        tagged = run_pages(bench, RunQuery(node=node, tag="t", outcome="failed"))
+        assert len(flat(tagged)) == 10
+
+
 def test_pages_of_runs_leave_out_tracebacks(bench):
     recorded(bench)
     assert all(run.traceback is None for run in bench.scheduler.admin.runs().runs)

@@ -131,6 +131,21 @@ def test_runs_come_in_pages_and_one_is_shown_with_its_traceback(played, web):
     assert run["explained"]["outcome"] == "failed"
 
 
+def test_runs_of_a_node_are_those_that_it_ran(played, web):
+    everyone = web.get("runs", outcome="failed")["runs"]
+    node = everyone[0]["node"]
+    assert web.get("runs", outcome="failed", node="another")["runs"] == []
+    assert node is None or web.get("runs", outcome="failed", node=node)["runs"] == everyone
+
+
+def test_a_row_tells_after_how_many_seconds_a_run_is_ended(bench, web):
+    bench.add("limited", "interval", seconds=10, timeout=12)
+    bench.add("endless", "interval", seconds=10)
+    assert {row["id"]: row["timeout"] for row in web.get("rows", id=["limited", "endless"])["rows"]} == {
+        "limited": 12.0, "endless": None,
+    }  # fmt: skip
+
+
 def test_alike_failures_are_one_group(played, web):
     groups = web.get("errors", since="1h")["groups"]
     assert [(group["error_type"], group["count"], group["job_ids"]) for group in groups] == [

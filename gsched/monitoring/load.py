@@ -21,22 +21,27 @@ _HOURS: Final = 168
 _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
 _PEAKS: Final = 10
-_TRIGGERS_OF_PEAK: Final = 5
+_TRIGGERS_OF_HOUR: Final = 5
+_EXAMPLES: Final = 3
 
 
 class LoadTrigger(NamedTuple):
-    """A trigger, with how many jobs have it and how many runs it makes in an hour."""
+    """A trigger, with how many jobs have it and how many runs it makes in an hour.
+
+    :ivar examples: the ids of some of the jobs, three at most
+    """
 
     trigger: str
     jobs: int
     runs: float
+    examples: tuple[str, ...]
 
 
-class LoadPeak(NamedTuple):
-    """An hour with many runs.
+class LoadHour(NamedTuple):
+    """An hour of the week ahead.
 
     :ivar at: when it begins, in the zone of the load
-    :ivar triggers: those that make most of it
+    :ivar triggers: those that make most of its runs, the most first; five at most
     """
 
     at: datetime
@@ -52,6 +57,7 @@ class Load:
     :ivar week: runs in each hour from the next full one on, for seven days: [weekday][hour], Monday and midnight first,
         in the zone
     :ivar hour: runs in each of the next 60 minutes
+    :ivar hours: the hours of the week one by one, from the next full one on, each with the triggers that make it
     :ivar peaks: the hours with the most runs, the most first
     :ivar estimated_from: how many jobs were looked at
     :ivar of: of how many; if that is more, all numbers are estimates
@@ -60,7 +66,8 @@ class Load:
     begins: datetime
     week: tuple[tuple[float, ...], ...]
     hour: tuple[float, ...]
-    peaks: tuple[LoadPeak, ...]
+    hours: tuple[LoadHour, ...]
+    peaks: tuple[LoadHour, ...]
     estimated_from: int
     of: int
 
@@ -95,13 +102,19 @@ class _Ahead(NamedTuple):
 class _Group:
     """Jobs with alike triggers."""
 
-    __slots__ = ("count", "hours", "job", "minutes")
+    __slots__ = ("count", "examples", "hours", "job", "minutes")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.count = 0
+        self.examples: list[str] = []
         self.hours = [0.0] * _HOURS
         self.minutes = [0.0] * 60
+
+    def add(self, job: Job) -> None:
+        self.count += 1
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(job.id)
 
 
 def load_ahead(sample: JobSample, now: int, zone: tzinfo) -> Load:
@@ -112,7 +125,7 @@ def load_ahead(sample: JobSample, now: int, zone: tzinfo) -> Load:
         looked_at += 1
         key = _key(job, now)
         if key is not None:
-            groups.setdefault(key, _Group(job)).count += 1
+            groups.setdefault(key, _Group(job)).add(job)
     followed = nlargest(MOST_TRIGGERS, groups.values(), key=lambda group: group.count)
     jobs, told = sum(group.count for group in groups.values()), sum(group.count for group in followed)
     total, ahead = max(sample.total, looked_at), _Ahead.of(now, zone)
@@ -196,19 +209,25 @@ def _load(groups: Sequence[_Group], ahead: _Ahead, zone: tzinfo, scale: float, l
     times = [from_ms(ahead.hour + hour * _HOUR_MS, zone) for hour in range(_HOURS)]
     for at, runs in zip(times, hours, strict=True):
         week[at.weekday()][at.hour] += runs
-    peaks = nlargest(_PEAKS, (hour for hour in range(_HOURS) if hours[hour]), key=hours.__getitem__)
+    each = [_hour(groups, hour, times[hour], hours[hour], scale) for hour in paced(range(_HOURS))]
     return Load(
         from_ms(ahead.minute, zone),
         tuple(tuple(round(runs, 1) for runs in day) for day in week),
         tuple(round(runs, 1) for runs in minutes),
-        tuple(_peak(groups, hour, times[hour], hours[hour], scale) for hour in peaks),
+        tuple(each),
+        tuple(nlargest(_PEAKS, (hour for hour in each if hour.runs), key=lambda hour: hour.runs)),
         looked_at,
         total,
     )
 
 
-def _peak(groups: Sequence[_Group], hour: int, at: datetime, runs: float, scale: float) -> LoadPeak:
-    top = nlargest(_TRIGGERS_OF_PEAK, groups, key=lambda group: group.hours[hour] * group.count)
-    jobs = [(group, group.count * scale) for group in top if group.hours[hour]]
-    made = (LoadTrigger(str(group.job.trigger), round(n), round(group.hours[hour] * n, 1)) for group, n in jobs)
-    return LoadPeak(at, round(runs, 1), tuple(made))
+def _hour(groups: Sequence[_Group], hour: int, at: datetime, runs: float, scale: float) -> LoadHour:
+    top = nlargest(_TRIGGERS_OF_HOUR, groups, key=lambda group: group.hours[hour] * group.count)
+    made = (_trigger(group, hour, group.count * scale) for group in top if group.hours[hour])
+    return LoadHour(at, round(runs, 1), tuple(made))
+
+
+def _trigger(group: _Group, hour: int, jobs: float) -> LoadTrigger:
+    return LoadTrigger(
+        str(group.job.trigger), round(jobs), round(group.hours[hour] * jobs, 1), tuple(group.examples)
+    )

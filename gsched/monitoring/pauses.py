@@ -32,6 +32,7 @@ class PauseGroup:
     :ivar cause: "user", or "failures" if too many runs failed in a row
     :ivar jobs: how many jobs, of the thousand that are looked at
     :ivar job_id: one of them
+    :ivar since: when the first of them was paused, UTC; None if that is not known
     """
 
     reason: str | None
@@ -40,16 +41,22 @@ class PauseGroup:
     cause: str
     jobs: int
     job_id: str
+    since: datetime | None
 
 
 def groups_of_pauses(paused: Iterable[PausedJob]) -> tuple[PauseGroup, ...]:
     """The groups, those of failures first, then the largest."""
-    groups: dict[tuple[str | None, str | None, datetime | None, str], list[str]] = {}
-    for job_id, pause in paused:
-        groups.setdefault((pause.reason, pause.by, pause.until, pause.cause), []).append(job_id)
-    made = [PauseGroup(*key, len(ids), ids[0]) for key, ids in groups.items()]
+    groups: dict[tuple[str | None, str | None, datetime | None, str], list[PausedJob]] = {}
+    for each in paused:
+        pause = each.pause
+        groups.setdefault((pause.reason, pause.by, pause.until, pause.cause), []).append(each)
+    made = [PauseGroup(*key, len(jobs), jobs[0].job_id, _first(jobs)) for key, jobs in groups.items()]
     made.sort(key=lambda group: (group.cause != BY_FAILURES, -group.jobs, group.job_id))
     return tuple(made[:_MOST_GROUPS])
+
+
+def _first(jobs: Iterable[PausedJob]) -> datetime | None:
+    return min((each.pause.at for each in jobs if each.pause.at is not None), default=None)
 
 
 def paused_finding(paused: Sequence[PausedJob]) -> Finding:

@@ -13,6 +13,7 @@ from gsched.shapes.shape import Shape
 from gsched.times.durations import rough_duration
 
 SHARES: Final = (0.5, 0.95, 0.99)
+_OF_ACTIVITY: Final = ("paused", "running", "waiting", "pool_size", "due_soon")
 
 
 def alarms(overview: Overview) -> Iterator[str]:
@@ -89,8 +90,9 @@ def _node_objects(overview: Overview) -> Iterator[dict[str, Any]]:
     for node in overview.nodes:
         known = {name: getattr(node, name) for name in ("id", "state", "slots", "watermark_age", "beat_age")}
         if (activity := said.get(node.id)) is not None:
-            known |= {"paused": activity.paused, "running": activity.running, "due_soon": activity.due_soon}
+            known |= {name: getattr(activity, name) for name in _OF_ACTIVITY}
             known["runs_per_second"] = round(activity.recent.runs_per_second, 3)
+            known["lateness"] = percentiles(activity.recent.late)
         yield known
 
 

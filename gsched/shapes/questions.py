@@ -30,10 +30,39 @@ def _peaks(load: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _triggers(load: Any) -> list[dict[str, Any]]:
+    """Those that the hours name, each once."""
+    return [{"trigger": trigger, "jobs": jobs, "examples": some} for trigger, jobs, some in _numbers(load)]
+
+
+def _hours(load: Any) -> list[dict[str, Any]]:
+    """The hours; triggers by their numbers in the list of them."""
+    numbers = _numbers(load)
+    return [
+        {
+            "at": hour.at,
+            "runs": hour.runs,
+            "triggers": [{"number": numbers[_without_runs(each)], "runs": each.runs} for each in hour.triggers],
+        }
+        for hour in load.hours
+    ]
+
+
+def _numbers(load: Any) -> dict[Any, int]:
+    each = dict.fromkeys(_without_runs(trigger) for hour in load.hours for trigger in hour.triggers)
+    return {trigger: number for number, trigger in enumerate(each)}
+
+
+def _without_runs(trigger: Any) -> Any:
+    return trigger.trigger, trigger.jobs, trigger.examples
+
+
 LOAD: Final[Shape] = {
     **fields("begins"),
     "week": lambda load: [list(day) for day in load.week],
     "hour": lambda load: list(load.hour),
+    "triggers": _triggers,
+    "hours": _hours,
     "peaks": _peaks,
     **fields("estimated_from", "of"),
 }

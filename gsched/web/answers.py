@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, Final
 
 from gsched import __version__
@@ -14,6 +15,7 @@ from gsched.jobs.export import to_json
 from gsched.jobs.query import SORTS, STATES, JobQuery
 from gsched.monitoring.error_groups import BY, MOST_RECORDS
 from gsched.schedulers.handle import JobHandle
+from gsched.shapes.groups import GROUP
 from gsched.shapes.jobs import JOB_ROW, job_values, next_run_times
 from gsched.shapes.overview import OVERVIEW
 from gsched.shapes.questions import AUDIT_ENTRY, ERROR_GROUP, INSTANT, LOAD, RATE
@@ -24,6 +26,7 @@ from gsched.times.instants import from_ms, timezone_name
 from gsched.web.parameters import MOST_IDS
 
 if TYPE_CHECKING:
+    from gsched.monitoring.groups import GroupInfo
     from gsched.web.asking import Ask, Served
     from gsched.web.news import LiveNews
 
@@ -77,6 +80,12 @@ class ApiAnswers:
         """The schedulers that share the store."""
         found = self._scheduler.admin.get_nodes(ask.query.text("jobstore"))
         return {"nodes": _each(NODE, found), "as_of": self._as_of()}
+
+    def groups(self, ask: Ask) -> dict[str, Any]:
+        """The groups that jobs are in: first those whose jobs wait, then those with a pause or a limit."""
+        limit = ask.query.whole("limit", _PAGE, 1, _MOST_LISTED)
+        found = self._scheduler.admin.get_groups(ask.query.text("jobstore"))
+        return {"groups": _each(GROUP, nsmallest(limit, found, key=_urgency)), "of": len(found), "as_of": self._as_of()}
 
     def doctor(self, ask: Ask) -> dict[str, Any]:
         """Problems, with their remedies."""
@@ -281,6 +290,12 @@ def _in_json(value: Any) -> Any:
         return to_json(value)
     except TypeError:
         return as_json(value)
+
+
+def _urgency(group: GroupInfo) -> tuple[int, bool, bool, str]:
+    """What is wanted first is the least."""
+    waiting = 0 if group.activity is None else group.activity.waiting
+    return -waiting, group.pause is None, group.limit is None, group.name
 
 
 def _each(shape: Shape, items: Iterable[Any]) -> list[dict[str, Any]]:

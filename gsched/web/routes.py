@@ -12,6 +12,7 @@ from gsched.web.news import EVERY_SECONDS
 API: Final = "api/v1"
 
 _NOW: Final = 0.0
+_TEN_SECONDS: Final = 10.0
 _A_MINUTE: Final = 60.0
 _TEN_MINUTES: Final = 600.0
 
@@ -57,6 +58,7 @@ LOOKS: Final = (
     Look("load", ApiAnswers.load, _TEN_MINUTES),
     Look("rates", ApiAnswers.rates, _A_MINUTE),
     Look("nodes", ApiAnswers.nodes),
+    Look("groups", ApiAnswers.groups, _TEN_SECONDS),
     Look("audit", ApiAnswers.audit),
     Look("doctor", ApiAnswers.doctor, _A_MINUTE),
 )

@@ -11,7 +11,7 @@ import pytest
 from store_bench import StoreBench
 from web_rig import API, FROM_PAGE, OPENAPI, WebRig
 
-from gsched import GeventScheduler
+from gsched import GeventScheduler, acting
 from gsched.stores import BaseJobStore
 from gsched.web.routes import DEEDS, LOOKS
 
@@ -153,7 +153,50 @@ def test_alike_failures_are_one_group(played, web):
     ]
 
 
-@pytest.mark.parametrize("path", ["overview", "nodes", "doctor", "load", "rates", "audit"])
+def test_each_hour_of_the_load_names_its_triggers(bench, web):
+    bench.add("often", "interval", minutes=30)
+    bench.add("nightly", "cron", hour=3)
+    load = web.get("load")
+    night = next(hour for hour in load["hours"] if hour["at"] == "2026-03-03T03:00:00+00:00")
+    made = [(load["triggers"][each["number"]], each["runs"]) for each in night["triggers"]]
+    assert [(trigger["jobs"], trigger["examples"], runs) for trigger, runs in made] == [
+        (1, ["often"], 2.0), (1, ["nightly"], 1.0),
+    ]  # fmt: skip
+    assert len(load["triggers"]) == 2 and len(load["hours"]) == 168
+
+
+def test_groups_whose_jobs_wait_come_first_then_those_that_are_held(bench, web, monkeypatch):
+    monkeypatch.setattr("gsched.stores.durable.publisher._EVERY_SECONDS", 0.02)
+    for group in ("a-free", "m-paused", "q-limited", "z-full"):
+        for number in range(3 if group == "z-full" else 1):
+            acts = "W" if group == "z-full" else "S"
+            bench.add(f"{group}-{number}", "interval", acts=acts, seconds=10, group=group)
+    bench.scheduler.set_limit("z-full", concurrency=1)
+    bench.scheduler.set_limit("q-limited", rate="5/s")
+    with acting("ops", reason="vendor down"):
+        bench.scheduler.pause_group("m-paused")
+    bench.start()
+    doing = bench.scheduler.admin.get_groups
+    bench.until(lambda: sum(each.activity.waiting for each in doing() if each.activity) == 3)
+    answer = web.get("groups")
+    groups = {each["group"]: each for each in answer["groups"]}
+    assert list(groups) == ["z-full", "m-paused", "q-limited", "a-free"] and answer["of"] == 4
+    full, paused = groups["z-full"], groups["m-paused"]
+    assert (full["jobs"], full["running"], full["waiting"], full["limit"]["concurrency"]) == (3, 1, 2, 1)
+    assert full["held_since"] is not None and groups["a-free"]["limit"] is None
+    assert (paused["pause"]["by"], paused["pause"]["reason"]) == ("ops", "vendor down")
+    assert [each["group"] for each in web.get("groups", limit=1)["groups"]] == ["z-full"]
+
+
+def test_pauses_in_the_overview_tell_since_when(bench, web):
+    for job_id in ("a", "b"):
+        bench.add(job_id, "interval", seconds=10)
+    web.post("jobs/pause", {"ids": ["a", "b"], "reason": "vendor down"})
+    (pause,) = web.get("overview")["pauses"]
+    assert (pause["jobs"], pause["since"][:19]) == (2, "2026-03-02T12:00:00")
+
+
+@pytest.mark.parametrize("path", ["overview", "nodes", "groups", "doctor", "load", "rates", "audit"])
 def test_the_other_paths_answer_as_they_are_described(played, web, path):
     assert web.get(path)
 

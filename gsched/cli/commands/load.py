@@ -15,7 +15,7 @@ from gsched.config import Configuration
 from gsched.shapes.questions import LOAD
 
 if TYPE_CHECKING:
-    from gsched.monitoring.load import Load, LoadPeak
+    from gsched.monitoring.load import Load, LoadHour
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -57,5 +57,5 @@ def _say_more(out: Output, found: Load) -> None:
         say(f"estimated from {found.estimated_from:,} of {found.of:,} jobs")
 
 
-def _triggers(peak: LoadPeak) -> str:
+def _triggers(peak: LoadHour) -> str:
     return ", ".join(f"{each.trigger} ({each.jobs:,} jobs: {each.runs:,.0f})" for each in peak.triggers[:3])

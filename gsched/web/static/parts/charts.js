@@ -63,7 +63,7 @@ function options(series, width, height, isLog, format) {
     cursor: { y: false, points: { size: 6 } },
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), zoneName()),
     scales: {
-      x: { time: true },
+      x: { time: true, range: (_plot, low, high) => (low === high ? [low - 60, high + 60] : [low, high]) },
       y: isLog
         ? { distr: 3, range: (_plot, low, high) => [Math.max(0.0001, (low || 0.001) / 1.5), Math.max((high || 0) * 1.6, 0.02)] }
         : { range: (_plot, _low, high) => [0, (high || 1) * 1.15] },
@@ -125,28 +125,62 @@ export function History({ bars, picked, pick }) {
   );
 }
 
-/** @param {number} n @param {number} most @returns {number} a shade from 0 to 8, by the square root */
-const shade = (n, most) => (n <= 0 ? 0 : Math.max(1, Math.round(8 * Math.sqrt(n / (most || 1)))));
+const EVEN = 0.9; // of the most: if no hour has less, none stands out
+const EVEN_SHADE = 3;
 
 /**
- * The runs of each hour of a week: each hour is a button.
- * @param {{week: number[][], days: string[], picked?: [number, number] | null, pick?: (day: number, hour: number) => void}} props
+ * Shades from 0 to 8, by the square root.
+ * @param {number[]} values
+ * @returns {(value: number) => number}
  */
-export function Heat({ week, days, picked, pick }) {
-  const most = Math.max(...week.flat());
+function shades(values) {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  if (most > 0 && least >= EVEN * most) return () => EVEN_SHADE;
+  return (value) => (value <= 0 ? 0 : Math.max(1, Math.round(8 * Math.sqrt(value / most))));
+}
+
+/** How the arrow keys move in it: days, hours. @type {Record<string, [number, number]>} */
+const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+
+/**
+ * The runs of each hour of some days: each hour is a button, and arrow keys move between them. Hours without a number
+ * are left out.
+ * @param {{week: (number | null)[][], days: string[], label: string, picked?: [number, number] | null,
+ *   pick: (day: number, hour: number) => void}} props
+ */
+export function Heat({ week, days, label, picked, pick }) {
+  const table = useRef(/** @type {HTMLTableElement | null} */ (null));
+  const shade = shades(week.flat().filter((value) => value !== null));
   const hours = Array.from({ length: 24 }, (_, hour) => String(hour).padStart(2, "0"));
-  const cell = (/** @type {number} */ n, /** @type {number} */ row, /** @type {number} */ hour) => {
-    const label = `${days[row]} ${hours[hour]}:00, ${rough(n)} runs`;
-    const isPicked = picked?.[0] === row && picked[1] === hour;
-    const content = pick
-      ? el.button({ class: `q${shade(n, most)}`, title: label, "aria-label": label, "aria-pressed": isPicked, onClick: () => pick(row, hour) })
-      : el.span({ class: `q${shade(n, most)}`, title: label }, el.span({ class: "sr" }, rough(n)));
-    return el.td(null, content);
+  const first = [0, (week[0] ?? []).findIndex((value) => value !== null)];
+  const [row, hour] = picked ?? (first[1] === -1 ? [1, 0] : first);
+  const move = (/** @type {KeyboardEvent} */ event) => {
+    const by = MOVES[event.key];
+    const from = /** @type {HTMLElement} */ (event.target).dataset["cell"]?.split(" ").map(Number);
+    if (!by || !from) return;
+    event.preventDefault();
+    const to = [(from[0] ?? 0) + by[0], (from[1] ?? 0) + by[1]].join(" ");
+    /** @type {HTMLElement | null} */ (table.current?.querySelector(`[data-cell="${to}"]`) ?? null)?.focus();
   };
-  return el.table(
-    { class: "heat" },
-    el.thead(null, el.tr(null, el.td(null), ...hours.map((hour, n) => el.th({ scope: "col" }, el.span({ class: n % 3 ? "sr" : "" }, hour))))),
-    el.tbody(null, ...week.map((row, n) => el.tr(null, el.th({ scope: "row" }, days[n]), ...row.map((value, hour) => cell(value, n, hour))))),
+  const cell = (/** @type {number | null} */ value, /** @type {number} */ at, /** @type {number} */ n) => {
+    if (value === null) return el.td(null);
+    const words = `${days[at]} ${hours[n]}:00, ${rough(value)} runs`;
+    const isPicked = picked?.[0] === at && picked[1] === n;
+    return el.td(
+      null,
+      el.button({
+        class: `q${shade(value)}`, title: words, "aria-label": words, "aria-pressed": isPicked, "data-cell": `${at} ${n}`,
+        tabIndex: at === row && n === hour ? 0 : -1, onClick: () => pick(at, n),
+      }),
+    );
+  };
+  return el.div(
+    { class: "scroll" },
+    el.table(
+      { class: "heat", ref: table, "aria-label": label, onKeyDown: move },
+      el.thead(null, el.tr(null, el.td(null), ...hours.map((word, n) => el.th({ scope: "col" }, el.span({ class: n % 3 ? "sr" : "" }, word))))),
+      el.tbody(null, ...week.map((values, at) => el.tr(null, el.th({ scope: "row" }, days[at]), ...values.map((value, n) => cell(value, at, n))))),
+    ),
   );
 }
 
@@ -156,11 +190,12 @@ export function Heat({ week, days, picked, pick }) {
  */
 export function Bars({ values, label, titles = [] }) {
   const most = Math.max(...values) || 1;
+  const isEven = Math.min(...values) >= EVEN * most;
   const width = 100 / values.length;
   const bar = (/** @type {number} */ value, /** @type {number} */ n) => {
     const height = (38 * value) / most;
     const place = { x: n * width + width * 0.12, y: 40 - height, width: width * 0.76, height };
-    return el.rect({ ...place, class: value > 0.75 * most ? "peak" : "" }, el.title(null, titles[n] ?? rough(value)));
+    return el.rect({ ...place, class: value > 0.75 * most && !isEven ? "peak" : "" }, el.title(null, titles[n] ?? rough(value)));
   };
   return el.svg({ class: "bars", viewBox: "0 0 100 40", preserveAspectRatio: "none", role: "img", "aria-label": label }, ...values.map(bar));
 }

@@ -1,6 +1,6 @@
 // Tables whose rows can be gone through by keys.
 
-import { useEffect, useState } from "../vendor/hooks.js";
+import { useEffect, useRef, useState } from "../vendor/hooks.js";
 import { el } from "../html.js";
 import { useKeys } from "../keys.js";
 
@@ -30,6 +30,35 @@ export function useCursor(length, open, more = () => []) {
       : [],
   );
   return last;
+}
+
+/**
+ * What is shown stays as it is while the pointer is on it: nothing moves away from under it.
+ * @template T
+ * @param {T} value
+ * @returns {[T, {onPointerEnter: () => void, onPointerLeave: () => void}]} the value to show, and props for its box
+ */
+export function useHeld(value) {
+  const [isHeld, hold] = useState(false);
+  const kept = useRef(value);
+  if (!isHeld) kept.current = value;
+  return [kept.current, { onPointerEnter: () => hold(true), onPointerLeave: () => hold(false) }];
+}
+
+/**
+ * Items in the order in which they came first; new ones follow.
+ * @template T
+ * @param {T[]} items
+ * @param {(item: T) => string} name
+ * @param {unknown} anew a change of it gives the order of the items
+ */
+export function useSameOrder(items, name, anew) {
+  const order = useRef(/** @type {Map<string, number>} */ (new Map()));
+  const last = useRef(anew);
+  if (last.current !== anew) order.current.clear();
+  last.current = anew;
+  for (const item of items) if (!order.current.has(name(item))) order.current.set(name(item), order.current.size);
+  return [...items].sort((a, b) => (order.current.get(name(a)) ?? 0) - (order.current.get(name(b)) ?? 0));
 }
 
 /**

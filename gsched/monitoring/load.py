@@ -22,18 +22,21 @@ _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
 _PEAKS: Final = 10
 _TRIGGERS_OF_HOUR: Final = 5
+_FULLER: Final = 3  # of these: triggers that make the hour fuller than others
 _EXAMPLES: Final = 3
 
 
 class LoadTrigger(NamedTuple):
     """A trigger, with how many jobs have it and how many runs it makes in an hour.
 
+    :ivar least: how many it makes in each hour of the week at least
     :ivar examples: the ids of some of the jobs, three at most
     """
 
     trigger: str
     jobs: int
     runs: float
+    least: float
     examples: tuple[str, ...]
 
 
@@ -41,7 +44,8 @@ class LoadHour(NamedTuple):
     """An hour of the week ahead.
 
     :ivar at: when it begins, in the zone of the load
-    :ivar triggers: those that make most of its runs, the most first; five at most
+    :ivar triggers: up to three that make it fuller than other hours, and those with the most runs, five in all; those
+        with the most runs first
     """
 
     at: datetime
@@ -102,7 +106,7 @@ class _Ahead(NamedTuple):
 class _Group:
     """Jobs with alike triggers."""
 
-    __slots__ = ("count", "examples", "hours", "job", "minutes")
+    __slots__ = ("count", "examples", "hours", "job", "least", "minutes")
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -110,6 +114,7 @@ class _Group:
         self.examples: list[str] = []
         self.hours = [0.0] * _HOURS
         self.minutes = [0.0] * 60
+        self.least = 0.0  # runs of one job in its emptiest hour
 
     def add(self, job: Job) -> None:
         self.count += 1
@@ -209,6 +214,8 @@ def _load(groups: Sequence[_Group], ahead: _Ahead, zone: tzinfo, scale: float, l
     times = [from_ms(ahead.hour + hour * _HOUR_MS, zone) for hour in range(_HOURS)]
     for at, runs in zip(times, hours, strict=True):
         week[at.weekday()][at.hour] += runs
+    for group in groups:
+        group.least = min(group.hours)
     each = [_hour(groups, hour, times[hour], hours[hour], scale) for hour in paced(range(_HOURS))]
     return Load(
         from_ms(ahead.minute, zone),
@@ -222,12 +229,14 @@ def _load(groups: Sequence[_Group], ahead: _Ahead, zone: tzinfo, scale: float, l
 
 
 def _hour(groups: Sequence[_Group], hour: int, at: datetime, runs: float, scale: float) -> LoadHour:
-    top = nlargest(_TRIGGERS_OF_HOUR, groups, key=lambda group: group.hours[hour] * group.count)
+    fuller = nlargest(_FULLER, groups, key=lambda group: (group.hours[hour] - group.least) * group.count)
+    most = nlargest(_TRIGGERS_OF_HOUR, groups, key=lambda group: group.hours[hour] * group.count)
+    some = list(dict.fromkeys([*(group for group in fuller if group.hours[hour] > group.least), *most]))
+    top = sorted(some[:_TRIGGERS_OF_HOUR], key=lambda group: group.hours[hour] * group.count, reverse=True)
     made = (_trigger(group, hour, group.count * scale) for group in top if group.hours[hour])
     return LoadHour(at, round(runs, 1), tuple(made))
 
 
 def _trigger(group: _Group, hour: int, jobs: float) -> LoadTrigger:
-    return LoadTrigger(
-        str(group.job.trigger), round(jobs), round(group.hours[hour] * jobs, 1), tuple(group.examples)
-    )
+    runs, least = (round(of_one * jobs, 1) for of_one in (group.hours[hour], group.least))
+    return LoadTrigger(str(group.job.trigger), round(jobs), runs, least, tuple(group.examples))

@@ -23,6 +23,9 @@ ERROR_GROUP: Final[Shape] = {
 }
 
 
+_OF_TRIGGER: Final = ("trigger", "jobs", "least", "examples")
+
+
 def _peaks(load: Any) -> list[dict[str, Any]]:
     return [
         {"at": peak.at, "runs": peak.runs, "triggers": [each._asdict() for each in peak.triggers]}
@@ -32,7 +35,7 @@ def _peaks(load: Any) -> list[dict[str, Any]]:
 
 def _triggers(load: Any) -> list[dict[str, Any]]:
     """Those that the hours name, each once."""
-    return [{"trigger": trigger, "jobs": jobs, "examples": some} for trigger, jobs, some in _numbers(load)]
+    return [dict(zip(_OF_TRIGGER, values, strict=True)) for values in _numbers(load)]
 
 
 def _hours(load: Any) -> list[dict[str, Any]]:
@@ -54,7 +57,7 @@ def _numbers(load: Any) -> dict[Any, int]:
 
 
 def _without_runs(trigger: Any) -> Any:
-    return trigger.trigger, trigger.jobs, trigger.examples
+    return tuple(getattr(trigger, name) for name in _OF_TRIGGER)
 
 
 LOAD: Final[Shape] = {

@@ -5,7 +5,7 @@ import { useAnswer } from "../data.js";
 import { el, h } from "../html.js";
 import { useKeys } from "../keys.js";
 import { whoLooks } from "../me.js";
-import { busiestHour, busiestMinute, daysAhead, estimate, fullest, hourAt, hourWords, minuteTitles, usual, whenQuiet } from "../parts/ahead.js";
+import { busiestHour, busiestMinute, daysAhead, estimate, fullest, hourAt, hourWords, minuteTitles, triggersOf, usual, whenQuiet } from "../parts/ahead.js";
 import { Bars, Chart, Heat } from "../parts/charts.js";
 import { jobLink } from "../parts/marks.js";
 import { nothing, shown } from "../parts/shown.js";
@@ -79,22 +79,26 @@ function Ahead({ load, at }) {
 /** The fullest hours. @param {{load: Load, picked: Hour | undefined, pick: (at: string) => void}} props */
 function Peaks({ load, picked, pick }) {
   const usually = usual(load);
+  const peaks = load.peaks.slice(0, 6).map(({ at, runs }) => {
+    const hour = load.hours.find((each) => each.at === at);
+    return { at, runs, most: hour && triggersOf(load, hour)[0] };
+  });
   return el.section(
     { class: "card" },
     el.div({ class: "title" }, el.h2(null, "Fullest hours"), el.span({ class: "dim" }, `the usual hour has ${counted(Math.round(usually), "run")}`)),
     load.peaks.length
       ? el.table(
           { class: "plain" },
-          el.thead(null, el.tr(null, el.th({ scope: "col" }, "Hour"), el.th({ scope: "col", class: "r" }, "Runs"), el.th({ scope: "col", class: "r" }, "Usual"), el.th({ scope: "col" }, "Mostly"))),
+          el.thead(null, el.tr(null, el.th({ scope: "col" }, "Hour"), el.th({ scope: "col", class: "r" }, "Runs"), el.th({ scope: "col", class: "r" }, "Usual"), el.th({ scope: "col" }, "Fuller by"))),
           el.tbody(
             null,
-            ...load.peaks.slice(0, 6).map(({ at, runs, triggers: [most] }) =>
+            ...peaks.map(({ at, runs, most }) =>
               el.tr(
                 { key: at },
                 el.td({ class: "num" }, el.button({ class: "quiet tight", "aria-pressed": picked?.at === at, onClick: () => pick(at) }, hourWords(at))),
                 el.td({ class: "r num" }, rough(runs)),
                 el.td({ class: "r num dim" }, usually > 0 ? `${(runs / usually).toFixed(1)} ×` : "–"),
-                el.td({ class: "dim" }, most ? `${most.trigger}, ${counted(most.jobs, "job")}` : ""),
+                el.td({ class: "dim" }, most?.extra ? `${most.trigger}, ${counted(most.jobs, "job")}: +${rough(most.extra)}` : "nothing that other hours have not"),
               ),
             ),
           ),
@@ -105,10 +109,7 @@ function Peaks({ load, picked, pick }) {
 
 /** The triggers that make an hour. @param {{load: Load, hour: Hour}} props */
 function Made({ load, hour }) {
-  const made = hour.triggers.flatMap(({ number, runs }) => {
-    const known = load.triggers[number];
-    return known ? [{ ...known, runs }] : [];
-  });
+  const made = triggersOf(load, hour);
   const told = made.reduce((all, { runs }) => all + runs, 0);
   return el.section(
     { class: "card", "aria-live": "polite" },
@@ -123,22 +124,23 @@ function Made({ load, hour }) {
             { class: "scroll" },
             el.table(
               { class: "plain" },
-              el.thead(null, el.tr(null, el.th({ scope: "col" }, "Trigger"), ...["Jobs", "Runs", "Share"].map((word) => el.th({ scope: "col", class: "r" }, word)), el.th({ scope: "col" }, "For example"))),
+              el.thead(null, el.tr(null, el.th({ scope: "col" }, "Trigger"), ...["Jobs", "Runs", "Extra"].map((word) => el.th({ scope: "col", class: "r" }, word)), el.th({ scope: "col" }, "For example"))),
               el.tbody(
                 null,
-                ...made.map(({ trigger, jobs, runs, examples }) =>
+                ...made.map(({ trigger, jobs, runs, extra, examples }) =>
                   el.tr(
                     { key: trigger },
                     el.td(null, el.code(null, trigger)),
                     el.td({ class: "r num" }, count(jobs)),
                     el.td({ class: "r num" }, rough(runs)),
-                    el.td({ class: "r num dim" }, percent(runs, hour.runs)),
+                    el.td({ class: `r num ${extra ? "" : "dim"}` }, extra ? `+${rough(extra)}` : "0"),
                     el.td(null, ...examples.flatMap((id, n) => [n ? ", " : "", jobLink(id)]), jobs > examples.length ? el.span({ class: "dim" }, ` and ${count(jobs - examples.length)} more`) : null),
                   ),
                 ),
               ),
             ),
           ),
+          el.p({ class: "hint" }, "Extra are the runs beyond those that the trigger makes in every hour: they make this hour fuller than others."),
           ...hintsFor(made).map((hint) => el.p({ class: "hint" }, hint)),
         ]
       : nothing("Nothing is due in this hour"),

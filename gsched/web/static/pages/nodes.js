@@ -10,7 +10,7 @@ import { draining, useQuestions } from "../parts/actions.js";
 import { Figure } from "../parts/figures.js";
 import { NodeState, isShared, storeLooked } from "../parts/nodes.js";
 import { table, useSameOrder } from "../parts/rows.js";
-import { nothing, sentence, shown } from "../parts/shown.js";
+import { nothing, sentence, shown, withCode } from "../parts/shown.js";
 import { timeAgo } from "../parts/times.js";
 import { link } from "../place.js";
 import { clock, count, counted, duration, exact, rough } from "../words.js";
@@ -88,7 +88,7 @@ function Table({ nodes, as_of, glances, turn, ask }) {
       mayDrain ? [...COLUMNS, ["Actions"]] : COLUMNS,
       ...ordered.map((node) => h(Row, { key: node.id, node, glance: known.get(node.id), as_of, mayDrain, ask })),
     ),
-    el.p({ class: "foot" }, `${counted(alive, "node")} alive; those that ended within the last day are below. Ages are by the database's clock.`),
+    el.p({ class: "foot" }, `${counted(alive, "node is", "nodes are")} alive; those that ended within the last day are below. Ages are by the database's clock.`),
   ];
 }
 
@@ -148,8 +148,8 @@ function Doctor({ doctor }) {
                   el.tr(
                     { key: check },
                     el.td(null, el.span({ class: `outcome ${VERDICTS[verdict]?.[0] ?? "warn"}` }, VERDICTS[verdict]?.[1] ?? verdict)),
-                    el.td(null, check),
-                    el.td(null, sentence(found), remedy ? el.div({ class: "dim" }, sentence(remedy)) : null),
+                    el.td({ class: "word" }, check),
+                    el.td(null, sentence(found), remedy ? el.div({ class: "dim" }, withCode(remedy)) : null),
                   ),
                 ),
             ),
@@ -172,7 +172,7 @@ function Health({ overview }) {
   const store = storeLooked();
   const last = pulse?.as_of ?? overview.data?.as_of;
   const rows = [
-    ["store", store ? `${store.kind.replace("JobStore", "")}${store.jobstore === "default" ? "" : `, ${store.jobstore}`}` : "–"],
+    ["store", store ? `${store.kind}${store.jobstore === "default" ? "" : `, ${store.jobstore}`}` : "–"],
     ["shared by processes", isShared() ? "yes" : "no"],
     ["answers", isAway ? el.span({ class: "bad" }, last ? `no, since ${clock(last)}` : "no") : "yes"],
     ["last answer", last ? el.time({ title: exact(last) }, clock(last)) : "–"],

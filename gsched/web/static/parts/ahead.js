@@ -76,6 +76,20 @@ export function whenQuiet(load) {
   return `It is quietest ${named}${more}, with ${rough(least)}${limit > least + 1 ? ` to ${rough(limit)}` : ""} runs an hour; the fullest hour has ${rough(most)}.`;
 }
 
+/**
+ * The triggers of an hour, those that make it fuller than other hours first. `extra` are the runs beyond those that the
+ * trigger makes in each hour.
+ * @param {Load} load
+ * @param {Hour} hour
+ */
+export const triggersOf = ({ triggers }, hour) =>
+  hour.triggers
+    .flatMap(({ number, runs }) => {
+      const known = triggers[number];
+      return known ? [{ ...known, runs, extra: Math.max(0, runs - known.least) }] : [];
+    })
+    .sort((a, b) => b.extra - a.extra || b.runs - a.runs);
+
 /** Which hour is fullest, in one sentence. @param {Load} load */
 export function busiestHour(load) {
   const most = fullest(load);

@@ -6,7 +6,7 @@ import { count, counted, duration } from "../words.js";
 import { whoLooks } from "../me.js";
 import { jobLink } from "./marks.js";
 import { isShared } from "./nodes.js";
-import { sentence } from "./shown.js";
+import { sentence, withCode } from "./shown.js";
 
 /** @typedef {import("../answers.d.ts").Schemas["Overview"]} Overview */
 /** @typedef {import("../answers.d.ts").Schemas["Finding"]} Finding */
@@ -49,12 +49,23 @@ function nodesOf({ overview }) {
 /** @param {Known} known @returns {Line[]} */
 function failingOf({ overview, counts }) {
   const failures = overview.groups.filter(({ outcome }) => outcome !== "skipped" && outcome !== "missed");
-  const some = failures.slice(0, NAMED).map(({ error, outcome, count: n }) => `${error || outcome.replace("_", " ")} (${count(n)})`);
-  const more = failures.length > NAMED ? `, ${failures.length - NAMED} more` : "";
-  const detail = some.length ? ["In 10 min: ", some.join(", "), more, ". ", link("failures", {}, {}, "Failures")] : link("failures", {}, {}, "Failures");
+  const some = errorsOf(failures);
+  const detail = [some && `In 10 min: ${some}. `, link("failures", {}, {}, "Failures")];
   const failing = line("failing", "bad", counts?.failing ?? 0, "job fails", "jobs fail", detail, link("jobs", { state: "failing" }, {}, "jobs"));
   if (failing.length) return failing;
   return line("failed", "warn", overview.failures, "run failed in the last minute", "runs failed in the last minute", detail, link("failures", {}, {}, "failures"));
+}
+
+/** The errors with the most records, whatever the tags of their jobs. @param {Overview["groups"]} groups */
+function errorsOf(groups) {
+  /** @type {Map<string, number>} */ const counts = new Map();
+  for (const { error, outcome, count: n } of groups) {
+    const words = error || outcome.replace("_", " ");
+    counts.set(words, (counts.get(words) ?? 0) + n);
+  }
+  const sorted = [...counts].sort((a, b) => b[1] - a[1]);
+  const more = sorted.length > NAMED ? `, ${counted(sorted.length - NAMED, "other")}` : "";
+  return sorted.slice(0, NAMED).map(([words, n]) => `${words} (${count(n)})`).join(", ") + more;
 }
 
 /** @param {Known} known @returns {Line[]} */
@@ -68,7 +79,7 @@ function overdueOf({ overview: { overdue } }) {
 /** @param {Known} known @returns {Line[]} */
 function parkedOf({ counts, findings }) {
   const why = findings.find(({ check, verdict }) => check === "parked jobs" && verdict !== "ok");
-  const detail = why ? [sentence(why.found), " ", why.remedy ? sentence(why.remedy) : ""] : "They cannot be run.";
+  const detail = why ? [sentence(why.found), " ", why.remedy ? withCode(why.remedy) : ""] : "They cannot be run.";
   return line("parked", "warn", counts?.parked ?? 0, "job is parked", "jobs are parked", detail, link("jobs", { state: "parked" }, {}, "jobs"));
 }
 
@@ -110,7 +121,10 @@ export function pausedLately({ overview, counts }) {
 
 /** Instants that did not run. @param {Known} known @returns {Line[]} */
 function lostOf({ overview: { misses, skips, groups } }) {
-  const why = (/** @type {string} */ outcome) => groups.filter((group) => group.outcome === outcome).slice(0, NAMED).map(({ error, count: n }) => `${error} (${count(n)} in 10 min)`).join(", ");
+  const why = (/** @type {string} */ outcome) => {
+    const some = errorsOf(groups.filter((group) => group.outcome === outcome));
+    return some && `In 10 min: ${some}.`;
+  };
   return [
     ...line("missed", "warn", misses, "instant was missed in the last minute", "instants were missed in the last minute", why("missed"), link("runs", { outcome: "missed" }, {}, "runs")),
     ...line("skipped", "warn", skips, "instant was skipped in the last minute", "instants were skipped in the last minute", why("skipped"), link("runs", { outcome: "skipped" }, {}, "runs")),
@@ -123,7 +137,7 @@ function findingsOf({ findings }) {
     .filter(({ check, verdict }) => verdict !== "ok" && !TOLD_BY_LINES.has(check))
     .map(({ check, verdict, found, remedy }) => ({
       key: `doctor ${check}`, kind: verdict === "problem" ? "bad" : "warn", number: "1", what: `${verdict}: ${check}`,
-      detail: [sentence(found), remedy ? ` ${sentence(remedy)}` : ""], act: link("nodes", {}, {}, "findings"),
+      detail: [sentence(found), " ", remedy ? withCode(remedy) : ""], act: link("nodes", {}, {}, "findings"),
     }));
 }
 

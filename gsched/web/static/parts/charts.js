@@ -10,6 +10,7 @@ import { clock, day, duration, outcome, rough } from "../words.js";
 const FONT = "11px Inter, system-ui, sans-serif";
 const DECADES = [0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000, 100_000];
 const A_DAY = 86_400;
+const SPARSE = 30; // points of a line, up to which each is marked
 
 /** @param {string} name of a custom property */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -84,7 +85,8 @@ function drawnSeries({ label, color, isPoints, isBars }) {
   const stroke = colour(color);
   if (isPoints) return { label, stroke, paths: () => null, points: { show: true, size: 5, width: 0, fill: stroke } };
   if (isBars) return { label, fill: stroke, width: 0, points: { show: false }, paths: /** @type {any} */ (uPlot.paths.bars)({ size: [0.7, 40] }) };
-  return { label, stroke, width: 1.5, points: { show: false } };
+  const isSparse = (/** @type {uPlot} */ plot, /** @type {number} */ n) => (plot.data[n] ?? []).filter((value) => value != null).length <= SPARSE;
+  return { label, stroke, width: 1.5, points: { show: isSparse, size: 4, width: 0, fill: stroke } };
 }
 
 /** @typedef {{at: string, until: string, name: string, took: number | null, count: number, title: string}} Bar */
@@ -129,14 +131,16 @@ const EVEN = 0.9; // of the most: if no hour has less, none stands out
 const EVEN_SHADE = 3;
 
 /**
- * Shades from 0 to 8, by the square root.
+ * Shades from 0 to 8, by the square root of what is beyond the least. The least is paler the less it is of the most.
  * @param {number[]} values
  * @returns {(value: number) => number}
  */
 function shades(values) {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   if (most > 0 && least >= EVEN * most) return () => EVEN_SHADE;
-  return (value) => (value <= 0 ? 0 : Math.max(1, Math.round(8 * Math.sqrt(value / most))));
+  const palest = most > 0 ? Math.ceil((EVEN_SHADE * least) / most) : 0;
+  const darker = (/** @type {number} */ value) => Math.sqrt((value - least) / (most - least || 1));
+  return (value) => (value <= 0 ? 0 : Math.max(1, Math.round(palest + (8 - palest) * darker(value))));
 }
 
 /** How the arrow keys move in it: days, hours. @type {Record<string, [number, number]>} */
@@ -150,7 +154,8 @@ const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowD
  */
 export function Heat({ week, days, label, picked, pick }) {
   const table = useRef(/** @type {HTMLTableElement | null} */ (null));
-  const shade = shades(week.flat().filter((value) => value !== null));
+  const known = week.flat().filter((value) => value !== null);
+  const shade = shades(known);
   const hours = Array.from({ length: 24 }, (_, hour) => String(hour).padStart(2, "0"));
   const first = [0, (week[0] ?? []).findIndex((value) => value !== null)];
   const [row, hour] = picked ?? (first[1] === -1 ? [1, 0] : first);
@@ -174,7 +179,9 @@ export function Heat({ week, days, label, picked, pick }) {
       }),
     );
   };
-  return el.div(
+  const [least, most] = [Math.min(...known), Math.max(...known)];
+  const scale = [0, 0.25, 0.5, 0.75, 1].map((part) => el.i({ class: `q${shade(least + part * (most - least))}` }));
+  const body = el.div(
     { class: "scroll" },
     el.table(
       { class: "heat", ref: table, "aria-label": label, onKeyDown: move },
@@ -182,6 +189,7 @@ export function Heat({ week, days, label, picked, pick }) {
       el.tbody(null, ...week.map((values, at) => el.tr(null, el.th({ scope: "row" }, days[at]), ...values.map((value, n) => cell(value, at, n))))),
     ),
   );
+  return [body, el.div({ class: "scale shades num" }, el.span(null, rough(least)), ...scale, el.span(null, `${rough(most)} runs an hour`))];
 }
 
 /**

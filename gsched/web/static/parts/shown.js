@@ -56,5 +56,8 @@ function Stale({ error, at, again }) {
 /** What there is to say where there is nothing. @param {string} title @param {import("../html.js").Children[]} text */
 export const nothing = (title, ...text) => el.div({ class: "nothing" }, el.b(null, title), el.p(null, ...text));
 
+/** A sentence, with what is in backticks as code. @param {string} text */
+export const withCode = (text) => sentence(text).split("`").map((part, n) => (n % 2 ? el.code(null, part) : part));
+
 /** @param {string} text */
 export const sentence = (text) => text && text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");

@@ -66,8 +66,15 @@ def test_gsched_web_shows_a_store_and_changes_it_and_runs_nothing(serve: Serve, 
 def test_pages_and_files_are_served_with_relative_addresses(serve: Serve, store: str) -> None:
     site = serve(EXECUTABLE, "web", "127.0.0.1:0", "--store", store, "--log-format", "json").wait_for_address()
     page = site.open("/").read().decode()
-    (script,) = re.findall(r'src="(static/[0-9a-f]+/index\.js)"', page)
-    assert b"EventSource" in site.open(f"/{script}").read()
+    (place,) = set(re.findall(r'"(static/[0-9a-f]+)/', page))
+    waiting, seen = {"app.js"}, set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        text = site.open(f"/{place}/{name}").read().decode()
+        found = re.findall(r'from ?"(\.\.?/[^"]+)"', text)
+        waiting |= {os.path.normpath(f"{os.path.dirname(name)}/{each}") for each in found} - seen
+    assert {"live.js", "pages/jobs.js", "vendor/preact.js", "vendor/uplot.js"} <= seen
 
 
 def test_a_foreign_name_is_refused_by_the_real_server(serve: Serve, store: str) -> None:

@@ -45,7 +45,8 @@ const SCHEDULES = [
 export function Edit({ job, close, again }) {
   const [changes, setChanges] = useState(/** @type {Record<string, string>} */ ({}));
   const [check, setCheck] = useState(/** @type {Check | null} */ (null));
-  const [error, setError] = useState(/** @type {Refusal | null} */ (null));
+  const [mistake, setMistake] = useState(/** @type {Refusal | null} */ (null)); // of the change, as the check says
+  const [refused, setRefused] = useState(/** @type {Refusal | null} */ (null)); // of the last attempt to save it
   const [isBusy, setBusy] = useState(false);
   /** @type {Record<string, string>} */
   const was = { ...textsOf(job), zone: job.timezone };
@@ -53,14 +54,14 @@ export function Edit({ job, close, again }) {
   const changed = bodyOf(meant, was);
   const isChanged = Object.keys(changed).length > 0;
   const key = JSON.stringify([changed, job.rev]);
-    useCheck(job, changed, key, setCheck, setError);
+    useCheck(job, changed, key, setCheck, setMistake);
   const set = (/** @type {string} */ name, /** @type {string} */ text) => setChanges((last) => ({ ...last, [name]: text }));
   const text = (/** @type {string} */ name) => changes[name] ?? was[name] ?? "";
   const save = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     if (isBusy || !isChanged) return;
     setBusy(true);
-    setError(null);
+    setRefused(null);
     try {
       const body = { ...changed, reason: meant["reason"] || null };
       await act("PATCH", "job", body, { query: { id: job.id, jobstore: jobstore() }, headers: { "If-Match": job.rev } });
@@ -69,7 +70,7 @@ export function Edit({ job, close, again }) {
       again();
     } catch (refusal) {
       setBusy(false);
-      setError(/** @type {Refusal} */ (refusal));
+      setRefused(/** @type {Refusal} */ (refusal));
       if (/** @type {Refusal} */ (refusal).status === 409) again();
     }
   };
@@ -83,8 +84,8 @@ export function Edit({ job, close, again }) {
       field({ name: "reason", label: "Reason (optional)", kind: "text", hint: "for those who see it later", value: text("reason"), set }),
       h(Difference, { meant, was }),
       h(Times, { check, isChanged }),
-      problem(error),
-      error?.status === 409 ? el.p(null, "The values that you have not changed are as they are now. Save again if your change is still meant.") : null,
+      problem(mistake ?? refused),
+      refused?.status === 409 ? el.p(null, "The values that you have not changed are as they are now. Save again if your change is still meant.") : null,
       el.div(
         { class: "foot" },
         el.span({ class: "grow" }),
@@ -101,19 +102,19 @@ export function Edit({ job, close, again }) {
  * @param {Record<string, any>} changed
  * @param {string} key
  * @param {(check: Check | null) => void} setCheck
- * @param {(error: Refusal | null) => void} setError
+ * @param {(mistake: Refusal | null) => void} setMistake
  */
-function useCheck(job, changed, key, setCheck, setError) {
+function useCheck(job, changed, key, setCheck, setMistake) {
   const asked = useRef(0);
   useEffect(() => {
     const turn = ++asked.current;
     const timer = setTimeout(async () => {
       try {
-        if (!Object.keys(changed).length) return void (turn === asked.current && setCheck(null));
+        if (!Object.keys(changed).length) return void (turn === asked.current && [setCheck(null), setMistake(null)]);
         const found = await act("PATCH", "job", changed, { query: { id: job.id, jobstore: jobstore(), check: true } });
-        if (turn === asked.current) [setCheck(found), setError(null)];
+        if (turn === asked.current) [setCheck(found), setMistake(null)];
       } catch (refusal) {
-        if (turn === asked.current) [setCheck(null), setError(/** @type {Refusal} */ (refusal))];
+        if (turn === asked.current) [setCheck(null), setMistake(/** @type {Refusal} */ (refusal))];
       }
       return undefined;
     }, CHECK_MS);

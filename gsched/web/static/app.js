@@ -7,15 +7,6 @@ import { el, h } from "./html.js";
 import { knownKeys, useKeys } from "./keys.js";
 import { connect, useLive } from "./live.js";
 import { jobstores, learnMe, whoLooks } from "./me.js";
-import { Audit } from "./pages/audit.js";
-import { Failures } from "./pages/failures.js";
-import { Job } from "./pages/job.js";
-import { Jobs } from "./pages/jobs.js";
-import { Load } from "./pages/load.js";
-import { Nodes } from "./pages/nodes.js";
-import { Overview } from "./pages/overview.js";
-import { Run } from "./pages/run.js";
-import { Runs } from "./pages/runs.js";
 import { ActionNews } from "./parts/actions.js";
 import { Dialog } from "./parts/dialog.js";
 import { Refused } from "./parts/shown.js";
@@ -26,24 +17,27 @@ import { clock, count, exact, zoneWord } from "./words.js";
 
 /** @typedef {{query: URLSearchParams}} PageProps */
 
-/** @type {Record<string, {title: string, show: (props: PageProps) => any, tab: string}>} */
+/** @typedef {(props: PageProps) => any} Show */
+
+/** The pages: a module is loaded when its page is first opened. @type {Record<string, {title: string, tab: string, load: () => Promise<Show>}>} */
 const PAGES = {
-  overview: { title: "Overview", show: Overview, tab: "overview" },
-  jobs: { title: "Jobs", show: Jobs, tab: "jobs" },
-  job: { title: "Job", show: Job, tab: "jobs" },
-  runs: { title: "Runs", show: Runs, tab: "runs" },
-  run: { title: "Run", show: Run, tab: "runs" },
-  failures: { title: "Failures", show: Failures, tab: "failures" },
-  load: { title: "Load", show: Load, tab: "load" },
-  nodes: { title: "Nodes", show: Nodes, tab: "nodes" },
-  audit: { title: "Audit", show: Audit, tab: "audit" },
+  overview: { title: "Overview", tab: "overview", load: async () => (await import("./pages/overview.js")).Overview },
+  jobs: { title: "Jobs", tab: "jobs", load: async () => (await import("./pages/jobs.js")).Jobs },
+  job: { title: "Job", tab: "jobs", load: async () => (await import("./pages/job.js")).Job },
+  runs: { title: "Runs", tab: "runs", load: async () => (await import("./pages/runs.js")).Runs },
+  run: { title: "Run", tab: "runs", load: async () => (await import("./pages/run.js")).Run },
+  failures: { title: "Failures", tab: "failures", load: async () => (await import("./pages/failures.js")).Failures },
+  load: { title: "Load", tab: "load", load: async () => (await import("./pages/load.js")).Load },
+  nodes: { title: "Nodes", tab: "nodes", load: async () => (await import("./pages/nodes.js")).Nodes },
+  audit: { title: "Audit", tab: "audit", load: async () => (await import("./pages/audit.js")).Audit },
 };
 const TABS = /** @type {const} */ (["overview", "jobs", "runs", "failures", "load", "nodes", "audit"]);
 
 function App() {
   const { page, query } = usePlace();
   const [isHelp, setHelp] = useState(false);
-  const known = PAGES[page] ?? PAGES["overview"];
+  const name = page in PAGES ? page : "overview";
+  const known = PAGES[name];
   const id = query.get("id");
   useKeys([
     { key: "/", does: "search jobs", act: search },
@@ -59,11 +53,34 @@ function App() {
     el.a({ class: "skip", href: "#main", onClick: skip }, "Skip to the content"),
     h(Top, { tab: known?.tab ?? "" }),
     h(Away, null),
-    el.main({ id: "main", tabIndex: -1 }, known && h(known.show, { query, key: `${page} ${id} ${query.get("jobstore")}` })),
+    el.main({ id: "main", tabIndex: -1 }, h(Page, { name, query, key: `${name} ${id} ${query.get("jobstore")}` })),
     h(ActionNews, null),
     h(Toast, null),
     isHelp ? h(Help, { close: () => setHelp(false) }) : null,
   ];
+}
+
+/** @type {Map<string, Show>} */
+const loaded = new Map();
+
+/** A page, once its module is there. @param {{name: string, query: URLSearchParams}} props */
+function Page({ name, query }) {
+  const [error, setError] = useState(false);
+  const [, setLoaded] = useState(0);
+  const show = loaded.get(name);
+  useEffect(() => {
+    if (show) return;
+    const found = PAGES[name]?.load();
+    found?.then(
+      (made) => {
+        loaded.set(name, made);
+        setLoaded(Date.now());
+      },
+      () => setError(true), // the server has other files by now
+    );
+  }, [name]);
+  if (error) return el.div({ class: "refused", role: "alert" }, el.b(null, "This page is of another version."), el.p(null), el.button({ onClick: () => location.reload() }, "Load it again"));
+  return show ? h(show, { query }) : el.div({ class: "soon", "aria-busy": true });
 }
 
 /** @param {typeof TABS[number]} tab */

@@ -15,12 +15,12 @@ help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
 
 demo:  ## set up what is missing, then poll 5,000 HTTP endpoints for half a minute, with the jobs in MongoDB
-	@scripts/setup embedded-mongodb
-	$(RUN) examples/mass_polling.py --seconds 30
+	@scripts/setup embedded-mongodb,web
+	$(RUN) examples/mass_polling.py --seconds 30 --web 0
 
 demo-sqlite:  ## the same with the jobs in a SQLite file
-	@scripts/setup sql
-	$(RUN) examples/mass_polling.py --seconds 30 --sqlite
+	@scripts/setup sql,web
+	$(RUN) examples/mass_polling.py --seconds 30 --sqlite --web 0
 
 test:  ## set up what is missing, then run all tests
 	@scripts/setup

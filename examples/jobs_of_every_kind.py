@@ -55,6 +55,11 @@ def takes_long(seconds: float) -> None:
     gevent.sleep(seconds)
 
 
+def set_limits(scheduler: BaseScheduler) -> None:
+    """At most two crawlers run at once."""
+    scheduler.set_limit("crawlers", concurrency=2)
+
+
 def add_jobs(scheduler: BaseScheduler, jobstore: str = "default", shops: tuple[str, ...] = SHOPS) -> None:
     """Add all of them.
 
@@ -97,7 +102,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8789, help="of the dashboard (default: 8789)")
     options = parser.parse_args()
     scheduler = GeventScheduler(jobstores={"default": MemoryJobStore()}, run_events="none")
-    scheduler.set_limit("crawlers", concurrency=2)
+    set_limits(scheduler)
     add_jobs(scheduler)
     scheduler.start()
     server = WSGIServer(("127.0.0.1", options.port), create_app(scheduler, title="examples"), log=None, spawn=256)

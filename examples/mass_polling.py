@@ -4,10 +4,13 @@
     python examples/mass_polling.py --endpoints 5000 --every 2
     python examples/mass_polling.py --sqlite        # the jobs in a SQLite file
     python examples/mass_polling.py --memory        # the jobs in memory
+    python examples/mass_polling.py --web 8789      # with the dashboard; on a terminal it stays until Ctrl-C
 
 The jobs are in a private MongoDB, in a directory that is removed at the end. If there is no mongod, they are in memory.
 Another process on this machine serves the endpoints and counts the requests. At the end the example compares that count
 with the promise of the triggers: how often each endpoint is to be polled.
+
+The dashboard also shows jobs of every kind, as jobs_of_every_kind.py adds them.
 """
 
 # ruff: noqa: E402 - gevent patches before anything else is imported
@@ -23,11 +26,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import ceil
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from gevent.pywsgi import WSGIServer
 from gevent.server import StreamServer
+from jobs_of_every_kind import add_jobs, set_limits
 from loopback import HttpClient, child_server, inherited_socket, serve_until_orphaned, stop_on_sigterm
 
 from gsched import (
@@ -55,7 +61,7 @@ def main() -> int:
             begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4 if options.memory else 10)
             board = Board(options, begin)
             run(options, store, client, board)
-        return board.summarize(json.loads(client.get("/counts")))
+        return board.wrong if options.stays else board.summarize(json.loads(client.get("/counts")))
 
 
 # -- the scheduling ---------------------------------------------------------------------------------------------------
@@ -74,10 +80,32 @@ def run(options: argparse.Namespace, store: BaseJobStore, client: HttpClient, bo
     scheduler.pause_jobs(tag="poll", jobstore="polls", reason="until all are there", until=board.begin)
     next_second = board.begin + timedelta(seconds=1)
     scheduler.add_job(board.show, "interval", seconds=1, args=[scheduler], next_run_time=next_second)
-    scheduler.add_job(scheduler.shutdown, "date", run_date=end)
+    if options.web is not None:
+        show_dashboard(options, scheduler)
+    at_the_end = partial(board.end, client) if options.stays else partial(stop, scheduler)
+    scheduler.add_job(at_the_end, "date", run_date=end)
     gc.freeze()  # the jobs stay for the whole run: the garbage collector need not look at them again
     stop_on_sigterm(scheduler.shutdown)
     scheduler.run_forever()
+
+
+def stop(scheduler: GeventScheduler) -> None:
+    """Wait for the polls in progress; the others may take long, and need not end."""
+    for run in scheduler.get_running():
+        if run.job.tags and "poll" not in run.job.tags:
+            scheduler.cancel_run(run.id)
+    scheduler.shutdown()
+
+
+def show_dashboard(options: argparse.Namespace, scheduler: GeventScheduler) -> None:
+    """Serve the dashboard, and give it jobs of every kind to show beside the polls."""
+    from gsched.web import create_app
+
+    set_limits(scheduler)
+    add_jobs(scheduler)
+    server = WSGIServer(("127.0.0.1", options.web), create_app(scheduler, title="demo"), log=None, spawn=256)
+    server.start()
+    print(f"dashboard      http://127.0.0.1:{server.server_port}/jobs?jobstore=polls")
 
 
 http: HttpClient
@@ -141,6 +169,7 @@ class Board:
         self.durations: list[float] = []
         self.shown = 0  # how many runs the lines so far have shown
         self.promised: dict[str, int] = {}  # how often each endpoint is to be polled, by its path
+        self.wrong = 0  # the exit status
 
     def promise(self, jobs: list[JobHandle], end: datetime) -> None:
         """Count the instants of each job from the beginning to the end."""
@@ -160,6 +189,8 @@ class Board:
 
     def show(self, scheduler: GeventScheduler) -> None:
         """The live line; itself a job."""
+        if datetime.now(UTC) > self.begin + timedelta(seconds=self.options.seconds + 1):
+            return  # the polls have ended
         recent = self.lateness[self.shown :]
         self.shown += len(recent)
         line = (
@@ -176,6 +207,11 @@ class Board:
     @property
     def failures(self) -> int:
         return self.outcomes["run.failed"] + self.outcomes["run.timed_out"]
+
+    def end(self, client: HttpClient) -> None:
+        """A job: the polls have ended, and the dashboard stays."""
+        self.wrong = self.summarize(json.loads(client.get("/counts")))
+        print("The dashboard stays until Ctrl-C.", flush=True)
 
     def summarize(self, served: dict[str, int]) -> int:
         """Print the result; the exit status says whether every endpoint was polled as often as promised."""
@@ -240,9 +276,12 @@ def parse_arguments() -> argparse.Namespace:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--sqlite", action="store_true", help="keep the jobs in a SQLite file")
     place.add_argument("--memory", action="store_true", help="keep the jobs in memory")
+    parser.add_argument("--web", type=int, metavar="PORT", help="serve the dashboard on this port; 0: any free one")
     parser.add_argument("--broken", type=int, default=0, help="endpoints that answer 503 (default: 0)")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.stays = options.web is not None and sys.stdin.isatty()
+    return options
 
 
 if __name__ == "__main__":

@@ -153,8 +153,11 @@ function Instants({ job, query }) {
       const bar = bars[picked];
       if (!bar) return nothing("It was not due in this time", "Choose a longer one.");
       return [
-        h(History, { bars, picked, pick }),
-        el.div({ class: "scale num" }, ...[bars[0], bars[bars.length >> 1], bars.at(-1)].map((each) => el.span(null, each && short(each.at, period)))),
+        el.div(
+          { class: "instants" },
+          h(History, { bars, picked, pick }),
+          el.div({ class: "scale num" }, ...[bars[0], bars[bars.length >> 1], bars.at(-1)].map((each) => el.span(null, each && short(each.at, period)))),
+        ),
         h(Why, { bar }),
       ];
     }),

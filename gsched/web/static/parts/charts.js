@@ -10,6 +10,7 @@ import { clock, day, duration, outcome, rough } from "../words.js";
 const FONT = "11px Inter, system-ui, sans-serif";
 const DECADES = [0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000, 100_000];
 const A_DAY = 86_400;
+const TEN_MINUTES = 600;
 const SPARSE = 30; // points of a line, up to which each is marked
 
 /** @param {string} name of a custom property */
@@ -52,8 +53,8 @@ export function Chart({ data, series, height, isLog = false, format = duration, 
 function options(series, width, height, isLog, format) {
   const axis = { stroke: colour("--text-3"), font: FONT, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
   const times = (/** @type {uPlot} */ plot, /** @type {number[]} */ splits) => {
-    const isLong = (plot.scales["x"]?.max ?? 0) - (plot.scales["x"]?.min ?? 0) > 2 * A_DAY;
-    return splits.map((at) => (isLong ? day(at * 1000) : clock(at * 1000, false)));
+    const length = (plot.scales["x"]?.max ?? 0) - (plot.scales["x"]?.min ?? 0);
+    return splits.map((at) => (length > 2 * A_DAY ? day(at * 1000) : clock(at * 1000, length < TEN_MINUTES)));
   };
   const decades = (/** @type {uPlot} */ _plot, /** @type {number} */ _axis, /** @type {number} */ low, /** @type {number} */ high) =>
     DECADES.filter((value) => value >= low && value <= high);

@@ -88,7 +88,7 @@ def any_store(request: pytest.FixtureRequest) -> Iterator[BaseJobStore]:
         yield kept
         kept.close()
         return
-    made = MongoDBJobStore(request.getfixturevalue("uri"), database=request.getfixturevalue("database").name)
+    made = MongoDBJobStore(request.getfixturevalue("uri"), database=request.getfixturevalue("emptied_database").name)
     yield made
     made.close()
 
@@ -99,5 +99,5 @@ def make_store(request: pytest.FixtureRequest) -> Callable[[], BaseJobStore]:
     if request.param == "sqlite":
         path = request.getfixturevalue("tmp_path") / "jobs.sqlite"
         return lambda: SQLJobStore(f"sqlite:///{path}")
-    uri, name = request.getfixturevalue("uri"), request.getfixturevalue("database").name
+    uri, name = request.getfixturevalue("uri"), request.getfixturevalue("emptied_database").name
     return lambda: MongoDBJobStore(uri, database=name)

@@ -173,8 +173,8 @@ class MongoRig:
 
 
 @pytest.fixture
-def mongo(uri: str, database: Any) -> Iterator[MongoRig]:
-    rig = MongoRig(uri, database.name)
+def mongo(uri: str, emptied_database: Any) -> Iterator[MongoRig]:
+    rig = MongoRig(uri, emptied_database.name)
     yield rig
     rig.close()
 
@@ -1410,9 +1410,9 @@ def test_a_database_that_fails_altogether_is_an_error(refusing, monkeypatch):
 
 
 def test_a_node_that_was_killed_in_a_transaction_is_buried_at_once_and_its_jobs_are_free(
-    mongo: MongoRig, uri: str, database: Any
+    mongo: MongoRig, uri: str, emptied_database: Any
 ) -> None:
-    killed = MongoRig(uri, database.name)
+    killed = MongoRig(uri, emptied_database.name)
     mongo.put(job())
     killed.cluster.join("a", T)
     mongo.cluster.join("b", T)

@@ -70,7 +70,7 @@ def keys_of_the_policy(scheduler: GeventScheduler, any_store: BaseJobStore, requ
         elif isinstance(any_store, MemoryJobStore):
             pytest.skip("it has no documents")
         else:
-            document = request.getfixturevalue("database").jobs.find_one({"_id": "job"})
+            document = request.getfixturevalue("emptied_database").jobs.find_one({"_id": "job"})
         return {key: value for key, value in document.items() if key in POLICY_KEYS}
 
     return read

@@ -78,6 +78,19 @@ def database(uri: str) -> Iterator[Any]:
 
 
 @pytest.fixture
+def emptied_database(uri: str) -> Iterator[Any]:
+    """A database with no documents, that may have the collections and indexes of an earlier test of this process:
+    MongoDB takes longer to make and to drop these than for most tests."""
+    made = client()[f"emptied_{os.getpid()}"]
+    yield made
+    for collection in list(made.list_collections()):
+        if collection["options"]:  # a validator, for one
+            made.drop_collection(collection["name"])
+        else:
+            made[collection["name"]].delete_many({})
+
+
+@pytest.fixture
 def address(uri: str, database: Any) -> str:
     """The address of that database, as commands take it."""
     return uri.replace("/?", f"/{database.name}?")

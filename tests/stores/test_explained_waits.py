@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from gevent.event import Event
-from store_bench import StoreBench
+from store_bench import SHORT_STEP_MS, StoreBench
 
 from gsched import current_run
 from gsched.history.explanation import Explanation
@@ -42,7 +42,7 @@ def bench(any_store: BaseJobStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     failing.clear()
     may_end.clear()
     stopped.set()
-    made = StoreBench(any_store, monkeypatch).start()
+    made = StoreBench(any_store, monkeypatch, SHORT_STEP_MS).start()
     made.scheduler._engine.allow_modules([__name__])
     yield made
     may_end.set()

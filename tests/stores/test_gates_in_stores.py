@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 import store_bench
-from store_bench import StoreBench
+from store_bench import SHORT_STEP_MS, StoreBench
 
 from gsched import RateLimited, current_run
 from gsched.stores import BaseJobStore
@@ -33,7 +33,7 @@ def call() -> None:
 def bench(any_store: BaseJobStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreBench]:
     refusals.clear()
     began.clear()
-    made = StoreBench(any_store, monkeypatch)
+    made = StoreBench(any_store, monkeypatch, SHORT_STEP_MS)
     made.scheduler._engine.allow_modules([__name__])
     yield made.start()
     made.close()

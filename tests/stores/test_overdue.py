@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent.event import Event
-from store_bench import StoreBench
+from store_bench import SHORT_STEP_MS, StoreBench
 from waiting import wait_until
 
 from gsched.cli.commands.top_panels import top_panels
@@ -64,6 +64,7 @@ def succeed(bench: StoreBench, job_id: str = "job") -> None:
 
 
 def test_a_job_is_overdue_once_when_no_run_has_succeeded_for_so_long(bench):
+    bench.step_ms = SHORT_STEP_MS
     bench.start().add("job", expect_success_every=60, **YEARLY)
     pass_by(bench, 59)
     assert told(bench) == []

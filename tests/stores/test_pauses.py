@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from store_bench import StoreBench
+from store_bench import SHORT_STEP_MS, StoreBench
 
 from gsched import CronTrigger, InvalidJobError, JobNotFoundError, acting
 from gsched.jobs.job import Job
@@ -210,6 +210,7 @@ def test_replacing_a_job_with_an_unchanged_trigger_keeps_its_pause(bench, until)
 
 
 def test_a_pause_survives_a_restart(bench):
+    bench.step_ms = SHORT_STEP_MS
     bench.add("poll", "interval", seconds=10)
     bench.scheduler.pause_job("poll", until="45s", reason="down")
     bench.start()

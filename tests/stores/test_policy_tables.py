@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from gevent.event import Event
-from store_bench import StoreBench
+from store_bench import SHORT_STEP_MS, StoreBench
 
 from gsched import GiveUp, InvalidJobError, Retry, current_run
 from gsched.stores import BaseJobStore
@@ -64,7 +64,7 @@ def play() -> None:
 @pytest.fixture
 def bench(any_store: BaseJobStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreBench]:
     global stage
-    made = StoreBench(any_store, monkeypatch)
+    made = StoreBench(any_store, monkeypatch, SHORT_STEP_MS)
     stage = Stage(made)
     made.scheduler._engine.allow_modules([__name__])
     yield made

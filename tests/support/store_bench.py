@@ -19,7 +19,8 @@ from gsched.testing import ManualClock
 from gsched.times.instants import as_instant, from_ms, to_ms
 
 START = "2026-03-02 12:00"  # a Monday
-_STEP_MS = 250  # far less than what expires
+STEP_MS = 2000  # far less than what expires; in each step the store asks its database a dozen times
+SHORT_STEP_MS = 250  # for tests in which a second decides
 
 began: list[tuple[str, int]] = []  # the runs that began: the job's id and the instant
 # What each job's next runs do: S succeeds, F fails; W and X do so when the gate is open.
@@ -41,11 +42,13 @@ def play(job_id: str) -> None:
 class StoreBench:
     """A scheduler with one store, on a manual clock.
 
+    :ivar step_ms: how far `until` moves the clock at once
     :ivar events: what the scheduler published
     """
 
-    def __init__(self, store: BaseJobStore, patches: pytest.MonkeyPatch) -> None:
+    def __init__(self, store: BaseJobStore, patches: pytest.MonkeyPatch, step_ms: int = STEP_MS) -> None:
         self.clock = ManualClock(START)
+        self.step_ms = step_ms
         self.store = store
         if isinstance(store, MongoDBJobStore):  # the server's time is the clock's
             patches.setattr(MongoClaimDatabase, "time", lambda claims: self.clock.now_ms())
@@ -116,7 +119,7 @@ class StoreBench:
         with gevent.Timeout(LONGEST_SECONDS):
             self.settle()
             while not (found := condition()):
-                self.clock.skip(_STEP_MS)
+                self.clock.skip(self.step_ms)
                 while self.clock.step(0) is not None:
                     pass
                 self.settle()

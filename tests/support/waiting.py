@@ -15,14 +15,16 @@ def wait_until(
     what: str | Callable[[], object] = "it",
     seconds: float = LONGEST_SECONDS,
     sleep: Callable[[float], object] = time.sleep,
+    every: float = _POLL_SECONDS,
 ) -> Any:
     """Wait for `condition` to give something true, and give it. Fails after `seconds`, saying what was waited for.
 
+    :param every: seconds between two looks
     :param sleep: `gevent.sleep` lets greenlets go on here; an event loop that watches children also reaps all others
     """
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds} s for: {what() if callable(what) else what}")
-        sleep(_POLL_SECONDS)
+        sleep(every)
     return value

@@ -25,19 +25,14 @@ if __name__ == "__main__":
 
 import gevent
 from cluster import jobs
-from gevent.pywsgi import WSGIServer
 
 from gsched import EVENT_ALL, GeventScheduler
 from gsched.events import EVENT_JOB_EXECUTED, EVENT_JOB_STARTED, EVENT_JOB_SUBMITTED
 from gsched.executors import GreenletPoolExecutor
-from gsched.stores import BaseJobStore, MongoDBJobStore, SQLJobStore
-from gsched.stores.mongodb.claims.database import MongoClaimDatabase
-from gsched.stores.sql.claims.database import SqlClaims
-from gsched.stores.sql.driver.connection import SqlConnection
+from gsched.stores import BaseJobStore
 from gsched.times.clock import SystemClock
 
 PR_SET_PDEATHSIG = 1
-CLAIMS = (MongoClaimDatabase, SqlClaims)
 get_ident = monkey.get_original("_thread", "get_ident")  # of the thread, not of the greenlet
 UNTOLD = EVENT_JOB_SUBMITTED | EVENT_JOB_STARTED | EVENT_JOB_EXECUTED  # of these the runs themselves tell
 
@@ -86,21 +81,25 @@ class SkewedClock(SystemClock):
 class CrashPoint:
     """Kills or stops this process where it was told to, once it is armed."""
 
-    def __init__(self, point: str | None, freezes: bool = False) -> None:
+    def __init__(self, point: str | None, freezes: bool, uri: str) -> None:
         self._point = point
         self._freezes = freezes
         self._armed = False
+        if point is not None:
+            self._place(point, *store_and_claims(uri))
+
+    def _place(self, point: str, store: Any, claims: Any) -> None:
         if point == "claim":
-            for claims in CLAIMS:
-                claims.advance = self._after(claims.advance)  # type: ignore[method-assign]
+            claims.advance = self._after(claims.advance)
         elif point == "start":
             GreenletPoolExecutor.submit = self._before(GreenletPoolExecutor.submit)  # type: ignore[method-assign]
         elif point == "run":
             jobs.recorder.in_run = self.reach
         elif point == "settle":
-            for store in (MongoDBJobStore, SQLJobStore):
-                store.settle = self._before(store.settle)  # type: ignore[method-assign]
+            store.settle = self._before(store.settle)
         elif point == "transaction":
+            from gsched.stores.sql.driver.connection import SqlConnection
+
             write = SqlConnection.write
 
             def write_half(way: SqlConnection, transaction: Any, *how: Any, **named: Any) -> Any:
@@ -108,14 +107,11 @@ class CrashPoint:
 
             SqlConnection.write = write_half  # type: ignore[method-assign]
         elif point == "retry":
-            for claims in CLAIMS:
-                claims.add_waiting = self._before(claims.add_waiting)  # type: ignore[method-assign]
+            claims.add_waiting = self._before(claims.add_waiting)
         elif point == "waits":
-            for claims in CLAIMS:
-                claims.add_waiting = self._after(claims.add_waiting)  # type: ignore[method-assign]
+            claims.add_waiting = self._after(claims.add_waiting)
         elif point == "begin":
-            for claims in CLAIMS:
-                claims.begin_waiting = self._after(claims.begin_waiting)  # type: ignore[method-assign]
+            claims.begin_waiting = self._after(claims.begin_waiting)
 
     def arm(self) -> None:
         """From now on."""
@@ -142,6 +138,19 @@ class CrashPoint:
             return answer
 
         return crashing
+
+
+def store_and_claims(uri: str) -> tuple[Any, Any]:
+    """The classes for this database; to import those for another one takes as long as to start."""
+    if uri.startswith("sqlite:"):
+        from gsched.stores import SQLJobStore
+        from gsched.stores.sql.claims.database import SqlClaims
+
+        return SQLJobStore, SqlClaims
+    from gsched.stores import MongoDBJobStore
+    from gsched.stores.mongodb.claims.database import MongoClaimDatabase
+
+    return MongoDBJobStore, MongoClaimDatabase
 
 
 def make_scheduler(settings: Settings) -> GeventScheduler:
@@ -171,9 +180,10 @@ def make_store(settings: Settings) -> BaseJobStore:
         "history_successes": "all",
         **settings.store,
     }
+    store, _ = store_and_claims(settings.uri)
     if settings.uri.startswith("sqlite:"):
-        return SQLJobStore(settings.uri, **options)
-    return MongoDBJobStore(settings.uri, database=settings.database, appname=settings.name, **options)
+        return store(settings.uri, **options)
+    return store(settings.uri, database=settings.database, appname=settings.name, **options)
 
 
 def write_event(settings: Settings, name: str, **said: Any) -> None:
@@ -191,11 +201,13 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     settings = Settings(**json.loads(sys.argv[1]))
     signal.alarm(settings.lifetime)
-    crash = CrashPoint(settings.crash, settings.freezes)
+    crash = CrashPoint(settings.crash, settings.freezes, settings.uri)
     scheduler = make_scheduler(settings)
     gevent.signal_handler(signal.SIGUSR1, crash.arm)
     gevent.signal_handler(signal.SIGTERM, lambda: scheduler.running and scheduler.shutdown())  # it may be told twice
     if settings.http:
+        from gevent.pywsgi import WSGIServer
+
         server = WSGIServer(("127.0.0.1", 0), answer, log=None)
         server.start()
         write_event(settings, "http.listening", port=server.server_port)

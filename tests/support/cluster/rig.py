@@ -37,6 +37,7 @@ PR_SET_PDEATHSIG = 1
 TTL = 2.0  # seconds after which a node that stands still counts as dead
 SLACK = 20.0  # seconds that busy machines get on top of every promised time; load_tests measures how long it takes
 REPLICA_SET = "rs"
+LOOK_SECONDS = 0.1  # between two looks at a cluster: each reads its slots, or all that was run
 LONGEST_UNCLAIMED = 3.0  # seconds for which a slot that changes hands may not be claimed when all nodes end
 
 
@@ -344,8 +345,9 @@ class Cluster:
     def wait_until_balanced(self) -> None:
         """Until every living node owns slots, and nobody else does."""
         wait_until(
-            self._is_balanced, lambda: f"{self._living()} to own slots, but {self._owners()}\n{self.problems_said()}"
-        )
+            self._is_balanced, lambda: f"{self._living()} to own slots, but {self._owners()}\n{self.problems_said()}",
+            every=LOOK_SECONDS,
+        )  # fmt: skip
 
     def _is_balanced(self) -> bool:
         as_told = (None, 0, -signal.SIGTERM)  # the last: told to end before it could listen
@@ -464,7 +466,7 @@ class Cluster:
     def wait_for_event(self, name: str, since: float = 0.0, seconds: float = LONGEST_SECONDS, **wanted: Any) -> Any:
         """The first such event that happened after `since`."""
         found = partial(self.first_event, name, since, **wanted)
-        return wait_until(found, lambda: f"{name} {wanted}\n{self.problems_said()}", seconds)
+        return wait_until(found, lambda: f"{name} {wanted}\n{self.problems_said()}", seconds, every=LOOK_SECONDS)
 
     def first_event(self, name: str, since: float = 0.0, **wanted: Any) -> Any:
         for said in self.events.named(name):
@@ -486,6 +488,7 @@ class Cluster:
             lambda: next(iter(self.starts(job, since, **wanted)), None),
             lambda: f"a run of {job} {wanted}\n{self.problems_said()}",
             seconds,
+            every=LOOK_SECONDS,
         )
 
     def wait_until_all_run(self, jobs: list[str], after: float, seconds: float = LONGEST_SECONDS) -> float:
@@ -502,6 +505,7 @@ class Cluster:
             lambda: first_starts().keys() >= set(jobs),
             lambda: f"runs of {sorted(set(jobs) - first_starts().keys())}\n{self.problems_said()}",
             seconds,
+            every=LOOK_SECONDS,
         )
         found = first_starts()
         return max(found[job] for job in jobs)

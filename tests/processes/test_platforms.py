@@ -128,7 +128,7 @@ def test_every_module_of_the_library_can_be_imported_on_windows():
 
 
 def test_unit_tests_of_the_library_pass_on_windows():
-    quick = ("triggers_interval", "planning", "lifecycle", "executors", "thread_executor", "events")
+    quick = ("triggers_interval", "lifecycle", "executors", "thread_executor", "events")
     files = [f"tests/unit/test_{name}.py" for name in quick]
     options = ("-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--deselect", ENDED_BY_CTRL_C)
     done = on_windows("-m", "pytest", *options, *files)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import EXECUTABLE, gsched
+from command_line import EXECUTABLE, gsched, in_process
 from ports import free_port
 from waiting import LONGEST_SECONDS, wait_until
 from web_site import Serve, Site
@@ -30,8 +30,8 @@ def store(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path}/jobs.sqlite"
     lines = [{"format": "gsched jobs", "version": 1}]
     lines.append({"id": "job", "func": "builtins:print", "trigger": {"type": "interval", "seconds": 3600}})
-    assert gsched("store", "init", "--store", url).code == 0
-    done = gsched("store", "import", "-", "--store", url, stdin="".join(f"{json.dumps(each)}\n" for each in lines))
+    assert in_process("store", "init", "--store", url).code == 0
+    done = in_process("store", "import", "-", "--store", url, stdin="".join(f"{json.dumps(each)}\n" for each in lines))
     assert done.code == 0, done
     return url
 
@@ -54,7 +54,7 @@ def test_gsched_web_shows_a_store_and_changes_it_and_runs_nothing(serve: Serve, 
     assert site.get("me")["running"] is False
     assert site.get("jobs")["jobs"][0]["state"] == "scheduled"  # though its function is not looked up here
     assert site.post("jobs/pause", {"ids": ["job"], "reason": "vendor down"})["changed"] == 1
-    shown = json.loads(gsched("job", "show", "job", "--store", store, "-o", "json").out)
+    shown = json.loads(in_process("job", "show", "job", "--store", store, "-o", "json").out)
     assert (shown["state"], shown["pause"]["reason"]) == ("paused", "vendor down")
     assert first_overview(site)["jobs"]["paused"] == 1
     stream = site.open("/api/v1/events")  # one that is open when the server ends

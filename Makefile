@@ -9,7 +9,12 @@ RUN = $(VENV)/bin/python
 # Most tests wait for processes and databases, so more of them run at once than there are cores.
 # With this hash seed all processes name test cases alike, sets included.
 # They start hundreds of programs, each of which would compile gsched again if no bytecode were kept.
-PYTEST = PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -n 6 --dist worksteal
+PYTHON_OF_TESTS = PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE= $(RUN)
+PYTEST = $(PYTHON_OF_TESTS) -m pytest -n 6 --dist worksteal
+# pytest compiles tests in a way of its own. Of a fresh copy, each worker would compile all of them.
+COMPILE = ls -d tests/unit/__pycache__/*$$($(RUN) -c 'import sys; print(sys.implementation.cache_tag)')-pytest* \
+    >/dev/null 2>&1 || { $(PYTHON_OF_TESTS) -m pytest --collect-only -qq tests/stores tests/web tests/docs >/dev/null & \
+    $(PYTHON_OF_TESTS) -m pytest --collect-only -qq tests/unit tests/claims tests/processes >/dev/null; wait; }
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -24,11 +29,13 @@ demo-sqlite:  ## the same with the jobs in a SQLite file
 
 test:  ## set up what is missing, then run all tests
 	@scripts/setup
+	@$(COMPILE)
 	$(PYTEST)
 
 # Without the proof that each guard of the protocol is missed, which says something of the tests.
 quick:  ## the tests of single parts and of the claim protocol; PYTHON=python3.12 takes another interpreter
 	@scripts/setup
+	@$(COMPILE)
 	$(PYTEST) tests/unit tests/claims \
 	    --deselect tests/claims/test_simulation.py::test_a_protocol_without_one_of_its_guards_fails
 

@@ -247,7 +247,7 @@ def test_a_protocol_without_one_of_its_guards_fails(name: str) -> None:
         shows = next(seeds, None)
     assert shows is not None, f"no seed misses the guard against {name}"
     if shows != seed:
-        warnings.warn(f"SHOWS_IN: seed {seed} shows {name} no longer, seed {shows} does, and the search for it takes long")
+        warnings.warn(f"seed {seed} shows {name} no longer, seed {shows} does: a search takes long", stacklevel=1)
 
 
 def test_every_mutation_of_the_protocol_names_a_seed_that_fails_or_is_known_to_be_redundant() -> None:

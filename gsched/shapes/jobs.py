@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 _ENDLESS_MS: Final = 221_845_392_000_000  # the year 9000: a trigger that is due then ends only with the calendar
 _OF_PAUSE: Final = ("reason", "by", "at", "until", "cause")
 _OPTIONS: Final = (
-    "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "schedule", "timezone", "next_run_time", "executor", "jobstore",
-    "misfire_grace_time", "coalesce", "max_instances", "timeout", "recover", "tags", "metadata", "parked",
+    "id", "name", "state", "func_ref", "args", "kwargs", "trigger", "schedule", "timezone", "next_run_time",
+    "executor", "jobstore", "misfire_grace_time", "coalesce", "max_instances", "timeout", "recover", "tags", "metadata",
+    "parked",
 )  # fmt: skip
 _OF_CHANGE: Final = ("at", "action", "by", "via", "reason")
 _COUNTS: Final = ("runs", "failures", "last_run", "last_duration", "last_error", "failing_since", "overdue_at")

@@ -148,10 +148,11 @@ class CalendarIntervalTrigger(FrozenTrigger):
 
     def in_words(self) -> str:
         """ "every 2 months at 04:00:00, Europe/Berlin"."""
-        distance = [f"{value} {unit}" for unit, value in zip(("years", "months", "weeks", "days"), self._distance) if value]
+        units = zip(("years", "months", "weeks", "days"), self._distance)
+        distance = " ".join(f"{value} {unit}" for unit, value in units if value)
         hour, minute, second = self._time
         zone = timezone_name(self.timezone)
-        every = f"every {' '.join(distance)} at {hour:02}:{minute:02}:{second:02}"
+        every = f"every {distance} at {hour:02}:{minute:02}:{second:02}"
         return ", ".join([every, *([] if zone == "UTC" else [zone])])
 
     def __str__(self) -> str:

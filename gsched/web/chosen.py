@@ -45,7 +45,8 @@ def chosen_jobs(scheduler: BaseScheduler, body: Parameters, *, dry_run: bool) ->
     if ids:
         return ChosenJobs(ids, ids[0] if len(ids) == 1 else f"{len(ids)} jobs", jobstore)
     if not isinstance(wanted, dict) or not wanted:
-        raise invalid(f"filter: expected an object with a condition, got {wanted!r}", "name q, prefix, tag, group or state")
+        remedy = "name q, prefix, tag, group or state"
+        raise invalid(f"filter: expected an object with a condition, got {wanted!r}", remedy)
     if expected < 0 and not dry_run:
         raise invalid("expect: a filter needs it", "first ask with dry_run: true, and send the number that it matches")
     conditions = Parameters(wanted)

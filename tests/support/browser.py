@@ -19,7 +19,9 @@ from waiting import LONGEST_SECONDS, wait_until
 from web_site import Site
 
 CHROMIUM = "/usr/bin/chromium"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
 SIZE = (1440, 900)
 PAGES = ("overview", "jobs", "job?id=fails", "runs", "failures", "load", "nodes", "audit")
 

@@ -1,11 +1,11 @@
-"""A process with jobs of several kinds and the dashboard: `python web_world.py '{"jobs": 250}'`. It ends with its parent.
+"""A process with jobs of several kinds and the dashboard: `python web_world.py '{"jobs": 250}'`.
 
+It ends with its parent.
 The options: `store`, the address of a store (default: memory); `jobs`, how many that do nothing; `app`, options of
 `create_app`; `port`; `prefix`, below which the dashboard is mounted; `strips`: the prefix of a proxy on `port` that
 takes it away and says so to nobody.
 """
 
-# ruff: noqa: E402  (gevent has to patch before anything else is imported)
 from __future__ import annotations
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ def zipped(*paths: Path) -> int:
 
 @pytest.mark.parametrize("path", OURS, ids=names(OURS))
 def test_a_page_makes_no_markup_or_code_from_text(path: Path) -> None:
-    forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|dangerously|\beval\(|new Function|style:|\.style\b"
+    forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|dangerously|\beval\(|new Function"
+    assert not re.search(r"\bstyle:|\.style\b", path.read_text())
     assert not re.search(forbidden, path.read_text())
 
 

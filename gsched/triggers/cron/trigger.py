@@ -232,8 +232,9 @@ class CronTrigger(BoundedTrigger):
 
     def in_words(self) -> str:
         """ "every day at 02:30, Europe/Berlin"; an expression that has no simple words as it is written."""
-        zone = timezone_name(self.timezone)
-        return ", ".join([in_words(self._schedule.written), *([] if zone == "UTC" else [zone]), *self._bounds_in_words()])
+        name = timezone_name(self.timezone)
+        zone = [] if name == "UTC" else [name]
+        return ", ".join([in_words(self._schedule.written), *zone, *self._bounds_in_words()])
 
     def __str__(self) -> str:
         resolved = [] if self.resolved is None else [f"resolved={self.resolved!r}"]

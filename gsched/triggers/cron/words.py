@@ -18,7 +18,7 @@ _SECONDS: Final = re.compile(r"\*/(\d{1,2})|\*")
 
 
 def in_words(written: Mapping[str, Any]) -> str:
-    """A schedule in words: "every day at 02:30", "every 15 min, mon-fri"; one that has no simple words as it is written.
+    """A schedule in words: "every day at 02:30"; one that has no simple words as it is written.
 
     :param written: the arguments from which the schedule was made
     """

@@ -11,7 +11,7 @@ const FONT = "11px Inter, system-ui, sans-serif";
 const DECADES = [0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000, 100_000];
 const A_DAY = 86_400;
 const TEN_MINUTES = 600;
-const SPARSE = 30; // points of a line, up to which each is marked
+const SPARSE = 12; // points of a line, up to which each is marked
 
 /** @param {string} name of a custom property */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -36,13 +36,13 @@ export function Nodes() {
   const overview = useAnswer("overview", {}, { every: EVERY_SECONDS });
   const doctor = useAnswer("doctor", {}, { every: SELDOM_SECONDS });
   const [turn, setTurn] = useState(0);
-  const again = () => [nodes.again(), overview.again()];
+  const again = () => [nodes.again(), overview.again(), doctor.again()];
   const soon = useSoon(again, 300);
   const { ask, dialog } = useQuestions(again);
   useFrames((kind, fact) => {
     if (kind === "reset" || (kind === "fact" && fact.event.startsWith("node."))) soon();
   });
-  useKeys([{ key: "r", does: "load the page anew", act: () => [setTurn(turn + 1), again(), doctor.again()] }]);
+  useKeys([{ key: "r", does: "load the page anew", act: () => [setTurn(turn + 1), again()] }]);
   return [
     el.div({ class: "head" }, el.div(null, el.h1(null, "Nodes"), el.div({ class: "under" }, isShared() ? "the schedulers that share the store; the store divides its jobs into 256 slots" : "one process runs all jobs"))),
     isShared()
@@ -88,7 +88,7 @@ function Table({ nodes, as_of, glances, turn, ask }) {
       mayDrain ? [...COLUMNS, ["Actions"]] : COLUMNS,
       ...ordered.map((node) => h(Row, { key: node.id, node, glance: known.get(node.id), as_of, mayDrain, ask })),
     ),
-    el.p({ class: "foot" }, `${counted(alive, "node is", "nodes are")} alive; those that ended within the last day are below. Ages are by the database's clock.`),
+    el.p({ class: "foot" }, `${counted(alive, "node is", "nodes are")} alive; those that ended within the last day follow. Ages are by the database's clock.`),
   ];
 }
 
@@ -109,8 +109,8 @@ function Row({ node, glance, mayDrain, ask }) {
     el.td({ class: "r num" }, pid ?? "–"),
     el.td({ class: "r num" }, count(slots)),
     el.td(null, h(Slots, { slots })),
-    el.td({ class: `r num ${!isOver && watermark_age > BEHIND ? "warn" : ""}` }, isOver ? "–" : duration(Math.max(0, watermark_age))),
-    el.td({ class: "r num" }, isOver || beat_age == null ? "–" : `${duration(beat_age)} ago`),
+    el.td({ class: `r num ${!isOver && watermark_age > BEHIND ? "warn" : ""}` }, isOver ? "–" : age(watermark_age)),
+    el.td({ class: "r num" }, isOver || beat_age == null ? "–" : `${age(beat_age)} ago`),
     el.td({ class: "r num" }, glance?.running == null ? "–" : [count(glance.running), el.span({ class: "dim" }, pool), waits]),
     el.td({ class: "r num" }, rough(glance?.runs_per_second)),
     el.td({ class: "r num" }, duration(glance?.lateness?.p99)),
@@ -121,6 +121,9 @@ function Row({ node, glance, mayDrain, ask }) {
       : null,
   );
 }
+
+/** Clocks differ by some ms: an age may be below zero. @param {number} seconds */
+const age = (seconds) => duration(Math.max(0, seconds));
 
 /** The slots of a node as a part of all; their number is beside it. @param {{slots: number}} props */
 const Slots = ({ slots }) =>

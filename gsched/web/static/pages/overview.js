@@ -132,7 +132,7 @@ function Nodes({ overview }) {
                 el.td({ class: "r num" }, count(node.slots)),
                 el.td({ class: "r num" }, count(node.running)),
                 el.td({ class: "r num" }, rough(node.runs_per_second)),
-                el.td({ class: "r num dim" }, node.beat_age == null ? "–" : `${duration(node.beat_age)} ago`),
+                el.td({ class: "r num dim" }, node.beat_age == null ? "–" : `${duration(Math.max(0, node.beat_age))} ago`),
               ),
             ),
           ),

@@ -16,7 +16,7 @@ import { sentence, withCode } from "./shown.js";
 
 const NAMED = 3; // of several alike
 const LONG_MS = 86_400_000; // a pause that is longer may be forgotten
-const TOLD_BY_LINES = new Set(["parked jobs", "overdue jobs", "paused jobs"]); // findings that have a line anyway
+const TOLD_BY_LINES = new Set(["parked jobs", "overdue jobs", "paused jobs", "runners"]); // findings that have a line anyway
 
 /** @param {Known} known @returns {Line[]} the worst first, in an order that stays */
 export function linesOf(known) {
@@ -28,7 +28,8 @@ const line = (key, kind, n, one, many, detail, act) =>
   n > 0 ? [{ key, kind, number: count(n), what: n === 1 ? one : many, detail, act }] : [];
 
 /** @param {Known} known @returns {Line[]} */
-function nodesOf({ overview }) {
+function nodesOf({ overview, findings }) {
+  const why = findings.find(({ check, verdict }) => check === "runners" && verdict !== "ok");
   const { nodes, waiting, running, pool_size } = overview;
   const named = (/** @type {typeof nodes} */ some) => some.slice(0, NAMED).map(({ id }) => id).join(", ");
   const silent = nodes.filter(({ state }) => state === "silent");
@@ -38,7 +39,7 @@ function nodesOf({ overview }) {
   const stopped = isShared() ? !isAlive : !whoLooks().running;
   const own = isShared() ? [] : overview.alarms.filter((alarm) => / is paused: /.test(alarm));
   return [
-    ...(stopped ? [{ key: "runners", kind: /** @type {const} */ ("bad"), number: "0", what: "runners are alive", detail: ["Nothing runs until ", el.code(null, "gsched run"), " is started."], act }] : []),
+    ...(stopped ? [{ key: "runners", kind: /** @type {const} */ ("bad"), number: "0", what: "runners are alive", detail: [why ? `${sentence(why.found)} ` : "", "Nothing runs until ", el.code(null, "gsched run"), " is started."], act }] : []),
     ...line("silent", "bad", silent.length, "node is silent", "nodes are silent", `No heartbeat: ${named(silent)}. Others take its jobs over.`, act),
     ...line("held", "hold", paused.length, "node is paused", "nodes are paused", `Due jobs wait: ${named(paused)}`, act),
     ...line("own", "hold", own.length, "scheduler is paused", "schedulers are paused", own.map(sentence).join(" "), act),

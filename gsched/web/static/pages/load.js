@@ -76,6 +76,9 @@ function Ahead({ load, at }) {
   ];
 }
 
+/** A table that is scrolled where there is no room. @param {Parameters<typeof el.table>} parts */
+const scrolled = (...parts) => el.div({ class: "scroll" }, el.table(...parts));
+
 /** The fullest hours. @param {{load: Load, picked: Hour | undefined, pick: (at: string) => void}} props */
 function Peaks({ load, picked, pick }) {
   const usually = usual(load);
@@ -87,7 +90,7 @@ function Peaks({ load, picked, pick }) {
     { class: "card" },
     el.div({ class: "title" }, el.h2(null, "Fullest hours"), el.span({ class: "dim" }, `the usual hour has ${counted(Math.round(usually), "run")}`)),
     load.peaks.length
-      ? el.table(
+      ? scrolled(
           { class: "plain" },
           el.thead(null, el.tr(null, el.th({ scope: "col" }, "Hour"), el.th({ scope: "col", class: "r" }, "Runs"), el.th({ scope: "col", class: "r" }, "Usual"), el.th({ scope: "col" }, "Fuller by"))),
           el.tbody(

@@ -50,7 +50,7 @@ def _explain(question: Question) -> Explanation:
     spans = [r for r in question.records if r.until is not None]
     spans.sort(key=lambda record: record.outcome == Outcome.LOST)
     if exact:
-        return recorded(question, max(exact, key=lambda record: record.attempt))
+        return _beside_others(question, recorded(question, max(exact, key=lambda record: record.attempt)))
     if job is None:
         return recorded(question, spans[0]) if spans else _gone(question)
     if isinstance(job.trigger, UnreadableTrigger):
@@ -90,6 +90,21 @@ def _explain_by_trigger(question: Question, job: Job, spans: Sequence[RunInfo]) 
         found = say(question, "not_due", f"not due{between(question, before, after)}.{first}")
     else:
         found = _due(question, job)
+    return _beside(job, found, before, after)
+
+
+def _beside_others(question: Question, found: Explanation) -> Explanation:
+    """The explanation with the due instants beside it since the job was added, if the trigger can give them."""
+    job, added = question.job, question.evidence.added
+    if job is None or isinstance(job.trigger, UnreadableTrigger):
+        return found
+    try:
+        return _beside(job, found, *_neighbours(job, question.instant, NEVER_BEFORE if added is None else added))
+    except TRIGGER_ERRORS:
+        return found
+
+
+def _beside(job: Job, found: Explanation, before: int | None, after: int | None) -> Explanation:
     zone = job.trigger.timezone
     return replace(
         found,

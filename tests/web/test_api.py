@@ -114,6 +114,7 @@ def test_the_instants_of_a_job_tell_their_outcomes(played, web):
 def test_an_instant_is_explained(played, web):
     explained = web.get("job/explain", id="bad", at="2026-03-02T12:00:20Z")
     assert explained["outcome"] == "failed" and "vendor down" in explained["sentence"]
+    assert (explained["before"], explained["after"]) == ("2026-03-02T12:00:10+00:00", "2026-03-02T12:00:30+00:00")
 
 
 def test_the_next_times_mark_where_clocks_are_set(bench, web):

@@ -103,7 +103,7 @@ def test_a_request_is_answered_only_if_a_user_has_meant_it(web, method, host, or
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/jobs", "/static/x/index.js", f"{API}/openapi.json", f"{API}/events", "/nowhere"]
+    "path", ["/", "/jobs", "/static/x/app.js", f"{API}/openapi.json", f"{API}/events", "/nowhere"]
 )
 def test_the_name_is_looked_at_before_anything_else(web, path):
     assert web.request("GET", path, headers={"Host": "evil.example"}).status_code == 421
@@ -254,7 +254,7 @@ def test_a_body_that_is_too_large_is_refused(web, chunked):
     "name",
     [
         *("../app.py", "..%2fapp.py", "%2e%2e/app.py", "/etc/passwd", "..\\app.py", "index.html"),
-        *("index.js/../../app.py", "%00"),
+        *("app.js/../../app.py", "%00"),
     ],
 )
 def test_no_file_outside_the_directory_is_served(web, name):
@@ -268,11 +268,11 @@ def test_files_are_kept_for_ever_and_pages_are_not(web):
     page = web.request("GET", "/", headers={"Host": "localhost"})
     fingerprint = web.app._assets.fingerprint
     assert page.headers["Cache-Control"] == "no-cache"
-    assert f"static/{fingerprint}/index.js" in page.text and "{{" not in page.text
-    file = web.request("GET", f"/static/{fingerprint}/index.js", headers={"Host": "localhost"})
+    assert f"static/{fingerprint}/app.js" in page.text and "{{" not in page.text
+    file = web.request("GET", f"/static/{fingerprint}/app.js", headers={"Host": "localhost"})
     assert file.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert file.headers["Content-Type"] == "text/javascript; charset=utf-8"
-    assert web.request("GET", "/static/old/index.js", headers={"Host": "localhost"}).status_code == 404
+    assert web.request("GET", "/static/old/app.js", headers={"Host": "localhost"}).status_code == 404
 
 
 # -- secrets --------------------------------------------------------------------------------------------------------

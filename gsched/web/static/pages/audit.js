@@ -131,7 +131,8 @@ function targetOf(entry) {
   const place = placeOf(entry);
   const word = entry.action.startsWith("node.") ? nodeName(entry.target) : entry.target;
   if (place) return link(place[0], place[1], { title: entry.target }, word);
-  return [el.span({ class: "mono" }, word), entry.count === 1 ? null : el.span({ class: "dim num" }, ` ${counted(entry.count, entry.action.startsWith("run.") ? "run" : "job")}`)];
+  const many = counted(entry.count, entry.action.startsWith("run.") ? "run" : "job");
+  return [el.span({ class: "mono" }, word), entry.count === 1 || word === `${entry.count} jobs` ? null : el.span({ class: "dim num" }, ` ${many}`)];
 }
 
 /** What differs, an option a line. @param {{before: Record<string, string>, after: Record<string, string>}} props */

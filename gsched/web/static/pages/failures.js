@@ -121,15 +121,15 @@ function When({ since, tag }) {
         { class: "figures" },
         Figure({ label: "Failures", value: count(failures), kind: failures ? "bad" : "", note: runs ? `${percent(failures, Math.max(runs, failures))} of ${count(runs)} runs` : "nothing ran" }),
         Figure({ label: "Timed out, lost", value: count(sum(["timed_out", "lost"])), note: `${count(sum(["cancelled"]))} cancelled` }),
-        Figure({ label: "Skipped", value: count(sum(["skipped"])), note: "an instant without a run" }),
+        Figure({ label: "Skipped", value: count(sum(["skipped"])), note: "no run for it" }),
         Figure({ label: "Missed", value: count(sum(["missed"])), note: "too late to run" }),
-        Figure({ label: "Retried", value: count(sum(["retried"])), note: "failed, and tried again" }),
+        Figure({ label: "Retried", value: count(sum(["retried"])), note: "and tried again" }),
       ),
       el.div(
         { class: "lateness" },
         el.div({ class: "legend" }, el.span(null, `By ${step}${tag ? ", all tags" : ""}`), el.span({ class: "key bad" }, "failed"), el.span({ class: "key hollow" }, "skipped or missed")),
         h(Stack, { bars, kinds: ["bad", "warn"], label }),
-        el.div({ class: "scale num" }, ...[rates[0], rates[rates.length >> 1], rates.at(-1)].map((rate) => el.span(null, rate && (since === "14d" ? day(rate.at) : clock(rate.at, false))))),
+        el.div({ class: "scale num" }, ...[rates[0], rates[rates.length >> 1], rates.at(-1)].map((rate) => el.span(null, rate && (since === "14d" ? day(rate.at) : moment(rate.at, now()))))),
       ),
     );
   });
@@ -210,6 +210,15 @@ const head = (by) =>
     ...(may("pause") ? [el.th({ scope: "col" }, el.span({ class: "sr" }, "Actions"))] : []),
   );
 
+/** Pause those jobs of a group that the server names. @param {ErrorGroup} group */
+function pausing({ job_ids, jobs }) {
+  const question = questionOf("pause", { ids: job_ids });
+  if (jobs === 1) return question;
+  const named = `${job_ids.slice(0, NAMED).join(", ")}${job_ids.length > NAMED ? ` and ${counted(job_ids.length - NAMED, "other")}` : ""}`;
+  const which = jobs > job_ids.length ? `Of the ${count(jobs)} jobs of this group, the ${count(job_ids.length)} that failed last: ${named}. ` : `${named}. `;
+  return { ...question, text: which + question.text };
+}
+
 /**
  * @param {{group: ErrorGroup, by: string, tag: string, since: string, n: number, isAt: boolean,
  *   ask: (question: import("../parts/dialog.js").Question) => void}} props
@@ -217,7 +226,7 @@ const head = (by) =>
 function Row({ group, by, tag, since, n, isAt, ask }) {
   const { job_id, job_ids, jobs, node } = group;
   const isAll = job_ids.length >= jobs;
-  const pause = () => ask(questionOf("pause", { ids: job_ids }));
+  const pause = () => ask(pausing(group));
   const runs = { outcome: by === "error" ? group.outcome : "", job: job_id ?? "", node: node ?? "", tag, since };
   return el.tr(
     { class: isAt ? "at" : "", "data-row": n },

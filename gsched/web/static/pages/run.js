@@ -24,6 +24,7 @@ const UNENDED = ["running", "waiting"];
 const FOLLOWED = [...UNENDED, "retried"]; // more is to come
 const EVERY_SECONDS = 3;
 const MOST_WORDS = 500; // of an explanation: the whole message of the error is below it
+const NAMELESS = /^[0-9a-f]{16,}$/; // a request that a program has named
 const OF_SCHEDULE = /^(.+)@(\d{4}-\d\d-\d\dT[\d:.]+Z)$/s;
 
 /** @param {import("../app.js").PageProps} props */
@@ -101,7 +102,7 @@ function Whole({ run, again }) {
           el.code(null, run.run_id),
           h(Copy, { text: run.run_id, label: "the run's id" }),
           tagsOf(last.tags, (tag) => go("jobs", { tag })),
-          last.request ? el.span({ class: "tag", title: "it is not from the schedule" }, `on request ${last.request}`) : null,
+          last.request ? el.span({ class: "tag", title: `not from the schedule, but requested as ${last.request}` }, NAMELESS.test(last.request) ? "on request" : `on request ${last.request}`) : null,
         ),
       ),
       el.span({ class: "grow" }),
@@ -182,7 +183,7 @@ function Attempts({ attempts }) {
     el.div(
       { class: "title" },
       el.h2(null, attempts.length > 1 ? counted(attempts.length, "attempt") : "From due to ended"),
-      el.span({ class: "legend" }, el.span({ class: "key late" }, "due, not begun"), el.span({ class: "key live" }, "running"), el.span({ class: "key bad" }, "did not succeed"), el.span({ class: "key ok" }, "succeeded")),
+      el.span({ class: "legend" }, el.span({ class: "key late" }, "due, not begun"), el.span({ class: "key run" }, "running"), el.span({ class: "key bad" }, "did not succeed"), el.span({ class: "key ok" }, "succeeded")),
     ),
     inOrder.some((each) => each.started_at || UNENDED.includes(each.outcome)) ? h(Timeline, { attempts: inOrder }) : null,
     el.div(

@@ -140,7 +140,6 @@ function Current({ which, ask }) {
   const how = { every: EVERY_SECONDS };
   const running = useAnswer("runs", { ...which, outcome: "running", limit: MOST_CURRENT }, how);
   const waiting = useAnswer("runs", { ...which, outcome: "waiting", limit: MOST_CURRENT }, how);
-  const overview = useAnswer("overview", which.tag ? null : {}, how);
   const soon = useSoon(() => [running.again(), waiting.again()], 1000);
   useFrames((kind) => {
     if (kind === "fact" || kind === "reset") soon();
@@ -150,10 +149,7 @@ function Current({ which, ask }) {
   const isAsked = running.data && waiting.data;
   useEffect(() => {
     if (!running.data || !waiting.data) return;
-    const told = (overview.data?.in_progress ?? []).filter((each) => matches(each, which)).map((each) => asRun(each, overview.at));
-    const listed = [...running.data.runs, ...waiting.data.runs];
-    const more = told.filter((run) => !listed.some(({ run_id }) => run_id === run.run_id));
-    const found = new Map([...listed, ...more].map((run) => [keyOf(run), run]));
+    const found = new Map([...running.data.runs, ...waiting.data.runs].map((run) => [keyOf(run), run]));
     set((last) => {
       const kept = last.filter((run) => isHeld.current || found.has(keyOf(run)));
       const stay = kept.map((run) => found.get(keyOf(run)) ?? { ...run, isOver: true });
@@ -161,7 +157,7 @@ function Current({ which, ask }) {
       const added = [...found.values()].filter((run) => !known.has(keyOf(run)));
       return [...stay, ...added.sort((a, b) => Date.parse(a.due_at) - Date.parse(b.due_at))];
     });
-  }, [running.data, waiting.data, overview.data]);
+  }, [running.data, waiting.data]);
   const ids = [...new Set(rows.map((run) => run.job_id))].slice(0, 200).sort();
   const jobs = useAnswer("rows", ids.length ? { id: ids } : null);
   const limits = new Map(jobs.data?.rows.map((job) => [job.id, job]));
@@ -189,23 +185,6 @@ function Current({ which, ask }) {
         : isAsked && nothing("No run is in progress", "A run is listed here once it has gone on for some seconds."),
     ),
   );
-}
-
-/** @param {{job_id: string, node?: string | null}} each @param {Which} which */
-const matches = (each, which) => (!which.job || each.job_id === which.job) && (!which.node || each.node === which.node);
-
-/**
- * A run in progress that only its node has told of.
- * @param {import("../answers.d.ts").Schemas["LongRun"]} each
- * @param {number} at when it was told, ms
- * @returns {Run}
- */
-function asRun({ job_id, run_id, seconds, node }, at) {
-  const due = new Date(at - seconds * 1000).toISOString();
-  return {
-    job_id, job_name: job_id, run_id, outcome: "running", reason: null, scheduled_at: due, due_at: due, until: null,
-    started_at: null, duration: null, lateness: null, attempt: 1, node, tags: [], error_type: null, error_message: null,
-  };
 }
 
 /** @param {{run: Current, job: import("../answers.d.ts").Schemas["JobRow"] | undefined, ask: (question: import("../parts/dialog.js").Question) => void}} props */
@@ -246,7 +225,7 @@ function Row({ run, n, isAt }) {
     el.td({ class: "num when" }, runLink(run, run.scheduled_at)),
     el.td({ class: "id" }, jobLink(run.job_id)),
     el.td({ class: "st" }, outcomeWord(run.outcome)),
-    el.td({ class: "cut dim because", title: why.slice(0, 500) }, why || "–"),
+    el.td({ class: `cut dim because ${why ? "" : "none"}`, title: why.slice(0, 500) }, why || "–"),
     el.td({ class: "r num dim try" }, run.attempt || "–"),
     el.td({ class: `r num late ${(run.lateness ?? 0) > LATE ? "warn" : "dim"}` }, duration(run.lateness)),
     el.td({ class: "r num took" }, duration(run.duration)),

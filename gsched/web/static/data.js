@@ -79,3 +79,18 @@ export function useSoon(act, ms) {
     }, ms);
   }, [ms]);
 }
+
+/**
+ * True after some time, and false again when what it is for changes: what is there needs no second question at once.
+ * @param {number} seconds
+ * @param {unknown[]} [with_]
+ */
+export function useLater(seconds, with_ = []) {
+  const [isLater, set] = useState(false);
+  useEffect(() => {
+    set(false);
+    const timer = setTimeout(set, seconds * 1000, true);
+    return () => clearTimeout(timer);
+  }, with_);
+  return isLater;
+}

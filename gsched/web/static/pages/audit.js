@@ -1,7 +1,7 @@
 // The audit: who did what, to what, why, and by which way.
 
 import { useEffect } from "../vendor/hooks.js";
-import { useAnswer, useSoon } from "../data.js";
+import { useAnswer, useLater, useSoon } from "../data.js";
 import { el, h } from "../html.js";
 import { now } from "../clock.js";
 import { useKeys } from "../keys.js";
@@ -22,6 +22,7 @@ const ACTIONS = [
 const PERIODS = /** @type {const} */ ([["24h", "24 h"], ["14d", "14 d"], ["", "90 d"]]);
 const PAGE = 100;
 const EVERY_SECONDS = 15;
+const LATER_SECONDS = 2;
 
 /** @param {import("../app.js").PageProps} props */
 export function Audit({ query }) {
@@ -94,7 +95,8 @@ function placeOf({ action, target, count }) {
  * @param {{filter: Record<string, string>, page: import("../data.js").Answered<import("../api.js").Answers["audit"]>}} props
  */
 function Newer({ filter, page }) {
-  const newest = useAnswer("audit", page.data ? { ...filter, limit: PAGE } : null, { every: EVERY_SECONDS });
+  const isLater = useLater(LATER_SECONDS, [page.at]);
+  const newest = useAnswer("audit", isLater ? { ...filter, limit: PAGE } : null, { every: EVERY_SECONDS });
   const soon = useSoon(newest.again, 1500);
   useFrames((kind, fact) => {
     if (kind === "action" || kind === "reset" || (kind === "fact" && /^(job|jobs|node)\./.test(fact.event))) soon();

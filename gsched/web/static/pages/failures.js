@@ -1,11 +1,10 @@
 // Failures: when they were, which are alike, whom they hit, and what is still tried again.
 
 import { useEffect } from "../vendor/hooks.js";
-import { useAnswer, useSoon } from "../data.js";
+import { useAnswer, useLater } from "../data.js";
 import { el, h } from "../html.js";
 import { now } from "../clock.js";
 import { useKeys } from "../keys.js";
-import { useFrames } from "../live.js";
 import { may } from "../me.js";
 import { questionOf, useQuestions } from "../parts/actions.js";
 import { Stack } from "../parts/stack.js";
@@ -37,15 +36,12 @@ export function Failures({ query }) {
   const by = BY.find(([name]) => name === query.get("by"))?.[0] ?? "error";
   const tag = query.get("tag") ?? "";
   const errors = useAnswer("errors", { since, by, tag });
-  const newer = useAnswer("errors", errors.data ? { since, by, tag } : null, { every: EVERY_SECONDS });
+  const isLater = useLater(EVERY_SECONDS, [since, by, tag]);
+  const newer = useAnswer("errors", isLater ? { since, by, tag } : null, { every: EVERY_SECONDS });
   useEffect(() => {
     const fresh = new Map((newer.data?.groups ?? []).map((group) => [keyOf(group), group]));
     errors.set((last) => ({ ...last, groups: last.groups.map((group) => fresh.get(keyOf(group)) ?? group) }));
   }, [newer.data]);
-  const soon = useSoon(newer.again, 2000);
-  useFrames((kind) => {
-    if (kind === "fact" || kind === "reset") soon();
-  });
   const groups = errors.data?.groups ?? [];
   const known = new Set(groups.map(keyOf));
   const added = newer.at > errors.at ? (newer.data?.groups ?? []).filter((group) => !known.has(keyOf(group))).length : 0;

@@ -39,6 +39,7 @@ export function Run({ query }) {
   }, [job_id]);
   if (run.error?.status === 404 && !run.data) return h(Unknown, { id });
   return [
+    run.data ? null : el.h1({ class: "sr" }, "Run"),
     isOpen ? h(Again, { again: run.again }) : null,
     shown(run, (found) => h(Whole, { run: found, again: run.again }), { rows: 8 }),
   ];

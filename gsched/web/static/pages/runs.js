@@ -1,7 +1,7 @@
 // Runs: those in progress, then those on record, the newest first.
 
 import { useEffect, useRef, useState } from "../vendor/hooks.js";
-import { useAnswer, useSoon } from "../data.js";
+import { useAnswer, useLater, useSoon } from "../data.js";
 import { el, h } from "../html.js";
 import { useKeys } from "../keys.js";
 import { useFrames } from "../live.js";
@@ -24,7 +24,8 @@ import { now } from "../clock.js";
 const PAGE = 100;
 const MOST_CURRENT = 50;
 const EVERY_SECONDS = 5;
-const NEWER_SECONDS = 10;
+const NEWER_SECONDS = 5;
+const SOON_MS = 2000; // after a failure that the stream tells
 const LATE = 0.25; // seconds, as from here lateness stands out
 const PERIODS = /** @type {const} */ ([["1h", "1 h"], ["24h", "24 h"], ["14d", "14 d"], ["", "All"]]);
 const UNENDED = ["running", "waiting"];
@@ -113,8 +114,9 @@ function empty(filter, isFiltered) {
  * @param {{filter: Record<string, string>, page: import("../data.js").Answered<import("../api.js").Answers["runs"]>}} props
  */
 function Newer({ filter, page }) {
-  const newest = useAnswer("runs", page.data ? { ...filter, limit: PAGE } : null, { every: NEWER_SECONDS });
-  const soon = useSoon(newest.again, 2000);
+  const isLater = useLater(NEWER_SECONDS, [page.at]);
+  const newest = useAnswer("runs", isLater ? { ...filter, limit: PAGE } : null, { every: NEWER_SECONDS });
+  const soon = useSoon(newest.again, SOON_MS);
   useFrames((kind) => {
     if (kind === "fact" || kind === "reset") soon();
   });

@@ -99,14 +99,15 @@ def add_jobs(scheduler: BaseScheduler, jobstore: str = "default", shops: tuple[s
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=8789, help="of the dashboard (default: 8789)")
+    parser.add_argument("--port", type=int, default=8789, help="of the dashboard (default: 8789; 0: any free one)")
     options = parser.parse_args()
     scheduler = GeventScheduler(jobstores={"default": MemoryJobStore()}, run_events="none")
     set_limits(scheduler)
     add_jobs(scheduler)
     scheduler.start()
     server = WSGIServer(("127.0.0.1", options.port), create_app(scheduler, title="examples"), log=None, spawn=256)
-    print(f"http://127.0.0.1:{options.port}/", flush=True)
+    server.start()
+    print(f"http://127.0.0.1:{server.server_port}/", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -379,7 +380,9 @@ def test_a_retry_that_waits_begins_in_the_process_that_runs_the_jobs_then(make_s
     wait_until(lambda: "retried" in [run.outcome for run in first.get_runs(job_id="d")])
     first.shutdown()
     assert CALLS == [("d", 1)]
-    second = running(make_store())
+    store = make_store()
+    store.intervals = replace(store.intervals, rescan=1.0)  # when it finds the job that has nothing left to run
+    second = running(store)
     wait_until(lambda: len(CALLS) == 3, lambda: str(CALLS))
     wait_until(lambda: second.get_job("d") is None)
     second.shutdown()

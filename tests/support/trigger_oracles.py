@@ -89,14 +89,15 @@ def brute_force(spec: Spec, minutes: list[tuple[datetime, datetime]]) -> list[da
 def zones_with_transitions(first_year: int = 2026, last_year: int = 2027) -> list[tuple[str, list[datetime]]]:
     """One zone for each different table of clock changes in these years, with the hours before which they happened."""
     start = datetime(first_year, 1, 1, tzinfo=UTC)
-    hours = int((datetime(last_year + 1, 1, 1, tzinfo=UTC) - start) / timedelta(hours=1))
+    dates = [start + timedelta(days=n) for n in range((datetime(last_year + 1, 1, 1, tzinfo=UTC) - start).days)]
     tables = {}
     for name in sorted(available_timezones()):
         zone = ZoneInfo(name)
-        days = [(start + timedelta(hours=n)).astimezone(zone).utcoffset() for n in range(0, hours, 24)]
+        days = [date.astimezone(zone).utcoffset() for date in dates]
+        if days.count(days[0]) == len(days):
+            continue
         changed = tuple(n for n in range(1, len(days)) if days[n] != days[n - 1])
-        if changed:
-            tables.setdefault((changed, tuple(days[n] for n in changed), days[0]), name)
+        tables.setdefault((changed, tuple(days[n] for n in changed), days[0]), name)
     return [(name, [start + timedelta(days=n) for n in changed]) for (changed, _, _), name in tables.items()]
 
 

@@ -213,7 +213,7 @@ windows = st.builds(
 ).filter(lambda window: window.start != window.end)
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(window=windows, data=st.data(), change=st.sampled_from(zones_with_transitions()))
 def test_random_windows_agree_with_trying_every_minute(window, data, change):
     zone, changes = change

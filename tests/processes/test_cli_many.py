@@ -1,4 +1,4 @@
-"""What the command line costs with 10^5 jobs."""
+"""What the command line costs with tens of thousands of jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gsched.stores import MongoDBJobStore
 
 pytest_plugins = ["mongodb"]
 
-MANY = 100_000
+MANY = 50_000
 MORE_MEMORY = 40 * 1024 * 1024  # bytes, for many jobs beside one
 
 

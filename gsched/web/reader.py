@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
 
 from gevent.monkey import get_original
+from greenlet import getcurrent, greenlet
 
 from gsched.event_loop.helpers import spawn
 from gsched.event_loop.slices import has_event_loop
@@ -17,6 +19,7 @@ MOST_ASKED: Final = 4  # questions that the store has at once
 MOST_WAITING: Final = 32  # questions that wait for it
 LONGEST_SECONDS: Final = 10.0  # for a question and the answer
 MOST_KEPT: Final = 256  # answers
+FORGOTTEN_SECONDS: Final = 60.0  # a change makes answers that are kept so long, or less, old
 
 _FOREVER: Final = 86_400.0
 _allocate_lock = get_original("_thread", "allocate_lock")
@@ -39,6 +42,7 @@ class StoreReader:
         self._answers: dict[Hashable, _Shared] = {}  # the oldest first
         self._unanswered = 0
         self._asking = 0
+        self._holders: set[greenlet] = set()  # those that ask
         self._turns: deque[Waiter] = deque()
 
     def ask(self, key: Hashable, seconds: float, question: Callable[[], T]) -> T:
@@ -48,6 +52,10 @@ class StoreReader:
         :param seconds: how old an answer may be
         :raises RequestRefused: if too many questions wait, or the answer takes too long
         """
+        with self._lent_turn():
+            return self._ask(key, seconds, question)
+
+    def _ask(self, key: Hashable, seconds: float, question: Callable[[], T]) -> T:
         with self._lock:
             shared = self._answers.get(key)
             is_new = shared is None or not shared.is_usable(self._monotonic())
@@ -64,9 +72,13 @@ class StoreReader:
         return cast(T, shared.value())
 
     def forget(self) -> None:
-        """Give nobody an answer to a question that was asked before now: something has changed."""
+        """Give nobody an answer to a question that was asked before now: something has changed.
+
+        Answers that are kept for minutes stay: they cost too much to be asked for at each change.
+        """
         with self._lock:
-            self._answers.clear()
+            for key in [key for key, shared in self._answers.items() if shared.seconds <= FORGOTTEN_SECONDS]:
+                del self._answers[key]
 
     def _begin(self, key: Hashable, seconds: float) -> _Shared:
         """A new answer to come. Called with the lock."""
@@ -92,14 +104,12 @@ class StoreReader:
         with self._lock:
             shared.end(value, error, self._monotonic())
             self._unanswered -= 1
-            if self._turns:
-                self._turns.popleft().wake()
-            else:
-                self._asking -= 1
+        self._end_turn()
 
     def _take_turn(self) -> None:
         """Wait until the store has few enough questions. A question that ends hands its place on."""
         with self._lock:
+            self._holders.add(getcurrent())
             if self._asking < MOST_ASKED:
                 self._asking += 1
                 return
@@ -107,12 +117,35 @@ class StoreReader:
             self._turns.append(waiter)
         waiter.wait(_FOREVER)
 
+    def _end_turn(self) -> None:
+        with self._lock:
+            self._holders.discard(getcurrent())
+            if self._turns:
+                self._turns.popleft().wake()
+            else:
+                self._asking -= 1
+
+    @contextmanager
+    def _lent_turn(self) -> Iterator[None]:
+        """A question that asks another one lends its place meanwhile: else some that wait for each other take all."""
+        if getcurrent() not in self._holders:
+            yield
+            return
+        self._end_turn()
+        try:
+            yield
+        finally:
+            self._take_turn()
+
 
 class _Shared:
-    """An answer, or one to come, that several users get."""
+    """An answer, or one to come, that several users get.
+
+    :ivar seconds: for how long they do
+    """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._waiters: list[Waiter] = []
         self._ended_at: float | None = None
         self._value: Any = None
@@ -120,7 +153,7 @@ class _Shared:
 
     def is_usable(self, now: float) -> bool:
         """True while it is to come, or young enough. Nobody but those who wait gets an error."""
-        return self._ended_at is None or (self._error is None and now - self._ended_at < self._seconds)
+        return self._ended_at is None or (self._error is None and now - self._ended_at < self.seconds)
 
     def waiter(self) -> Waiter | None:
         """Waits for the answer; None if it is there."""

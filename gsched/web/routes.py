@@ -14,6 +14,7 @@ API: Final = "api/v1"
 _NOW: Final = 0.0
 _TEN_SECONDS: Final = 10.0
 _A_MINUTE: Final = 60.0
+_FIVE_MINUTES: Final = 300.0
 _TEN_MINUTES: Final = 600.0
 
 
@@ -60,7 +61,7 @@ LOOKS: Final = (
     Look("nodes", ApiAnswers.nodes),
     Look("groups", ApiAnswers.groups, _TEN_SECONDS),
     Look("audit", ApiAnswers.audit),
-    Look("doctor", ApiAnswers.doctor, _A_MINUTE),
+    Look("doctor", ApiAnswers.doctor, _FIVE_MINUTES),
 )
 
 DEEDS: Final = (

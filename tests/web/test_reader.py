@@ -81,6 +81,25 @@ def test_the_store_has_four_questions_at_once_and_the_others_wait_their_turn(ask
     assert asked.questions == [0, 1, 2, 3, 4, 5]
 
 
+def test_questions_that_ask_another_one_do_not_wait_for_each_other_s_turns(asked):
+    def counts(number):
+        gevent.sleep(0)  # until all four have a turn
+        return asked.ask("overview")
+
+    users = [
+        gevent.spawn(asked.reader.ask, ("counts", number), 2.0, lambda number=number: counts(number))
+        for number in range(reader.MOST_ASKED)
+    ]
+    assert {user.get() for user in users} == {"overview 1"}
+    assert asked.reader._asking == 0
+
+
+def test_a_change_leaves_answers_that_are_kept_for_minutes(asked):
+    assert (asked.ask("load", 600), asked.ask("tags", 60)) == ("load 1", "tags 2")
+    asked.reader.forget()
+    assert (asked.ask("load", 600), asked.ask("tags", 60)) == ("load 1", "tags 3")
+
+
 def test_too_many_questions_are_refused_until_some_are_answered(asked):
     users = [gevent.spawn(asked.ask, number, wait=True) for number in range(reader.MOST_ASKED + reader.MOST_WAITING)]
     asked.until_waiting(reader.MOST_WAITING)

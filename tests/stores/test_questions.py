@@ -668,7 +668,7 @@ def test_an_hour_has_the_runs_of_all_nodes(shared, make_store):
 )
 def test_other_greenlets_have_turns_while_a_memory_store_looks_at_its_jobs(monkeypatch, question):
     bench = StoreBench(MemoryJobStore(), monkeypatch)
-    for number in range(300):
+    for number in range(150):
         bench.scheduler.add_job(print, "interval", seconds=10, id=f"j{number}", start_date=NOON - timedelta(hours=1))
     bench.clock.skip(3_600_000)
     turns = 0

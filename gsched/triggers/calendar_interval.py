@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from gsched.errors import InvalidTriggerError
-from gsched.times.instants import timezone_name
+from gsched.times.instants import MAX_MS, timezone_name
 from gsched.triggers.arguments import Date, Zone, drop_unset, instant_ms, jitter_ms, seconds, wall_times, whole, zone
 from gsched.triggers.base import FrozenTrigger
 from gsched.triggers.calendar_steps import Steps
@@ -120,7 +120,7 @@ class CalendarIntervalTrigger(FrozenTrigger):
         while day is not None and day <= (LAST_DAY if self._end is None else self._end):
             due = self._due_on(day)
             if due > after:
-                return due
+                return due if due <= MAX_MS else None  # west of UTC the last day ends in the year 10000
             day = self._steps.next(day + 1)
         return None
 

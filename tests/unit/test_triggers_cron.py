@@ -9,8 +9,9 @@ from hypothesis import given, settings, strategies as st
 from trigger_oracles import wall_times
 
 from gsched.errors import InvalidTriggerError
-from gsched.times.instants import to_ms
-from gsched.triggers import CronTrigger, trigger_fields, trigger_from_fields
+from gsched.times.instants import MAX_MS, to_ms
+from gsched.triggers import CalendarIntervalTrigger, CronTrigger, trigger_fields, trigger_from_fields
+from gsched.triggers.base import checked_last, checked_next
 
 NOW = to_ms(datetime(2026, 11, 22, 12, tzinfo=UTC))
 
@@ -114,8 +115,24 @@ def test_the_edges_of_time_raise_nothing(zone):
         trigger = CronTrigger(**fields, timezone=zone)
         for after in (-(10**15), -1, 0, 253_402_300_799_999 - 86_400_000, 253_402_300_799_998, 10**15):
             found = trigger.next_ms(after)
-            assert found is None or found > after
+            assert found is None or after < found <= MAX_MS
             trigger.next_ms(253_402_214_400_000)
+        assert trigger.next_ms(MAX_MS) is None
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        CronTrigger.from_crontab("30 22 * * *", "America/New_York"),
+        CronTrigger(hour=22, timezone="America/New_York", jitter=90),
+        CalendarIntervalTrigger(days=1, hour=22, timezone="America/New_York"),
+        CalendarIntervalTrigger(days=1, hour=22, timezone="Pacific/Kiritimati"),
+    ],
+)
+def test_an_endless_trigger_west_of_utc_has_a_last_instant_within_the_year_9999(trigger):
+    last = checked_last(trigger, to_ms(datetime(2026, 11, 30, tzinfo=UTC)), MAX_MS)
+    assert MAX_MS - 3 * 86_400_000 < last <= MAX_MS
+    assert checked_next(trigger, MAX_MS - 1) is None
 
 
 def test_start_and_end_are_inclusive():

@@ -69,7 +69,8 @@ class Schedule:
                 return instant
             wall = self.next_wall(self._first_wall(stretch, instant))
             if wall is not None and wall < stretch.end + stretch.offset:
-                return wall - stretch.offset
+                found = wall - stretch.offset
+                return found if found <= LAST_SECOND else None  # west of UTC the last day ends in the year 10000
             # The stretch where the search began may end in an hour that repeats; from its end on, no wall-clock time
             # before the one found is due, however many stretches lie between.
             if not begun_inside and wall is None:

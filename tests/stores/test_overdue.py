@@ -77,6 +77,7 @@ def test_a_job_is_overdue_once_when_no_run_has_succeeded_for_so_long(bench):
 
 
 def test_a_success_is_counted_from_its_end_and_a_failure_is_none(bench):
+    bench.step_ms = SHORT_STEP_MS
     bench.start().add("job", "interval", acts="SF", seconds=20, expect_success_every=30)
     bench.until(lambda: bench.named("run.failed"))
     bench.until(lambda: overdue_at(bench) == after(50))

@@ -134,6 +134,7 @@ def test_a_job_without_the_option_is_never_overdue(bench):
 
 
 def test_a_success_that_is_not_written_yet_counts(any_store, bench, monkeypatch):
+    bench.step_ms = SHORT_STEP_MS
     if not any_store.shared:
         pytest.skip("memory has each success at once")
     monkeypatch.setattr(OutcomeWriter, "_write_successes", lambda writer: None)  # others are written first

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from store_bench import StoreBench, gate
+from store_bench import SHORT_STEP_MS, StoreBench, gate
 
 from gsched.stores import BaseJobStore
 
@@ -120,6 +120,7 @@ def test_an_instant_that_waits_for_its_turn_in_a_group_is_reported(bench):
 
 
 def test_a_run_on_request_has_its_time_from_the_request_on(bench):
+    bench.step_ms = SHORT_STEP_MS
     bench.start().add("job", acts="W", finish_within=5, **YEARLY)
     pass_until(bench, 3)
     bench.scheduler.run_job("job")

@@ -73,8 +73,8 @@ def called(directory: Path) -> str:
     [
         ("embedded-mongodb", "libcurl4"),
         ("audit", ""),
-        ("test", "redis-server faketime"),
-        ("test,embedded-mongodb", "libcurl4 redis-server faketime"),
+        ("test", "redis-server chromium fonts-dejavu-core npm faketime"),
+        ("test,embedded-mongodb", "libcurl4 redis-server chromium fonts-dejavu-core npm faketime"),
     ],
 )
 def test_the_set_up_installs_what_the_chosen_extras_need(copy, tmp_path, extras, packages):

@@ -96,7 +96,7 @@ def test_the_load_ahead_is_shown_by_day_and_hour(scheduler):
     assert len(load["week"]) == 7 and {len(day) for day in load["week"]} == {24} and len(load["hour"]) == 60
     assert load["estimated_from"] == load["of"] == 5 and load["peaks"][0]["triggers"][0]["jobs"] == 1
     out, _, _ = run("load", "-o", "table", "--tz", "UTC")
-    assert out.startswith("DAY") and "Sun" in out and "interval[1:00:00] (1 jobs" in out
+    assert out.startswith("DAY") and "Sun" in out and "interval[2:00:00] (1 jobs" in out
 
 
 def test_the_audit_has_what_commands_did_and_why(scheduler):

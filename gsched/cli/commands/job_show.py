@@ -34,7 +34,7 @@ def _columns(due: Callable[[JobHandle], Any], overdue: OverdueJobs) -> tuple[Col
     :param overdue: the jobs that are overdue
     """
     in_table = {"state": overdue.state_in_words, "next_run_time": due}
-    shown = columns(JOB, in_table=in_table, json_only=("group", "pause"))
+    shown = columns(JOB, in_table=in_table, json_only=("schedule", "group", "pause"))
     return (*shown, Column("overdue", overdue.has, json_only=True))
 
 

@@ -56,7 +56,7 @@ def add_jobs(scheduler: GeventScheduler, many: int) -> None:
     add(goes_on, "interval", "goes-on", hours=1, tags=["long"], next_run_time="now")
     add(count, "interval", "counts", days=1, args=["run"], kwargs={}, tags=["calm"])
     add(nothing, "interval", "calm", days=1, tags=["calm"], group="calm ones")
-    add(nothing, CronTrigger.from_crontab("0 12 1 * *", "Europe/Berlin"), "berlin", tags=["calm"])
+    add(nothing, CronTrigger.from_crontab("30 0 1 * *", "Europe/Berlin"), "berlin", tags=["calm"])
     for hostile in (HOSTILE, AWKWARD):
         add(fails, "interval", hostile, hours=1, tags=[hostile], name=hostile, metadata={"token": SECRET})
     scheduler.add_jobs(

@@ -114,7 +114,7 @@ def test_the_next_runs_of_a_job_are_in_its_zone_and_mark_where_the_clock_changes
     page = user.open("job?id=berlin")
     times = page.locator(".next li")
     expect(times).to_have_count(8)
-    assert all("12:00:00" in text for text in times.all_inner_texts())
+    assert all(re.match(r"\w{3} 1 \w{3} 00:30:00", text) for text in times.all_inner_texts())  # in UTC the day before
     expect(times.filter(has_text="clock change").first).to_be_visible()  # eight months have one
 
 
@@ -126,6 +126,20 @@ def test_a_job_shows_why_each_instant_ended_as_it_did(user: User) -> None:
     page.keyboard.press("Home")
     expect(page.locator(".why time")).not_to_have_text(last)
     assert "at=" in user.address()
+
+
+def test_a_link_to_an_instant_that_the_period_does_not_have_explains_this_instant(user: User) -> None:
+    page = user.open("job?id=fails&at=2026-01-02T03:04:05Z")
+    expect(page.locator(".why time")).to_have_attribute("datetime", re.compile("^2026-01-02T0"))
+    expect(page.locator(".why")).not_to_contain_text("answer 503")
+    expect(page.get_by_role("option", selected=True)).to_have_count(0)
+    page.get_by_role("listbox").press("End")
+    expect(page.locator(".why")).to_contain_text("answer 503")
+
+
+def test_runs_that_fail_at_once_are_in_the_chart_of_their_job(user: User) -> None:
+    page = user.open("job?id=fails")
+    expect(page.get_by_role("img", name="duration and lateness of the last runs")).to_be_visible()
 
 
 # -- acting ---------------------------------------------------------------------------------------------------------

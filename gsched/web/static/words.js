@@ -28,6 +28,9 @@ export function percent(part, whole) {
   return share > 99.99 ? "over 99.99 %" : `${share.toFixed(share < 1 || share > 99 ? 2 : 1)} %`;
 }
 
+/** @param {number} n @returns {string} with a decimal as long as it makes a difference: 2.5, 3, 38 */
+const short = (n) => String(n < 9.95 ? Number(n.toFixed(1)) : Math.round(n));
+
 /** @param {number | null | undefined} seconds */
 export function duration(seconds) {
   if (seconds == null) return NOTHING;
@@ -36,9 +39,9 @@ export function duration(seconds) {
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 119.5) return `${Math.round(seconds)} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86_400)} d`;
+  if (seconds < 7200) return `${short(seconds / 60)} min`;
+  if (seconds < 172_800) return `${short(seconds / 3600)} h`;
+  return `${short(seconds / 86_400)} d`;
 }
 
 /** @param {number} ms */
@@ -84,6 +87,11 @@ export const clock = (time, seconds = true) =>
 /** @param {string | number} time @returns {string} as Mon 30 Nov */
 export const day = (time) =>
   formatted("day", { weekday: "short", day: "numeric", month: "short" }).format(new Date(time)).replace(",", "");
+
+/** @param {string} time with an offset @returns {string} its day where it has this offset, as Mon 30 Nov */
+export const dateOf = (time) => date.format(Date.parse(`${time.slice(0, 10)}T00:00:00Z`)).replace(",", "");
+
+const date = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
 
 /** @param {string | number} time @param {number} now ms @returns {string} the clock, with the day if it is not today's */
 export function moment(time, now) {

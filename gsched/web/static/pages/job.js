@@ -15,14 +15,16 @@ import { State, outcomeWord, tagsOf } from "../parts/marks.js";
 import { nothing, sentence, shown } from "../parts/shown.js";
 import { atTime, inTime, timeAgo } from "../parts/times.js";
 import { change, go, link } from "../place.js";
-import { clock, count, counted, day, duration, exact, outcome, percent } from "../words.js";
+import { clock, count, counted, dateOf, day, duration, exact, moment, outcome, percent } from "../words.js";
 
 /** @typedef {import("../answers.d.ts").Schemas["Job"]} JobAnswer */
 /** @typedef {import("../answers.d.ts").Schemas["Instant"]} Instant */
-/** @typedef {import("../parts/charts.js").Bar & {instants: Instant[]}} Stretch */
+/** @typedef {import("../parts/charts.js").Bar & {instant: Instant}} Stretch */
+/** @typedef {Pick<Instant, "at" | "outcome" | "recorded" | "sentence" | "reason" | "run_id">} Shown */
 
 const PERIODS = /** @type {const} */ ([["1h", "1 h"], ["24h", "24 h"], ["14d", "14 d"]]);
 const EVERY_SECONDS = 10;
+const RAN = ["succeeded", "failed", "timed_out"];
 
 /** @param {import("../app.js").PageProps} props */
 export function Job({ query }) {
@@ -109,7 +111,7 @@ function Trouble({ job }) {
 
 /** @param {{job: JobAnswer}} props */
 function Figures({ job }) {
-  const took = job.recent.filter((each) => ["succeeded", "failed", "timed_out"].includes(each.outcome));
+  const took = job.recent.filter((each) => RAN.includes(each.outcome));
   const bad = took.filter((each) => each.outcome !== "succeeded").length;
   const rank = (/** @type {"lateness" | "duration"} */ what, /** @type {number} */ share) => {
     const all = took.map((each) => each[what]).sort((a, b) => a - b);
@@ -127,9 +129,14 @@ function Figures({ job }) {
 
 /** @param {{job: JobAnswer, query: URLSearchParams}} props */
 function Instants({ job, query }) {
-  const period = PERIODS.find(([name]) => name === query.get("period"))?.[0] ?? "1h";
+  const [least, setLeast] = useState(0); // the shortest period in which it was due
+  const chosen = PERIODS.find(([name]) => name === query.get("period"))?.[0];
+  const period = chosen ?? PERIODS[least]?.[0] ?? "14d";
   const answer = useAnswer("job/instants", { id: job.id, since: period, limit: 300 }, { every: EVERY_SECONDS });
   const bars = useMemo(() => (answer.data ? barsOf(answer.data.instants) : []), [answer.data]);
+  useEffect(() => {
+    if (answer.data && !bars.length && !chosen) setLeast((last) => Math.min(last + 1, PERIODS.length - 1));
+  }, [answer.data]);
   const at = query.get("at");
   const found = bars.findIndex((bar) => bar.at === at);
   const trouble = bars.findLastIndex((bar) => ["bad", "warn"].includes(outcome(bar.name).kind));
@@ -151,14 +158,15 @@ function Instants({ job, query }) {
     ),
     shown(answer, () => {
       const bar = bars[picked];
-      if (!bar) return nothing("It was not due in this time", "Choose a longer one.");
+      const elsewhere = at && found < 0 ? h(Elsewhere, { job, at }) : null;
+      if (!bar) return elsewhere ?? nothing("It was not due in this time", period === "14d" ? "" : "Choose a longer one.");
       return [
         el.div(
           { class: "instants" },
-          h(History, { bars, picked, pick }),
-          el.div({ class: "scale num" }, ...[bars[0], bars[bars.length >> 1], bars.at(-1)].map((each) => el.span(null, each && short(each.at, period)))),
+          h(History, { bars, picked: at && found < 0 ? null : picked, pick }),
+          el.div({ class: "scale num" }, ...(bars.length > 2 ? [bars[0], bars[bars.length >> 1], bars.at(-1)] : bars).map((each) => el.span(null, each && short(each.at, period)))),
         ),
-        h(Why, { bar }),
+        elsewhere ?? h(Why, { instant: bar.instant, job }),
       ];
     }),
   );
@@ -173,23 +181,35 @@ function barsOf(instants) {
     .filter(({ outcome: name }) => !["upcoming", "not_due"].includes(name))
     .sort((a, b) => Date.parse(a.at) - Date.parse(b.at))
     .map((each) => ({
-      at: each.at, until: each.at, name: each.outcome, took: each.duration, count: 1, instants: [each],
-      title: `${clock(each.at)}  ${outcome(each.outcome).word}${each.duration == null ? "" : `  ${duration(each.duration)}`}`,
+      at: each.at, until: each.at, name: each.outcome, took: each.duration, count: 1, instant: each,
+      title: `${moment(each.at, now())}  ${outcome(each.outcome).word}${each.duration == null ? "" : `  ${duration(each.duration)}`}`,
     }));
 }
 
-/** What became of the picked instant, and why. @param {{bar: Stretch}} props */
-function Why({ bar }) {
-  const [instant] = bar.instants;
-  if (!instant) return null;
-  const late = instant.lateness == null ? "" : `started ${duration(instant.lateness)} late`;
-  const took = instant.duration == null ? "" : `, took ${duration(instant.duration)}`;
+/** What became of an instant that is not among those of the period. @param {{job: JobAnswer, at: string}} props */
+function Elsewhere({ job, at }) {
+  const answer = useAnswer("job/explain", { id: job.id, at });
+  return shown(answer, ({ instant, outcome: name, recorded, sentence: words, record }) =>
+    h(Why, { job, instant: { at: instant, outcome: name, recorded, sentence: words, reason: record?.reason ?? null, run_id: record?.run_id ?? null } }), { rows: 1 });
+}
+
+/** What an outcome means for the job, in a sentence. @param {string} why the reason, or the outcome @param {JobAnswer} job */
+function meaningOf(why, { max_instances, misfire_grace_time }) {
+  if (why === "missed" && misfire_grace_time != null) return `The job could not start within ${duration(misfire_grace_time)} of this time, so it did not run.`;
+  if (why !== "max_instances") return "";
+  const runs = max_instances === 1 ? "An earlier run" : counted(max_instances, "earlier run");
+  return `${runs} of the job ${max_instances === 1 ? "was" : "were"} in progress, and max_instances allows no more.`;
+}
+
+/** What became of an instant, and why. @param {{instant: Shown, job: JobAnswer}} props */
+function Why({ instant, job }) {
+  const meaning = meaningOf(instant.reason ?? instant.outcome, job);
   return el.div(
     { class: "why", role: "status" },
     outcomeWord(instant.outcome),
-    el.time({ class: "num", title: exact(instant.at) }, clock(instant.at)),
-    el.span({ class: "because" }, sentence(instant.sentence)),
-    el.span({ class: "dim" }, [late + took, instant.node ? `node ${instant.node}` : "", instant.recorded ? "on record" : "inferred"].filter(Boolean).join(" · ")),
+    el.time({ class: "num", dateTime: instant.at, title: exact(instant.at) }, moment(instant.at, now())),
+    el.span({ class: "because" }, sentence(instant.sentence), meaning && ` ${meaning}`),
+    el.span({ class: "dim" }, instant.recorded ? "on record" : "inferred"),
     el.span({ class: "grow" }),
     instant.run_id ? link("run", { id: instant.run_id }, {}, "run") : null,
   );
@@ -198,11 +218,11 @@ function Why({ bar }) {
 /** @param {{job: JobAnswer}} props */
 function Durations({ job }) {
   const data = useMemo(() => {
-    const ran = job.recent.filter((each) => each.duration > 0 || each.outcome === "succeeded");
+    const ran = job.recent.filter(({ outcome: name }) => RAN.includes(name));
     const at = ran.map((each) => Date.parse(each.scheduled_at) / 1000);
-    const only = (/** @type {boolean} */ isWell, /** @type {"duration" | "lateness"} */ what) =>
-      ran.map((each) => ((each.outcome === "succeeded") === isWell ? Math.max(each[what], 0.0001) : null));
-    return [at, only(true, "duration"), ran.map((each) => Math.max(each.lateness, 0.0001)), only(false, "duration")];
+    const durations = (/** @type {boolean} */ isWell) =>
+      ran.map((each) => ((each.outcome === "succeeded") === isWell ? Math.max(each.duration, 0.0001) : null));
+    return [at, durations(true), ran.map((each) => Math.max(each.lateness, 0.0001)), durations(false)];
   }, [job.recent]);
   const series = [
     { label: "duration", color: "--c1", isPoints: true },
@@ -219,7 +239,7 @@ function Durations({ job }) {
     ),
     data[0]?.length
       ? h(Chart, { data, series, height: 220, isLog: true, label: "duration and lateness of the last runs" })
-      : nothing("It has not run yet"),
+      : nothing(job.runs ? "No run is among the last outcomes" : "No run has ended yet"),
   );
 }
 
@@ -252,7 +272,7 @@ function NextRuns({ job }) {
 /** A time in the zone of its trigger, with the day if it is another one there. @param {string} at */
 function localTime(at) {
   const today = new Date(now() + (Date.parse(`${at.slice(0, 19)}Z`) - Date.parse(at))).toISOString().slice(0, 10);
-  return `${at.startsWith(today) ? "" : `${day(at)} `}${at.slice(11, 19)}`;
+  return `${at.startsWith(today) ? "" : `${dateOf(at)} `}${at.slice(11, 19)}`;
 }
 
 const SHOWN_ELSEWHERE = new Set([

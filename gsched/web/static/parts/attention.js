@@ -123,8 +123,11 @@ export function pausedLately({ overview, counts }) {
 /** Instants that did not run. @param {Known} known @returns {Line[]} */
 function lostOf({ overview: { misses, skips, groups } }) {
   const why = (/** @type {string} */ outcome) => {
-    const some = errorsOf(groups.filter((group) => group.outcome === outcome));
-    return some && `In 10 min: ${some}.`;
+    const some = groups.filter((group) => group.outcome === outcome).slice(0, NAMED);
+    const named = some.flatMap(({ error, count: n, jobs, latest_job_id: id }, at) => [
+      at ? "; " : "", jobLink(id), jobs > 1 ? ` and ${counted(jobs - 1, "more job")}` : "", error ? `: ${error}` : "", ` (${count(n)})`,
+    ]);
+    return some.length ? ["In 10 min: ", ...named, "."] : null;
   };
   return [
     ...line("missed", "warn", misses, "instant was missed in the last minute", "instants were missed in the last minute", why("missed"), link("runs", { outcome: "missed" }, {}, "runs")),

@@ -65,7 +65,7 @@ function options(series, width, height, isLog, format) {
     cursor: { y: false, points: { size: 6 } },
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), zoneName()),
     scales: {
-      x: { time: true, range: (_plot, low, high) => (low === high ? [low - 60, high + 60] : [low, high]) },
+      x: { time: true, range: (plot, low, high) => (plot.data[0].length === 1 ? [low - 60, low + 60] : [low, high]) }, // of one point uPlot makes years
       y: isLog
         ? { distr: 3, range: (_plot, low, high) => [Math.max(0.0001, (low || 0.001) / 1.5), Math.max((high || 0) * 1.6, 0.02)] }
         : { range: (_plot, _low, high) => [0, (high || 1) * 1.15] },

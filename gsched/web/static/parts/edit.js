@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "../vendor/hooks.js";
 import { act } from "../api.js";
 import { el, h } from "../html.js";
 import { jobstore } from "../me.js";
-import { day, exact } from "../words.js";
+import { dateOf, exact } from "../words.js";
 import { Dialog, problem } from "./dialog.js";
 import { say } from "./toast.js";
 
@@ -223,7 +223,7 @@ function Times({ check, isChanged }) {
       ...check.next.map(({ at, offset_changes }) =>
         el.li(
           null,
-          el.time({ dateTime: at, title: exact(at) }, `${day(at)} ${at.slice(11, 19)}`),
+          el.time({ dateTime: at, title: exact(at) }, `${dateOf(at)} ${at.slice(11, 19)}`),
           el.span({ class: offset_changes ? "warn" : "dim" }, offset_changes ? `${at.slice(-6)}, clock change` : at.slice(-6)),
         ),
       ),

@@ -159,7 +159,10 @@ class ApiActions:
                 del meant[name]
                 continue
             try:
-                meant[name] = from_json(unmasked(json.loads(changes[name]), shown[name], stored[name]))
+                given = json.loads(changes[name])
+                if type(given) is not type(stored[name]):  # a list could be made of an object: its keys
+                    raise ValueError(f"expected a JSON {'list' if name == 'args' else 'object'}")
+                meant[name] = from_json(unmasked(given, shown[name], stored[name]))
             except (ValueError, TypeError, RecursionError) as error:
                 raise invalid(f"{name}: {error}") from None
         for name in ("id", "jobstore", "func"):

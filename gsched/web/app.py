@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from importlib.resources import files
 from typing import Any, Final
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
@@ -90,6 +90,7 @@ class WebApplication:
     def _rules(self) -> Iterable[Rule]:
         for page in PAGES:
             yield Rule(f"/{page}", endpoint=self._page, methods=_LOOK_METHODS)
+        yield Rule("/<name>", endpoint=self._no_page, methods=_LOOK_METHODS)
         yield Rule("/static/<fingerprint>/<path:name>", endpoint=self._assets.file, methods=_LOOK_METHODS)
         for look in LOOKS:
             yield Rule(f"/{API}/{look.path}", endpoint=look, methods=_LOOK_METHODS)
@@ -158,6 +159,14 @@ class WebApplication:
     def _page(self, request: Request) -> Response:
         self._guard.user_of(request)  # a browser asks for the password before the page, not in it
         return self._assets.page(request)
+
+    def _no_page(self, request: Request, name: str) -> Response:
+        """People get a page that says so, and programs an error."""
+        if "text/html" not in request.accept_mimetypes.values():
+            raise NotFound
+        response = self._page(request)
+        response.status_code = 404
+        return response
 
     def _openapi(self, request: Request) -> Response:
         return _json(request, files("gsched.web").joinpath("openapi.json").read_bytes())

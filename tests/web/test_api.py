@@ -334,6 +334,15 @@ def test_numbers_beyond_what_browsers_count_survive_an_edit(bench, web):
     assert bench.scheduler.get_job("job").kwargs == {"job_id": 2**60 + 1}
 
 
+def test_arguments_that_are_no_list_are_refused_before_their_keys_become_the_list(bench, web):
+    bench.add("job", "interval", days=1)
+    rev = web.job("job")["rev"]
+    for name, text in (("args", '{"a": 1}'), ("args", '"a"'), ("kwargs", "[1]")):
+        refused = web.patch("job", {name: text}, 400, query={"id": "job"}, If_Match=rev)["error"]
+        assert f"{name}: expected a JSON {'list' if name == 'args' else 'object'}" in refused["message"]
+    assert web.job("job")["args"] == '["job"]'
+
+
 def test_a_job_is_removed(bench, web):
     bench.add("a/b?c#d", "interval", seconds=10)
     assert web.post("jobs/remove", {"ids": ["a/b?c#d"], "reason": "old"})["changed"] == 1

@@ -142,6 +142,13 @@ def test_runs_that_fail_at_once_are_in_the_chart_of_their_job(user: User) -> Non
     expect(page.get_by_role("img", name="duration and lateness of the last runs")).to_be_visible()
 
 
+def test_an_address_without_a_page_says_so_and_leads_to_one(world: World, visit: Visit) -> None:
+    page = visit(world, refused=[404]).open("jbos")
+    expect(page.get_by_text("There is no such page")).to_be_visible()
+    page.get_by_role("main").get_by_role("link", name="overview").click()
+    expect(page.get_by_text("Needs attention")).to_be_visible()
+
+
 # -- acting ---------------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +197,24 @@ def test_many_jobs_are_acted_on_only_as_many_as_the_user_has_seen(make_world: Ma
     dialog.get_by_label("Type 140 to confirm").fill("140")
     dialog.get_by_role("button", name="Remove").click()
     expect(page.get_by_text("No job matches")).to_be_visible()
+
+
+def test_a_mistake_in_the_form_is_named_as_the_form_names_the_field(world: World, visit: Visit) -> None:
+    page = visit(world, refused=[400]).open("job?id=calm")
+    page.get_by_role("button", name="Edit…").click()
+    page.get_by_role("textbox", name="Runs at once").fill("two")
+    expect(page.get_by_role("alert")).to_contain_text("Runs at once: expected a whole number")
+    page.get_by_role("textbox", name="Runs at once").fill("1")
+    page.get_by_label(re.compile("^Arguments")).fill('{"a": 1}')
+    expect(page.get_by_role("alert")).to_contain_text("Arguments: expected a JSON list")
+
+
+def test_nobody_promises_to_repeat_an_action_that_had_no_answer(world: World, visit: Visit) -> None:
+    page = visit(world, refused=[502]).open("job?id=calm")
+    page.route("**/jobs/pause", lambda route: route.fulfill(status=502, body="bad gateway"))
+    page.get_by_role("button", name="Pause…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Pause", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Look whether the change was made")
 
 
 def test_of_two_who_edit_a_job_the_second_sees_what_the_first_has_changed(make_world: MakeWorld, visit: Visit) -> None:

@@ -84,7 +84,8 @@ async function request(path, query, options) {
     if (options.signal?.aborted) throw error;
     const status = response?.status ?? 0;
     const message = status ? `the server answers ${status}` : "the server does not answer";
-    throw new Refusal(status, "no_answer", message, "the page tries again by itself");
+    const isQuestion = !options.method;
+    throw new Refusal(status, "no_answer", message, isQuestion ? "the page tries again by itself" : "look whether the change was made before you try again");
   }
   if (response.ok) return body;
   const { code = "failed", message = response.statusText, remedy = null } = body.error ?? {};

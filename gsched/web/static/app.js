@@ -9,7 +9,7 @@ import { connect, useLive } from "./live.js";
 import { jobstores, learnMe, whoLooks } from "./me.js";
 import { ActionNews } from "./parts/actions.js";
 import { Dialog } from "./parts/dialog.js";
-import { Refused } from "./parts/shown.js";
+import { Refused, nothing } from "./parts/shown.js";
 import { Toast } from "./parts/toast.js";
 import { go, link, usePlace } from "./place.js";
 import { THEMES, beginTheme, chooseTheme, chosenTheme, useTheme } from "./theme.js";
@@ -36,7 +36,7 @@ const TABS = /** @type {const} */ (["overview", "jobs", "runs", "failures", "loa
 function App() {
   const { page, query } = usePlace();
   const [isHelp, setHelp] = useState(false);
-  const name = page in PAGES ? page : "overview";
+  const name = Object.hasOwn(PAGES, page) ? page : "";
   const known = PAGES[name];
   const id = query.get("id");
   useKeys([
@@ -47,13 +47,13 @@ function App() {
   ]);
   useEffect(() => {
     const about = id ? `${id} · ` : "";
-    document.title = `${about}${known?.title} · gsched${whoLooks().title ? ` ${whoLooks().title}` : ""}`;
+    document.title = `${about}${known?.title ?? "No such page"} · gsched${whoLooks().title ? ` ${whoLooks().title}` : ""}`;
   }, [page, id]);
   return [
     el.a({ class: "skip", href: "#main", onClick: skip }, "Skip to the content"),
     h(Top, { tab: known?.tab ?? "" }),
     h(Away, null),
-    el.main({ id: "main", tabIndex: -1 }, h(Page, { name, query, key: `${name} ${id} ${query.get("jobstore")}` })),
+    el.main({ id: "main", tabIndex: -1 }, known ? h(Page, { name, query, key: `${name} ${id} ${query.get("jobstore")}` }) : nothing("There is no such page", "Begin with the ", link("overview", {}, {}, "overview"), ".")),
     h(ActionNews, null),
     h(Toast, null),
     isHelp ? h(Help, { close: () => setHelp(false) }) : null,

@@ -51,7 +51,8 @@ function nodesOf({ overview, findings }) {
 function failingOf({ overview, counts }) {
   const failures = overview.groups.filter(({ outcome }) => outcome !== "skipped" && outcome !== "missed");
   const some = errorsOf(failures);
-  const detail = [some && `In 10 min: ${some}. `, link("failures", {}, {}, "Failures")];
+  const named = overview.troubles.filter((trouble) => trouble.failures > 0).slice(0, NAMED).flatMap(({ job_id }, n) => [n ? ", " : "", jobLink(job_id)]);
+  const detail = [some && ["In 10 min: ", some, ". "], named.length ? [...named, ". "] : "", link("failures", {}, {}, "Failures")];
   const failing = line("failing", "bad", counts?.failing ?? 0, "job fails", "jobs fail", detail, link("jobs", { state: "failing" }, {}, "jobs"));
   if (failing.length) return failing;
   return line("failed", "warn", overview.failures, "run failed in the last minute", "runs failed in the last minute", detail, link("failures", {}, {}, "failures"));

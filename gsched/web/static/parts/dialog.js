@@ -86,6 +86,6 @@ export function Ask({ question, close, done }) {
   );
 }
 
-/** Why the server has refused. @param {Refusal | null} error */
+/** Why the server has refused. @param {Pick<Refusal, "message" | "remedy"> | null} error */
 export const problem = (error) =>
   error && el.p({ class: "problem", role: "alert" }, sentence(error.message), error.remedy ? ` ${sentence(error.remedy)}` : "");

@@ -22,7 +22,7 @@ const FIELDS = [
   ["args", "Arguments", "json", "a JSON list"],
   ["kwargs", "Named arguments", "json", "a JSON object; what is masked stays as it is"],
   ["timeout", "Timeout", "duration", "30s, 5m; empty: none"],
-  ["misfire_grace_time", "Misfire grace time", "duration", "how late a run may begin; empty: any time"],
+  ["misfire_grace_time", "Misfire grace time", "duration", "30s; empty: any time"],
   ["max_instances", "Runs at once", "number"],
   ["overlap", "When too many are in progress", ["skip", "queue", "cancel"]],
   ["coalesce", "Of several late instants, run only the last", "flag"],
@@ -30,7 +30,7 @@ const FIELDS = [
   ["retry_delay", "Wait before a retry", "duration"],
   ["max_consecutive_failures", "Pause after failures in a row", "number", "empty: never"],
   ["expect_success_every", "Overdue without success for", "duration", "empty: never"],
-  ["next_run_time", "Next run at", "text", "2026-12-01 08:00, or now; empty: as scheduled"],
+  ["next_run_time", "Next run at", "text", "2026-12-01 08:00, or now"],
 ];
 
 /** @type {[string, string, string][]} */
@@ -84,7 +84,7 @@ export function Edit({ job, close, again }) {
       field({ name: "reason", label: "Reason (optional)", kind: "text", hint: "for those who see it later", value: text("reason"), set }),
       h(Difference, { meant, was }),
       h(Times, { check, isChanged }),
-      problem(mistake ?? refused),
+      problem(named(mistake ?? refused)),
       refused?.status === 409 ? el.p(null, "The values that you have not changed are as they are now. Save again if your change is still meant.") : null,
       el.div(
         { class: "foot" },
@@ -200,6 +200,10 @@ function Schedule({ job, text, set }) {
     how && how !== "every" ? field({ name: "zone", label: "Time zone", kind: "text", hint: "the scheduler's", value: text("zone"), set }) : null,
   );
 }
+
+/** A refusal, with the field as the form calls it. @param {Refusal | null} refusal */
+const named = (refusal) =>
+  refusal && { message: refusal.message.replace(/^\w+(?=:)/, (name) => FIELDS.find(([each]) => each === name)?.[1] ?? name), remedy: refusal.remedy };
 
 /** What is changed, from and to. @param {{meant: Record<string, string>, was: Record<string, string>}} props */
 function Difference({ meant, was }) {

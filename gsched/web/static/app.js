@@ -31,6 +31,7 @@ const PAGES = {
   nodes: { title: "Nodes", tab: "nodes", load: async () => (await import("./pages/nodes.js")).Nodes },
   audit: { title: "Audit", tab: "audit", load: async () => (await import("./pages/audit.js")).Audit },
 };
+const SEARCH_MS = 5000; // to wait for the page of jobs
 const TABS = /** @type {const} */ (["overview", "jobs", "runs", "failures", "load", "nodes", "audit"]);
 
 function App() {
@@ -92,14 +93,31 @@ function skip(event) {
   document.getElementById("main")?.focus();
 }
 
-/** The search is on the page of jobs. */
+/** The search is on the page of jobs. What is typed before the page is there is searched, and is no key of a page. */
 function search() {
   const field = document.getElementById("search");
-  if (field) field.focus();
-  else {
-    go("jobs");
-    requestAnimationFrame(() => document.getElementById("search")?.focus());
-  }
+  if (field) return field.focus();
+  go("jobs");
+  let typed = "";
+  const until = Date.now() + SEARCH_MS;
+  const keep = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key.length !== 1 || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    typed += event.key;
+  };
+  const look = () => {
+    const field = /** @type {HTMLInputElement | null} */ (document.getElementById("search"));
+    if (!field && Date.now() < until) return void requestAnimationFrame(look);
+    removeEventListener("keydown", keep, true);
+    field?.focus();
+    if (!field || !typed) return undefined;
+    field.value = typed;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    return undefined;
+  };
+  addEventListener("keydown", keep, true);
+  look();
+  return undefined;
 }
 
 function nextTheme() {

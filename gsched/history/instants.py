@@ -84,7 +84,7 @@ def due_instants(job: Job, since: int, until: int, records: Iterable[RunInfo], m
     its user set, and those of records, which may be of a trigger that the job had before."""
     own = (job.next_run_ms, *(to_ms(each.scheduled_at) for each in records if each.request is None))
     known = {instant for instant in own if instant is not None and since <= instant < until}
-    return sorted(known.union(_of_trigger(job, since, until, most)))[-most:]
+    return sorted(known.union(paced(_of_trigger(job, since, until, most))))[-most:]
 
 
 def _of_trigger(job: Job, since: int, until: int, most: int) -> Iterable[int]:

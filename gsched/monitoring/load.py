@@ -104,22 +104,23 @@ class _Ahead(NamedTuple):
 
 
 class _Group:
-    """Jobs with alike triggers."""
+    """Jobs with alike triggers. There may be many: what is counted of a group is there once it is followed."""
 
     __slots__ = ("count", "examples", "hours", "job", "least", "minutes")
+
+    hours: list[float]
+    minutes: list[float]
+    least: float  # runs of one job in its emptiest hour
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.count = 0
-        self.examples: list[str] = []
-        self.hours = [0.0] * _HOURS
-        self.minutes = [0.0] * 60
-        self.least = 0.0  # runs of one job in its emptiest hour
+        self.examples: tuple[str, ...] = ()
 
     def add(self, job: Job) -> None:
         self.count += 1
         if len(self.examples) < _EXAMPLES:
-            self.examples.append(job.id)
+            self.examples += (job.id,)
 
 
 def load_ahead(sample: JobSample, now: int, zone: tzinfo) -> Load:
@@ -130,13 +131,16 @@ def load_ahead(sample: JobSample, now: int, zone: tzinfo) -> Load:
         looked_at += 1
         key = _key(job, now)
         if key is not None:
-            groups.setdefault(key, _Group(job)).add(job)
-    followed = nlargest(MOST_TRIGGERS, groups.values(), key=lambda group: group.count)
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = _Group(job)
+            group.add(job)
+    followed = nlargest(MOST_TRIGGERS, paced(groups.values()), key=lambda group: group.count)
     jobs, told = sum(group.count for group in groups.values()), sum(group.count for group in followed)
     total, ahead = max(sample.total, looked_at), _Ahead.of(now, zone)
     scale = (total / looked_at if looked_at else 1.0) * (jobs / told if told else 1.0)
     pace = Slice()
-    for group in followed:
+    for group in paced(followed):
         _follow(group, ahead, pace)
     return _load(followed, ahead, zone, scale, looked_at, total)
 
@@ -170,6 +174,7 @@ def _period_of(trigger: BaseTrigger) -> int | None:
 def _follow(group: _Group, ahead: _Ahead, pace: Slice) -> None:
     """Count the group's runs in each hour and minute, for one of its jobs."""
     job, begin = group.job, ahead.minute
+    group.hours, group.minutes = [0.0] * _HOURS, [0.0] * 60
     period = _period_of(job.trigger)
     if period is not None and period <= _HOUR_MS:
         group.hours = [_HOUR_MS / period] * _HOURS  # evenly, whatever its phase
@@ -209,12 +214,12 @@ def _go_on(cells: list[float], begin: int, width: int, since: int, rate: float) 
 
 def _load(groups: Sequence[_Group], ahead: _Ahead, zone: tzinfo, scale: float, looked_at: int, total: int) -> Load:
     hours = [scale * sum(group.hours[hour] * group.count for group in groups) for hour in paced(range(_HOURS))]
-    minutes = [scale * sum(group.minutes[minute] * group.count for group in groups) for minute in range(60)]
+    minutes = [scale * sum(group.minutes[minute] * group.count for group in groups) for minute in paced(range(60))]
     week = [[0.0] * 24 for _ in range(7)]
     times = [from_ms(ahead.hour + hour * _HOUR_MS, zone) for hour in range(_HOURS)]
     for at, runs in zip(times, hours, strict=True):
         week[at.weekday()][at.hour] += runs
-    for group in groups:
+    for group in paced(groups):
         group.least = min(group.hours)
     each = [_hour(groups, hour, times[hour], hours[hour], scale) for hour in paced(range(_HOURS))]
     return Load(
@@ -239,4 +244,4 @@ def _hour(groups: Sequence[_Group], hour: int, at: datetime, runs: float, scale:
 
 def _trigger(group: _Group, hour: int, jobs: float) -> LoadTrigger:
     runs, least = (round(of_one * jobs, 1) for of_one in (group.hours[hour], group.least))
-    return LoadTrigger(str(group.job.trigger), round(jobs), runs, least, tuple(group.examples))
+    return LoadTrigger(str(group.job.trigger), round(jobs), runs, least, group.examples)

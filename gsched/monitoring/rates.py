@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from gsched.errors import ConfigurationError
+from gsched.event_loop.slices import paced
 from gsched.monitoring.activity import Period, grown, together
 from gsched.times.clock import Clock
 from gsched.times.durations import as_ms
@@ -64,7 +65,7 @@ def rates_of(noted: Iterable[NotedMinute], since: int, until: int, step: int) ->
         by_step.setdefault(each.at - each.at % step, []).append(each.period)
     return [
         Rate(from_ms(at), replace(together(by_step.get(at, ())), seconds=step / 1000))
-        for at in range(since, until, step)
+        for at in paced(range(since, until, step))
     ]
 
 

@@ -80,7 +80,7 @@ def _cursor(key: _Key) -> JobCursor:
 def rows_of(store: BaseJobStore, job_ids: Iterable[str]) -> dict[str, StoredRow]:
     """The rows of these jobs, one by one."""
     rows = {}
-    for job_id in job_ids:
+    for job_id in paced(job_ids):
         try:
             job, counters = store.get(job_id), store.counters(job_id)
         except JobNotFoundError:  # it was removed meanwhile
@@ -145,7 +145,7 @@ def error_groups_of(
     """The groups of the newest failures."""
     query = RunQuery(since=since, until=until, tag=tag, limit=min(most, _AT_ONCE))
     each = [_records(store, replace(query, outcome=outcome)) for outcome in BAD]
-    records = list(islice(merge(*each, key=run_place, reverse=True), most + 1))
+    records = list(paced(islice(merge(*each, key=run_place, reverse=True), most + 1)))
     return groups_of_errors(paced(records[:most]), by, from_ms(since), len(records) <= most)
 
 

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from heapq import nlargest
-from itertools import chain, islice, repeat
+from itertools import islice, repeat
 from random import randrange
 
 import gevent
@@ -14,10 +14,10 @@ import gevent
 from gsched.checks import checked_whole
 from gsched.errors import JobIdConflictError, JobNotFoundError
 from gsched.event_loop.helpers import spawn
-from gsched.event_loop.slices import paced
+from gsched.event_loop.slices import paced, sorted_in_slices
 from gsched.events import EVENT_JOB_ON_TIME_AGAIN, EVENT_JOB_REMOVED, JobEvent, parked_event, paused_event
 from gsched.history.explanation import NEVER_BEFORE, Evidence
-from gsched.history.queries import RUNNING, WAITING, JobCounters, RunInfo, RunQuery, newest_first
+from gsched.history.queries import RUNNING, WAITING, JobCounters, RunInfo, RunQuery
 from gsched.history.recent import HALF, KEPT, LAST, SHIFT, SHORT_MS, checked_recent, packed
 from gsched.history.records import LiveCounters, Record
 from gsched.history.reruns import NextAttempt, Obstacle, obstacles
@@ -277,11 +277,10 @@ class MemoryJobStore(BaseJobStore):
 
     def find(self, query: JobQuery) -> Iterable[Job]:
         now = self.clock.now_ms()
-        found = list(self._those_of(self._jobs.values(), query))
-        due = {job.id: job.next_due_ms(now) or ALWAYS for job in found}
-        found.sort(key=lambda job: (due[job.id], job.id))
+        found = {job.id: job for job in self.matching(query)}
+        due = sorted_in_slices((job.next_due_ms(now) or ALWAYS, job.id) for job in found.values())
         end = None if query.limit is None else query.skip + query.limit
-        return islice(found, query.skip, end)
+        return (found[job_id] for _, job_id in islice(due, query.skip, end))
 
     def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
         old = self.get(job_id)
@@ -455,11 +454,11 @@ class MemoryJobStore(BaseJobStore):
 
     def runs(self, query: RunQuery) -> list[RunInfo]:
         begun = self._begun()
-        running = (Record.of_run(run, None) for run in begun)
+        running = [Record.of_run(run, None) for run in begun]
         waiting = [self._extra[attempt] for attempt in self._extra.keys() - set(map(_attempt_of, begun))]
-        found = [record for record in chain(waiting, running, reversed(self._records)) if record.matches(query)]
-        page = newest_first(lambda record: (record.scheduled_ms, record.attempt), found, query)
-        return [record.info() for record in page]
+        found = (record for record in paced([*waiting, *running, *reversed(self._records)]) if record.matches(query))
+        newest = nlargest(query.skip + query.limit, found, key=lambda record: (record.scheduled_ms, record.attempt))
+        return [record.info() for record in paced(newest[query.skip :])]
 
     def _begun(self) -> list[Run]:
         """The runs in progress that a worker has begun."""
@@ -508,11 +507,11 @@ class MemoryJobStore(BaseJobStore):
 
     def statistics(self) -> StoreStatistics:
         now = self.clock.now_ms()
-        states = Counter(job.state_at(now) for job in self._jobs.values())
-        oldest = min((record.scheduled_ms for record in self._records), default=None)
+        jobs, records = list(self._jobs.values()), list(self._records)
+        oldest = min((record.scheduled_ms for record in records), default=None)
         return StoreStatistics(
-            jobs=dict.fromkeys(STATES, 0) | states,
-            records=Counter(record.outcome for record in self._records),
+            jobs=dict.fromkeys(STATES, 0) | Counter(job.state_at(now) for job in paced(jobs)),
+            records=Counter(record.outcome for record in paced(records)),
             oldest=None if oldest is None else from_ms(oldest),
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gsched import __version__
 from gsched.errors import JobNotFoundError, RunNotFoundError
+from gsched.event_loop.slices import paced
 from gsched.history.queries import RunQuery, as_past
 from gsched.jobs.audit import AuditQuery
 from gsched.jobs.export import to_json
@@ -226,7 +227,8 @@ class ApiAnswers:
 
     def load(self, ask: Ask) -> dict[str, Any]:
         """The load ahead."""
-        return as_object(LOAD, self._scheduler.admin.load(ask.query.text("jobstore"), zone=ask.query.text("zone")))
+        found = self._scheduler.admin.load(ask.query.text("jobstore"), zone=ask.query.text("zone"))
+        return {name: as_json(read(found)) for name, read in paced(LOAD.items())}
 
     def rates(self, ask: Ask) -> dict[str, Any]:
         """What ran in each step of time."""
@@ -299,4 +301,4 @@ def _urgency(group: GroupInfo) -> tuple[int, bool, bool, str]:
 
 
 def _each(shape: Shape, items: Iterable[Any]) -> list[dict[str, Any]]:
-    return [as_object(shape, item) for item in items]
+    return [as_object(shape, item) for item in paced(items)]

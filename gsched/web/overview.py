@@ -12,6 +12,7 @@ from gevent.event import Event
 from gsched import events
 from gsched.errors import SchedulerNotRunningError, message_of
 from gsched.event_loop.helpers import spawn
+from gsched.event_loop.slices import paced
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.run import Run
 from gsched.monitoring.activity import LastMinute, NodeActivity, Overview
@@ -57,8 +58,8 @@ class LocalOverview:
             {"scheduled": jobs["scheduled"] + jobs["waiting"], "parked": jobs["parked"]},
             (),
             (self._activity(activity),),
-            troubles_of(past),
-            groups_of(past),
+            troubles_of(paced(past)),
+            groups_of(paced(past)),
             tuple(map(self._long_run, nsmallest(MOST_TROUBLES, self._scheduler.get_running(), _scheduled))),
             overdue=self._overdue(),
             is_shared=False,

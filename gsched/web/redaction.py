@@ -90,12 +90,16 @@ class Redaction:
         names = list(_parameters(func)) if func is not None else []
         return [self.named(name, value) for name, value in zip(_padded(names, len(args)), args)]
 
-    def whole(self, answer: Any) -> Any:
-        """The answer, in JSON's types. Its texts give no secret away, nor repeat one that was masked before."""
+    def whole(self, answer: Any, breathe: Callable[[], object] = lambda: None) -> Any:
+        """The answer, in JSON's types. Its texts give no secret away, nor repeat one that was masked before.
+
+        :param breathe: called once for each object in it
+        """
         secrets = sorted(self._secrets, key=len, reverse=True)
 
         def shown(key: str, value: Any) -> Any:
             if isinstance(value, dict):
+                breathe()
                 return {key: shown(key, each) for key, each in value.items()}
             if isinstance(value, list):
                 return [shown(key, each) for each in value]

@@ -17,13 +17,13 @@ NAMES = (
     *("throughput", "lateness", "io_jobs", "hub_slices", "memory", "bulk_add", "triggers", "overheads", "threads"),
     *("without_gevent", "stores", "retries", "groups"),
     *("mongodb_throughput", "mongodb_lateness", "mongodb_scale", "mongodb_wakeup", "mongodb_takeover"),
-    *("run_requests", "cluster_faults", "sqlite_faults"),
+    *("run_requests", "cluster_faults", "sqlite_faults", "dashboard"),
 )
 TIMEOUT_SECONDS = 180
 LONGER_SECONDS = {
     **{"mongodb_throughput": 600, "mongodb_scale": 1200, "mongodb_takeover": 300, "run_requests": 900},
     **{"threads": 300, "without_gevent": 1500, "cluster_faults": 1800, "sqlite_faults": 1200, "stores": 1500},
-    **{"retries": 300, "groups": 900},
+    **{"retries": 300, "groups": 900, "dashboard": 600},
 }
 VERDICTS = {True: "ok", False: "FAILS", None: ""}
 

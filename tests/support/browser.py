@@ -71,7 +71,7 @@ class User:
     def open(self, path: str) -> Page:
         """Open a page of the dashboard, and wait until it is live."""
         self.page.goto(f"{self.base}/{path}")
-        expect(self.page.locator(".live.live")).to_be_visible()
+        expect(self.page.locator(".connection.live")).to_be_visible()
         return self.page
 
     def opened(self, path: str) -> Page:

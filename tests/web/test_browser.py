@@ -272,11 +272,11 @@ def test_a_page_is_live_again_when_the_server_is_back_and_loses_nothing(make_wor
     page = user.open("jobs?tag=calm")
     before = rows(page)
     world.close()
-    expect(page.locator(".live.reconnecting")).to_be_visible()
+    expect(page.locator(".connection.reconnecting")).to_be_visible()
     assert rows(page) == before
     back = world.restarted()
     try:
-        expect(page.locator(".live.live")).to_be_visible()
+        expect(page.locator(".connection.live")).to_be_visible()
         back.post("jobs/pause", {"ids": ["counts"], "reason": "after the restart"})
         expect(page.get_by_text("after the restart")).to_be_visible()
     finally:
@@ -289,11 +289,11 @@ def test_eight_tabs_share_one_stream_and_another_takes_over(make_world: MakeWorl
     user.open("jobs?tag=calm")
     tabs = [user.page, *(user.opened("jobs?tag=calm") for _ in range(7))]
     for tab in tabs:
-        expect(tab.locator(".live.live")).to_be_visible()
+        expect(tab.locator(".connection.live")).to_be_visible()
         expect(tab.locator(".figure").first).to_contain_text("/s")
     streams = "performance.getEntriesByType('resource').filter(({name}) => name.endsWith('api/v1/events')).length"
     assert [tab.evaluate(streams) for tab in tabs[1:]] == [0] * 7
     tabs[0].close()
     wait_until(lambda: any(tab.evaluate("navigator.locks.query().then(({held}) => held.length)") for tab in tabs[1:]))
     for tab in tabs[1:]:
-        expect(tab.locator(".live.live")).to_be_visible()
+        expect(tab.locator(".connection.live")).to_be_visible()

@@ -144,7 +144,7 @@ function Top({ tab }) {
     ),
     el.span({ class: "grow" }),
     h(StorePick, null),
-    el.span({ class: `live ${connection}`, role: "status" }, el.i(null), connection),
+    el.span({ class: `connection ${connection}`, role: "status" }, el.i(null), connection),
     h(Clock, null),
     el.button(
       { class: "quiet", title: `theme: ${chosenTheme()}`, "aria-label": `theme: ${chosenTheme()}`, onClick: nextTheme },

@@ -23,6 +23,7 @@ import gevent
 import pytest
 from gevent.event import Event
 from gevent.monkey import is_module_patched
+from waiting import LONGEST_SECONDS
 
 from gsched import GeventScheduler, JobCounters, JobNotFoundError
 from gsched.errors import ConfigurationError, StoreError
@@ -100,7 +101,7 @@ class Rig:
             made.start()
         return made
 
-    def until(self, condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+    def until(self, condition: Callable[[], Any], seconds: float = LONGEST_SECONDS) -> Any:
         """What `condition` gives as soon as that is true."""
         with gevent.Timeout(seconds, False):
             while not (found := condition()):

@@ -23,7 +23,6 @@ import gevent
 import pytest
 from gevent.event import Event
 from gevent.monkey import is_module_patched
-from waiting import LONGEST_SECONDS
 
 from gsched import GeventScheduler, JobCounters, JobNotFoundError
 from gsched.errors import ConfigurationError, StoreError

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,8 @@ _KINDS: Final = {
     ".txt": "text/plain; charset=utf-8",
 }
 _HASH_LENGTH: Final = 16
+# Lines that are nothing but a comment: types and reasons, a third of what a browser would load. Licences begin with /*!.
+_COMMENT: Final = re.compile(rb"^[ \t]*(?://[^\n]*|/\*\*(?:[^*]|\*(?!/))*\*/[ \t]*)\n", re.MULTILINE)
 
 
 class Asset(NamedTuple):
@@ -81,7 +84,10 @@ class Assets:
 def _read(directory: Path) -> Iterator[tuple[str, Asset]]:
     for path in sorted(directory.rglob("*")):
         if path.is_file() and path.suffix in _KINDS:
-            yield path.relative_to(directory).as_posix(), _asset(path.suffix, path.read_bytes())
+            content = path.read_bytes()
+            if path.suffix == ".js":
+                content = _COMMENT.sub(b"", content)
+            yield path.relative_to(directory).as_posix(), _asset(path.suffix, content)
 
 
 def _asset(suffix: str, content: bytes) -> Asset:

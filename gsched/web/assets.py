@@ -31,7 +31,7 @@ _KINDS: Final = {
     ".txt": "text/plain; charset=utf-8",
 }
 _HASH_LENGTH: Final = 16
-# Lines that are nothing but a comment: types and reasons, a third of what a browser would load. Licences begin with /*!.
+# Lines that are nothing but a comment. Licences begin with /*! and stay.
 _COMMENT: Final = re.compile(rb"^[ \t]*(?://[^\n]*|/\*\*(?:[^*]|\*(?!/))*\*/[ \t]*)\n", re.MULTILINE)
 
 

@@ -201,7 +201,7 @@ def test_pipes_get_plain_rows_and_json_is_json(address, odd_jobs):
     first, second = gsched("job", "list", "--store", address).out.splitlines()
     assert first.split("\t")[0] == "x" * 70 and second.split("\t")[:3] == ["日本語", "sleep", "paused"]
     listed = json.loads(gsched("job", "list", "--store", address, GSCHED_OUTPUT="json").out)
-    names = ["group", "id", "name", "next_run_time", "overdue", "pause", "state", "tags", "trigger"]
+    names = ["group", "id", "name", "next_run_time", "overdue", "pause", "schedule", "state", "tags", "trigger"]
     assert [sorted(each) for each in listed] == [names] * 2
     lines = gsched("job", "list", "--store", address, "-o", "jsonl").out.splitlines()
     assert [json.loads(line) for line in lines] == listed

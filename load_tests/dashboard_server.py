@@ -48,7 +48,7 @@ QUIET_SECONDS = 0.25
 
 @dataclass
 class Settings:
-    """What the process is told.
+    """The options of the process, as its command line gives them.
 
     :ivar store: "memory", or a URL
     :ivar jobs: how many it adds

@@ -52,7 +52,7 @@ function App() {
   }, [page, id]);
   return [
     el.a({ class: "skip", href: "#main", onClick: skip }, "Skip to the content"),
-    h(Top, { tab: known?.tab ?? "" }),
+    h(Top, { tab: known?.tab ?? "", help: () => setHelp(true) }),
     h(Away, null),
     el.main({ id: "main", tabIndex: -1 }, known ? h(Page, { name, query, key: `${name} ${id} ${query.get("jobstore")}` }) : nothing("There is no such page", "Begin with the ", link("overview", {}, {}, "overview"), ".")),
     h(ActionNews, null),
@@ -124,8 +124,8 @@ function nextTheme() {
   chooseTheme(THEMES[(THEMES.indexOf(chosenTheme()) + 1) % THEMES.length] ?? "auto");
 }
 
-/** @param {{tab: string}} props */
-function Top({ tab }) {
+/** @param {{tab: string, help: () => void}} props */
+function Top({ tab, help }) {
   const { connection, pulse } = useLive();
   const { title } = whoLooks();
   const theme = useTheme();
@@ -150,7 +150,7 @@ function Top({ tab }) {
       { class: "quiet", title: `theme: ${chosenTheme()}`, "aria-label": `theme: ${chosenTheme()}`, onClick: nextTheme },
       theme === "dark" ? "☾" : "☀",
     ),
-    el.button({ class: "quiet", title: "keys", "aria-label": "keys", onClick: () => dispatchEvent(new KeyboardEvent("keydown", { key: "?" })) }, "?"),
+    el.button({ class: "quiet", title: "keys", "aria-label": "keys", onClick: help }, "?"),
   );
 }
 
@@ -176,10 +176,10 @@ function StorePick() {
 
 /** What the stream says while the store does not answer. */
 function Away() {
-  const { isAway, pulse } = useLive();
-  if (!isAway) return null;
+  const { awayReason, pulse } = useLive();
+  if (!awayReason) return null;
   const since = pulse ? `As of ${clock(pulse.as_of)}: ` : "";
-  return el.div({ class: "stale whole", role: "alert" }, `${since}the store does not answer. ${isAway}`);
+  return el.div({ class: "stale whole", role: "alert" }, `${since}the store does not answer. ${awayReason}`);
 }
 
 /** @param {{close: () => void}} props */

@@ -1,14 +1,13 @@
 // The server's clock and zone, and the seconds as they pass.
 
-import { useEffect, useState } from "./vendor/hooks.js";
+import { watched } from "./watched.js";
 
-/** @type {Set<(now: number) => void>} */
-const watchers = new Set();
 let ahead = 0; // of the browser's clock, ms
 let zone = "UTC";
 
 /** The server's time, in ms since the epoch. */
 export const now = () => Date.now() + ahead;
+const seconds = watched(now);
 
 /** @param {string} time by the server's clock, ISO 8601 */
 export function setClock(time) {
@@ -28,16 +27,8 @@ export function setZone(name) {
 export const zoneName = () => zone;
 
 /** The server's time, again each second. */
-export function useNow() {
-  const [time, set] = useState(now);
-  useEffect(() => {
-    watchers.add(set);
-    return () => void watchers.delete(set);
-  }, []);
-  return time;
-}
+export const useNow = seconds.use;
 
 setInterval(() => {
-  const time = now();
-  if (!document.hidden) for (const watch of watchers) watch(time);
+  if (!document.hidden) seconds.tell();
 }, 1000);

@@ -19,7 +19,7 @@ const listeners = new Set();
 let connection = "connecting";
 /** @type {any} */
 let pulse = null;
-let isAway = "";
+let awayReason = "";
 
 /**
  * Hear of each frame of the stream.
@@ -35,17 +35,17 @@ export function useFrames(listener, with_ = []) {
 
 /** How the connection is, the last pulse, and why the store does not answer ("" if it does). */
 export function useLive() {
-  const [state, set] = useState({ connection, pulse, isAway });
-  useFrames(() => set({ connection, pulse, isAway }));
+  const [state, set] = useState({ connection, pulse, awayReason });
+  useFrames(() => set({ connection, pulse, awayReason }));
   return state;
 }
 
 /** @param {string} kind @param {any} data */
 function tell(kind, data) {
   if (kind === "connection") connection = data;
-  if (kind === "away") isAway = data.reason;
+  if (kind === "away") awayReason = data.reason;
   if (kind === "overview") {
-    [pulse, isAway] = [data, ""];
+    [pulse, awayReason] = [data, ""];
     setClock(data.as_of);
   }
   for (const listener of [...listeners]) listener(kind, data);

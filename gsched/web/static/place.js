@@ -1,13 +1,10 @@
 // Where the user is: the page is the last part of the address, and all that it shows is in the query.
 
-import { useEffect, useState } from "./vendor/hooks.js";
 import { searchOf } from "./api.js";
 import { el } from "./html.js";
+import { watched } from "./watched.js";
 
 /** @typedef {{page: string, query: URLSearchParams}} Place */
-
-/** @type {Set<(place: Place) => void>} */
-const watchers = new Set();
 
 /** @returns {Place} */
 export function here() {
@@ -24,7 +21,7 @@ export function go(page, query = {}, { replace = false } = {}) {
   const address = page + searchOf({ ...kept(), ...query });
   if (replace) history.replaceState(null, "", address);
   else history.pushState(null, "", address);
-  tell();
+  place.tell();
 }
 
 /**
@@ -37,14 +34,9 @@ export function change(change, how) {
   go(page, { ...Object.fromEntries(query), ...change }, how);
 }
 
-export function usePlace() {
-  const [place, set] = useState(here);
-  useEffect(() => {
-    watchers.add(set);
-    return () => void watchers.delete(set);
-  }, []);
-  return place;
-}
+const place = watched(here);
+
+export const usePlace = place.use;
 
 /**
  * A link to a page of the dashboard.
@@ -71,8 +63,4 @@ function kept() {
   return jobstore ? { jobstore } : {};
 }
 
-function tell() {
-  for (const watch of watchers) watch(here());
-}
-
-addEventListener("popstate", tell);
+addEventListener("popstate", place.tell);

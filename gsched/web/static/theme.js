@@ -1,14 +1,12 @@
 // Light, dark, or as the system is; kept in the browser.
 
-import { useEffect, useState } from "./vendor/hooks.js";
+import { watched } from "./watched.js";
 
 export const THEMES = /** @type {const} */ (["auto", "light", "dark"]);
 /** @typedef {typeof THEMES[number]} Choice */
 
 const KEY = "gsched.theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
-/** @type {Set<(theme: "light" | "dark") => void>} */
-const watchers = new Set();
 /** @type {Choice} */
 let choice = "auto";
 
@@ -16,6 +14,7 @@ export const chosenTheme = () => choice;
 
 /** @returns {"light" | "dark"} */
 const theme = () => (choice === "auto" ? (system.matches ? "dark" : "light") : choice);
+const shown = watched(theme);
 
 /** @param {Choice} next */
 export function chooseTheme(next) {
@@ -29,14 +28,7 @@ export function chooseTheme(next) {
 }
 
 /** The theme that is shown: "light" or "dark". */
-export function useTheme() {
-  const [shown, set] = useState(theme);
-  useEffect(() => {
-    watchers.add(set);
-    return () => void watchers.delete(set);
-  }, []);
-  return shown;
-}
+export const useTheme = shown.use;
 
 export function beginTheme() {
   try {
@@ -51,5 +43,5 @@ export function beginTheme() {
 
 function apply() {
   document.documentElement.dataset["theme"] = theme();
-  for (const watch of watchers) watch(theme());
+  shown.tell();
 }

@@ -13,7 +13,7 @@ import { Edit } from "../parts/edit.js";
 import { Figure } from "../parts/figures.js";
 import { State, outcomeWord, tagsOf } from "../parts/marks.js";
 import { nothing, sentence, shown } from "../parts/shown.js";
-import { atTime, inTime, timeAgo } from "../parts/times.js";
+import { atTime, inTime, nextTimes, timeAgo } from "../parts/times.js";
 import { change, go, link } from "../place.js";
 import { clock, count, counted, dateOf, day, duration, exact, moment, outcome, percent } from "../words.js";
 
@@ -254,16 +254,7 @@ function NextRuns({ job }) {
     shown(answer, ({ next }) => [
       job.pause ? el.p({ class: "dim" }, "If it were not paused:") : null,
       next.length
-        ? el.ol(
-            { class: "next num" },
-            ...next.map(({ at, offset_changes }) =>
-              el.li(
-                null,
-                el.time({ dateTime: at, title: exact(at) }, localTime(at)),
-                offset_changes ? el.span({ class: "warn", title: "the clock of the trigger's zone changes before it" }, `${at.slice(-6)}, clock change`) : el.span({ class: "dim" }, inTime(at)),
-              ),
-            ),
-          )
+        ? nextTimes(next, localTime, inTime)
         : el.p({ class: "dim" }, "Its trigger has no further times."),
     ]),
   );

@@ -171,13 +171,13 @@ const FEED = {
 
 /** @param {{overview: ReturnType<typeof useAnswer<"overview">>}} props */
 function Health({ overview }) {
-  const { connection, pulse, isAway } = useLive();
+  const { connection, pulse, awayReason } = useLive();
   const store = storeLooked();
   const last = pulse?.as_of ?? overview.data?.as_of;
   const rows = [
     ["store", store ? `${store.kind}${store.jobstore === "default" ? "" : `, ${store.jobstore}`}` : "–"],
     ["shared by processes", isShared() ? "yes" : "no"],
-    ["answers", isAway ? el.span({ class: "bad" }, last ? `no, since ${clock(last)}` : "no") : "yes"],
+    ["answers", awayReason ? el.span({ class: "bad" }, last ? `no, since ${clock(last)}` : "no") : "yes"],
     ["last answer", last ? el.time({ title: exact(last) }, clock(last)) : "–"],
     ["stream to this page", FEED[connection]],
     ["server of the dashboard", `gsched ${whoLooks().version}, ${whoLooks().running ? "runs jobs" : "runs no jobs itself"}`],
@@ -185,7 +185,7 @@ function Health({ overview }) {
   return el.section(
     { class: "card" },
     el.div({ class: "title" }, el.h2(null, "Store")),
-    isAway ? el.p({ class: "notice bad" }, sentence(isAway)) : null,
+    awayReason ? el.p({ class: "notice bad" }, sentence(awayReason)) : null,
     el.dl({ class: "options" }, ...rows.flatMap(([name, value]) => [el.dt(null, name), el.dd({ class: "num" }, value)])),
   );
 }

@@ -4,8 +4,9 @@ import { useEffect, useRef, useState } from "../vendor/hooks.js";
 import { act } from "../api.js";
 import { el, h } from "../html.js";
 import { jobstore } from "../me.js";
-import { dateOf, exact } from "../words.js";
+import { dateOf } from "../words.js";
 import { Dialog, problem } from "./dialog.js";
+import { nextTimes } from "./times.js";
 import { say } from "./toast.js";
 
 /** @typedef {import("../answers.d.ts").Schemas["Job"]} Job */
@@ -222,16 +223,7 @@ function Times({ check, isChanged }) {
   return el.div(
     { class: "times", role: "status" },
     el.b(null, `${check.schedule}: the next times`),
-    el.ol(
-      { class: "next num" },
-      ...check.next.map(({ at, offset_changes }) =>
-        el.li(
-          null,
-          el.time({ dateTime: at, title: exact(at) }, `${dateOf(at)} ${at.slice(11, 19)}`),
-          el.span({ class: offset_changes ? "warn" : "dim" }, offset_changes ? `${at.slice(-6)}, clock change` : at.slice(-6)),
-        ),
-      ),
-    ),
+    nextTimes(check.next, (at) => `${dateOf(at)} ${at.slice(11, 19)}`, (at) => at.slice(-6)),
     check.next.length ? null : el.p(null, "It would never be due again."),
   );
 }

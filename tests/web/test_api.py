@@ -17,6 +17,8 @@ from gsched.web.routes import DEEDS, LOOKS
 
 pytest_plugins = ["mongodb"]
 
+THRICE_A_DAY = {"hour": 12, "minute": 0, "second": "10,20,30"}  # from the bench's start on
+
 
 @pytest.fixture
 def bench(any_store: BaseJobStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreBench]:
@@ -34,9 +36,9 @@ def web(bench: StoreBench) -> Iterator[WebRig]:
 
 @pytest.fixture
 def played(bench: StoreBench) -> StoreBench:
-    """Two jobs have run for half a minute, and one of them has failed."""
-    bench.add("good/one", "interval", seconds=10, tags=["etl"])
-    bench.add("bad", "interval", acts="SFF", seconds=10, tags=["mail"])
+    """Two jobs have run three times, and one of them has failed. Their fourth runs are a day away."""
+    bench.add("good/one", "cron", **THRICE_A_DAY, tags=["etl"])
+    bench.add("bad", "cron", **THRICE_A_DAY, acts="SFF", tags=["mail"])
     bench.start()
     bench.until(lambda: len(bench.began("bad")) == 3 and len(bench.began("good/one")) == 3)
     bench.until(lambda: bench.scheduler.get_counters("bad").failures == 2)

@@ -1,5 +1,5 @@
 # `make` alone explains itself.
-.PHONY: help setup demo demo-sqlite test quick style types wheels audit check lock load soak clean
+.PHONY: help setup demo demo-sqlite test quick style types docs wheels audit check lock load soak clean
 
 # Another interpreter has an environment of its own: make quick PYTHON=python3.12
 export VENV := $(if $(PYTHON),.venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),.venv)
@@ -51,13 +51,17 @@ types:  ## mypy, strict: the package, and as on macOS and Windows all of it that
 	    $(RUN) -m mypy --no-error-summary --platform $$platform --follow-imports=silent \
 	        --exclude '^gsched/(cli|embedded|runner)/' || exit 1; done
 
+docs:  ## build/site: the documentation as a site, with the Python API; a warning is an error
+	@scripts/setup docs
+	@$(RUN) -m sphinx -q -E -W --keep-going -c docs -d build/site-state . build/site
+
 wheels:  ## what the library needs on macOS and Windows: is all of it there as wheels
 	@scripts/wheels
 
 audit:  ## known weaknesses of what CI installs, if the data can be reached
 	@scripts/audit
 
-check: test style types audit  ## all of these
+check: test style types docs audit  ## all of these
 
 lock:  ## write requirements.lock anew: what CI installs, with hashes
 	@scripts/lock

@@ -120,7 +120,7 @@ def code_of(outcome: Outcome, reason: str | None = None) -> int:
 class SchedulerEvent:
     """Something happened to the scheduler or one of its parts.
 
-    :ivar code: one of the EVENT_ constants
+    :ivar code: one of the constants whose names begin with `EVENT_`
     :ivar alias: the store or executor that it is about, if any
     :ivar details: what else there is to say, by name; also readable as attributes
     """

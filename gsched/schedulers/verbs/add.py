@@ -70,7 +70,7 @@ class AddVerbs(Verbs):
 
         :param func: what to call, or its reference "package.module:qualname"
         :param trigger: a trigger, the name of a type with `trigger_args` as its arguments, or a crontab's text such as
-            "*/5 * * * *"; without one the job runs once, as soon as possible
+            `*/5 * * * *`; without one the job runs once, as soon as possible
         :param args: positional arguments for `func`
         :param kwargs: keyword arguments for `func`
         :param id: unique in its store; default: a random one

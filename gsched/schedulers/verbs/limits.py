@@ -58,7 +58,7 @@ class LimitVerbs(Verbs):
         by: str | None = None,
         jobstore: str = "default",
     ) -> Pause:
-        """Pause a group, or all groups whose names begin so ("host:*"): no run of their jobs begins.
+        """Pause a group, or all groups whose names begin so (`host:*`): no run of their jobs begins.
 
         The jobs stay due. What is due meanwhile waits for its turn, and coalesces as each job says. Runs in progress go
         on. A group that is paused already keeps its pause, but for what is given here.
@@ -86,10 +86,10 @@ class LimitVerbs(Verbs):
         return pause
 
     def resume_group(self, group: str, by: str | None = None, jobstore: str = "default") -> None:
-        """End the pause of a group, or that of "host:*": what waits begins, as the limits allow.
+        """End the pause of a group, or that of `host:*`: what waits begins, as the limits allow.
 
         :param by: who resumes it; default: the actor's name (see `gsched.acting`)
-        :raises GroupNotPausedError: if no pause has this name; a group that only a pause of "host:*" covers is resumed
+        :raises GroupNotPausedError: if no pause has this name; a group that only a pause of `host:*` covers is resumed
             with that one
         """
         name = checked_pattern("group", group)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from gsched import __version__
+from gsched.cli.commands.job import ELSEWHERE as JOB_WORDS, TABLE as JOB_COMMANDS
 from gsched.cli.error_text import error_text
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.printing import say
@@ -21,7 +22,7 @@ from gsched.runner.inherited import open_missing_streams
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("gsched.cli.commands.run:run", "Run an application's jobs, declared jobs or a crontab."),
     "check": ("gsched.cli.commands.check:check", "Check application, configuration and store; starts nothing."),
-    "job": ("gsched.cli.commands.job:job", "List, show, pause, resume, change, run and remove jobs."),
+    "job": ("gsched.cli.commands.job:job", "List, show, add, change, pause, resume, run and remove jobs."),
     "runs": ("gsched.cli.commands.runs:runs", "The history: outcomes of due instants."),
     "node": ("gsched.cli.commands.node:node", "The processes that run jobs: list, show, drain."),
     "limit": ("gsched.cli.commands.limit:limit", "The limits of groups of jobs: list, set, remove."),
@@ -38,6 +39,25 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dump": ("gsched.cli.commands.dump:dump", "Print the stacks of a runner's greenlets and threads."),
     "doctor": ("gsched.cli.commands.doctor:doctor", "Look for problems, and print their remedies."),
     "completion": ("gsched.cli.commands.completion:completion", "Print the completion script for a shell."),
+}
+
+# Words that people type, with the command that is meant. {} stands for the arguments.
+_ELSEWHERE: Final[dict[str, str]] = {
+    **JOB_WORDS,
+    **{verb: f"gsched job {verb} {{}}" for verb in JOB_COMMANDS if verb not in COMMANDS},
+    "jobs": "gsched job list {}",
+    **dict.fromkeys(("status", "ps", "monitor"), "gsched top {}"),
+    **dict.fromkeys(("tail", "follow"), "gsched runs tail --job {}"),
+    **{verb: f"gsched runs {verb} {{}}" for verb in ("cancel", "retry", "output")},
+    "kill": "gsched runs cancel {}",
+    **dict.fromkeys(("start", "worker", "beat", "scheduler", "daemon", "serve"), "gsched run {}"),
+    **dict.fromkeys(("nodes", "workers"), "gsched node list {}"),
+    "drain": "gsched node drain {}",
+    **dict.fromkeys(("dashboard", "ui", "server"), "gsched web {}"),
+    **{verb: f"gsched store {verb} {{}}" for verb in ("export", "import", "backup", "purge", "init", "stats")},
+    **dict.fromkeys(("validate", "test", "lint"), "gsched check {}"),
+    "version": "gsched --version",
+    "help": "gsched --help",
 }
 
 
@@ -67,6 +87,7 @@ class Root(LazyGroup):
 @click.group(
     cls=Root,
     table=COMMANDS,
+    elsewhere=_ELSEWHERE,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="gsched")

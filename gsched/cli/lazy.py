@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import click
+
+from gsched.wording import escaped
+
+_WITHOUT_ARGUMENTS: Final = re.compile(r"( --\w+)? \{\}$")
 
 
 class LazyGroup(click.Group):
     """Finds its commands in a table, and imports one when it is used.
 
     :param table: name -> where the command is, "module:name", and what the group's help says of it
+    :param elsewhere: other words for commands -> the command line that is meant; {} stands for the arguments
     """
 
-    def __init__(self, *args: Any, table: Mapping[str, tuple[str, str]], **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        table: Mapping[str, tuple[str, str]],
+        elsewhere: Mapping[str, str] = MappingProxyType({}),
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self.table = table
+        self.elsewhere = elsewhere
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.table)
@@ -34,10 +49,16 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in self.table:
-            near = get_close_matches(args[0], self.table, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+            raise click.UsageError(f"No such command {args[0]!r}.{self._meant(args[0], args[1:])}", ctx)
         return super().resolve_command(ctx, args)
+
+    def _meant(self, word: str, arguments: list[str]) -> str:
+        if word in self.elsewhere:
+            line = self.elsewhere[word]
+            meant = line.replace("{}", shlex.join(arguments)) if arguments else _WITHOUT_ARGUMENTS.sub("", line)
+            return f" Write: {escaped(meant)}"
+        near = get_close_matches(word, self.table, n=1)
+        return f" Did you mean {near[0]!r}?" if near else ""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -1,4 +1,4 @@
-"""The warning that no runner is alive, for commands whose users expect jobs to run."""
+"""Warnings that jobs will not run, for commands whose users expect them to."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def warn_if_no_runner(scheduler: GeventScheduler, jobstore: str | None = None) -
         if (last := absent_runner(scheduler, alias)) is not None:
             where = f" for the store {alias!r}" if len(aliases) > 1 else ""
             say(f"gsched: {no_runner_line(last, where)}", err=True)
+
+
+def warn_of_executor(scheduler: GeventScheduler, alias: str) -> None:
+    """Print a line on stderr if an executor is not known here: a runner without it parks the job."""
+    if alias not in {"default", *scheduler.executors}:
+        say(f"gsched: a runner without the executor {alias!r} parks the job when it is due", err=True)
 
 
 def no_runner_line(last: str, where: str = "") -> str:

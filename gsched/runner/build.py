@@ -48,7 +48,7 @@ def runner_scheduler(configuration: Configuration) -> tuple[GeventScheduler, Sto
     else:
         _complete(scheduler, configuration)
     place = place_of(configuration, scheduler)
-    engine_of(scheduler).allow_modules(_modules(configuration, place))
+    engine_of(scheduler).allow_modules(allowed_modules(configuration, place))
     if place.kind != "application":
         _hand_over(scheduler, _store_at(place, configuration), configuration)
     return scheduler, place
@@ -159,7 +159,7 @@ def _naming(where: str) -> Iterator[None]:
         raise ConfigurationError(f"{where}: {error}") from None
 
 
-def _modules(configuration: Configuration, place: StoreChoice) -> list[str]:
+def allowed_modules(configuration: Configuration, place: StoreChoice) -> list[str]:
     """The modules that stored references may name: those configured, and the application's own."""
     modules = list(configuration.modules)
     if configuration.app is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gsched.config import Configuration
@@ -104,7 +105,8 @@ def read_declaration(
     reading = _Reading(entry, configuration, scheduler)
     reading.read()
     Problems(f"{where}: {problem}" for problem in reading.wrong).complain()
-    definition = {**(configuration.defaults if configuration.app is not None else {}), **reading.definition}
+    definition = reading.with_defaults()
+    definition["metadata"] = {**definition["metadata"], OWNER: configuration.name}
     try:
         job = engine_of(scheduler).build_job(definition)
         _check_aliases(job, scheduler)
@@ -115,6 +117,21 @@ def read_declaration(
         where, definition, job, tuple(f"{where}: {doubt}" for doubt in doubtful), reading.enabled
     )
     return declaration._replace(job=as_enabled(job, declaration, scheduler.clock.now_ms()))
+
+
+def entry_definition(
+    entry: Mapping[str, Any], configuration: Configuration, scheduler: GeventScheduler, *, imports: bool = True
+) -> dict[str, Any]:
+    """add_job's arguments for an entry that stands in no file.
+
+    Raises ConfigurationError, with a line for each thing that is wrong, naming the key.
+
+    :param imports: import the function to see that it is there
+    """
+    reading = _Reading(entry, configuration, scheduler, imports=imports)
+    reading.read()
+    reading.wrong.complain()
+    return reading.with_defaults()
 
 
 def as_enabled(job: Job, declaration: Declaration, now: int) -> Job:
@@ -166,7 +183,10 @@ class _Reading:
     :ivar wrong: what is not
     """
 
-    def __init__(self, entry: Mapping[str, Any], configuration: Configuration, scheduler: GeventScheduler) -> None:
+    def __init__(
+        self, entry: Mapping[str, Any], configuration: Configuration, scheduler: GeventScheduler, imports: bool = True
+    ) -> None:
+        self._imports = imports
         self._given = {key: value for key, value in entry.items() if key in _KEYS}
         self._configuration = configuration
         self._scheduler = scheduler
@@ -191,6 +211,10 @@ class _Reading:
             with self.wrong.collect():
                 self.definition["trigger"] = spread_trigger(self.definition["trigger"], self._given["spread"])
 
+    def with_defaults(self) -> dict[str, Any]:
+        """The definition, with the configuration's defaults where the scheduler does not have them itself."""
+        return {**(self._configuration.defaults if self._configuration.app is not None else {}), **self.definition}
+
     def _identify(self) -> None:
         for key in ("id", "name"):
             if key in self._given:
@@ -202,7 +226,7 @@ class _Reading:
         if not isinstance(metadata, Mapping) or OWNER in metadata:
             self.wrong.append(f"metadata: expected a table without {OWNER!r}, got {metadata!r}")
         else:
-            self.definition["metadata"] = {**metadata, OWNER: self._configuration.name}
+            self.definition["metadata"] = metadata
 
     def _call_command(self) -> None:
         command = self._given["command"]
@@ -212,7 +236,8 @@ class _Reading:
         self.definition.setdefault("name", command)
 
     def _call_function(self) -> None:
-        for key, check in (("args", checked_args), ("kwargs", checked_kwargs), ("func", _check_function)):
+        check_function = _check_function if self._imports else partial(checked_text, "func")
+        for key, check in (("args", checked_args), ("kwargs", checked_kwargs), ("func", check_function)):
             if key in self._given:
                 with self.wrong.collect("func: " if key == "func" else ""):
                     check(self._given[key])
@@ -234,7 +259,8 @@ class _Reading:
         if isinstance(trigger, DateTrigger) and trigger.run_date is None:
             raise ConfigurationError("run_date is missing")
         if isinstance(trigger, RebootTrigger):  # it is run when a runner starts, not when time comes
-            marked = [*tags, REBOOT_TAG] if isinstance(tags, list) else tags  # what is none is refused as an option
+            # What is no list is refused as an option.
+            marked = [*tags, REBOOT_TAG] if isinstance(tags, list) and REBOOT_TAG not in tags else tags
             return {"trigger": trigger, "tags": marked, "next_run_time": END_OF_TIME}
         return {"trigger": trigger}
 

@@ -131,6 +131,16 @@ class SpreadTrigger(FrozenTrigger):
         return [repr(self.trigger), f"within={seconds(self.spread_ms)}", *offset]
 
 
+def unspread(trigger: BaseTrigger) -> tuple[dict[str, Any], bool | float | None]:
+    """The trigger's fields without what the scheduler chose, and add_job's option `spread` for it."""
+    if isinstance(trigger, SpreadTrigger):
+        return trigger_fields(trigger.trigger), seconds(trigger.spread_ms)
+    fields = trigger_fields(trigger)
+    if trigger.spread_ms is None:
+        return fields, None
+    return {name: value for name, value in fields.items() if name not in ("spread", "anchor")}, True
+
+
 def spread_trigger(trigger: BaseTrigger, spread: Any) -> BaseTrigger:
     """The trigger as add_job's option `spread` wants it, with a phase or delay that is still to be chosen.
 

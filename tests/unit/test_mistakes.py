@@ -136,7 +136,8 @@ OF_FILES = {
 }
 # Arguments, and what is said of them.
 OF_ARGUMENTS = {
-    "jobs": "No such command 'jobs'. Did you mean 'job'?",
+    "jobs": "No such command 'jobs'. Write: gsched job list",
+    "jop": "No such command 'jop'. Did you mean 'job'?",
     "job lst": "No such command 'lst'. Did you mean 'list'?",
     "job show": "Missing argument 'JOB'.",
     "job show x --memory": "a memory store is inside the process that runs it, and out of reach from here",

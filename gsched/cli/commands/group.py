@@ -10,8 +10,8 @@ from gsched.cli.arguments import jobstore_option
 from gsched.cli.commands.limit import one_store
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Output, columns, output_options
-from gsched.cli.pause_end import pause_end
 from gsched.cli.printing import say
+from gsched.cli.time_ahead import pause_end
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.shapes.groups import GROUP

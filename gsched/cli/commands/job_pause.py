@@ -11,8 +11,8 @@ from gsched.cli.chosen_jobs import COLUMNS, Chosen, choosing, counted
 from gsched.cli.confirm import confirm
 from gsched.cli.options import PLACE, configured
 from gsched.cli.output import Output
-from gsched.cli.pause_end import pause_end
 from gsched.cli.printing import say
+from gsched.cli.time_ahead import pause_end
 from gsched.config import Configuration
 from gsched.errors import InvalidJobError
 

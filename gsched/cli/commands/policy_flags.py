@@ -1,4 +1,4 @@
-"""The flags of gsched job set for retries, overlap, catch-up, pauses, times to keep and recovery."""
+"""The flags of a job's options about retries, overlap, catch-up, pauses, times to keep and recovery."""
 
 from __future__ import annotations
 
@@ -83,7 +83,6 @@ _FLAGS: Final = (
     click.option(
         "--recover/--no-recover", default=None, help="After a crash, runs in progress run again, or are lost."
     ),
-    click.option("--group", hidden=True),  # it is refused, with what to do instead
     click.option(
         "--recover-times", type=click.IntRange(1), metavar="N", help="They run again at most N times."
     ),

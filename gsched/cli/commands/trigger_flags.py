@@ -1,59 +1,72 @@
-"""The flags of a new trigger, for `gsched job set`."""
+"""The flags of a trigger, for `gsched job add` and `gsched job set`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import tzinfo
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from datetime import datetime, tzinfo
+from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
 from gsched.cli.arguments import Duration
-
-if TYPE_CHECKING:
-    from gsched.triggers import BaseTrigger
+from gsched.errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FLAGS: Final = (
-    click.option("--cron", metavar="EXPRESSION", help="A new trigger: '*/5 * * * *'."),
-    click.option("--quartz", metavar="EXPRESSION", help="A new trigger, as Quartz has it: '0 0 9 ? * MON-FRI'."),
-    click.option("--every", type=Duration(), metavar="DURATION", help="A new trigger: an interval."),
+    click.option("--cron", metavar="EXPRESSION", help="When the job is due: '*/5 * * * *'."),
+    click.option("--quartz", metavar="EXPRESSION", help="When it is due, as Quartz has it: '0 0 9 ? * MON-FRI'."),
+    click.option("--every", type=Duration(), metavar="DURATION", help="It is due in this interval."),
     click.option("--between", metavar="TIMES", help="With --every: the window of each day, '09:00-17:00'."),
     click.option("--days", metavar="WEEKDAYS", help="With --every: only on these, 'mon-fri'."),
+    click.option("--at", metavar="TIME", help="It is due once: 18:00, 2h (from now), 2030-01-31T08:00."),
 )
+_EXCLUSIVE: Final = ("cron", "quartz", "every", "at")
 
 
 class NewTrigger(NamedTuple):
-    """What was given of a new trigger; all None: the job keeps its own."""
+    """What flags say about a trigger; all None: nothing."""
 
     cron: str | None
     quartz: str | None
     every: float | None
     between: str | None
     days: str | None
+    at: str | None
 
     def check(self) -> None:
         """Raises UsageError for flags that exclude or need each other."""
-        given = [name for name in ("cron", "quartz", "every") if getattr(self, name) is not None]
+        given = [name for name in _EXCLUSIVE if getattr(self, name) is not None]
         if len(given) > 1:
             raise click.UsageError(f"{' and '.join(f'--{name}' for name in given)} exclude each other.")
         for name in ("between", "days"):
             if getattr(self, name) is not None and self.every is None:
                 raise click.UsageError(f"--{name} needs --every.")
 
-    def make(self, zone: tzinfo) -> BaseTrigger | None:
-        """The trigger. Raises InvalidTriggerError."""
-        from gsched.triggers import CronTrigger, IntervalTrigger
+    def fields(self, zone: tzinfo, now: int) -> dict[str, Any] | None:
+        """The trigger as a [[job]] entry has it, without a time zone; None if no flag names one.
 
+        :param zone: of times without an offset
+        :param now: milliseconds since the epoch
+        :raises UsageError: for a time that is none or has passed
+        """
         if self.cron is not None:
-            return CronTrigger.from_crontab(self.cron, timezone=zone)
+            return {"type": "cron", "crontab": self.cron}
         if self.quartz is not None:
-            return CronTrigger.from_quartz(self.quartz, timezone=zone)
-        if self.every is None:
-            return None
-        days = 0 if self.days is None else self.days
-        return IntervalTrigger(seconds=self.every, between=self.between, days=days, timezone=zone)
+            return {"type": "cron", "quartz": self.quartz}
+        if self.every is not None:
+            window = {"between": self.between, "days": self.days}
+            return {"type": "interval", "seconds": self.every, **{k: v for k, v in window.items() if v is not None}}
+        return None if self.at is None else {"type": "date", "run_date": _time(self.at, zone, now)}
+
+
+def _time(text: str, zone: tzinfo, now: int) -> datetime:
+    from gsched.cli.time_ahead import time_ahead
+
+    try:
+        return time_ahead(text, zone, now)
+    except ConfigurationError as error:
+        raise click.UsageError(f"--at: {error}") from None
 
 
 def trigger_flags(command: F) -> F:

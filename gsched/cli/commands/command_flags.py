@@ -1,0 +1,34 @@
+"""The flags of a shell command's options, for `gsched job add`. They have the names of run_command's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _variables(ctx: click.Context, param: click.Parameter, given: Sequence[str]) -> dict[str, str] | None:
+    for each in given:
+        if "=" not in each:
+            raise click.BadParameter(f"expected NAME=VALUE, got {each!r}", ctx, param)
+    return dict(each.split("=", 1) for each in given) or None
+
+
+_FLAGS: Final = (
+    click.option("--shell", metavar="PATH", help="The shell that runs the command.  [default: /bin/sh]"),
+    click.option("--env", multiple=True, callback=_variables, metavar="NAME=VALUE", help="A variable of the command."),
+    click.option("--cwd", metavar="DIRECTORY", help="The command's working directory; ~ is the home directory."),
+    click.option("--stdin", metavar="TEXT", help="The command's standard input."),
+    click.option("--user", metavar="NAME", help="Run the command as this user; root's runner can."),
+    click.option("--max-lines", type=click.IntRange(0), metavar="N", help="At most N lines of output are logged."),
+)
+
+
+def command_flags(command: F) -> F:
+    """Decorator: the flags."""
+    for flag in reversed(_FLAGS):
+        command = flag(command)
+    return command

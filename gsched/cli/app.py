@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from gsched import __version__
-from gsched.cli.commands.job import ELSEWHERE as JOB_WORDS, TABLE as JOB_COMMANDS
+from gsched.cli.elsewhere import OF_ALL
 from gsched.cli.error_text import error_text
 from gsched.cli.lazy import LazyGroup
 from gsched.cli.printing import say
@@ -41,25 +41,6 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "completion": ("gsched.cli.commands.completion:completion", "Print the completion script for a shell."),
 }
 
-# Words that people type, with the command that is meant. {} stands for the arguments.
-_ELSEWHERE: Final[dict[str, str]] = {
-    **JOB_WORDS,
-    **{verb: f"gsched job {verb} {{}}" for verb in JOB_COMMANDS if verb not in COMMANDS},
-    "jobs": "gsched job list {}",
-    **dict.fromkeys(("status", "ps", "monitor"), "gsched top {}"),
-    **dict.fromkeys(("tail", "follow"), "gsched runs tail --job {}"),
-    **{verb: f"gsched runs {verb} {{}}" for verb in ("cancel", "retry", "output")},
-    "kill": "gsched runs cancel {}",
-    **dict.fromkeys(("start", "worker", "beat", "scheduler", "daemon", "serve"), "gsched run {}"),
-    **dict.fromkeys(("nodes", "workers"), "gsched node list {}"),
-    "drain": "gsched node drain {}",
-    **dict.fromkeys(("dashboard", "ui", "server"), "gsched web {}"),
-    **{verb: f"gsched store {verb} {{}}" for verb in ("export", "import", "backup", "purge", "init", "stats")},
-    **dict.fromkeys(("validate", "test", "lint"), "gsched check {}"),
-    "version": "gsched --version",
-    "help": "gsched --help",
-}
-
 
 class Root(LazyGroup):
     """Handles what all commands share: colours, errors, and a closed pipe."""
@@ -87,7 +68,7 @@ class Root(LazyGroup):
 @click.group(
     cls=Root,
     table=COMMANDS,
-    elsewhere=_ELSEWHERE,
+    elsewhere=OF_ALL,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="gsched")

@@ -14,9 +14,10 @@ from command_line import Done, in_process, on_terminal
 
 from gsched import GeventScheduler
 from gsched.cli.app import COMMANDS
-from gsched.cli.commands.job import ELSEWHERE, TABLE
+from gsched.cli.commands.job import TABLE
 from gsched.cli.commands.job_add import add
 from gsched.cli.commands.job_set import set_options
+from gsched.cli.elsewhere import OF_ALL, OF_JOBS
 from gsched.jobs.options import OPTIONS
 from gsched.runner.declaration import OWNER
 from gsched.runner.exit_codes import Exit
@@ -296,6 +297,7 @@ def test_a_word_that_is_no_command_is_answered_with_the_right_one(quick, typed, 
     assert done.err.endswith(f" Write: {meant}\n")
 
 
-def test_no_word_of_other_tools_is_a_command():
-    assert not ELSEWHERE.keys() & TABLE.keys()
-    assert not COMMANDS.keys() & {"list", "pause", "status", "logs"}
+def test_each_verb_of_jobs_is_answered_at_the_root_and_no_word_hides_a_command():
+    assert not OF_JOBS.keys() & TABLE.keys()
+    assert not OF_ALL.keys() & COMMANDS.keys()
+    assert OF_ALL.keys() >= TABLE.keys() - COMMANDS.keys()

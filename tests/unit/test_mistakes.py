@@ -137,7 +137,7 @@ OF_FILES = {
 # Arguments, and what is said of them.
 OF_ARGUMENTS = {
     "jobs": "No such command 'jobs'. Write: gsched job list",
-    "jop": "No such command 'jop'. Did you mean 'job'?",
+    "nods": "No such command 'nods'. Did you mean 'node'?",
     "job lst": "No such command 'lst'. Did you mean 'list'?",
     "job show": "Missing argument 'JOB'.",
     "job show x --memory": "a memory store is inside the process that runs it, and out of reach from here",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import click
 
+from gsched.cli.elsewhere import OF_JOBS
 from gsched.cli.lazy import LazyGroup
 
 TABLE = {
@@ -25,22 +24,7 @@ TABLE = {
 }
 
 
-# Words that people type, with the command that is meant.
-ELSEWHERE: Final[dict[str, str]] = {
-    **dict.fromkeys(("create", "new", "schedule"), "gsched job add {}"),
-    **dict.fromkeys(("delete", "rm", "del", "unschedule"), "gsched job remove {}"),
-    **dict.fromkeys(("disable", "suspend", "stop"), "gsched job pause {}"),
-    **dict.fromkeys(("enable", "unpause", "continue", "start"), "gsched job resume {}"),
-    **dict.fromkeys(("trigger", "run-now", "exec", "execute"), "gsched job run {}"),
-    **dict.fromkeys(("update", "change", "modify", "reschedule"), "gsched job set {}"),
-    **dict.fromkeys(("cp", "clone", "duplicate"), "gsched job copy {}"),
-    **dict.fromkeys(("mv", "move"), "gsched job rename {}"),
-    "ls": "gsched job list {}",
-    **dict.fromkeys(("logs", "log", "history"), "gsched runs list --job {}"),
-}
-
-
-@click.group(cls=LazyGroup, table=TABLE, elsewhere=ELSEWHERE)
+@click.group(cls=LazyGroup, table=TABLE, elsewhere=OF_JOBS)
 def job() -> None:
     """List, show, add, change, pause, resume, run and remove jobs.
 

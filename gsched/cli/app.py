@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "node": ("gsched.cli.commands.node:node", "The processes that run jobs: list, show, drain."),
     "limit": ("gsched.cli.commands.limit:limit", "The limits of groups of jobs: list, set, remove."),
     "group": ("gsched.cli.commands.group:group", "Groups of jobs: list, pause, resume."),
+    "notify": ("gsched.cli.commands.notify:notify", "The notifiers: list, and send a test message."),
     "errors": ("gsched.cli.commands.errors:errors", "Show recent failures in groups."),
     "load": ("gsched.cli.commands.load:load", "Show how many runs are due in each hour of the week."),
     "audit": ("gsched.cli.commands.audit:audit", "Show who did what to the jobs, and why."),

@@ -17,7 +17,7 @@ from gsched.files.text import read_text
 from gsched.wording import did_you_mean
 
 _SECTIONS: Final = (
-    "; there are the sections gsched, web, store, store.history, executors, defaults, limit, log and [[job]]"
+    "; there are the sections gsched, web, store, store.history, executors, defaults, limit, notify, log and [[job]]"
 )
 _ELSEWHERE: Final = {
     **dict.fromkeys(("jobs", "tasks", "task", "schedule", "cron"), "; write [[job]] for each of them"),
@@ -25,6 +25,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("scheduler", "general", "settings", "main"), "; such settings are in [gsched]"),
     **dict.fromkeys(("logging", "logs"), "; write [log]"),
     **dict.fromkeys(("limits", "group", "groups", "rate_limit", "rate_limits"), '; write [limit."host:*"]'),
+    **dict.fromkeys(("notifier", "notifiers", "notifications", "alerts", "mail", "smtp"), '; write [notify.NAME]'),
     **dict.fromkeys(("log.file", "log.path", "log.output"), "; log lines go to standard error: redirect it"),
 }
 _TAKEN_OVER: Final = frozenset({"jobs", "limits", "log_level", "log_format", "drain_timeout"})

@@ -15,6 +15,7 @@ from gsched.config.values import (
     listed_texts,
     name_without,
     optional_duration,
+    public_url,
     recent_outcomes,
     secret_text,
     switch,
@@ -107,6 +108,10 @@ class Configuration:
         "--web-hosts", metavar="NAME,NAME",
     )  # fmt: skip
     web_read_only: bool = _setting("web.read_only", switch, False, "the dashboard changes nothing", "--web-read-only")
+    web_public_url: str | None = _setting(
+        "web.public_url", public_url, None, "where people reach the dashboard, for links in notifications",
+        "--web-public-url", metavar="URL",
+    )  # fmt: skip
     web_title: str = _setting("web.title", text, "", "what the dashboard's pages are headed with", "--web-title")
     drain_timeout: float = _setting(
         "gsched.drain_timeout", duration, 25.0, "how long runs may go on after TERM before they are cancelled",
@@ -165,6 +170,10 @@ class Configuration:
     defaults: Mapping[str, Any] = _setting("defaults", free_table, NOTHING, "job options for jobs that do not say")
     limits: Mapping[str, Any] = _setting(
         "limit", free_table, NOTHING, "tables of limits by group: concurrency, rate, burst"
+    )
+
+    notifiers: Mapping[str, Any] = _setting(
+        "notify", free_table, NOTHING, "tables of notifiers by name: type, its options, and what it is told of"
     )
 
     log_format: str = _setting(

@@ -115,6 +115,13 @@ def recent_outcomes(key: str, value: Any) -> int:
     return int(value)
 
 
+def public_url(key: str, value: Any) -> str:
+    """A URL that links can begin with."""
+    from gsched.schedulers.settings import checked_public_url  # imports much, and few set this
+
+    return checked_public_url(key, value)
+
+
 def free_table(key: str, value: Any) -> Mapping[str, Any]:
     """A table whose content is checked elsewhere."""
     if not isinstance(value, Mapping):

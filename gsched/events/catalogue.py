@@ -95,6 +95,8 @@ EVENT_JOB_SLOW = _kind(57, "run.slow", "warning", "The run has not succeeded wit
 EVENT_LIMIT_CHANGED = _kind(58, "limit.changed", "info", "The limit of the groups `pattern` was set or `removed`.")
 EVENT_GROUP_PAUSED = _kind(59, "group.paused", "info", "No run of the group begins until it is resumed, or `until`.")
 EVENT_GROUP_RESUMED = _kind(60, "group.resumed", "info", "Somebody ended the pause of the group.")
+EVENT_NOTIFIER_FAILED = _kind(61, "notifier.failed", "error", "A message of `notifier` was not sent; others follow.")
+EVENT_NOTIFIER_RECOVERED = _kind(62, "notifier.recovered", "info", "Messages of `notifier` are sent again.")
 
 EVENT_SCHEDULER_START = EVENT_SCHEDULER_STARTED  # APScheduler has both
 EVENT_ALL: Final = sum(CATALOGUE)

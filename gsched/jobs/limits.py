@@ -54,7 +54,7 @@ class GroupLimit:
 
     def matches(self, group: str) -> bool:
         """Whether this limit is one for the group."""
-        return _matches(self.pattern, group)
+        return matches(self.pattern, group)
 
 
 class GroupLimits:
@@ -93,7 +93,7 @@ class GroupLimits:
 
     def paused_patterns(self, group: str) -> list[str]:
         """The patterns that match this group and have a pause, which may be over."""
-        return [name for name in self.pauses if _matches(name, group)]
+        return [name for name in self.pauses if matches(name, group)]
 
 
     def with_limits(self, limits: Iterable[GroupLimit]) -> GroupLimits:
@@ -124,7 +124,7 @@ class GroupLimits:
 NO_LIMITS: Final = GroupLimits()
 
 
-def _matches(pattern: str, group: str) -> bool:
+def matches(pattern: str, group: str) -> bool:
     return group.startswith(pattern[:-1]) if pattern.endswith("*") else group == pattern
 
 

@@ -35,6 +35,7 @@ class Policy:
     :ivar expect_success_every_ms: the job is overdue when no run has succeeded for so long; None: it is never overdue
     :ivar finish_within_ms: a run is slow that has not succeeded so long after its scheduled time; None: none is
     :ivar recoveries: how often a run may begin again after a crash; None: any number of times
+    :ivar notify: the names of notifiers that are told about the job, beside those that are for it anyway
     :ivar group: the jobs with which it shares a limit, by their common name; None: it is in no group
     """
 
@@ -55,6 +56,7 @@ class Policy:
     finish_within_ms: int | None = None
     recoveries: int | None = 0
     group: str | None = None
+    notify: tuple[str, ...] = ()
 
     @property
     def counts(self) -> bool:

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 MOST_RETRIES: Final = 1000
 MOST_CAUGHT_UP: Final = 250
+MOST_NOTIFIERS: Final = 20
 TIMEOUT: Final = "timeout"  # in retry_on and give_up_on: the run was timed out
 EXIT: Final = "exit:"  # there: begins the exit statuses of a command
 
 _LONGEST_MS: Final = 3650 * 86_400_000  # of a duration
 _ERROR_NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+NOTIFIER_NAME: Final = re.compile(r"[\w.@:+-]{1,200}")
 _EXIT_STATUSES: Final = re.compile(r"exit:(\d{1,3})(?:-(\d{1,3}))?")
 _MAX_INSTANCES: Final = "to let runs overlap, raise max_instances"
 # Words of other schedulers, with what to write here.
@@ -138,6 +140,18 @@ def _group(what: str, value: object) -> str:
     return checked_group(what, value, InvalidJobError)
 
 
+def _notifiers(what: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        raise InvalidJobError(f"{what}: expected a list of names of notifiers, got {value!r}")
+    names = tuple(dict.fromkeys(value))
+    are_names = all(isinstance(each, str) and NOTIFIER_NAME.fullmatch(each) for each in names)
+    if len(names) > MOST_NOTIFIERS or not are_names:
+        raise InvalidJobError(
+            f"{what}: expected at most {MOST_NOTIFIERS} names of letters, digits and any of . @ : + - _, got {value!r}"
+        )
+    return names
+
+
 def _or_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
     return lambda what, value: None if value is None else check(what, value)
 
@@ -161,6 +175,7 @@ POLICY_OPTIONS: Final[Mapping[str, tuple[str, Callable[[str, Any], Any]]]] = {
     "finish_within": ("finish_within_ms", _or_none(_duration_ms)),
     "recover": ("recoveries", _recoveries),
     "group": ("group", _or_none(_group)),
+    "notify": ("notify", _notifiers),
 }
 
 

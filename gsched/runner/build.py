@@ -47,6 +47,7 @@ def runner_scheduler(configuration: Configuration) -> tuple[GeventScheduler, Sto
         scheduler = GeventScheduler(**_options(configuration))
     else:
         _complete(scheduler, configuration)
+    _add_notifiers(scheduler, configuration)
     place = place_of(configuration, scheduler)
     engine_of(scheduler).allow_modules(allowed_modules(configuration, place))
     if place.kind != "application":
@@ -131,6 +132,19 @@ def _complete(scheduler: GeventScheduler, configuration: Configuration) -> None:
     for name in configuration.given & {"name", "blocked_hub_after", "summary_every", "run_events"}:
         setattr(engine, name, getattr(configuration, name))
     engine.log_runs()
+
+
+def _add_notifiers(scheduler: GeventScheduler, configuration: Configuration) -> None:
+    """Only a runner has them: who lists jobs need not be able to read their secrets."""
+    engine = engine_of(scheduler)
+    if configuration.web_public_url is not None:
+        engine.public_url = configuration.web_public_url
+    if configuration.notifiers:
+        from gsched.runner.declared_notifiers import read_notifiers  # few configurations have any
+
+        for notifier in read_notifiers(configuration).values():
+            with _naming(f"{configuration.path}: notify.{notifier.name}"):
+                engine.add_notifier(notifier)
 
 
 def _executors(configuration: Configuration) -> dict[str, BaseExecutor]:

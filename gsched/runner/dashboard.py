@@ -9,7 +9,7 @@ from gsched.runner.build import control_scheduler, refuse_memory
 from gsched.runner.exit_codes import CommandRefused, Exit
 from gsched.runner.logs import configure_logging, runner_log
 from gsched.runner.signals import ProcessRequests, Request
-from gsched.runner.systemd import Notifier
+from gsched.runner.systemd import SystemdReporter
 from gsched.schedulers.gevent import GeventScheduler
 from gsched.web.serving import Dashboard, serve_dashboard
 
@@ -35,7 +35,7 @@ def run_dashboard(address: str, configuration: Configuration) -> int:
     """
     patch_all()
     configure_logging(configuration)
-    requests, notifier = ProcessRequests(), Notifier()
+    requests, notifier = ProcessRequests(), SystemdReporter()
     scheduler = control_scheduler(configuration)
     try:
         refuse_memory(scheduler)

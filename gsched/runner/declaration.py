@@ -67,7 +67,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("quartz",), 'write trigger = {type = "cron", quartz = "0 0 9 ? * MON-FRI"}'),
     **dict.fromkeys(("jitter", "random_delay", "splay"), f"{_IN_TRIGGER}jitter = 30}}"),
     **dict.fromkeys(("stagger", "randomized_offset", "fixed_random_delay"), 'write spread = true, or spread = "1h"'),
-    **dict.fromkeys(("mailto", "email", "on_failure", "notify"), "failures are log lines and events: no mail is sent"),
+    **dict.fromkeys(("mailto", "email", "on_failure", "notifier", "alert"), 'write notify = ["ops"], and [notify.ops]'),
     **dict.fromkeys(("stdout", "stderr", "output", "log"), "output goes to the log; max_lines limits it"),
     **dict.fromkeys(("next_run_time",), "the trigger says when it is due; gsched job run ID runs it now"),
 }
@@ -110,6 +110,7 @@ def read_declaration(
     try:
         job = engine_of(scheduler).build_job(definition)
         _check_aliases(job, scheduler)
+        _check_notifiers(job, scheduler)
     except (GschedError, TypeError) as error:
         raise ConfigurationError(f"{where}: {error}") from error
     doubtful = doubts(entry) if "command" in entry else ()
@@ -288,6 +289,14 @@ def _zoned(table: Mapping[str, Any], zone: str) -> dict[str, Any]:
 def _zone_name(configuration: Configuration, scheduler: GeventScheduler) -> str:
     zone = scheduler.timezone if configuration.timezone is None else as_timezone(configuration.timezone)
     return timezone_name(zone)
+
+
+def _check_notifiers(job: Job, scheduler: GeventScheduler) -> None:
+    known = engine_of(scheduler).notifiers
+    for name in job.policy.notify:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; write a section [notify.{name}]"
+            raise ConfigurationError(f"notify: {name!r} is unknown{hint}")
 
 
 def _check_aliases(job: Job, scheduler: GeventScheduler) -> None:

@@ -12,7 +12,7 @@ from gsched.runner.logs import configure_logging, runner_log
 from gsched.runner.pid_file import pid_file
 from gsched.runner.signals import SUPERVISED, ProcessRequests
 from gsched.runner.store_url import PASSWORD_REMEDY, has_password
-from gsched.runner.systemd import Notifier
+from gsched.runner.systemd import SystemdReporter
 
 if TYPE_CHECKING:
     from gsched.runner.supervisor.supervisor import Part
@@ -35,14 +35,14 @@ def launch(configuration: Configuration) -> int:
             return _supervise(configuration)
         from gsched.runner.runner import run_jobs
 
-        return run_jobs(configuration, ProcessRequests(), Notifier())
+        return run_jobs(configuration, ProcessRequests(), SystemdReporter())
 
 
 def _supervise(configuration: Configuration) -> int:
     """Nothing is patched before the fork: each process has an event loop of its own from the first."""
     from gsched.runner.supervisor.supervisor import Part, Supervisor
 
-    outcome = Supervisor(configuration, Notifier()).run()
+    outcome = Supervisor(configuration, SystemdReporter()).run()
     return _run_part(outcome) if isinstance(outcome, Part) else outcome
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 
 
-class Notifier:
+class SystemdReporter:
     """Says READY, RELOADING, STOPPING, STATUS and WATCHDOG to the service manager.
 
     Its variables are taken out of the environment: what jobs start must not speak for us.

@@ -55,6 +55,8 @@ class Components:
         self.clock = settings.clock
         self.job_defaults = settings.job_defaults
         self.limits = settings.limits
+        self.notifiers = dict(settings.notifiers)
+        self.public_url = settings.public_url
         self.allowed = settings.functions
         self.calls = CallChecker()
         self.templates: dict[tuple[Any, ...], Template] = {}

@@ -38,6 +38,8 @@ from gsched.schedulers.spreading import Spreader
 from gsched.stores import MemoryJobStore
 
 if TYPE_CHECKING:
+    from gsched.notices import Notifier
+    from gsched.notices.service import Notices
     from gsched.schedulers.base import BaseScheduler
 
 T = TypeVar("T")
@@ -76,6 +78,7 @@ class Engine(Components):
         self._cancelled_at_end: dict[Run, None] = {}
         self._is_copy = False  # in a forked child
         self.own_thread: HubThread | None = None
+        self._notices: Notices | None = None  # while it runs, and there are notifiers
         super().__init__(settings, default_executor)
 
     # -- threads ------------------------------------------------------------------------------------------------
@@ -165,6 +168,8 @@ class Engine(Components):
                 self.warn_of_limits(executor)
             for alias, store in self.stores.items():
                 hub.add_store(alias, store)
+            if self.notifiers:
+                self._start_notices()
         except BaseException:
             self._stop_components(hub)
             raise
@@ -175,6 +180,22 @@ class Engine(Components):
         if not without_gevent:
             self._warn_if_not_patched()
         return self._greenlet
+
+    def _start_notices(self) -> None:
+        from gsched.schedulers.notifications import make_notices  # few programs need it
+
+        self._notices = make_notices(self)
+        self._notices.start()
+
+    def add_notifier(self, notifier: Notifier) -> None:
+        """Add a notifier. Raises ConfigurationError if another one has its name."""
+        if notifier.name in self.notifiers:
+            raise ConfigurationError(f"notifier: the name {notifier.name!r} is taken")
+        self.notifiers[notifier.name] = notifier
+        if self._notices is not None:
+            self._notices.look_at_notifiers()
+        elif self.hub is not None:
+            self._start_notices()
 
     def _warn_if_not_patched(self) -> None:
         missing = patch.unpatched_modules()
@@ -214,6 +235,8 @@ class Engine(Components):
         cut, self._cancelled_at_end = list(self._cancelled_at_end), {}
         self._watchdog.stop()
         forget_forks(self)
+        if self._notices is not None:
+            self.bus.flush(FLUSH_SECONDS, caller)  # the last runs may have failed
         self._stop_components(hub)
         self.bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_SHUTDOWN, cut=len(cut)))
         self.bus.flush(FLUSH_SECONDS, caller)
@@ -237,6 +260,9 @@ class Engine(Components):
         self.farewells.join()
         for executor in self.executors.working():
             self.close_component(executor.shutdown, events.EVENT_EXECUTOR_FAILED, executor.alias)
+        if self._notices is not None:
+            self._notices.stop()
+            self._notices = None
         self.close_stores()
         self.hub = self._home = None
 
@@ -452,6 +478,8 @@ class Engine(Components):
         if self.hub is not None and inside_run_of(self.hub.dispatch):
             return None
         own = [self._greenlet, *self.farewells, *self.bus.greenlets()]
+        if self._notices is not None:
+            own.extend(self._notices.greenlets())
         for store in self.stores.values():
             own.extend(store.greenlets())
         for executor in self.executors.working():
@@ -475,7 +503,7 @@ class Engine(Components):
         """In a forked child: what the parent's scheduler was doing is the parent's."""
         self._is_copy = False
         self.finished = Event()
-        self.hub = self._home = self._greenlet = None
+        self.hub = self._home = self._greenlet = self._notices = None
         for store in self.stores.values():
             store.started = False
 

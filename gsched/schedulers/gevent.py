@@ -39,6 +39,8 @@ class GeventScheduler(BaseScheduler):
     - run_events: which runs are logged: "all", "failures" (default; repetitions are counted) or "none"
     - blocked_hub_after: report code that holds gevent's hub for so many seconds (default: 1; None: never)
     - summary_every: seconds between two summaries of runs, the event `runs.summary` (default: 60; None: never)
+    - notifiers: who is told of failures: a list of `gsched.notices.Notifier`
+    - public_url: where people reach the dashboard, for links in notifications
     - clock: a clock, for tests
 
     Stores and executors are objects, or mappings with "type" and the type's arguments.

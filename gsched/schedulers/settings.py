@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import tzinfo
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.events.log import RUN_EVENTS
@@ -20,6 +20,9 @@ from gsched.times.clock import Clock, SystemClock
 from gsched.times.durations import as_seconds
 from gsched.times.instants import as_timezone
 from gsched.wording import did_you_mean, refused_call, shown_with_type
+
+if TYPE_CHECKING:
+    from gsched.notices import Notifier
 
 EXECUTORS: Final = {
     "asyncio": "gsched.executors.asyncio:AsyncIOExecutor",
@@ -34,6 +37,7 @@ STORES: Final = {
     "sql": "gsched.stores:SQLJobStore",
     "sqlalchemy": "gsched.stores:SQLAlchemyJobStore",
 }
+_PUBLIC_URL: Final = re.compile(r"https?://[^\s?#@]+")
 _DECIMAL: Final = re.compile(r"\d+\.\d+")
 _OF_LIMITS: Final = {"concurrency": None, "rate": None, "burst": None}.keys()
 
@@ -53,6 +57,8 @@ class SchedulerSettings:
     summary_every: float | None
     clock: Clock
     functions: AllowedFunctions
+    notifiers: Mapping[str, Notifier]
+    public_url: str | None
 
     @classmethod
     def read(cls, gconfig: Mapping[str, Any], prefix: str | None, options: Mapping[str, Any]) -> SchedulerSettings:
@@ -77,6 +83,8 @@ class SchedulerSettings:
             summary_every=_seconds_or_none(settings, "summary_every", 60.0),
             clock=settings.get("clock") or SystemClock(),
             functions=settings.get("functions") or AllowedFunctions(_modules(settings.get("modules", ()))),
+            notifiers=_notifiers(settings.get("notifiers") or ()),
+            public_url=_public_url(settings.get("public_url")),
         )
 
 
@@ -214,6 +222,33 @@ def _modules(value: Any) -> list[str]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ConfigurationError(f"modules: expected a list of module names, got {value!r}")
     return list(value)
+
+
+def _notifiers(value: Any) -> dict[str, Notifier]:
+    """The notifiers by name."""
+    if not value:
+        return {}
+    from gsched.notices import Notifier  # few programs have any
+
+    found: dict[str, Notifier] = {}
+    for each in [value] if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable) else value:
+        if not isinstance(each, Notifier):
+            raise ConfigurationError(f"notifiers: expected a list of Notifier objects, got {type(each).__name__}")
+        if each.name in found:
+            raise ConfigurationError(f"notifiers: two of them have the name {each.name!r}")
+        found[each.name] = each
+    return found
+
+
+def _public_url(value: Any) -> str | None:
+    return None if value is None else checked_public_url("public_url", value)
+
+
+def checked_public_url(what: str, value: Any) -> str:
+    """Where people reach the dashboard. Raises ConfigurationError, naming it by `what`, unless it can be in links."""
+    if not isinstance(value, str) or not _PUBLIC_URL.fullmatch(value):
+        raise ConfigurationError(f"{what}: expected a URL such as https://jobs.example.com, got {value!r}")
+    return value
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:

@@ -37,6 +37,7 @@ from gsched.monitoring.pauses import MOST_LOOKED_AT, PausedJob, groups_of_pauses
 from gsched.monitoring.rates import NotedMinute
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.notices.outbox import Outbox
 from gsched.policies.spreading import Numbers, Series
 from gsched.stores import derived
 from gsched.stores.messages import HubPort
@@ -317,6 +318,12 @@ class BaseJobStore(ABC):
         :raises StoreError: if the copy fails
         """
         raise ConfigurationError(f"the store {self.alias!r} is not a file: `gsched store export` writes its jobs")
+
+    # -- notifications -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def outbox(self) -> Outbox:
+        """What notifiers are to be told, for all schedulers of the store."""
 
     # -- who did what, and how much ---------------------------------------------------------------------------------
 

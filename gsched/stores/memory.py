@@ -44,6 +44,8 @@ from gsched.monitoring.rates import (
 )
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.notices.memory_outbox import MemoryOutbox
+from gsched.notices.outbox import Outbox
 from gsched.policies.counting import why_over
 from gsched.policies.pauses import paused_for_failures
 from gsched.policies.spreading import Numbers, Series
@@ -104,6 +106,7 @@ class MemoryJobStore(BaseJobStore):
         self._minutes: deque[NotedMinute] = deque(maxlen=MINUTES_KEPT_MS // MINUTE_MS)
         self._hours: deque[NotedMinute] = deque(maxlen=HOURS_KEPT_MS // HOUR_MS)
         self._minute_timer: Timer | None = None
+        self._outbox = MemoryOutbox()
         self._audit: deque[AuditEntry] = deque(maxlen=_AUDIT_KEPT)
         self._jobs: dict[str, Job] = {}
         self._unannounced: set[str] = set()  # ids of jobs that are being added, and that the hub does not have yet
@@ -527,6 +530,9 @@ class MemoryJobStore(BaseJobStore):
         return purged
 
     # -- who did what -----------------------------------------------------------------------------------------
+
+    def outbox(self) -> Outbox:
+        return self._outbox
 
     def record_audit(self, entry: AuditEntry) -> None:
         self._audit.append(entry)

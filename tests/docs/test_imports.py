@@ -28,6 +28,7 @@ ROOMS = [
     "history",
     "monitoring",
     "executors",
+    "notices",
     "stores",  # the contract, the messages to the hub, and the memory store
     "stores.claims",
     "stores.durable",

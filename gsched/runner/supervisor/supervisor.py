@@ -18,7 +18,7 @@ from gsched.runner.exit_codes import Exit
 from gsched.runner.logs import configure_logging, runner_log
 from gsched.runner.supervisor.children import Child, worst
 from gsched.runner.supervisor.lifeline import CANCEL, DRAIN, RELOAD, STACKS
-from gsched.runner.systemd import Notifier
+from gsched.runner.systemd import SystemdReporter
 from gsched.times.clock import SystemClock
 
 MARGIN_SECONDS: Final = 20.0  # on top of the drain timeout: cancelled runs clean up, stores are closed
@@ -46,7 +46,7 @@ class Supervisor:
     The first process starts alone: an error of the application shows once, and the others find the store ready.
     """
 
-    def __init__(self, configuration: Configuration, notifier: Notifier) -> None:
+    def __init__(self, configuration: Configuration, notifier: SystemdReporter) -> None:
         self._configuration = configuration
         self._notifier = notifier
         self._clock = SystemClock()

@@ -64,6 +64,7 @@ class AddVerbs(Verbs):
         finish_within: Any = UNDEFINED,
         recover: bool | int | Undefined = UNDEFINED,
         group: str | Undefined | None = UNDEFINED,
+        notify: Iterable[str] | Undefined = UNDEFINED,
         **trigger_args: Any,
     ) -> JobHandle:
         """Add a job.
@@ -116,6 +117,7 @@ class AddVerbs(Verbs):
             lost; a number: at most so many times
         :param group: the jobs with which it shares a limit, by their common name, such as "host:api.example.com" (see
             `set_limit`); None (default): it is in no group
+        :param notify: the names of notifiers that are told about the job, beside those that are for it anyway
         :return: a handle with the same verbs
         :raises InvalidJobError: if an option is wrong or `func` does not accept the arguments
         :raises InvalidTriggerError: if the trigger is wrong
@@ -131,6 +133,7 @@ class AddVerbs(Verbs):
             "max_catchup": max_catchup, "max_runs": max_runs, "max_consecutive_failures": max_consecutive_failures,
             "failure_pause": failure_pause, "expect_success_every": expect_success_every,
             "finish_within": finish_within, "recover": recover, "group": group,
+            "notify": notify,
         }  # fmt: skip
         job = self._engine.build_job({**definition, **trigger_args})
         timed = () if isinstance(next_run_time, Undefined) else (job.id,)

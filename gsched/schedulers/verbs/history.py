@@ -5,20 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from gsched.errors import JobNotFoundError
-from gsched.history.explanation import Explanation, Question
-from gsched.history.queries import RUNNING, JobCounters, RunInfo, RunQuery, as_past, newest_first
-from gsched.jobs.limits import NO_LIMITS
-from gsched.monitoring.groups import why_held
+from gsched.history.explanation import Explanation
+from gsched.history.queries import JobCounters, RunInfo, RunQuery, as_past, newest_first
+from gsched.schedulers.explaining import explained
 from gsched.schedulers.verbs.verbs import Verbs
-from gsched.stores import BaseJobStore
 from gsched.times.instants import as_instant, to_ms
-
-_MOST_RUNNING = 100
-_NO_RECORD = (
-    ", and there is no record of one: if it has ended, its runs succeeded, and of these there is what the option "
-    "history_successes says"
-)
 
 
 class HistoryVerbs(Verbs):
@@ -84,40 +75,5 @@ class HistoryVerbs(Verbs):
         :raises JobNotFoundError: if there is neither such a job nor a record of one
         :raises ConfigurationError: if `instant` is not understood
         """
-        from gsched.history.explain import explain  # few programs need it
-
         asked = to_ms(as_instant(instant, self._engine.timezone, "instant"))
-        return explain(self._engine.call(self._question, job_id, asked, jobstore))
-
-    def _question(self, job_id: str, instant: int, jobstore: str | None) -> Question:
-        try:
-            job = self._engine.find(job_id, jobstore)
-            store = self._engine.store(job.jobstore)
-            counters = store.counters(job_id)
-        except JobNotFoundError:  # it may have ended a moment ago
-            return self._question_about_removed(job_id, instant, jobstore)
-        earlier = instant - (job.misfire_grace_ms or 0)
-        evidence = store.evidence(job, instant)
-        return Question(
-            job_id, instant, self._engine.now_ms(), job, evidence,
-            records=store.runs(RunQuery(job_id, None, instant, instant + 1)),
-            missed=store.runs(RunQuery(job_id, "missed", earlier, instant + 1)),
-            counters=counters,
-            running=store.runs(RunQuery(job_id, RUNNING, limit=_MOST_RUNNING)),
-            turn=self._turn(store, job.policy.group),
-        )  # fmt: skip
-
-    def _turn(self, store: BaseJobStore, group: str | None) -> str | None:
-        """Why jobs of this group wait for their turn; None if none does."""
-        if group is None or (limits := store.limits()) == NO_LIMITS:
-            return None
-        return why_held(limits, store.group_activities(), group, self._engine.now_ms())
-
-    def _question_about_removed(self, job_id: str, instant: int, jobstore: str | None) -> Question:
-        for alias in self._engine.aliases(jobstore):
-            store = self._engine.stores[alias]
-            if store.runs(RunQuery(job_id, limit=1)):
-                records = store.runs(RunQuery(job_id, None, instant, instant + 1))
-                evidence = store.evidence(None, instant)
-                return Question(job_id, instant, self._engine.now_ms(), None, evidence, records)
-        raise JobNotFoundError(job_id, _NO_RECORD)
+        return self._engine.call(explained, self._engine, job_id, asked, jobstore)

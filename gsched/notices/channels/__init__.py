@@ -1,0 +1,1 @@
+"""The ways of messages: a file for each."""

@@ -1,0 +1,81 @@
+"""What an event means to notifiers."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from gsched import events
+from gsched.events import JobEvent, SchedulerEvent
+from gsched.jobs.job import Job
+from gsched.jobs.pause import BY_FAILURES
+from gsched.notices.notice import (
+    FAILED,
+    LOST,
+    NODE_DIED,
+    NOTIFIER_FAILED,
+    OVERDUE,
+    PARKED,
+    PAUSED,
+    RECOVERED,
+    STORE_AWAY,
+)
+from gsched.times.instants import to_ms
+
+_KINDS: Final = {
+    events.EVENT_JOB_ERROR: FAILED,
+    events.EVENT_JOB_TIMED_OUT: FAILED,
+    events.EVENT_JOB_LOST: LOST,
+    events.EVENT_JOB_OVERDUE: OVERDUE,
+    events.EVENT_JOB_ON_TIME_AGAIN: RECOVERED,
+    events.EVENT_JOB_PAUSED: PAUSED,
+    events.EVENT_JOB_PARKED: PARKED,
+    events.EVENT_NODE_DIED: NODE_DIED,
+    events.EVENT_STORE_DISCONNECTED: STORE_AWAY,
+    events.EVENT_NOTIFIER_FAILED: NOTIFIER_FAILED,
+}
+MASK: Final = sum(_KINDS) | events.EVENT_STORE_CONNECTED
+
+
+class Occurrence(NamedTuple):
+    """Something that notifiers may be told.
+
+    :ivar kind: one of `gsched.notices.notice.KINDS`
+    :ivar job: the job that it is about, if any
+    :ivar what: the error's type; the node, the store or the notifier that it is about
+    :ivar text: the error's message, or the reason
+    :ivar instant: when the run was scheduled (ms), if a run is meant
+    """
+
+    kind: str
+    job: Job | None = None
+    what: str = ""
+    text: str = ""
+    instant: int | None = None
+    run_id: str = ""
+
+
+def occurrence_of(event: SchedulerEvent) -> Occurrence | None:
+    """What the event means; None if nobody is told of such events."""
+    kind = _KINDS.get(event.code)
+    if kind is None:
+        return None
+    if isinstance(event, JobEvent):
+        if kind == PAUSED and getattr(event, "cause", None) != BY_FAILURES:
+            return None
+        return _of_job(kind, event)
+    if kind == NODE_DIED:
+        return Occurrence(kind, what=str(event.details.get("node", "")))
+    if kind == NOTIFIER_FAILED:
+        return Occurrence(kind, what=event.notifier, text=str(event.details.get("error_message", "")))
+    return Occurrence(kind, what=event.alias or "", text=str(event.details.get("error_message", "")))
+
+
+def _of_job(kind: str, event: JobEvent) -> Occurrence:
+    fields = event.fields()
+    what = str(fields.get("error_type", ""))
+    if event.code == events.EVENT_JOB_TIMED_OUT:
+        what = "timed out"
+    text = str(fields.get("error_message") or fields.get("reason") or "")
+    scheduled: Any = getattr(event, "scheduled_run_time", None) if kind in (FAILED, LOST) else None
+    instant = None if scheduled is None else to_ms(scheduled)
+    return Occurrence(kind, event.job, what, text, instant, event.run_id if instant is not None else "")

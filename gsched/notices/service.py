@@ -1,0 +1,109 @@
+"""Notifications of one scheduler: what its events mean, and which outbox that goes to."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Any, Final
+
+import gevent
+
+from gsched.events import EVENT_JOB_EXECUTED, EVENT_STORE_CONNECTED, EVENT_STORE_DISCONNECTED, SchedulerEvent
+from gsched.events.bus import EventBus
+from gsched.notices.channels.channel import SECONDS
+from gsched.notices.desk import Desk
+from gsched.notices.memory_outbox import MemoryOutbox
+from gsched.notices.message import Composer
+from gsched.notices.notice import RECOVERED
+from gsched.notices.notifier import Notifier
+from gsched.notices.occurrences import MASK, Occurrence, occurrence_of
+from gsched.notices.outbox import Outbox
+from gsched.times.clock import Clock, Timer
+
+AWAY_SECONDS: Final = 30.0  # a store that answers again before is not told of
+_CLOSE_SECONDS: Final = SECONDS + 2
+
+
+class Notices:
+    """Tells a scheduler's notifiers what happens. All methods are called in the scheduler's thread.
+
+    That a store does not answer cannot be kept in it: this is told from memory, by each node for itself.
+
+    :param notifiers: by name; new ones are seen by `look_at_notifiers`
+    :param outbox: of the scheduler's default store
+    """
+
+    def __init__(
+        self, notifiers: Mapping[str, Notifier], outbox: Outbox, composer: Composer, clock: Clock, bus: EventBus
+    ) -> None:
+        self._clock = clock
+        self._bus = bus
+        self._away: dict[str, Timer | None] = {}  # stores that do not answer; None: that was told
+        self._watches = False
+        node = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        make = partial(Desk, notifiers, composer=composer, clock=clock, emit=bus.emit, node=node)
+        self._kept = make(outbox=outbox, watch=self._watch_successes)
+        self._own = make(outbox=MemoryOutbox(), watch=lambda wanted: None)
+        self._desks = self._kept, self._own
+
+    def start(self) -> None:
+        """Listen, and send."""
+        for desk in self._desks:
+            desk.start()
+        self._bus.add_listener(self._on_event, MASK, blocks=False)
+
+    def look_at_notifiers(self) -> None:
+        """There are new ones."""
+        for desk in self._desks:
+            desk.look_at_notifiers()
+
+    def stop(self) -> None:
+        """Write what is noted, send what is due, and end."""
+        self._bus.remove_listener(self._on_event)
+        self._watch_successes(False)
+        for timer in self._away.values():
+            if timer is not None:
+                timer.cancel()
+        for desk in self._desks:
+            desk.stop()
+        gevent.joinall(self.greenlets(), timeout=_CLOSE_SECONDS)
+
+    def greenlets(self) -> Collection[gevent.Greenlet]:
+        """The greenlets that write and send."""
+        return [greenlet for desk in self._desks for greenlet in desk.greenlets()]
+
+    def _on_event(self, event: SchedulerEvent) -> None:
+        if event.code == EVENT_STORE_CONNECTED:
+            self._note_answer(event.alias or "")
+        elif (occurrence := occurrence_of(event)) is None:
+            pass
+        elif event.code != EVENT_STORE_DISCONNECTED:
+            self._kept.note(occurrence)
+        elif occurrence.what not in self._away:
+            self._away[occurrence.what] = self._clock.call_later(AWAY_SECONDS, self._note_away, occurrence)
+
+    def _note_away(self, occurrence: Occurrence) -> None:
+        self._away[occurrence.what] = None
+        self._own.note(occurrence)
+
+    def _note_answer(self, alias: str) -> None:
+        if alias in self._away:
+            timer = self._away.pop(alias)
+            if timer is None:
+                self._own.note(Occurrence(RECOVERED, what=alias))
+            else:
+                timer.cancel()
+
+    def _on_success(self, event: Any) -> None:
+        self._kept.note_success(event.job)
+
+    def _watch_successes(self, wanted: bool) -> None:
+        """Listen to successes only while somebody waits for one: there may be very many."""
+        if wanted and not self._watches:
+            self._bus.add_listener(self._on_success, EVENT_JOB_EXECUTED, blocks=False)
+        elif self._watches and not wanted:
+            self._bus.remove_listener(self._on_success)
+        self._watches = wanted

@@ -28,7 +28,7 @@ OF_JOBS = {
     'timezone = "UTC"': "the key 'timezone' is unknown; it belongs in the trigger's table: ",
     "start_date = 2026-01-01": "it belongs in the trigger's table: trigger = {type = ..., start_date = ",
     "jitter = 5": "it belongs in the trigger's table: trigger = {type = ..., jitter = 30}",
-    'mailto = "me"': "the key 'mailto' is unknown; failures are log lines and events",
+    'mailto = "me"': "the key 'mailto' is unknown; write notify = [\"ops\"], and [notify.ops]",
     'log = "x"': "the key 'log' is unknown; output goes to the log",
     'next_run_time = "now"': "the key 'next_run_time' is unknown; the trigger says when it is due",
     "max_instance = 1": "the key 'max_instance' is unknown; did you mean 'max_instances'?",

@@ -1,12 +1,14 @@
 """The files of the pages: one directory that is named by the hash of all of them, so that browsers keep them for ever.
 
-The files refer to each other by relative addresses, so that a change of one renews all.
+The files refer to each other by relative addresses, so that a change of one renews all. The page names all modules that
+its address needs, so that a browser asks for all of them at once, and not for each when it has read what imports it.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 STATIC: Final = Path(__file__).parent / "static"
 INDEX: Final = "index.html"
 PLACE: Final = "{{static}}"  # in the index: the directory of the files
+MODULES: Final = "{{modules}}"  # there: the links that load modules ahead
+BEGIN: Final = "app.js"
+FIRST_PAGE: Final = "overview"
 
 _KINDS: Final = {
     ".css": "text/css; charset=utf-8",
@@ -31,6 +36,7 @@ _KINDS: Final = {
     ".txt": "text/plain; charset=utf-8",
 }
 _HASH_LENGTH: Final = 16
+_IMPORT: Final = re.compile(rb'^import [^"\n]*"(\.[^"\n]+)";$', re.MULTILINE)
 # Lines that are nothing but a comment. Licences begin with /*! and stay.
 _COMMENT: Final = re.compile(rb"^[ \t]*(?://[^\n]*|/\*\*(?:[^*]|\*(?!/))*\*/[ \t]*)\n", re.MULTILINE)
 
@@ -51,6 +57,7 @@ class Assets:
 
     def __init__(self, directory: Path = STATIC) -> None:
         self._directory = directory
+        self._pages: dict[str, Asset] = {}
 
     @cached_property
     def _files(self) -> dict[str, Asset]:
@@ -67,9 +74,28 @@ class Assets:
 
     def page(self, request: Request) -> Response:
         """The one page, for all addresses of pages."""
-        there = f"static/{self.fingerprint}"
-        page = self._files[INDEX].content.replace(PLACE.encode(), there.encode())
-        return _response(request, _asset(".html", page), "no-cache")
+        return _response(request, self._page(request.path.rpartition("/")[2] or FIRST_PAGE), "no-cache")
+
+    def _page(self, name: str) -> Asset:
+        """The page whose address ends so."""
+        if f"pages/{name}.js" not in self._files:  # it says so
+            name = FIRST_PAGE
+        if name not in self._pages:
+            links = (f'<link rel="modulepreload" href="{PLACE}/{each}">' for each in self.modules(name))
+            page = self._files[INDEX].content.decode().replace(MODULES, "\n".join(links))
+            self._pages[name] = _asset(".html", page.replace(PLACE, f"static/{self.fingerprint}").encode())
+        return self._pages[name]
+
+    def modules(self, page: str) -> list[str]:
+        """The modules that a page needs, all but the first one, which the index names itself."""
+        needed, imported = [BEGIN, f"pages/{page}.js"], set[str]()
+        while needed:
+            name = needed.pop()
+            if name not in imported:
+                imported.add(name)
+                found = _IMPORT.findall(self._files[name].content)
+                needed += (posixpath.normpath(posixpath.join(posixpath.dirname(name), each.decode())) for each in found)
+        return sorted(imported - {BEGIN})
 
     def file(self, request: Request, fingerprint: str, name: str) -> Response:
         """A file, by its place below the directory."""

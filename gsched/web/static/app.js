@@ -209,7 +209,10 @@ function Start() {
   };
   useEffect(() => void begin(), []);
   if (state.isReady) return h(App, null);
-  return el.main({ id: "main" }, state.error ? h(Refused, { error: state.error, again: begin }) : null);
+  return [
+    el.header({ class: "top" }, el.span({ class: "brand" }, el.b(null, "gsched"))), // as in index.html
+    el.main({ id: "main" }, state.error ? h(Refused, { error: state.error, again: begin }) : null),
+  ];
 }
 
 beginTheme();

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gsched.notices.notice import REPEATED, Notice
-from gsched.notices.outbox import KEPT_MS, ChannelState, OpenFailure
+from gsched.notices.outbox import KEPT_MS, ChannelState, Due, OpenFailure
 
 _MOST: Final = 10_000
 
@@ -47,14 +47,13 @@ class MemoryOutbox:
         while len(self._kept) > _MOST:
             del self._kept[next(iter(self._kept))]
 
-    def due(self, notifier: str, now: int, most: int) -> Sequence[Notice]:
+    def due(self, notifier: str, now: int, most: int) -> Due:
         ready = [
-            (each.due_at, each.notice)
+            replace(each.notice, due_at=each.due_at)
             for each in self._kept.values()
             if each.due_at is not None and each.due_at <= now and each.notice.notifier == notifier
         ]
-        ready.sort(key=lambda item: item[0])
-        return [notice for _, notice in ready[:most]]
+        return Due(sorted(ready, key=lambda notice: notice.due_at)[:most])
 
     def told(self, notices: Sequence[Notice], next_at: int) -> None:
         for notice in notices:

@@ -46,6 +46,7 @@ REPEATED: Final = frozenset({FAILED, LOST})
 LONGEST_TEXT: Final = 500  # characters
 LONGEST_OUTPUT: Final = 4000
 
+_END_MS: Final = 253_402_300_800_000  # of the year 9999
 _TEXTS: Final = {"job_name": LONGEST_TEXT, "text": LONGEST_TEXT, "run_id": 700, "output": LONGEST_OUTPUT}
 
 
@@ -109,8 +110,13 @@ def details(notice: Notice) -> dict[str, Any]:
         "job_id": notice.job_id,
         "what": notice.what,
         "instant": notice.instant,
-        **{name: getattr(notice, name)[:longest] for name, longest in _TEXTS.items()},
+        **{name: _storable(getattr(notice, name)[:longest]) for name, longest in _TEXTS.items()},
     }
+
+
+def _storable(text: str) -> str:
+    """Text that UTF-8 can have: what commands write may be anything."""
+    return text.encode(errors="replace").decode()
 
 
 def read_details(found: Any) -> dict[str, Any]:
@@ -120,8 +126,20 @@ def read_details(found: Any) -> dict[str, Any]:
     for name in ("jobstore", "job_id", "what", *_TEXTS):
         if not isinstance(found.get(name), str):
             raise ValueError(f"{name}: expected a text, got {type(found.get(name)).__name__}")
-    instant = found.get("instant")
-    if instant is not None and not is_whole(instant):
-        raise ValueError(f"instant: expected a whole number, got {type(instant).__name__}")
     texts = {name: found[name][:longest] for name, longest in _TEXTS.items()}
-    return {**texts, **{name: found[name] for name in ("jobstore", "job_id", "what")}, "instant": instant}
+    return {**texts, **{name: found[name] for name in ("jobstore", "job_id", "what")}, "instant": found.get("instant")}
+
+
+def checked(notice: Notice, its_id: object) -> Notice:
+    """A notice that was read from a store. Raises ValueError if somebody has written it by hand, and wrongly."""
+    if notice.id != its_id:
+        raise ValueError("its id is not that of its content")
+    if notice.kind not in KINDS:
+        raise ValueError("its kind is unknown")
+    for name in ("count", "told"):
+        if not is_whole(getattr(notice, name), 0):
+            raise ValueError(f"{name}: expected a whole number from 0")
+    for name in ("first_at", "last_at", "due_at", *(["instant"] if notice.instant is not None else [])):
+        if not is_whole(ms := getattr(notice, name), 0) or ms >= _END_MS:
+            raise ValueError(f"{name}: expected milliseconds since the epoch")
+    return notice

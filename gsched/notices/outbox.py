@@ -113,11 +113,19 @@ class OpenFailure(NamedTuple):
     due_at: int | None
 
 
-class Outbox(Protocol):
-    """The notices that are to be told. Each method is atomic, and raises StoreError if the database fails.
+class Due(NamedTuple):
+    """What is to be told.
 
-    A notice that is malformed, because somebody wrote it by hand, is left out, and removed with its time.
+    :ivar notices: the longest due first
+    :ivar broken: about each notice that somebody wrote by hand, and wrongly: it was removed
     """
+
+    notices: Sequence[Notice]
+    broken: Sequence[str] = ()
+
+
+class Outbox(Protocol):
+    """The notices that are to be told. Each method is atomic, and raises StoreError if the database fails."""
 
     def add(self, notices: Sequence[Notice]) -> None:
         """Keep notices.
@@ -126,8 +134,8 @@ class Outbox(Protocol):
         it was, else not before the time that `told` has set for it.
         """
 
-    def due(self, notifier: str, now: int, most: int) -> Sequence[Notice]:
-        """The notices that are to be told now, the longest due first."""
+    def due(self, notifier: str, now: int, most: int) -> Due:
+        """The notices that are to be told now."""
 
     def told(self, notices: Sequence[Notice], next_at: int) -> None:
         """Subtract what was told: `due` has given these.

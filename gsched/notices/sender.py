@@ -90,7 +90,9 @@ class Sender:
 
     def _send_due(self) -> float:
         name, every_ms, now = self._notifier.name, self._notifier.every_ms, self._clock.now_ms()
-        due = self._outbox.due(name, now + DELAY_MS if self._stopped else now, MOST_AT_ONCE)
+        due, broken = self._outbox.due(name, now + DELAY_MS if self._stopped else now, MOST_AT_ONCE)
+        for complaint in broken:
+            self._emit(SchedulerEvent(EVENT_STORE_FAILED, error_type="StoreError", error_message=complaint))
         if not due:
             return LOOK_SECONDS
         state = next((each for each in self._outbox.states() if each.notifier == name), ChannelState(name))

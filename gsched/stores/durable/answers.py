@@ -30,6 +30,7 @@ from gsched.monitoring.load import JobSample
 from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.rates import NotedMinute
 from gsched.monitoring.store_statistics import StoreStatistics
+from gsched.notices.outbox import Outbox
 from gsched.policies.spreading import Numbers, Series
 from gsched.stores.claims.database import ClaimDatabase
 from gsched.stores.expectations import Expectations
@@ -210,6 +211,7 @@ class Answers:
     operations: Operations
     records: Records
     expectations: Expectations
+    outbox: Outbox
     news: News
     timing: CommandTiming
     claims: Callable[[Callable[[str], object]], ClaimDatabase]

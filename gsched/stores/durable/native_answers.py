@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Final, cast
 
 from gsched.event_loop.native_threads import NativeThreads
+from gsched.notices.outbox import Outbox
 from gsched.stores.claims.database import ClaimDatabase
 from gsched.stores.durable.answers import Answers, Definitions, History, Limits, News, Operations, Records
 from gsched.stores.expectations import Expectations
@@ -29,6 +30,7 @@ def in_native_threads(answers: Answers) -> Answers:
         operations=cast(Operations, _InThreads(answers.operations, threads)),
         records=cast(Records, _InThreads(answers.records, threads)),
         expectations=cast(Expectations, _InThreads(answers.expectations, threads)),
+        outbox=cast(Outbox, _InThreads(answers.outbox, threads)),
         news=cast(News, _InThreads(answers.news, news)),
         claims=lambda complain: cast(ClaimDatabase, _InThreads(answers.claims(complain), claims)),
         threads=[threads, claims, news],

@@ -41,7 +41,6 @@ from gsched.monitoring.overdue import OverdueJob
 from gsched.monitoring.rates import NotedMinute
 from gsched.monitoring.store_report import StoreReport
 from gsched.monitoring.store_statistics import StoreStatistics
-from gsched.notices.memory_outbox import MemoryOutbox
 from gsched.notices.outbox import Outbox
 from gsched.policies.spreading import Numbers, Series
 from gsched.stores.base import BaseJobStore
@@ -109,7 +108,6 @@ class DurableJobStore(BaseJobStore):
         self._keeps_recent = checked_recent(history_recent) > 0
         self._timing: CommandTiming | None = None  # until a scheduler has the store
         self._threads: Sequence[NativeThreads] = ()
-        self._outbox = MemoryOutbox()
         self._helpers: list[Helper] = []
         self._greenlets: list[gevent.Greenlet] = []
 
@@ -394,7 +392,7 @@ class DurableJobStore(BaseJobStore):
         return self.operations.request_cancel(run_id)
 
     def outbox(self) -> Outbox:
-        return self._outbox
+        return self._answers.outbox
 
     def record_audit(self, entry: AuditEntry) -> None:
         self.operations.record_audit(entry)

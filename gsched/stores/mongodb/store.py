@@ -30,6 +30,7 @@ from gsched.stores.mongodb.history.records import MongoRecords
 from gsched.stores.mongodb.jobs.definitions import MongoDefinitions
 from gsched.stores.mongodb.jobs.limits import MongoLimits
 from gsched.stores.mongodb.operations.operations import MongoOperations
+from gsched.stores.mongodb.operations.outbox import MongoOutbox
 from gsched.stores.mongodb.operations.overdue import MongoExpectations
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class MongoDBJobStore(DurableJobStore):
             operations=MongoOperations(connection, clock, expectations, self.intervals.ttl),
             records=MongoRecords(connection, clock, self.keep_history),
             expectations=expectations,
+            outbox=MongoOutbox(connection),
             news=MongoNews(connection),
             timing=connection.timing,
             claims=self._claim_database,

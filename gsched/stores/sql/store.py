@@ -28,6 +28,7 @@ from gsched.stores.sql.jobs.definitions import SqlDefinitions
 from gsched.stores.sql.jobs.limits import SqlLimits
 from gsched.stores.sql.operations.backup import backup
 from gsched.stores.sql.operations.operations import SqlOperations
+from gsched.stores.sql.operations.outbox import SqlOutbox
 from gsched.stores.sql.operations.overdue import SqlExpectations
 
 IDLE_TICK: Final = 1.0  # seconds between two beats of a runner with nothing to do: each writes to the disk
@@ -112,6 +113,7 @@ class SQLJobStore(DurableJobStore):
             operations=SqlOperations(connection, clock, records, expectations, self.intervals.ttl, self._on_change),
             records=records,
             expectations=expectations,
+            outbox=SqlOutbox(connection),
             news=SqlNews(connection),
             timing=connection.timing,
             claims=lambda complain: SqlClaims(connection, clock, definitions.reader, self.keep_history),

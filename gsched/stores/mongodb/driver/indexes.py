@@ -58,6 +58,11 @@ INDEXES_BESIDE: Final[Mapping[str, Sequence[IndexModel]]] = {
     "activity": (IndexModel([("at", 1)], expireAfterSeconds=600, name="at"),),
     "minutes": (IndexModel([("at", 1)], expireAfterSeconds=2 * _DAY_SECONDS, name="at"),),
     "hours": (IndexModel([("at", 1)], expireAfterSeconds=60 * _DAY_SECONDS, name="at"),),
+    "notices": (
+        IndexModel([("notifier", 1), ("due_at", 1)], name="due"),
+        IndexModel([("job_id", 1)], name="job_id"),
+        IndexModel([("open", 1)], name="open"),
+    ),
     "audit": (
         IndexModel([("at", 1)], expireAfterSeconds=90 * _DAY_SECONDS, name="at"),
         IndexModel([("target", 1), ("_id", DESCENDING)], name="target"),

@@ -65,8 +65,13 @@ def _answer_questions(connection: Connection, tables: Tables) -> None:
         connection.exec_driver_sql(f"DROP INDEX IF EXISTS {tables.prefix}{name}")
 
 
+def _notify(connection: Connection, tables: Tables) -> None:
+    """Notifiers are told of failures. Their tables are made with all others that are missing."""
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _say_why_jobs_are_paused, _let_runs_wait, _count_runs, _limit_groups, _expect_successes, _answer_questions,
+    _notify,
 )  # fmt: skip
 """The first leads from version 1 of the schema to version 2, and so on."""
 

@@ -11,6 +11,7 @@
 - `changes`: which jobs and limits were changed last, so that other processes look at them
 - `activity`: what each node is doing; `minutes`, `hours`: what each did in a minute, and all of them in an hour
 - `audit`: what was done on somebody's behalf
+- `notices`: what is to be told to notifiers; `notifiers`: how their channels do
 - `meta`: the version of this schema
 """
 
@@ -244,6 +245,30 @@ class Tables:
         )
         for column in ("target", "actor", "action"):
             self._index(f"audit_{column}", self.audit, column, "id")
+        self.notices = self._table(
+            "notices",
+            Column("id", String(32), primary_key=True),
+            Column("notifier", _Id, nullable=False),
+            Column("kind", String(20), nullable=False),
+            Column("jobstore", _Id, nullable=False),
+            Column("job_id", _Id, nullable=False),  # "" if it is about no job
+            Column("number", Integer, nullable=False),  # how often it happened, without what was told
+            Column("told", Integer, nullable=False, server_default=text("0")),
+            Column("first_at", _Ms, nullable=False),
+            Column("last_at", _Ms, nullable=False),
+            Column("due_at", _Ms),  # none if all of it was told
+            Column("next_at", _Ms, nullable=False, server_default=text("0")),  # not due again before
+            Column("open", Boolean, nullable=False, server_default=text("1")),
+            Column("document", Text, nullable=False),  # the last occurrence, JSON
+        )
+        self._index("notices_due", self.notices, "notifier", "due_at", where="due_at IS NOT NULL")
+        self._index("notices_job", self.notices, "job_id")
+        self.notifiers = self._table(
+            "notifiers",
+            Column("name", _Id, primary_key=True),
+            Column("rev", BigInteger, nullable=False),
+            Column("document", Text, nullable=False),  # how its channel does, JSON
+        )
         self.changes = self._table(
             "changes",
             Column("seq", _Serial, primary_key=True, autoincrement=True),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from bench import Bench
+
+import gsched
+from gsched.triggers import BaseTrigger
 
 PAGE = (Path(__file__).parents[2] / "docs" / "triggers.md").read_text()
 SECTION = PAGE.partition("## Jobs that share a time\n")[2].partition("\n## ")[0]
@@ -45,3 +51,34 @@ def test_the_table_says_which_phases_jobs_get(unstarted: Bench):
     jobs = [unstarted.add(work, "0 2 * * *", spread="1h") for _ in range(3)]
     times = [f"{job.next_run_time:%H:%M:%S.%f}".removesuffix("000").removesuffix(".000") for job in jobs]
     assert times == phases_of("`0 2 * * *` with")
+
+
+# -- arguments and next times ------------------------------------------------------------------------------------------
+
+REFERENCE = PAGE.partition("## All arguments\n")[2].partition("\n## ")[0]
+TRIGGERS = {
+    getattr(gsched, name).alias: getattr(gsched, name)
+    for name in gsched.__all__
+    if name.endswith("Trigger") and name != "BaseTrigger"
+}
+TIMES = re.findall(r"^\| `(\w+Trigger.*?)` \| (\d.*) \|$", REFERENCE, re.M)
+
+
+def test_the_page_has_every_argument_of_every_trigger_and_no_other():
+    documented: set[tuple[str, str]] = set()
+    for types, arguments in re.findall(r"^\| (.*?) \| (`.*?) \|.*\|.*\|$", REFERENCE.partition("The first three")[0], re.M):
+        named = set(re.findall(r"`(\w+)`", types))
+        of = TRIGGERS.keys() - named if types.startswith("all but ") else named
+        documented |= {(each, argument) for each in of for argument in re.findall(r"`(\w+)`", arguments)}
+    taken = {(alias, name) for alias, kind in TRIGGERS.items() for name in inspect.signature(kind).parameters}
+    assert documented == taken
+
+
+@pytest.mark.parametrize(("trigger", "times"), TIMES)
+def test_the_page_has_the_first_three_times(trigger: str, times: str):
+    made: BaseTrigger = eval(trigger, {kind.__name__: kind for kind in TRIGGERS.values()})
+    placed, at, found = made.placed(UTC), datetime(2027, 3, 1, tzinfo=UTC) - timedelta(milliseconds=1), []
+    while len(found) < 3 and (due := placed.next_after(at)) is not None:
+        at = due
+        found.append(f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}".removesuffix("000").removesuffix(".000"))
+    assert ", ".join(found) == times

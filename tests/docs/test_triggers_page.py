@@ -66,7 +66,8 @@ TIMES = re.findall(r"^\| `(\w+Trigger.*?)` \| (\d.*) \|$", REFERENCE, re.M)
 
 def test_the_page_has_every_argument_of_every_trigger_and_no_other():
     documented: set[tuple[str, str]] = set()
-    for types, arguments in re.findall(r"^\| (.*?) \| (`.*?) \|.*\|.*\|$", REFERENCE.partition("The first three")[0], re.M):
+    table = REFERENCE.partition("The first three")[0]
+    for types, arguments in re.findall(r"^\| (.*?) \| (`.*?) \|.*\|.*\|$", table, re.M):
         named = set(re.findall(r"`(\w+)`", types))
         of = TRIGGERS.keys() - named if types.startswith("all but ") else named
         documented |= {(each, argument) for each in of for argument in re.findall(r"`(\w+)`", arguments)}

@@ -35,7 +35,12 @@ from gsched.schedulers.base import BaseScheduler
 LONGEST_SECONDS = 20
 BLOCK = re.compile(r"(?:^`(\w+)\.py`:\n+)?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IDS = re.compile(r'(?:_job|explain|get_counters|instants)\(\s*"([\w-]+)"')
-LASTS = ((GeventScheduler, "run_forever"), (BlockingScheduler, "start"), (WSGIServer, "serve_forever"), (flask.Flask, "run"))
+LASTS = (
+    (GeventScheduler, "run_forever"),
+    (BlockingScheduler, "start"),
+    (WSGIServer, "serve_forever"),
+    (flask.Flask, "run"),
+)
 READERS_MODULES = ("shop", "shop.jobs", "shop.models", "shop.tasks", "uwsgidecorators")
 # Not executed, by a text in the block: why.
 LEFT_OUT = {
@@ -56,7 +61,7 @@ stand_in.wsgi_app = stand_in.serve_forever = stand_in  # type: ignore[attr-defin
 class ReadersModule(ModuleType):
     """A module of the reader's: it has every name."""
 
-    __path__: list[str] = []
+    __path__ = ()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -45,7 +46,10 @@ CONFIGURATIONS = [(page.stem, text) for page in PAGES for text in blocks(page, "
 def test_all_configurations_are_valid(page: str, text: str, tmp_path: Path):
     whole = text if text.lstrip().startswith(("[", "#")) else f'[[job]]\nid = "x"\nfunc = "time:time"\n{text}'
     ours = re.sub(r'^app = .*$', "", re.sub(r'^func = ".*"$', 'func = "time:time"', whole, flags=re.M), flags=re.M)
-    (tmp_path / "gsched.toml").write_text(ours)  # without the reader's own modules
+    (tmp_path / "secret").write_text("https://hooks.example.com/x")
+    (tmp_path / "secret").chmod(0o600)
+    ours = re.sub(r'(?<=_file = )".*"', f'"{tmp_path}/secret"', ours)
+    (tmp_path / "gsched.toml").write_text(ours)  # without modules and files of the reader's own
     configuration = read_configuration(str(tmp_path / "gsched.toml"), {"memory": True}, {})
     read_declarations(configuration, runner_scheduler(configuration)[0])
 
@@ -55,9 +59,10 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     for page in PAGES:
         for text in blocks(page, *SHELL):
             for line in text.replace("\\\n", " ").splitlines():
-                for call in re.findall(r"^(?:\$ )?(?:.*\| )?(gsched .*)$", line):
-                    words = shlex.split(re.split(r" {2,}(?=\S)|; |&&|\|", call)[0], comments=True)
-                    yield f"{page.stem}: {call}", words[1:]
+                for call in re.findall(r"^(?:\$ )?(?:\w[^']*\| )?(gsched .*)$", line):
+                    words = shlex.shlex(call, posix=True, punctuation_chars=";|&>")
+                    words.whitespace_split = True
+                    yield f"{page.stem}: {call}", list(takewhile(lambda word: word[0] not in ";|&>", words))[1:]
 
 
 def test_all_commands_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

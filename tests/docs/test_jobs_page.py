@@ -46,7 +46,7 @@ def test_the_example_works_and_the_default_is_what_a_job_without_the_option_has(
         unstarted.scheduler.add_executor(GreenletPoolExecutor(2), "threads")
         unstarted.scheduler.add_job(**{**others, option: value(example)})
     if option not in NOT_OF_THE_JOB:
-        explicit = value(default) if default.startswith("`") else () if option in ("args", "tags") else None
+        explicit = value(default) if default.startswith("`") else () if option in ("args", "notify", "tags") else None
         if option in ("kwargs", "metadata"):
             explicit = {}
         kept = []

@@ -134,6 +134,7 @@ class SchedulerEvent:
 
     @property
     def name(self) -> str:
+        """The event's name, as in the log."""
         return CATALOGUE[self.code].name
 
     @property
@@ -170,10 +171,12 @@ class JobEvent(SchedulerEvent):
 
     @property
     def job_id(self) -> str:
+        """The job's id."""
         return self.job.id
 
     @property
     def jobstore(self) -> str:
+        """The alias of the job's store."""
         return self.job.jobstore
 
     def fields(self) -> dict[str, Any]:
@@ -314,6 +317,7 @@ class JobSubmissionEvent(JobEvent):
 
     @property
     def scheduled_run_times(self) -> list[datetime]:
+        """A list of `scheduled_run_time`, as APScheduler has it."""
         return [self.scheduled_run_time]
 
     @property
@@ -342,26 +346,32 @@ class JobExecutionEvent(JobEvent):
 
     @property
     def run_id(self) -> str:
+        """The run's id."""
         return self.run.id
 
     @property
     def scheduled_run_time(self) -> datetime:
+        """When the run was scheduled."""
         return from_ms(self.run.scheduled_ms, self.job.trigger.timezone)
 
     @property
     def retval(self) -> Any:
+        """What the function returned."""
         return self.result.value if self.result else None
 
     @property
     def exception(self) -> BaseException | None:
+        """What the function raised, or what ended the run."""
         return self.result.error if self.result else None
 
     @property
     def traceback(self) -> str | None:
+        """The traceback of `exception` as text."""
         return self.result.traceback if self.result else None
 
     @property
     def reason(self) -> str | None:
+        """Why the run ended so, if there is a reason."""
         return self.result.reason if self.result else None
 
     @property

@@ -21,3 +21,17 @@ def test_the_index_has_each_page_once():
 def test_every_block_of_code_is_closed(page: Path):
     fences = re.findall(r"^```.*$", page.read_text(), re.MULTILINE)
     assert all(fence == "```" for fence in fences[1::2]) and len(fences) % 2 == 0
+
+
+# These pages define the words themselves, are generated, or are for people who read the code.
+WITHOUT = ("api", "architecture", "commands", "events", "glossary", "guarantees", "lifecycles", "metrics", "policies")
+OTHERS = [page for page in PAGES if page.stem not in WITHOUT]
+WORDS = ("instant", "node", "slot", "watermark", "parked", "fenced")
+
+
+@pytest.mark.parametrize("page", OTHERS, ids=lambda page: page.stem)
+def test_a_page_that_uses_a_word_of_the_glossary_has_a_link_to_it(page: Path):
+    text = page.read_text()
+    prose = re.sub(r"^```.*?^```$|^[#|].*?$|`[^`]*`|\[[^\]]*\]\([^)]*\)", "", text, flags=re.MULTILINE | re.DOTALL)
+    used = [word for word in WORDS if re.search(rf"(?<![\w-]){word}s?(?![\w-])", prose)]
+    assert [word for word in used if f"glossary.md#{word})" not in text] == []

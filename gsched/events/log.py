@@ -21,9 +21,10 @@ _MASKS: Final = {
     "failures": events.EVENT_ALL & ~_QUIET_RUNS,
     "none": events.EVENT_ALL & ~_RUNS,
 }
-# Events that repeat while something is broken: trouble of runs, and of calls for each run or event.
+# Events that repeat while something is broken: trouble of runs, and of calls for each run or event. And the additions
+# of jobs, which programs make by the thousand when they start.
 _MAY_REPEAT: Final = (_RUNS & ~_QUIET_RUNS) | sum(
-    (events.EVENT_LISTENER_FAILED, events.EVENT_STORE_FAILED, events.EVENT_HUB_FAILED)
+    (events.EVENT_LISTENER_FAILED, events.EVENT_STORE_FAILED, events.EVENT_HUB_FAILED, events.EVENT_JOB_ADDED)
 )
 
 
@@ -35,8 +36,9 @@ class LogSink:
     either, Python writes warnings and errors to standard error: a job that fails is never silent. If the logger is
     disabled, as `logging.config` does by default after the start, warnings and errors go to standard error, too.
 
-    Repeated trouble is written in full once a minute for each job, and for at most five jobs with the same trouble. The
-    rest is counted: one line a minute has the number as `suppressed`. With `run_events="all"` every event has its line.
+    Repeated trouble is written in full once a minute for each job, and for at most five jobs with the same trouble. So
+    are additions of jobs. The rest is counted: one line a minute has the number as `suppressed`. With
+    `run_events="all"` every event has its line.
 
     :param scheduler: the scheduler's name, a key of every line
     :param run_events: which lines about runs to write: "all", "failures" or "none"

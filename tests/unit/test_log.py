@@ -37,6 +37,10 @@ def fail():
     raise ValueError("no")
 
 
+def nothing():
+    pass
+
+
 # -- structlog ------------------------------------------------------------------------------------------------------
 
 
@@ -175,10 +179,11 @@ def test_a_failure_every_minute_is_written_in_full_though_it_comes_a_little_earl
 
 
 def test_many_jobs_that_fail_alike_are_counted_together_by_error_and_tag(lines, bench):
+    first = {"start_date": "2026-03-02 12:01:30"}  # when the count of the jobs that were added has been written
     for number in range(100):
-        bench.every(30, fail, id=f"eu{number}", tags=["eu", f"host-{number}"])
-        bench.every(30, fail_elsewhere, id=f"us{number}", tags=["us"])
-    bench.advance(91)
+        bench.every(30, fail, id=f"eu{number}", tags=["eu", f"host-{number}"], **first)
+        bench.every(30, fail_elsewhere, id=f"us{number}", tags=["us"], **first)
+    bench.advance(151)
     failed = named(lines, "run.failed")
     assert len(seconds_of(failed)) == 2 * (5 + 5)
     assert [(line["tags"], line["suppressed"], line["jobs"]) for line in counts(failed)] == [
@@ -396,3 +401,11 @@ def test_a_job_that_fails_is_seen_where_nobody_has_configured_logging():
     _, error, code = run_program(program)
     assert code == 0
     assert "run.failed" in error and "job_id='divide'" in error and "ZeroDivisionError: division by zero" in error
+
+
+def test_of_many_jobs_that_are_added_together_five_have_a_line_and_the_rest_is_counted(lines, make_bench):
+    bench = make_bench().start()
+    bench.scheduler.add_jobs({"func": nothing, "trigger": "interval", "hours": 1, "tags": ["t"]} for _ in range(1000))
+    bench.advance(WINDOW_SECONDS)
+    *written, counted = named(lines, "job.added")
+    assert len(written) == 5 and (counted["suppressed"], counted["jobs"], counted["tags"]) == (995, 995, ["t"])

@@ -20,6 +20,7 @@ from gsched.notices.notifier import Notifier
 from gsched.notices.occurrences import Occurrence
 from gsched.notices.outbox import DELAY_MS, Outbox
 from gsched.notices.sender import Sender
+from gsched.notices.waiting import wait_for
 from gsched.times.clock import Clock
 
 WRITE_SECONDS: Final = 1.0  # between two writes
@@ -100,20 +101,13 @@ class Desk:
     def _run(self) -> None:
         while not self._ending.is_set():
             self._turn()
-            self._wait(self._ending, WRITE_SECONDS)
+            wait_for(self._ending, WRITE_SECONDS, self._clock)
             if self._collector.is_empty:
-                self._wait(self._wakeup, LOOK_SECONDS)
+                wait_for(self._wakeup, LOOK_SECONDS, self._clock)
             self._wakeup.clear()
         self._turn()
         for sender in self._senders.values():
             sender.stop()
-
-    def _wait(self, event: Event, seconds: float) -> None:
-        """Wait for the event, at most so long."""
-        over = Event()
-        timer = self._clock.call_later(seconds, over.set)
-        gevent.wait([event, over], count=1)
-        timer.cancel()
 
     def _turn(self) -> None:
         try:

@@ -50,6 +50,10 @@ class ChannelState:
         """How many messages may be sent at once now."""
         return min(BURST, self.tokens + max(now - self.tokens_at, 0) * BURST / every_ms)
 
+    def with_rev(self, rev: int) -> ChannelState:
+        """The state as this revision."""
+        return replace(self, rev=rev)
+
     def taken(self, holder: str, until: int) -> ChannelState:
         """The state once this node sends."""
         return replace(self, rev=self.rev + 1, holder=holder, held_until=until)
@@ -60,10 +64,11 @@ class ChannelState:
 
     def sent(self, now: int, every_ms: int) -> ChannelState:
         """The state after a message was sent."""
-        left = self.tokens_now(now, every_ms) - 1
-        return replace(
-            self, tokens=left, tokens_at=now, sent_at=now, failing_since=None, error="", tries=0, next_at=0
-        )
+        return replace(self.worked(now), tokens=self.tokens_now(now, every_ms) - 1, tokens_at=now)
+
+    def worked(self, now: int) -> ChannelState:
+        """The state after something was sent that is not counted."""
+        return replace(self, sent_at=now, failing_since=None, error="", tries=0, next_at=0)
 
     def failed(self, now: int, error: str) -> ChannelState:
         """The state after a message could not be sent: the next attempt follows later and later, up to ten minutes."""

@@ -22,6 +22,7 @@ from gsched.notices.notice import Notice
 from gsched.notices.notifier import Notifier
 from gsched.notices.outbox import BURST, DELAY_MS, ChannelState, Outbox
 from gsched.notices.sending import carry_out
+from gsched.notices.waiting import wait_for
 from gsched.times.clock import Clock
 
 LOOK_SECONDS: Final = 10.0  # between two looks for what other nodes have left
@@ -64,9 +65,7 @@ class Sender:
             self._wakeup.clear()
             seconds = self._turn()
             if not self._stopped:
-                timer = self._clock.call_later(seconds, self._wakeup.set)
-                self._wakeup.wait()
-                timer.cancel()
+                wait_for(self._wakeup, seconds, self._clock)
 
     def wake(self) -> None:
         """Look now."""

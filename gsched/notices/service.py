@@ -21,6 +21,7 @@ from gsched.notices.notice import RECOVERED
 from gsched.notices.notifier import Notifier
 from gsched.notices.occurrences import MASK, Occurrence, occurrence_of
 from gsched.notices.outbox import Outbox
+from gsched.notices.reports import MASK as RUNS_MASK, Reports
 from gsched.times.clock import Clock, Timer
 
 AWAY_SECONDS: Final = 30.0  # a store that answers again before is not told of
@@ -48,22 +49,34 @@ class Notices:
         self._kept = make(outbox=outbox, watch=self._watch_successes)
         self._own = make(outbox=MemoryOutbox(), watch=lambda wanted: None)
         self._desks = self._kept, self._own
+        self._reports = Reports(notifiers, outbox, clock, bus.emit)
+        self._reports_runs = False
 
     def start(self) -> None:
         """Listen, and send."""
         for desk in self._desks:
             desk.start()
+        self._report_runs()
         self._bus.add_listener(self._on_event, MASK, blocks=False)
 
     def look_at_notifiers(self) -> None:
         """There are new ones."""
         for desk in self._desks:
             desk.look_at_notifiers()
+        self._report_runs()
+
+    def _report_runs(self) -> None:
+        """Listen to each run only if somebody wants to know of each."""
+        if self._reports.look_at_notifiers() and not self._reports_runs:
+            self._bus.add_listener(self._reports.on_event, RUNS_MASK, blocks=False)
+            self._reports_runs = True
 
     def stop(self) -> None:
         """Write what is noted, send what is due, and end."""
         self._bus.remove_listener(self._on_event)
+        self._bus.remove_listener(self._reports.on_event)
         self._watch_successes(False)
+        self._reports.stop()
         for timer in self._away.values():
             if timer is not None:
                 timer.cancel()
@@ -73,7 +86,7 @@ class Notices:
 
     def greenlets(self) -> Collection[gevent.Greenlet]:
         """The greenlets that write and send."""
-        return [greenlet for desk in self._desks for greenlet in desk.greenlets()]
+        return [*self._kept.greenlets(), *self._own.greenlets(), *self._reports.greenlets()]
 
     def _on_event(self, event: SchedulerEvent) -> None:
         if event.code == EVENT_STORE_CONNECTED:

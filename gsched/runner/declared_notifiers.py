@@ -10,7 +10,7 @@ from typing import Any, Final
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError
 from gsched.files.text import read_text
-from gsched.notices import Notifier, WebHook
+from gsched.notices import Command, Mail, Notifier, Ping, Sendmail, Sentry, WebHook
 from gsched.notices.channels.channel import Channel, PerRunChannel
 from gsched.runner.application import load_application
 from gsched.runner.problems import Problems
@@ -18,7 +18,12 @@ from gsched.schedulers.engine import engine_of
 from gsched.wording import did_you_mean
 
 TYPES: Final[Mapping[str, Callable[..., Channel | PerRunChannel]]] = {
+    "mail": Mail,
+    "sendmail": Sendmail,
     "webhook": WebHook,
+    "command": Command,
+    "sentry": Sentry,
+    "ping": Ping,
 }
 _OF_NOTIFIER: Final = ("events", "jobs", "tags", "groups", "all_jobs", "every")
 _SECRET: Final = ("password", "secret", "dsn")  # never written in the file itself

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MOST_READ: Final = 65_536  # bytes of an answer
 _MOST_SHOWN: Final = 200
+_LEAST_SECRET: Final = 8  # characters of a path that may be one
 
 
 class Target(NamedTuple):
@@ -37,7 +38,7 @@ class Target(NamedTuple):
     @property
     def secrets(self) -> tuple[str, ...]:
         """The parts that no output may have."""
-        return (self.secret, *([self.path] if len(self.path) > 1 else []))
+        return (self.secret, *([self.path] if len(self.path) >= _LEAST_SECRET else []))
 
 
 def target_of(what: str, url: object) -> Target:

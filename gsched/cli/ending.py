@@ -20,7 +20,7 @@ def end(code: int) -> int:
 
 
 def _has_users_code() -> bool:
-    """Whether an application, or functions of one, were imported. Asked without importing what would tell."""
+    """True if an application, or functions of one, were imported. Finding out imports nothing."""
     application = sys.modules.get("gsched.runner.application")
     return "gsched.runner.runner" in sys.modules or bool(application and application.imported)
 

@@ -39,7 +39,7 @@ def open_store(configuration: Configuration, *, makes_store: bool = False) -> It
 
 
 def _user() -> str:
-    """Who calls the command, and on which machine."""
+    """The user who calls the command, and the machine: user@host."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

@@ -35,7 +35,7 @@ def ask_probe(address: str, path: str, timeout_seconds: float) -> tuple[int, byt
 
 
 def _whole(connection: socket.socket, timeout_seconds: float) -> bytes:
-    """All that comes, until the other end closes. Raises TimeoutError."""
+    """All bytes that arrive until the other end closes the connection. Raises TimeoutError."""
     answer, deadline = bytearray(), monotonic() + timeout_seconds
     while (remaining := deadline - monotonic()) > 0:
         connection.settimeout(remaining)

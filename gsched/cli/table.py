@@ -55,7 +55,7 @@ def _colour(name: str, cell: str) -> str | None:
 
 
 def _fitted(widths: list[int], room: int) -> list[int]:
-    """The widths, those of the widest columns reduced until all of them fit, as far as that can be."""
+    """The widths of the columns. The widest columns are cut until the table fits, as far as possible."""
     widths, room = list(widths), room - len(_GAP) * (len(widths) - 1)
     while sum(widths) > room and max(widths) > _NARROWEST:
         widths[widths.index(max(widths))] -= 1

@@ -17,7 +17,7 @@ _REMEDY: Final = (
 
 
 def structlog_is_configured() -> bool:
-    """Whether the application logs with structlog. One that does has imported it.
+    """True if the application logs with structlog; such an application has imported it.
 
     It is not imported here, for that takes as long as to import half of gsched.
     """

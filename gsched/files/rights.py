@@ -1,4 +1,4 @@
-"""Who else may change a file or directory that decides what we execute."""
+"""Rights: other users who may change a file or directory that decides what is executed."""
 
 from __future__ import annotations
 

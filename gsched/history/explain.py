@@ -154,7 +154,7 @@ def _recent_outcome(question: Question, job: Job) -> Explanation | None:
 
 
 def _recent(question: Question, job: Job) -> RecentOutcome | None:
-    """The instant's outcome among the job's last outcomes, whose times are whole seconds.
+    """The outcome of the instant from the list of the job's last outcomes. That list has whole seconds.
 
     If the job was due several times in that second, all of these have to be there and have to be alike; otherwise None.
     """

@@ -162,7 +162,7 @@ def _words(question: Question, record: RunInfo) -> str:
 
 
 def _unbegun_words(question: Question, record: RunInfo) -> str:
-    """An attempt that waits; or that a node has, of which only that node knows whether it has begun."""
+    """An attempt that waits, or that a node holds: only that node knows if the attempt has begun."""
     attempt, due = f"attempt {record.attempt}", to_ms(record.due_at)
     if due > question.now:
         return f"{attempt} is due at {at(question, due)}"
@@ -233,7 +233,7 @@ def say(question: Question, outcome: str, sentence: str) -> Explanation:
 
 
 def lateness_words(question: Question, outcome: str) -> Iterator[str]:
-    """Sentences that say that the run in question is slow, and that its job is overdue, if they are.
+    """A sentence if the run is slow, and one if the job is overdue.
 
     :param outcome: of the instant in question
     """

@@ -270,7 +270,7 @@ class LiveCounters:
 
 
 class _RareCounters:
-    """What few jobs have: runs that failed, and a number of runs that differs from that of noted outcomes.
+    """Figures that few jobs have: failed runs, and a number of runs other than the number of noted outcomes.
 
     :ivar unlike_runs: by how many the runs exceed the noted outcomes
     :ivar unsuccessful: how many of the noted outcomes are no successes

@@ -84,7 +84,7 @@ class Deadlines:
             self._timetable.add(deadline, due)
 
     def _was_reported(self, run: Run) -> bool:
-        """Whether the run was reported when its instant waited for a free instance."""
+        """True if the run was reported when its instant waited for a free instance."""
         waited = self.of_waiting.get(run.entry)
         return waited is not None and run.request is None and run.scheduled_ms < waited.scheduled
 
@@ -135,7 +135,7 @@ class Deadlines:
         return None
 
     def _is_slow(self, deadline: RunDeadline, now: int) -> bool:
-        """Whether the instant, whose deadline has ended, waits to run. Goes on with the next one that does."""
+        """True if the instant with the expired deadline still waits to run. Moves on to the next instant that waits."""
         entry, instant = deadline.entry, deadline.scheduled
         if entry.held is None or entry.parked or instant > entry.until:
             self.release(entry)

@@ -242,7 +242,7 @@ class Dispatch:
         self._tell_store(entry.lane, entry.lane.store.park, entry.job, reason)
 
     def heal(self, lane: Lane, executor: str) -> None:
-        """An executor was added: jobs that were parked for want of it are due again, late."""
+        """An executor was added: jobs that were parked because it was missing are due again, late."""
         for entry in lane.parked_for(executor):
             self.unpark(entry)
 
@@ -684,7 +684,7 @@ class Dispatch:
 
 
 def _is_missed(run: Run, now: int) -> bool:
-    """Whether a retry comes later than the job allows, counted from the time at which it was due."""
+    """True if a retry comes later than the job allows, counted from the time at which it was due."""
     grace = run.job.misfire_grace_ms
     return grace is not None and run.due_ms is not None and now - run.due_ms > grace
 

@@ -75,11 +75,11 @@ class Gate(Generic[EntryT]):
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits here."""
+        """True if somebody waits here."""
         return bool(self.waiting or self.owed)
 
     def is_closed(self, now: float) -> bool:
-        """Whether nothing may begin, whatever the limit allows."""
+        """True if nothing may begin, whatever the limit allows."""
         return now < self.paused_until or now < self.closed_until
 
     def lets_pass(self, count: int) -> bool:
@@ -115,7 +115,7 @@ class Gate(Generic[EntryT]):
             self.tat = max(self.tat, self._looked_at) + self.limit.period_ms
 
     def close(self, until: float, entry: EntryT) -> None:
-        """A run of this entry was refused by what it asked: let nothing begin until then, and that run first."""
+        """A server refused the run of this entry: let no run begin until that time, and then this run first."""
         self.closed_until = max(self.closed_until, until)
         self._favoured.add(entry)
         self._note_times()
@@ -125,7 +125,7 @@ class Gate(Generic[EntryT]):
         self._obey(self.limit, until)
 
     def take(self) -> tuple[EntryT, bool]:
-        """Take out the entry whose turn it is, and whether it is one with owed runs. Somebody waits."""
+        """Take out the entry whose turn it is, and say if it has owed runs. At least one entry must wait."""
         is_owed = bool(self.owed) and (self._is_turn_of_owed or not self.waiting)
         self._is_turn_of_owed = not is_owed
         return (self.owed if is_owed else self.waiting).popitem(last=False)[0], is_owed

@@ -101,7 +101,7 @@ class Hub:
             self._report.store_failed(lane.alias, error)
 
     def executor_added(self, alias: str) -> None:
-        """An executor was added: heal the jobs that were parked for want of it."""
+        """An executor was added: heal the jobs that were parked because it was missing."""
         self._do(self._heal, alias)
         for lane in self._lanes.values():
             lane.store.executor_added()

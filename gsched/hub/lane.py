@@ -274,7 +274,7 @@ class Lane:
         return min(known if due is None else [max(due, after + 1), *known], default=None)
 
     def forget_if_idle(self, entry: Entry) -> None:
-        """Forget an entry that is not due here and has no runs in progress and none owed."""
+        """Forget an entry that is not due here, has no run in progress, and owes no run."""
         is_idle = not entry.live and not entry.running and entry not in self.owed
         if is_idle:
             self.released.pop(entry, None)
@@ -319,7 +319,7 @@ class Lane:
         return self.owed.pop(entry, ())
 
     def awaits_runs(self, entry: Entry) -> bool:
-        """Whether runs of the job are to come outside its schedule, as far as the hub knows."""
+        """True if runs of the job are to come outside its schedule, as far as the hub knows."""
         return entry.job.id in self.retrying or entry in self.owed or self.later.has(entry.job.id)
 
     def note_retry(self, job_id: str, change: int) -> None:

@@ -32,7 +32,7 @@ class LaterRuns:
         self.by_job: dict[str, dict[Later, None]] = {}
 
     def has(self, job_id: str) -> bool:
-        """Whether a run of the job is among them."""
+        """True if a run of the job is among them."""
         return job_id in self.by_job
 
     def add(self, run: Run, due: int) -> None:

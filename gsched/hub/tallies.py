@@ -63,11 +63,11 @@ class Tallies(dict[str, Tally]):
             self[job_id] = tally
 
     def is_spent(self, job: Job) -> bool:
-        """Whether all runs that the job may have have begun."""
+        """True if all runs that the job may have have begun."""
         return self.left(job) == 0
 
     def may_begin(self, job: Job, instant: int) -> bool:
-        """Whether a run of this instant, which was in progress on a node that died, may begin again."""
+        """True if a run of this instant, which was in progress on a node that died, may begin again."""
         return not self.is_spent(job) or instant <= self._over(job)
 
     def _over(self, job: Job) -> int:

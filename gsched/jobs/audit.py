@@ -90,7 +90,7 @@ class Act(NamedTuple):
 
 
 def stamped(jobs: list[Job], act: Act | None) -> list[Job]:
-    """The jobs, changed last by this, if there is somebody who does it."""
+    """The jobs with this act as their last change, if an actor is named."""
     return jobs if act is None else [act.stamped(job) for job in jobs]
 
 
@@ -167,7 +167,7 @@ def audit_page(found: list[AuditEntry], query: AuditQuery) -> AuditPage:
 
 
 def differences(old: Job, new: Job) -> tuple[dict[str, str], dict[str, str]]:
-    """The options that differ, as text: before and since. Of arguments and metadata only the names are told."""
+    """The options that differ, as text, before and after. Values of arguments and metadata are left out."""
     before, after = _told(old), _told(new)
     changed = [name for name, value in after.items() if before.get(name) != value]
     hidden = dict.fromkeys((name for name in _SECRET if getattr(old, name) != getattr(new, name)), _NOT_RECORDED)

@@ -53,7 +53,7 @@ class GroupLimit:
         return ", ".join(words)
 
     def matches(self, group: str) -> bool:
-        """Whether this limit is one for the group."""
+        """True if this limit is one for the group."""
         return matches(self.pattern, group)
 
 

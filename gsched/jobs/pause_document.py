@@ -23,7 +23,7 @@ def checked_reason(what: str, value: object) -> str:
 
 
 def checked_name(what: str, value: object) -> str:
-    """The value. Raises InvalidJobError, naming it by `what`, unless it can name who acts."""
+    """The value. Raises InvalidJobError, naming the value by `what`, if it cannot be the name of an actor."""
     return _short_text(what, value, LONGEST_NAME)
 
 

@@ -29,7 +29,7 @@ class OverdueJob(NamedTuple):
     is_told: bool = False
 
     def words(self, now: int) -> str:
-        """For how long no run of it has succeeded, in words."""
+        """How long ago the job's last run succeeded, in words."""
         return f"no success for {rough_duration((now - self.since) / 1000)}"
 
 

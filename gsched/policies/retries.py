@@ -64,7 +64,7 @@ def _is_retried(policy: Policy, result: Result) -> bool:
 
 
 def _is_named(result: Result, names: tuple[str, ...]) -> bool:
-    """True if one of the names is that of the error or of a class that it derives from, or its exit status."""
+    """True if one of the names is the error's class, one of its base classes, or its exit status."""
     error = result.error
     if result.outcome is Outcome.TIMED_OUT and TIMEOUT in names:
         return True

@@ -135,7 +135,7 @@ def _complete(scheduler: GeventScheduler, configuration: Configuration) -> None:
 
 
 def _add_notifiers(scheduler: GeventScheduler, configuration: Configuration) -> None:
-    """Only a runner has them: who lists jobs need not be able to read their secrets."""
+    """Notifiers for a runner only: a user who lists jobs need not be able to read the secrets of notifiers."""
     engine = engine_of(scheduler)
     if configuration.web_public_url is not None:
         engine.public_url = configuration.web_public_url

@@ -172,7 +172,7 @@ def _meant(key: str) -> str:
 
 
 def _stands_for(key: str, entry: Mapping[str, Any]) -> bool:
-    """Whether another tool's word is there in its place: that says what to write already."""
+    """True if another tool's word is there in its place: that says what to write already."""
     return key == "trigger" and any("trigger = " in _ELSEWHERE.get(each, "") for each in entry)
 
 
@@ -196,7 +196,7 @@ class _Reading:
         self.wrong = Problems(_wrong_keys(entry))
 
     def read(self) -> None:
-        """Read all of it."""
+        """Read the whole entry."""
         self._identify()
         self._call_command() if "command" in self._given else self._call_function()
         for key in (key for key in self._given if key in OPTIONS and key != "metadata"):

@@ -119,7 +119,7 @@ def _known(scheduler: GeventScheduler, declaration: Declaration, owner: str) -> 
 
 
 def _is_over(job: Job, now: int) -> bool:
-    """Whether its last instant has passed: such a job is not added, for it would be late at every start."""
+    """True if its last instant has passed: such a job is not added, for it would be late at every start."""
     return job.next_run_ms is None or (isinstance(job.trigger, DateTrigger) and job.next_run_ms < now)
 
 

@@ -69,7 +69,7 @@ def is_there(place: StoreChoice) -> bool:
 
 
 def has_own_store(application: GeventScheduler) -> bool:
-    """Whether the application itself has named the store of its jobs."""
+    """True if the application itself has named the store of its jobs."""
     return "default" in application.stores and not engine_of(application).is_pending("default")
 
 
@@ -89,5 +89,5 @@ def _memory_without_sqlalchemy(directory: Path) -> StoreChoice:
 
 
 def _has_nameless_jobs(application: GeventScheduler) -> bool:
-    """Whether the application added jobs without ids: each start would add them once more."""
+    """True if the application added jobs without ids: each start would add them once more."""
     return any(_GENERATED_ID.fullmatch(job.id) for job in application.get_jobs(pending=True))

@@ -31,7 +31,7 @@ def shown_url(url: str) -> str:
 
 
 def has_password(url: str) -> bool:
-    """Whether the URL has a secret in it, as far as it can be recognised."""
+    """True if the URL has a secret in it, as far as it can be recognised."""
     parts = _URL.fullmatch(url)
     if parts is None:
         return "@" in url

@@ -194,7 +194,7 @@ class BaseScheduler(JobVerbs):
         return MappingProxyType(self._engine.stores)
 
     def add_executor(self, executor: BaseExecutor | str, alias: str = "default", **options: Any) -> None:
-        """Add an executor, before or after start; jobs that were parked for want of it are healed.
+        """Add an executor, before or after start. Jobs that were parked because it was missing are healed.
 
         :param executor: an executor, or the name of a type (greenlet, threadpool, processpool, a plugin's)
         :param options: arguments for that type

@@ -85,7 +85,7 @@ class Components:
     # -- executors ----------------------------------------------------------------------------------------------
 
     def add_executor(self, executor: BaseExecutor, alias: str) -> None:
-        """Add an executor; jobs that were parked for want of it are healed.
+        """Add an executor. Jobs that were parked because it was missing are healed.
 
         Raises ConfigurationError if the alias is taken.
         """

@@ -509,7 +509,7 @@ class Engine(Components):
 
 
 def _stamping(change: Callable[[Job], Job | None], act: Act | None) -> Callable[[Job], Job | None]:
-    """The change, which also notes in the job who makes it."""
+    """The change, which also records its author in the job."""
     if act is None:
         return change
     return lambda job: None if (changed := change(job)) is None else act.stamped(changed)

@@ -225,7 +225,7 @@ def with_next_run_time(job: Job, next_run_time: Any, timezone: tzinfo, now: int)
 
 
 def _anchored(trigger: BaseTrigger, due: int) -> BaseTrigger:
-    """The trigger with its phase set by `due`. That instant is not delayed, nor does a delayed copy of it follow."""
+    """The trigger with its phase set by `due`. Jitter neither delays that instant nor adds a delayed copy of it."""
     if isinstance(trigger, IntervalTrigger) and trigger.jitter_ms:
         longest = min(trigger.jitter_ms, int(trigger.interval_length * 1000) - 1)
         return trigger.anchored(due - longest)

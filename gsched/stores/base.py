@@ -60,12 +60,12 @@ class BaseJobStore(ABC):
     """
 
     shared = False
-    """Whether other schedulers run the jobs after `stop`. Instants that were claimed here stay this scheduler's."""
+    """True if other schedulers run the jobs after `stop`. Instants that were claimed here stay this scheduler's."""
     started = False
-    """Whether a scheduler runs jobs from this object. No other scheduler can then. The scheduler sets it."""
+    """True if a scheduler runs jobs from this object. No other scheduler can then. The scheduler sets it."""
 
     def has_jobs_of(self, other: BaseJobStore) -> bool:
-        """Whether both stores have the same jobs, as far as this process knows. No scheduler can have both."""
+        """True if both stores have the same jobs, as far as this process knows. No scheduler can have both."""
         return other is self
 
     def bind(self, alias: str, clock: Clock, allowed: AllowedFunctions) -> None:
@@ -175,7 +175,7 @@ class BaseJobStore(ABC):
 
     @abstractmethod
     def change(self, job_id: str, change: Callable[[Job], Job], act: Act | None = None) -> Job:
-        """Replace the job by the one that `change` makes of it, and give it as stored.
+        """Replace the job by what `change` makes of it. Returns the job as it is stored.
 
         :param change: called again after a conflict; its errors pass through
         :param act: who does it: it is kept with the job in the same write, and in the audit
@@ -184,7 +184,7 @@ class BaseJobStore(ABC):
 
     @abstractmethod
     def change_many(self, job_ids: Sequence[str], change: Callable[[Job], Job | None]) -> list[Job]:
-        """Replace some hundred jobs, each by the one that `change` makes of it, and give these as stored.
+        """Replace some hundred jobs, each by what `change` makes of it. Returns the jobs as they are stored.
 
         Jobs that do not exist are left out, and so are those for which `change` gives None: they stay as they are.
 
@@ -393,7 +393,7 @@ class BaseJobStore(ABC):
     # -- outcomes ---------------------------------------------------------------------------------------------
 
     def settle(self, run: Run, result: Result) -> None:
-        """A run has ended; or an attempt has, and `SucceededByRetry` was posted of it."""
+        """A run has ended; or an attempt has ended, and `SucceededByRetry` was posted for it."""
 
     @abstractmethod
     def retry(self, run: Run, retried: Retried) -> None:
@@ -425,7 +425,7 @@ class BaseJobStore(ABC):
         """Take the job back: it is due next at `due` (ms), beyond the horizon."""
 
     def has_here(self, job_id: str) -> bool:
-        """Whether this scheduler runs the job, and not another one that shares the store."""
+        """True if this scheduler runs the job, and not another one that shares the store."""
         return True
 
     def exhaust(self, job: Job) -> None:
@@ -449,15 +449,15 @@ class BaseJobStore(ABC):
 
 
 def reschedules(old: Job, new: Job) -> bool:
-    """Whether a change concerns when the job is due, or which scheduler runs it, and not only what it does."""
+    """True if a change concerns when the job is due, or which scheduler runs it, and not only what it does."""
     return not same_instants(old, new) or old.paused != new.paused or old.policy.group != new.policy.group
 
 
 def is_same_date(old: Job, new: Job) -> bool:
-    """Whether both states of a job are due at the same date, which runs once, whatever pause moves it."""
+    """True if both states of a job are due at the same date, which runs once, whatever pause moves it."""
     return isinstance(old.trigger, DateTrigger) and old.trigger is new.trigger
 
 
 def same_instants(old: Job, new: Job) -> bool:
-    """Whether two states of a job are due at the same times."""
+    """True if two states of a job are due at the same times."""
     return old.trigger is new.trigger and old.next_run_ms == new.next_run_ms

@@ -227,10 +227,10 @@ class HubPort(Protocol):
         """Why the hub cannot run the job, as far as it can tell before the job is due; None if it sees no reason."""
 
     def gives_up(self) -> bool:
-        """Whether the hub will skip instants as soon as it is sure that no other scheduler owns them by now."""
+        """True if the hub will skip instants as soon as it is sure that no other scheduler owns them by now."""
 
     def unread(self) -> bool:
-        """Whether messages about jobs or runs were posted that the hub has not handled."""
+        """True if messages about jobs or runs were posted that the hub has not handled."""
 
     def activity(self) -> Mapping[str, Any]:
         """What the scheduler did since it started, and is doing, in plain values: see `Hub.activity`."""

@@ -45,7 +45,7 @@ def rough_duration(seconds: float) -> str:
 
 
 def exact_duration(ms: int) -> str:
-    """A duration for people, all of it: "15 s", "1 h 30 min", "250 ms"."""
+    """A duration for people, exact: "15 s", "1 h 30 min", "250 ms"."""
     if ms % 1000:
         return f"{ms} ms" if ms < 1000 else f"{ms / 1000:g} s"
     words, seconds = [], ms // 1000

@@ -85,7 +85,7 @@ class SpreadTrigger(FrozenTrigger):
         return self._changed(trigger=placed, timezone=placed.timezone)
 
     def for_job(self, job_id: str) -> SpreadTrigger:
-        """With what the job's id chooses of the other trigger."""
+        """The trigger with the values of H that the job's id chooses in the trigger that it delays."""
         own = self.trigger.for_job(job_id)
         return self if own is self.trigger else self._changed(trigger=own)
 
@@ -96,7 +96,7 @@ class SpreadTrigger(FrozenTrigger):
 
     @property
     def by_elapsed_time(self) -> bool:  # type: ignore[override]
-        """As the other trigger."""
+        """As the trigger that it delays."""
         return self.trigger.by_elapsed_time
 
     def same_schedule(self, other: object) -> bool:

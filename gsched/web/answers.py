@@ -55,7 +55,7 @@ class ApiAnswers:
     # -- the whole ------------------------------------------------------------------------------------------------
 
     def me(self, ask: Ask) -> dict[str, Any]:
-        """Who asks, what they may do, and where."""
+        """The user of the request, their permissions, and what the page needs to know about the server."""
         stores = self._scheduler.stores.items()
         return {
             "actor": ask.user.name,
@@ -295,7 +295,7 @@ def _in_json(value: Any) -> Any:
 
 
 def _urgency(group: GroupInfo) -> tuple[int, bool, bool, str]:
-    """What is wanted first is the least."""
+    """The key that sorts groups: those in which most jobs wait come first, then paused and limited ones."""
     waiting = 0 if group.activity is None else group.activity.waiting
     return -waiting, group.pause is None, group.limit is None, group.name
 

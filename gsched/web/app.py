@@ -168,7 +168,7 @@ class WebApplication:
         return self._assets.page(request)
 
     def _no_page(self, request: Request, name: str) -> Response:
-        """People get a page that says so, and programs an error."""
+        """An unknown address: browsers get a page, and programs get an error as JSON."""
         if "text/html" not in request.accept_mimetypes.values():
             raise NotFound
         response = self._page(request)

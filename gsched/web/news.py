@@ -112,7 +112,7 @@ class LiveNews:
         return engine_of(self._scheduler).call(self._own_overview, jobstore)
 
     def _own_overview(self, jobstore: str | None) -> Overview:
-        """Of a store in this process: what its scheduler does, and what its jobs are."""
+        """The overview of a store in this process: what its scheduler does, and its jobs."""
         if self._local is None:
             self._local = LocalOverview(self._scheduler)
         return self._local.read()

@@ -152,7 +152,7 @@ class _Shared:
         self._error: Exception | None = None
 
     def is_usable(self, now: float) -> bool:
-        """True while it is to come, or young enough. Nobody but those who wait gets an error."""
+        """True while the answer is on its way, or young enough. An error goes only to those who wait for it."""
         return self._ended_at is None or (self._error is None and now - self._ended_at < self.seconds)
 
     def waiter(self) -> Waiter | None:

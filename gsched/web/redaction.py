@@ -95,7 +95,7 @@ class Redaction:
         return [self.named(name, value) for name, value in zip(_padded(names, len(args)), args)]
 
     def whole(self, answer: Any, breathe: Callable[[], object] = lambda: None) -> Any:
-        """The answer, in JSON's types. Its texts give no secret away, nor repeat one that was masked before.
+        """The answer, in JSON's types. Its texts contain no secret, and none that was masked elsewhere in the answer.
 
         :param breathe: called once for each object in it
         """
@@ -146,7 +146,7 @@ def _padded(names: list[str], length: int) -> list[str]:
 
 
 def unmasked(given: Any, shown: Any, stored: Any) -> Any:
-    """What a user means who edits a value that was shown redacted: parts that are as shown stay as they are stored.
+    """The value that a user means who has edited a redacted one: parts that were not edited keep their stored values.
 
     So a mask stands for the secret behind it, and a value that JSON cannot say stays what it is.
 

@@ -56,7 +56,7 @@ class Connections(Pool):  # type: ignore[misc]
 
 
 class RequestHandler(WSGIHandler):  # type: ignore[misc]
-    """One request a connection, of which everything takes `CONNECTION_SECONDS` at most."""
+    """Serves one request on each connection, in `CONNECTION_SECONDS` at most."""
 
     def handle(self) -> None:
         with gevent.Timeout(CONNECTION_SECONDS, False):
@@ -146,7 +146,7 @@ class BoundedServer(WSGIServer):  # type: ignore[misc]
         self.is_private = is_loopback(self.socket.getsockname()[0])
 
     def is_named_by(self, host_header: str) -> bool:
-        """Whether a request's Host is an address, localhost, or the name that the server listens on.
+        """True if a request's Host is an address, localhost, or the name that the server listens on.
 
         A page in a user's browser may have pointed any other name to this machine.
         """

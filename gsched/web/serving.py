@@ -67,7 +67,7 @@ def serve_dashboard(address: str, scheduler: BaseScheduler, configuration: Confi
 
 
 def _reachable(host: str, port: int, authorize: Authorize | None) -> str:
-    """The address to listen on. Raises ConfigurationError if strangers reach it who need not say who they are."""
+    """The address to listen on. Raises ConfigurationError if others could reach it without proof of who they are."""
     found = [str(each[4][0]) for each in getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     if authorize is None and not all(map(is_loopback, found)):
         raise ConfigurationError(

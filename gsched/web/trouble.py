@@ -1,4 +1,4 @@
-"""Errors that nobody expects: a line of the log, without secrets."""
+"""Unexpected errors: each is a line in the log, without secrets."""
 
 from __future__ import annotations
 

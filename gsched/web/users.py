@@ -41,14 +41,14 @@ Authorize = Callable[[Environ], User | None]
 
 
 def on_this_machine(environ: Environ) -> User | None:
-    """Anybody who asks from this machine, without a proxy between; nobody else."""
+    """Accepts everybody on this machine whose request came through no proxy, and nobody else."""
     if is_loopback(environ.get("REMOTE_ADDR", "")) and not is_forwarded(environ):
         return User(ANONYMOUS)
     return None
 
 
 def is_forwarded(environ: Environ) -> bool:
-    """True if a proxy says that it asks for somebody else."""
+    """True if a header shows that a proxy has forwarded the request."""
     return any(name in environ for name in ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP"))
 
 

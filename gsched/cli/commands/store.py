@@ -147,5 +147,5 @@ def purge(configuration: Configuration, older_than: str, jobstore: str, yes: boo
 
 
 def _shows() -> bool:
-    """Whether somebody sees the progress. If not, the jobs need not be counted, which takes the database a while."""
+    """True if somebody sees the progress. If not, the jobs need not be counted, which takes the database a while."""
     return sys.stderr.isatty()

@@ -53,7 +53,7 @@ def top(
 
 @contextmanager
 def _source(configuration: Configuration, jobstore: str | None) -> Iterator[_Look]:
-    """What gives overviews: a runner's probe port, or the store."""
+    """The source of overviews: a runner's probe port, or the store."""
     if "probe" in configuration.flags or configuration.memory:
         from gsched.cli.overview_client import ask_overview
         from gsched.web.address import USUAL

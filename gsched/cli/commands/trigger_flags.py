@@ -25,7 +25,7 @@ _EXCLUSIVE: Final = ("cron", "quartz", "every", "at")
 
 
 class NewTrigger(NamedTuple):
-    """What flags say about a trigger; all None: nothing."""
+    """The flags about a trigger. If all are None, no trigger is given."""
 
     cron: str | None
     quartz: str | None

@@ -26,7 +26,7 @@ _FIELD_COUNT_SAID: Final = (
 
 
 def why_foreign(line: str) -> str | None:
-    """Why a line is no crontab's, if it is of a kind that is known elsewhere."""
+    """Why a line does not belong into a crontab, if it is a line that other crons or anacron know."""
     if line.startswith("-"):
         return "a leading '-' (SUSE's cron: do not log) is not understood; leave it out"
     if _ANACRON.fullmatch(line):
@@ -52,7 +52,7 @@ def doubts_about_command(command: str, was_cut: bool) -> Iterator[str]:
 
 
 def doubts_about_user(name: str | None) -> Iterator[str]:
-    """What to know of the user who is to run a command."""
+    """Warnings about the user who is to run a command."""
     if name is not None and not _is_user(name):
         yield f"there is no user {name!r} on this machine"
 
@@ -73,7 +73,7 @@ def _is_user(name: str) -> bool:
 
 
 def _is_open(command: str) -> bool:
-    """Whether a shell would read on after the command's end: for a quote, a $( or a ` that is not closed."""
+    """True if a shell would read on after the command's end: for a quote, a $( or a ` that is not closed."""
     closers: list[str] = []
     at = 0
     while at < len(command):

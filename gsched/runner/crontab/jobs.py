@@ -105,7 +105,7 @@ def _new_ids(entries: Mapping[int, CrontabEntry], prefix: str, kept: Iterable[st
 
 
 def _names(entries: Iterable[CrontabEntry]) -> dict[str, str]:
-    """A name for each command: short, unless that of another command is the same."""
+    """A name for each command: a short one, unless two commands would have the same."""
     commands = dict.fromkeys(entry.command for entry in entries)
     shared = Counter(map(readable, commands))
     return {each: readable(each, whole=shared[readable(each)] > 1) for each in commands}

@@ -86,7 +86,7 @@ def _day(day: str, weekday: str) -> str:
 
 
 def is_both_required(day: str, weekday: str) -> bool:
-    """Whether a day must fit both day fields, for one of them begins with *."""
+    """True if a day must fit both day fields, for one of them begins with *."""
     return day.startswith("*") or weekday.startswith("*")
 
 

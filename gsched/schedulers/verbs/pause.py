@@ -272,7 +272,7 @@ def wanted_pause(reason: str | None, until: Until, by: str | None, now: int, zon
 
 
 def name_of_actor(by: str | None) -> str | None:
-    """Who acts: by this name, else as `acting` says; None if nobody said it. Raises InvalidJobError."""
+    """The actor: this name, else the name given to `acting`, else None. Raises InvalidJobError."""
     if by is not None:
         return checked_name("by", by)
     actor = current_actor()

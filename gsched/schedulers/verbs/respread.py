@@ -119,6 +119,6 @@ def _read(store: BaseJobStore, job_ids: Iterable[str]) -> list[Job]:
 
 
 def _moved(phases: Mapping[str, tuple[Series, int]], now: int, job: Job) -> Job | None:
-    """The job with its new phase; None if its trigger is another one by now."""
+    """The job with its new phase; None if its trigger has changed meanwhile."""
     series, phase = phases[job.id]
     return moved(job, phase, now) if possible_series(job) == series else None

@@ -316,5 +316,5 @@ class Admission:
 
 
 def _goes_on(record: JobRecord | None) -> bool:
-    """Whether the job exists, is admitted and is not paused: its schedule goes on."""
+    """True if the job exists, is admitted and is not paused: its schedule goes on."""
     return record is not None and record.admitted and not record.job.paused

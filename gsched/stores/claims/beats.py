@@ -31,7 +31,7 @@ class Beats:
         self._last = self._clock.monotonic()
 
     def is_due(self) -> bool:
-        """Whether the node is to beat now. Asked between all writes, so that a tick costs one look at the clock."""
+        """True if the node is to beat now. Asked between all writes, so that a tick costs one look at the clock."""
         return self._elapsed() >= self._intervals.tick and self.until_next() <= 0
 
     def until_next(self) -> float:

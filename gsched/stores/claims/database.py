@@ -67,7 +67,7 @@ class SlotRecord(NamedTuple):
 
 
 class JobRecord(NamedTuple):
-    """A job with what the protocol keeps of it.
+    """A job, and what the protocol records about it.
 
     :ivar job: the job; `job.parked` says why it cannot be run here, as just found out
     :ivar admitted: a watermark covers the job
@@ -90,11 +90,11 @@ class JobRecord(NamedTuple):
 
     @property
     def is_late(self) -> bool:
-        """Whether instants were late at the admission, and are not known to have ended."""
+        """True if instants were late at the admission, and are not known to have ended."""
         return self.job.next_run_ms is not None and self.job.next_run_ms <= self.late_until
 
     def is_due_at(self, instant: int) -> bool:
-        """Whether the instant is one of the job's, by the schedule that it has."""
+        """True if the instant is one of the job's, by the schedule that it has."""
         if self.begins is None or instant < self.begins or self.job.paused:
             return False
         return instant == self.begins or self.job.next_ms(instant - 1) == instant
@@ -188,7 +188,7 @@ class ClaimDatabase(Protocol):
     """
 
     exclusive: bool
-    """Whether only one node at a time may own slots, because this database has no transactions."""
+    """True if only one node at a time may own slots, because this database has no transactions."""
 
     def prepare(self) -> None:
         """Make collections, indexes and slots that are missing."""
@@ -363,7 +363,7 @@ class ClaimDatabase(Protocol):
         """The attempts at runs of these jobs, due since then, that have a record of how they ended."""
 
     def is_running(self, job_id: str, slot: int) -> bool:
-        """Whether a run of the job, which is in this slot, waits or is recorded as in progress on any node."""
+        """True if a run of the job, which is in this slot, waits or is recorded as in progress on any node."""
 
     def end_runs(self, runs: Sequence[RunRecord], outcome: Outcome) -> None:
         """Mark recorded runs that are in progress as ended. Those that the database refuses stay as they are."""

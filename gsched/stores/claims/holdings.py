@@ -76,7 +76,7 @@ class Holdings:
         return self._placed[job_id] if job_id in self._placed else slot_of(job_id)
 
     def owns(self, job_id: str) -> bool:
-        """Whether the job is in one of this node's slots, as far as this node knows."""
+        """True if the job is in one of this node's slots, as far as this node knows."""
         return self.slot_of(job_id) in self.slots
 
     def let_go(self, numbers: Collection[int]) -> list[str]:
@@ -120,11 +120,11 @@ class Holdings:
 
     @property
     def awaits_claimed(self) -> bool:
-        """Whether the watermark covers instants of jobs that the hub does not have."""
+        """True if the watermark covers instants of jobs that the hub does not have."""
         return any(due <= self.watermark for due in self.awaited.values())
 
     def sleeps(self, job_id: str, rev: int) -> bool:
-        """Whether the job is dormant at this revision, and due beyond the horizon."""
+        """True if the job is dormant at this revision, and due beyond the horizon."""
         dormant = self.dormant.get(job_id)
         return dormant is not None and dormant.rev == rev and dormant.due is not None and dormant.due > self.horizon
 

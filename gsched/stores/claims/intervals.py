@@ -40,7 +40,7 @@ class NextTimes:
         self._next = {what: self._clock.monotonic() + seconds for what, seconds in later.items()}
 
     def is_time(self, what: str, every: float) -> bool:
-        """Whether the step is due. If so, it is due next in `every` seconds."""
+        """True if the step is due. If so, it is due next in `every` seconds."""
         now = self._clock.monotonic()
         if now < self._next.get(what, 0.0):
             return False

@@ -301,7 +301,7 @@ class LiveNode:
             self.leaving = set()  # not earlier: instants claimed meanwhile would have no record
 
     def _may_release(self) -> bool:
-        """Whether the next owner would find every outcome and open run of these slots in the database."""
+        """True if the next owner would find every outcome and open run of these slots in the database."""
         waits_too_long = self._time.now() > self.holdings.watermark + LONGEST_WRITING_MS
         is_settled = self._progress.is_written() or waits_too_long
         knows_all = not self._admission.unsettled and not self.holdings.awaits_claimed

@@ -40,11 +40,11 @@ class Parking:
         return bool(self._waiting)
 
     def is_setting_down(self, job_id: str) -> bool:
-        """Whether the job is being set down. Leave such a job alone until that is stored."""
+        """True if the job is being set down. Leave such a job alone until that is stored."""
         return job_id in self._waiting
 
     def is_aside(self, job: Job) -> bool:
-        """Whether the job cannot be run at this revision, though its document does not show why."""
+        """True if the job cannot be run at this revision, though its document does not show why."""
         return job.id in self._aside and self._aside[job.id][0] == job.rev
 
     def as_known(self, record: JobRecord) -> JobRecord:
@@ -56,7 +56,7 @@ class Parking:
     # -- what is found ------------------------------------------------------------------------------------------------
 
     def compare(self, record: JobRecord) -> bool:
-        """Whether the database has the reason that was found. If not, `store` stores it and emits an event."""
+        """True if the database has the reason that was found. If not, `store` stores it and emits an event."""
         job = record.job
         note = self._session.holdings.parked.discard if job.parked is None else self._session.holdings.parked.add
         note(job.id)

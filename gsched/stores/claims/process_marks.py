@@ -58,7 +58,7 @@ def own_mark(proc: Path = PROC) -> ProcessMark | None:
 
 
 def has_ended(mark: ProcessMark, here: Place, proc: Path = PROC) -> bool:
-    """Whether it is certain that the process has ended.
+    """True if it is certain that the process has ended.
 
     It is if the process was at this place, and now there is none with its number, or one that started at another time.
     A process of another user, or one that /proc hides, proves nothing.

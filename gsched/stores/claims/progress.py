@@ -40,13 +40,13 @@ class Progress:
         return min(instants)
 
     def has_begun_all(self, now: int) -> bool:
-        """Whether the hub has decided all claimed instants."""
+        """True if the hub has decided all claimed instants."""
         undecided = self._hub.next_due(-1)
         is_decided = undecided is None or undecided > self._holdings.watermark
         return now > self._holdings.watermark and is_decided and not self._hub.unread()
 
     def is_written(self) -> bool:
-        """Whether the outcomes of all claimed instants that have ended are written."""
+        """True if the outcomes of all claimed instants that have ended are written."""
         return self._outcomes.first_unwritten() > self._holdings.watermark
 
     def late_no_more(self) -> list[str]:

@@ -116,7 +116,7 @@ class RecordedRuns:
 
 
 def _stands_alone(run: Run, before: int, holdings: Holdings) -> bool:
-    """Whether no watermark of this node covers the run, or the run was due before `before`."""
+    """True if no watermark of this node covers the run, or the run was due before `before`."""
     ours = slot_of_job(run.job) in holdings.slots
     return not ours or run.attempt > 1 or run.request is not None or run.scheduled_ms < before
 

@@ -203,7 +203,7 @@ def _decide(rescue: Rescue) -> Decided:
 
 
 def _instants_again(job: Job, span: Span) -> tuple[list[int], list[Span]]:
-    """The instants of a span that run again, and the outcomes of the others."""
+    """The instants of a span that run again, and the outcomes of all other instants."""
     if job.coalesce:
         last = job.last_ms(span.first, span.end - 1)
         return [last], [Span(Outcome.COALESCED, span.first, last)] if span.first < last else []

@@ -63,11 +63,11 @@ class Slots:
 
     @property
     def is_open(self) -> bool:
-        """Whether what was in progress, or late, when slots were attached is still to be closed."""
+        """True if what was in progress, or late, when slots were attached is still to be closed."""
         return bool(self._open)
 
     def may_be_taken(self, number: int, now: int) -> bool:
-        """Whether the hub has run all instants that this node claimed when it owned the slot before."""
+        """True if the hub has run all instants that this node claimed when it owned the slot before."""
         if self._released.get(number, now) < now:
             del self._released[number]
         return number not in self._released

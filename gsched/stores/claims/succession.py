@@ -136,7 +136,7 @@ class Succession:
         return formers
 
     def awaits_others(self, job: JobRecord, formers: Iterable[FormerSchedule]) -> bool:
-        """Whether another node still has a former schedule of the job, because the job was in another group then."""
+        """True if another node still has a former schedule of the job, because the job was in another group then."""
         its = (each for each in formers if each.record.job.id == job.job.id and not _goes_on(each, job))
         return any(each.record.slot not in self._session.holdings.slots for each in its)
 
@@ -170,7 +170,7 @@ class Succession:
         return max(instant, until) if former.record.job.trigger == job.job.trigger else instant
 
     def _has_decided(self, former: FormerSchedule, job: JobRecord, instant: int) -> bool:
-        """Whether a former schedule has decided an instant of the job. A date is one instant, wherever pauses move it.
+        """True if a former schedule has decided an instant of the job. A date is one instant, wherever pauses move it.
         """
         record, until = former.record, self._ended[former.id].until
         if record.begins is None or record.begins > until:
@@ -212,7 +212,7 @@ class Succession:
                 self._hand_on([i for i in away if self._ended[i].job_id not in busy])
 
     def _is_away(self, ended: Ended, jobs: Mapping[str, JobRecord]) -> bool:
-        """Whether the job waits for its admission by the owner of another slot."""
+        """True if the job waits for its admission by the owner of another slot."""
         job = jobs.get(ended.job_id)
         return job is not None and not job.admitted and job.slot not in self._session.holdings.slots
 
@@ -244,7 +244,7 @@ class Succession:
 
     @staticmethod
     def _is_followed(ended: Ended, jobs: Mapping[str, JobRecord]) -> bool:
-        """Whether the job still waits for its admission, with instants that the former schedule may have decided."""
+        """True if the job still waits for its admission, with instants that the former schedule may have decided."""
         job = jobs.get(ended.job_id)
         if job is None or job.admitted or (job.job.paused and not _is_resumed_as_it_is(job)):
             return False
@@ -296,12 +296,12 @@ class Succession:
 
 
 def _goes_on(former: FormerSchedule, job: JobRecord | None) -> bool:
-    """Whether this is a copy of the schedule that the job has: its writer was killed before it ended that one."""
+    """True if this is a copy of the schedule that the job has: its writer was killed before it ended that one."""
     return job is not None and job.schedule == former.record.schedule
 
 
 def _is_resumed_as_it_is(job: JobRecord) -> bool:
-    """Whether `resume_job` leaves a paused job's next run time as it is, though that has passed: that of a date. Of
+    """True if `resume_job` leaves a paused job's next run time as it is, though that has passed: that of a date. Of
     other triggers it takes the next instant after now."""
     return isinstance(job.job.trigger, DateTrigger)
 
@@ -313,7 +313,7 @@ def _date_of(job: JobRecord) -> datetime | None:
 
 
 def _was_paused(former: JobRecord) -> bool:
-    """Whether the schedule began at the end of a pause."""
+    """True if the schedule began at the end of a pause."""
     return former.job.pause is not None and former.job.pause.until_ms is not None
 
 

@@ -165,7 +165,7 @@ class WaitingRuns:
         return [each for each in runs if not each.run.is_retry]
 
     def _may_begin(self, waiting: WaitingRun, records: Mapping[str, JobRecord], now: int) -> bool:
-        """Whether this node is to take the run now: it owns the slot, and the run is due soon or never begins."""
+        """True if this node is to take the run now: it owns the slot, and the run is due soon or never begins."""
         run, record = waiting.run, records.get(waiting.run.job_id)
         is_ours = run.slot in self._session.holdings.slots
         if not is_ours or (record is not None and not self._can_run(record)):

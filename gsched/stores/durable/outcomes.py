@@ -323,10 +323,10 @@ def _paused(wanted: Mapping[str, Pause], job: Job) -> Job | None:
 
 
 def _is_rare(run: Run) -> bool:
-    """Whether a run that succeeded may have a document that must be closed."""
+    """True if a run that succeeded may have a document that must be closed."""
     return run.request is not None or run.attempt > 1 or run.recorded or _may_be_recorded(run)
 
 
 def _may_be_recorded(run: Run) -> bool:
-    """Whether the claim protocol may be recording the run as in progress at this moment."""
+    """True if the claim protocol may be recording the run as in progress at this moment."""
     return run.finished_ms is not None and run.finished_ms - run.scheduled_ms >= _MAY_BE_RECORDED_MS

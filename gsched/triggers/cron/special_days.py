@@ -18,7 +18,7 @@ _W_SIGN = re.compile(r"(?:[0-9]|\b)w\b|\blw\b")
 
 
 class SpecialDays(NamedTuple):
-    """What one such expression admits.
+    """The days that one special expression admits.
 
     :ivar text: in canonical form
     :ivar from_end: days of the month, counted back from the last one, which is 0

@@ -88,7 +88,7 @@ def not_of_others(numbers: Collection[int]) -> Document:
 
 
 def is_named(document: Document) -> bool:
-    """Whether the document's id is a text. Other documents are no jobs and are ignored."""
+    """True if the document's id is a text. Other documents are no jobs and are ignored."""
     return isinstance(document["_id"], str)
 
 
@@ -161,7 +161,7 @@ def former_schedule(document: Document, reader: DocumentReader) -> FormerSchedul
 
 
 def is_former(document: Document) -> bool:
-    """Whether the document is a well-formed former schedule."""
+    """True if the document is a well-formed former schedule."""
     return isinstance(document["_id"], str) and isinstance(document.get("job_id"), str)
 
 
@@ -246,7 +246,7 @@ def waiting_run(document: Document) -> WaitingRun:
 
 
 def is_node(document: Document) -> bool:
-    """Whether the document is a well-formed node."""
+    """True if the document is a well-formed node."""
     dates = all(isinstance(document.get(field), datetime) for field in ("watermark", "acked"))
     optional = all(isinstance(document.get(field), datetime | None) for field in ("beat_at", "started_at", "ended_at"))
     known = document.get("state") in ("alive", "dead")
@@ -255,12 +255,12 @@ def is_node(document: Document) -> bool:
 
 
 def is_slot(document: Mapping[str, Any]) -> bool:
-    """Whether the document is a well-formed slot."""
+    """True if the document is a well-formed slot."""
     dates = all(isinstance(document.get(field), datetime) for field in ("watermark", "acked"))
     optional = isinstance(document.get("open_from"), datetime | None) and isinstance(document.get("owner"), str | None)
     return dates and optional and isinstance(document.get("attached"), bool) and is_epoch(document.get("epoch"))
 
 
 def is_epoch(value: Any) -> bool:
-    """Whether the value can be an epoch: how often a slot has changed hands."""
+    """True if the value can be an epoch: how often a slot has changed hands."""
     return is_whole(value)

@@ -232,7 +232,7 @@ def counters_of(document: Mapping[str, Any], now: int) -> JobCounters:
 
 
 def job_row(document: Mapping[str, Any], reader: JobReader, now: int) -> StoredRow:
-    """The job with what is known of it.
+    """The job, and what else the document has about it.
 
     :param now: ms
     """

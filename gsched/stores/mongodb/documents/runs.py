@@ -70,7 +70,7 @@ def expiring_document(record: Record, expires_at: datetime) -> Document:
 
 
 def is_run(document: Document) -> bool:
-    """Whether the document is a well-formed run."""
+    """True if the document is a well-formed run."""
     return (
         isinstance(document.get("job_id"), str)
         and isinstance(document.get("slot", 0), int)

@@ -81,7 +81,7 @@ def translated(error: driver.PyMongoError) -> errors.GschedError:
 
 
 def _was_kept_back(error: driver.PyMongoError) -> bool:
-    """Whether nothing was sent, because there was no connection."""
+    """True if nothing was sent, because there was no connection."""
     not_connected = (driver.ServerSelectionTimeoutError, driver.WaitQueueTimeoutError)
     return isinstance(error, not_connected) or isinstance(error.__cause__, _NO_CONNECTION)
 
@@ -163,12 +163,12 @@ class Connection:
         return time
 
     def is_standalone(self) -> bool:
-        """Whether the server belongs to no replica set or cluster. It has neither change streams nor transactions."""
+        """True if the server belongs to no replica set or cluster. It has neither change streams nor transactions."""
         hello = self.hello()
         return "setName" not in hello and hello.get("msg") != "isdbgrid"
 
     def leads_to_same(self, other: Connection) -> bool:
-        """Whether both have the same jobs, judged by names and addresses. Asks no server."""
+        """True if both have the same jobs, judged by names and addresses. Asks no server."""
         same_names = (self._database, self.name) == (other._database, other.name)
         return same_names and not self._addresses().isdisjoint(other._addresses())
 

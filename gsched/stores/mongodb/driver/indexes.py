@@ -103,7 +103,7 @@ def _conflict(collection: Any, indexes: Sequence[IndexModel], error: OperationFa
 
 
 def _clashes(name: str, other: Mapping[str, Any], ours: IndexModel) -> bool:
-    """Whether another index has the name or the key of this one, but differs from it."""
+    """True if another index has the name or the key of this one, but differs from it."""
     same = (name == _name(ours), tuple(other["key"]) == _key(ours))
     return any(same) and not (all(same) and _expiry(other) == _expiry(ours.document))
 

@@ -44,7 +44,7 @@ class Refusals(CommandListener, ServerHeartbeatListener):
 
 
 def is_refusal(error: OperationFailure) -> bool:
-    """Whether the server refused the connection itself, not only the command."""
+    """True if the server refused the connection itself, not only the command."""
     return _is_unauthenticated(error.details or {})
 
 

@@ -18,7 +18,7 @@ _AT_ONCE: Final = 200  # changes in a reply: no other greenlet has a turn while 
 
 
 def is_unsupported(error: OperationFailure) -> bool:
-    """Whether the server has no change streams for this user, so that another attempt would fail as well."""
+    """True if the server has no change streams for this user, so that another attempt would fail as well."""
     return error.code in UNSUPPORTED_CODES and not is_refusal(error)
 
 

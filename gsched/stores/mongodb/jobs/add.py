@@ -95,7 +95,7 @@ class Adding:
         return found
 
     def _has_ended(self, document: Document, reader: JobReader) -> bool:
-        """Whether the stored job is never due again. Instants that no node has claimed yet are late, not over."""
+        """True if the stored job is never due again. Instants that no node has claimed yet are late, not over."""
         job = reader.read(document)
         return job.has_ended(self._now) and (document.get("admitted") is True or job.next_run_ms is None)
 

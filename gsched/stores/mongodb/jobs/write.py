@@ -36,7 +36,7 @@ class Rewriting(NamedTuple):
     heals: bool = False
 
     def has_happened(self, document: Document | None) -> bool:
-        """Whether the document is as this change leaves it, in the fields that only users change.
+        """True if the document is as this change leaves it, in the fields that only users change.
 
         The owner may have run the job already: changing it once more would make its run instants due again.
         """

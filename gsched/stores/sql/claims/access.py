@@ -70,7 +70,7 @@ class ClaimsAccess:
         return self._write(guarded)
 
     def _all_or_none(self, node: str, transaction: Transaction[Any]) -> bool:
-        """Whether the transaction has taken place; it raises Undo if a job is not as it was given."""
+        """True if the transaction has taken place; it raises Undo if a job is not as it was given."""
         try:
             self._if_alive(node, transaction)
         except Undo:

@@ -17,7 +17,7 @@ from gsched.stores.sql.claims.access import ClaimsAccess, greatest
 
 
 class ClaimedNodes(ClaimsAccess):
-    """Who lives, and what they have claimed."""
+    """The nodes that are alive, and up to when they have claimed instants."""
 
     def join(self, node: str, watermark: int) -> None:
         row = {

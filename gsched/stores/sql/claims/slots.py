@@ -12,7 +12,7 @@ from gsched.stores.sql.claims.access import ClaimsAccess, greatest
 
 
 class ClaimedSlots(ClaimsAccess):
-    """Whose each slot is, and what was claimed in it."""
+    """The owner of each slot, and up to when its instants were claimed."""
 
     def owners(self) -> Collection[str]:
         slots = self._tables.slots

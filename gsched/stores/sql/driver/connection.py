@@ -38,7 +38,7 @@ BUSY_SECONDS: Final = 5  # how long a statement waits for the lock of another pr
 
 
 class Undo(Exception):
-    """Raised in a transaction so that nothing of it stays."""
+    """Raised in a transaction to roll it back."""
 
 
 class SqlConnection:
@@ -75,15 +75,15 @@ class SqlConnection:
 
     @property
     def place(self) -> str:
-        """Where the database is, as people may see it."""
+        """Where the database is, without secrets."""
         return self.file.path
 
     def leads_to_same(self, other: SqlConnection) -> bool:
-        """Whether both lead to the same tables."""
+        """True if both lead to the same tables."""
         return self.file.path == other.file.path and self.tables.prefix == other.tables.prefix
 
     def write(self, transaction: Transaction[T], urgent: bool = False) -> T:
-        """The result of a transaction that may write, which others' writes wait for. Raises StoreError.
+        """The result of a transaction that may write. Writes of other processes wait for it. Raises StoreError.
 
         :param urgent: the store's own work: it goes before what users' calls write, however many of them wait
         """
@@ -135,7 +135,7 @@ class SqlConnection:
         return connection
 
     def insert(self, *, into: Any) -> sqlite.Insert:
-        """An INSERT that may say what to do on conflict, which is the dialect's."""
+        """An INSERT of the dialect, which may have an ON CONFLICT clause."""
         return sqlite.insert(into)
 
 

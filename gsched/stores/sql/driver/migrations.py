@@ -1,4 +1,4 @@
-"""How tables that an earlier version of the schema has made become those of today."""
+"""Migrations: bring the tables of an earlier version of the schema up to date."""
 
 from __future__ import annotations
 

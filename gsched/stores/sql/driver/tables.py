@@ -293,11 +293,11 @@ class Tables:
         )
 
     def is_paused(self, now: int) -> ColumnElement[bool]:
-        """Whether a job is paused at `now` (ms)."""
+        """True if a job is paused at `now` (ms)."""
         return self.jobs.c.paused_until > now
 
     def is_not_paused(self, now: int) -> ColumnElement[bool]:
-        """Whether it is not."""
+        """True if it is not."""
         return or_(self.jobs.c.paused_until.is_(None), self.jobs.c.paused_until <= now)
 
     def _table(self, name: str, *columns: Column[Any], **options: Any) -> Table:

@@ -25,7 +25,7 @@ _Lock = get_original("threading", "Lock")
 
 
 class NativeThread:
-    """Runs functions one after the other, whichever threads call it.
+    """Runs functions one after the other. Any thread may call it.
 
     However many greenlets call, an urgent call waits for one other call of each hub at most.
 

@@ -38,6 +38,6 @@ def purge(connection: SqlConnection, before: int, progress: Callable[[int], obje
 
 
 def _ended_before(connection: SqlConnection, before: int) -> tuple[Any, ...]:
-    """Records of what was due, all of it, before that; not of runs in progress."""
+    """Records of instants that were due before that time. Runs in progress are left out."""
     runs = connection.tables.runs
     return runs.c.state == "ended", runs.c.scheduled_at < before, or_(runs.c.until.is_(None), runs.c.until <= before)

@@ -86,7 +86,7 @@ class SqlAdding:
         return found
 
     def _has_ended(self, row: Row[Any], job: Job) -> bool:
-        """Whether the stored job is never due again. Instants that no node has claimed yet are late, not over."""
+        """True if the stored job is never due again. Instants that no node has claimed yet are late, not over."""
         return job.has_ended(self._now) and (row.admitted or job.next_run_ms is None)
 
     def _add_batch(self, batch: Sequence[Job], rows: Mapping[str, Values]) -> list[Job]:

@@ -60,7 +60,7 @@ def _rows(connection: SqlConnection, page: Any) -> Sequence[Row[Any]]:
 
 
 def conditions(tables: Tables, query: JobQuery, now: int) -> list[ColumnElement[bool]]:
-    """What the database can tell; it may let pass more than matches.
+    """The part of the query that the database can answer. It may let more jobs pass than match.
 
     It knows which jobs their owners have parked, but not which cannot be run here: a function that is missing in this
     process may be there in another one.

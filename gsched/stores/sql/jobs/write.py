@@ -60,7 +60,7 @@ def remove_jobs(connection: Connection, tables: Tables, job_ids: Sequence[str]) 
 
 
 def note_act(connection: Connection, tables: Tables, entry: AuditEntry | None) -> None:
-    """Keep an entry of the audit, if there is one."""
+    """Write the entry of the audit, if there is one."""
     if entry is not None:
         connection.execute(insert(tables.audit), audit_row(entry))
 

@@ -124,7 +124,7 @@ def counters_of(row: Row[Any], now: int) -> JobCounters:
 
 
 def job_row(row: Row[Any], reader: DocumentReader, now: int) -> StoredRow:
-    """The job with what is known of it.
+    """The job, and what else the row has about it.
 
     :param now: ms
     """
@@ -138,7 +138,7 @@ def triggered_job(row: Row[Any], reader: DocumentReader) -> Job:
 
 
 def job_record(row: Row[Any], reader: DocumentReader) -> JobRecord:
-    """What the claim protocol works with; `job.parked` says what was found out just now."""
+    """The row as the claim protocol needs it. `job.parked` is what this process has found just now."""
     job = reader.read(_document(row))
     tally = Tally(row.created_at, row.begun, row.begun_until, row.failing) if job.policy.counts else None
     return JobRecord(

@@ -107,7 +107,7 @@ def ended_row(record: Record, expires_at: int) -> dict[str, Any]:
 
 
 def run_info(row: Row[Any], job_name: str, tags: Iterable[str]) -> RunInfo:
-    """What a row says, with the name and tags of its job."""
+    """The record in a row, with the name and tags of its job."""
     return RunInfo(
         job_id=row.job_id,
         job_name=job_name,

@@ -19,7 +19,8 @@ class RetentionPolicy:
     - Outcomes without success are always kept: failed, timed out, cancelled, missed, skipped, lost.
     - Successes, and instants that were coalesced into a later one's run, are kept as the option `history_successes`
       says: "none", "all", or a number n for every n-th of them.
-    - A success is always kept if the run was requested, took three seconds or more, or was not the first attempt.
+    - A success is always kept if the run was requested, took three seconds or more, or was not the first attempt, and
+      if its job keeps the output of runs.
 
     :raises ConfigurationError: for any other value of the option
     """
@@ -34,6 +35,8 @@ class RetentionPolicy:
     def keeps(self, run: Run, result: Result) -> bool:
         """True if the history keeps a record of the run."""
         if result.outcome is not Outcome.SUCCEEDED or run.request is not None or run.attempt > 1 or run.recorded:
+            return True
+        if run.output is not None:
             return True
         duration = run.duration
         return (duration is not None and duration * 1000 >= LONG_RUN_MS) or self._is_nth()

@@ -214,6 +214,8 @@ class Dispatch:
         if policy.is_timed:
             run.is_timed = True
             entry.lane.deadlines.begin(run)
+        if policy.keep_output_bytes is not None:
+            self._tell_store(entry.lane, entry.lane.store.keep_output, run)
 
     def _replace_oldest(self, entry: Entry) -> bool:
         """Stop the oldest runs of a job, so that one instance is free when they have ended; False if none is stopped.

@@ -37,6 +37,7 @@ class Policy:
     :ivar recoveries: how often a run may begin again after a crash; None: any number of times
     :ivar notify: the names of notifiers that are told about the job, beside those that are for it anyway
     :ivar group: the jobs with which it shares a limit, by their common name; None: it is in no group
+    :ivar keep_output_bytes: so much of each attempt's output is kept; None: none is
     """
 
     retries: int = 0
@@ -57,6 +58,7 @@ class Policy:
     recoveries: int | None = 0
     group: str | None = None
     notify: tuple[str, ...] = ()
+    keep_output_bytes: int | None = None
 
     @property
     def counts(self) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from gsched.checks import checked_whole, is_whole
+from gsched.checks import checked_bytes, checked_whole, is_whole
 from gsched.errors import InvalidJobError
 from gsched.jobs.limits import checked_group
 from gsched.jobs.policy import NO_POLICY, OVERLAPS, Policy
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST_RETRIES: Final = 1000
 MOST_CAUGHT_UP: Final = 250
 MOST_NOTIFIERS: Final = 20
+LEAST_OUTPUT: Final = 1 << 10  # bytes that are kept
+MOST_OUTPUT: Final = 1 << 20
 TIMEOUT: Final = "timeout"  # in retry_on and give_up_on: the run was timed out
 EXIT: Final = "exit:"  # there: begins the exit statuses of a command
 
@@ -152,6 +154,10 @@ def _notifiers(what: str, value: object) -> tuple[str, ...]:
     return names
 
 
+def _output_bytes(what: str, value: object) -> int:
+    return checked_bytes(what, value, LEAST_OUTPUT, MOST_OUTPUT, InvalidJobError)
+
+
 def _or_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
     return lambda what, value: None if value is None else check(what, value)
 
@@ -176,6 +182,7 @@ POLICY_OPTIONS: Final[Mapping[str, tuple[str, Callable[[str, Any], Any]]]] = {
     "recover": ("recoveries", _recoveries),
     "group": ("group", _or_none(_group)),
     "notify": ("notify", _notifiers),
+    "keep_output": ("keep_output_bytes", _or_none(_output_bytes)),
 }
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import structlog
 
     from gsched.jobs.job import Job
+    from gsched.jobs.output import RunOutput
 
 
 class RunOwner(Protocol):
@@ -53,6 +54,7 @@ class Run:
     recoveries = 0  # how many attempts before this one were lost
     is_retry = False  # the attempt before this one failed
     is_timed = False  # its job has a time by which a run is to succeed
+    output: RunOutput | None = None  # what it prints, if its job keeps that
     interruption: Any = None  # the executor's own
 
     def __init__(
@@ -120,7 +122,16 @@ class Run:
 
     @property
     def log(self) -> structlog.typing.BindableLogger:
-        """A structlog logger bound to this run."""
+        """A structlog logger bound to this run. If the job keeps its output, the lines are kept, too."""
+        if self.output is None:
+            return self.plain_log
+        from gsched.jobs.kept_lines import keeping_logger  # few jobs keep their output
+
+        return keeping_logger(self.output, self.log_context())
+
+    @property
+    def plain_log(self) -> structlog.typing.BindableLogger:
+        """The same for lines that are no output."""
         import structlog
 
         logger: structlog.typing.BindableLogger = structlog.get_logger("gsched.run", **self.log_context())

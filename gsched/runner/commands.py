@@ -40,6 +40,7 @@ def run_command(
     stdin: str | None = None,
     user: str | None = None,
     max_lines: int = 1000,
+    log_output: bool = True,
 ) -> None:
     """A job's function: run a shell command, its output in the log, its exit status the run's outcome.
 
@@ -60,14 +61,16 @@ def run_command(
     :param stdin: text for standard input (default: it is empty)
     :param user: run as this user; only root's runner can. No program sees `env` before it runs as this user
     :param max_lines: at most so many lines of output are logged; lines and bytes beyond are counted
+    :param log_output: False: no line is logged. What `keep_output` of the job keeps, it keeps all the same
     :raises CommandFailedError: if the exit status is not 0 or a signal ended it
     :raises ConfigurationError: if an option is wrong, or the user does not exist or cannot be changed to
     :raises FileNotFoundError: if there is no such shell
     """
     run = current_run()
-    _check({"command": command, "shell": shell, "env": env or {}, "cwd": cwd, "stdin": stdin, "user": user}, max_lines)
+    given = {"command": command, "shell": shell, "env": env, "cwd": cwd, "stdin": stdin, "user": user}
+    _check({**given, "max_lines": max_lines, "log_output": log_output})
     process = CommandProcess(_start(run, command, shell, env or {}, cwd, user))
-    output = OutputLog(run.log, max_lines)
+    output = OutputLog(run.plain_log, max_lines if log_output else None, run.output)
     try:
         _follow(process, output, stdin)
         status = process.wait()
@@ -82,9 +85,8 @@ def run_command(
         raise CommandFailedError(status, output.last_lines)
 
 
-def _check(options: Mapping[str, Any], max_lines: Any) -> None:
-    given = {name: value for name, value in options.items() if value is not None}
-    if problems := list(wrong_options({**given, "max_lines": max_lines})):
+def _check(options: Mapping[str, Any]) -> None:
+    if problems := list(wrong_options({name: value for name, value in options.items() if value is not None})):
         raise ConfigurationError("; ".join(map(str, problems)))
 
 

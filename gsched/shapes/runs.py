@@ -31,4 +31,7 @@ ATTEMPT: Final[Shape] = {
     ),
 }  # fmt: skip
 
+# What an attempt has printed.
+OUTPUT: Final[Shape] = fields("run_id", "attempt", "text", "truncated", "left_out", "going_on")
+
 EXPLANATION: Final[Shape] = fields("job_id", "instant", "outcome", "recorded", "sentence", "before", "after")

@@ -13,6 +13,7 @@ import gevent
 
 from gsched.errors import ConfigurationError, NodeNotFoundError
 from gsched.history.explanation import Evidence
+from gsched.history.outputs import StoredOutput
 from gsched.history.queries import JobCounters, RunInfo, RunPage, RunQuery
 from gsched.history.reruns import NextAttempt, Obstacle
 from gsched.jobs.audit import Act, AuditEntry, AuditPage, AuditQuery
@@ -276,6 +277,13 @@ class BaseJobStore(ABC):
         """
         return derived.instants_in(self, job_id, since, until, most)
 
+    def output(self, run_id: str, attempt: int | None) -> StoredOutput | None:
+        """What was kept of the output of an attempt at a run; None if nothing was.
+
+        :param attempt: None: the last one with output
+        """
+        return None
+
     def error_groups(self, since: int, tag: str | None, by: str, most: int) -> ErrorGroups:
         """The newest `most` failures that were due at `since` (ms) or later, grouped."""
         return derived.error_groups_of(self, since, tag, by, most)
@@ -391,6 +399,9 @@ class BaseJobStore(ABC):
         and of those that were not."""
 
     # -- outcomes ---------------------------------------------------------------------------------------------
+
+    def keep_output(self, run: Run) -> None:
+        """Give an attempt that begins soon its `output`, and keep what is added there until it is settled."""
 
     def settle(self, run: Run, result: Result) -> None:
         """A run has ended; or an attempt has ended, and `SucceededByRetry` was posted for it."""

@@ -17,6 +17,7 @@ from gsched.event_loop.helpers import spawn
 from gsched.event_loop.slices import paced, sorted_in_slices
 from gsched.events import EVENT_JOB_ON_TIME_AGAIN, EVENT_JOB_REMOVED, JobEvent, parked_event, paused_event
 from gsched.history.explanation import NEVER_BEFORE, Evidence
+from gsched.history.outputs import StoredOutput
 from gsched.history.queries import RUNNING, WAITING, JobCounters, RunInfo, RunQuery
 from gsched.history.recent import HALF, KEPT, LAST, SHIFT, SHORT_MS, checked_recent, packed
 from gsched.history.records import LiveCounters, Record
@@ -64,6 +65,7 @@ from gsched.stores.messages import (
     RunRequested,
     SucceededByRetry,
 )
+from gsched.stores.outputs_in_memory import OutputsInMemory
 from gsched.stores.overdue_watch import OverdueWatch
 from gsched.times.clock import Timer
 from gsched.times.instants import from_ms
@@ -94,6 +96,7 @@ class MemoryJobStore(BaseJobStore):
         self._records: deque[Record] = deque(maxlen=history_size)
         self._forgotten_until = 0  # records of instants before this may be gone
         self._counters: dict[str, LiveCounters] = {}  # of jobs that have run
+        self._outputs = OutputsInMemory()
         self._extra: dict[NextAttempt, Record] = {}  # attempts after the first that have not ended
         self._written: dict[str, tuple[int, int]] = {}  # when jobs were added, and changed last
         self._tallies: dict[str, Tally] = {}  # of jobs whose policy counts something
@@ -395,7 +398,7 @@ class MemoryJobStore(BaseJobStore):
         # `_settle_at_length` would do the same for most runs that succeed, at three times the cost.
         started = run.started_ms
         took = run.finished_ms - started  # type: ignore[operator]
-        if run.request is not None or run.attempt > 1 or took >= LONG_RUN_MS:
+        if run.request is not None or run.attempt > 1 or took >= LONG_RUN_MS or run.output is not None:
             self._settle_at_length(run, result)
             return
         if (recent := counters.recent) is not None:
@@ -410,6 +413,8 @@ class MemoryJobStore(BaseJobStore):
         counters.took_ms = took
 
     def _settle_at_length(self, run: Run, result: Result) -> None:
+        if run.output is not None:
+            run.output.end()
         if run.attempt > 1:
             self._extra.pop(_attempt_of(run), None)
         if run.started_ms is not None:
@@ -447,6 +452,7 @@ class MemoryJobStore(BaseJobStore):
         records = self._records
         if len(records) == records.maxlen:
             oldest = records[0] if records else record
+            self._outputs.forget(oldest.run_id, oldest.attempt)
             self._forgotten_until = max(self._forgotten_until, oldest.until_ms or oldest.scheduled_ms + 1)
         records.append(record)
 
@@ -454,6 +460,12 @@ class MemoryJobStore(BaseJobStore):
         if job_id in self._jobs:
             return self._counters.setdefault(job_id, LiveCounters(self._keeps_recent))
         return LiveCounters(recent=False)  # the job was removed while it ran: nobody would let go of one that is kept
+
+    def keep_output(self, run: Run) -> None:
+        self._outputs.begin(run)
+
+    def output(self, run_id: str, attempt: int | None) -> StoredOutput | None:
+        return self._outputs.find(run_id, attempt)
 
     def runs(self, query: RunQuery) -> list[RunInfo]:
         begun = self._begun()
@@ -523,6 +535,8 @@ class MemoryJobStore(BaseJobStore):
 
     def purge(self, before: int, progress: Callable[[int], object] | None = None) -> int:
         kept = [record for record in self._records if record.last_ms >= before]
+        for record in (record for record in self._records if record.last_ms < before):
+            self._outputs.forget(record.run_id, record.attempt)
         purged = len(self._records) - len(kept)
         self._records = deque(kept, self._records.maxlen)
         if purged:

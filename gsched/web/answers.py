@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, Final
 
 from gsched import __version__
 from gsched.errors import JobNotFoundError, RunNotFoundError
-from gsched.event_loop.slices import paced
+from gsched.event_loop.slices import give_way, paced
 from gsched.history.queries import RunQuery, as_past
 from gsched.jobs.audit import AuditQuery
 from gsched.jobs.export import to_json
@@ -20,7 +21,7 @@ from gsched.shapes.groups import GROUP
 from gsched.shapes.jobs import JOB_ROW, job_values, next_run_times
 from gsched.shapes.overview import OVERVIEW
 from gsched.shapes.questions import AUDIT_ENTRY, ERROR_GROUP, INSTANT, LOAD, RATE
-from gsched.shapes.runs import ATTEMPT, EXPLANATION, RUN
+from gsched.shapes.runs import ATTEMPT, EXPLANATION, OUTPUT, RUN
 from gsched.shapes.shape import Shape, as_json, as_object
 from gsched.shapes.stores import FINDING, NODE
 from gsched.times.instants import from_ms, timezone_name
@@ -39,6 +40,8 @@ _MOST_LISTED: Final = 200
 _MOST_INSTANTS: Final = 300
 _MOST_NEXT: Final = 50
 _ALL: Final = 10**9
+_AFTER_JOB: Final = re.compile("[@!]")  # in a run's id
+_MOST_ATTEMPTS: Final = 1_000_000
 
 
 class ApiAnswers:
@@ -214,6 +217,16 @@ class ApiAnswers:
         if last.request is None:
             explained = as_object(EXPLANATION, self._scheduler.explain(last.job_id, last.scheduled_at, jobstore))
         return {"run_id": run_id, "job_id": last.job_id, "attempts": _each(ATTEMPT, attempts), "explained": explained}
+
+    def output(self, ask: Ask) -> dict[str, Any]:
+        """What an attempt at a run has printed, without the secrets of its job's arguments."""
+        run_id, jobstore = ask.query.needed("id"), ask.query.text("jobstore")
+        attempt = ask.query.whole("attempt", 0, 1, _MOST_ATTEMPTS)
+        found = self._scheduler.get_output(run_id, attempt or None, jobstore)
+        for mark in _AFTER_JOB.finditer(run_id):  # both may be in a job's id, too
+            if (job := self._scheduler.get_job(run_id[: mark.start()], jobstore)) is not None:
+                shown_arguments(ask, job)  # the output may repeat what is masked there
+        return {**as_object(OUTPUT, found), "text": ask.redaction.long_text(found.text, give_way)}
 
     def errors(self, ask: Ask) -> dict[str, Any]:
         """Failures, those that are alike together."""

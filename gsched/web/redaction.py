@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 MASK: Final = "\u2022\u2022\u2022"
+_PART: Final = 4000  # characters of a long text that are redacted at once
 _LEAST: Final = 4  # characters of a secret that is looked for in other texts: shorter ones are in many words
 
 _NAMES: Final = (
@@ -33,10 +34,10 @@ _IN_TEXT: Final = (
 # A text without any of these words has nothing that the patterns above find. Most texts are such.
 _HINT: Final = re.compile(rf"://|basic|digest|{_NAMES}", re.IGNORECASE)
 
-# What an answer has under these keys stays as it is: ids and cursors, which requests name again, and arguments, which
-# are redacted by their names.
+# What an answer has under these keys stays as it is: ids and cursors, which requests name again, arguments, which are
+# redacted by their names, and long texts, which are redacted in parts.
 _KEPT: Final = frozenset(
-    ("id", "job_id", "run_id", "latest_job_id", "example", "next", "rev", "args", "kwargs", "metadata")
+    ("id", "job_id", "run_id", "latest_job_id", "example", "next", "rev", "args", "kwargs", "metadata", "text")
 )
 
 Redact = Callable[[str, Any], Any]
@@ -99,7 +100,6 @@ class Redaction:
 
         :param breathe: called once for each object in it
         """
-        secrets = sorted(self._secrets, key=len, reverse=True)
 
         def shown(key: str, value: Any) -> Any:
             if isinstance(value, dict):
@@ -109,11 +109,29 @@ class Redaction:
                 return [shown(key, each) for each in value]
             if not isinstance(value, str) or key in _KEPT:
                 return value
-            for secret in secrets:
-                value = value.replace(secret, MASK)
-            return self.redact("", value)
+            return self._text(value)
 
         return shown("", answer)
+
+    def long_text(self, text: str, breathe: Callable[[], object]) -> str:
+        """A text of many lines, redacted some lines at a time.
+
+        :param breathe: called after each part
+        """
+        parts, part, size = [], list[str](), 0
+        for line in text.splitlines(keepends=True):
+            part.append(line)
+            size += len(line)
+            if size > _PART and not line.rstrip().endswith((":", "=")):  # what follows may be a value
+                parts.append(self._text("".join(part)))
+                breathe()
+                part, size = [], 0
+        return "".join([*parts, self._text("".join(part))])
+
+    def _text(self, text: str) -> Any:
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, MASK)
+        return self.redact("", text)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ from gsched.web.news import EVERY_SECONDS
 API: Final = "api/v1"
 
 _NOW: Final = 0.0
+_A_SECOND: Final = 1.0
 _TEN_SECONDS: Final = 10.0
 _A_MINUTE: Final = 60.0
 _FIVE_MINUTES: Final = 300.0
@@ -55,6 +56,7 @@ LOOKS: Final = (
     Look("job/explain", ApiAnswers.explain),
     Look("runs", ApiAnswers.runs),
     Look("run", ApiAnswers.run),
+    Look("run/output", ApiAnswers.output, _A_SECOND),
     Look("errors", ApiAnswers.errors),
     Look("load", ApiAnswers.load, _TEN_MINUTES),
     Look("rates", ApiAnswers.rates, _A_MINUTE),

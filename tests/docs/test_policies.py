@@ -301,7 +301,7 @@ DOCUMENTED = {
     (heading, row[0].strip("`")): row[1:]
     for heading in (
         *("## Retries", "## Overlap", "## Catch-up", "## A number of runs", "## Too many failures"),
-        *("### Overdue jobs", "### Slow runs", "## Groups and limits", "## Who is told"),
+        *("### Overdue jobs", "### Slow runs", "## Groups and limits", "## Who is told", "## Kept output"),
     )
     for row in table(section(heading), "option")[1:]
 }

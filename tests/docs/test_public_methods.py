@@ -20,7 +20,9 @@ JOBS = {
     *("export_jobs", "import_jobs"),
 }
 GROUPS = {"set_limit", "get_limits", "remove_limit", "pause_group", "resume_group"}
-RUNS = {"cancel_run", "cancel_runs", "explain", "get_counters", "get_running", "get_runs", "retry_runs", "run_job"}
+RUNS = {"cancel_run", "cancel_runs", "explain", "get_counters", "get_output", "get_running", "get_runs"} | {
+    *("retry_runs", "run_job"),
+}
 ADMIN = {
     "get_groups",
     *("backup_store", "count_runs", "diagnose", "diagnose_stores", "drain_node", "follow", "get_nodes"),

@@ -22,7 +22,7 @@ from typing import Any
 import gevent
 from gevent.pywsgi import WSGIServer
 
-from gsched import CronTrigger, GeventScheduler, MemoryJobStore, MongoDBJobStore, SQLJobStore
+from gsched import CronTrigger, GeventScheduler, MemoryJobStore, MongoDBJobStore, SQLJobStore, current_run
 from gsched.web import create_app
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -40,7 +40,12 @@ def fails() -> None:
 
 
 def goes_on() -> None:
-    gevent.sleep(3600)
+    """Prints a line a second, for an hour."""
+    output = current_run().output
+    assert output is not None
+    for second in range(3600):
+        output.add(f"\x1b[32msecond {second}\x1b[0m, password={SECRET}, {HOSTILE}\n".encode())
+        gevent.sleep(1)
 
 
 def count(what: str) -> None:
@@ -53,7 +58,7 @@ def add_jobs(scheduler: GeventScheduler, many: int) -> None:
 
     add(nothing, "interval", "ticks", seconds=1, tags=["busy"])
     add(fails, "interval", "fails", seconds=1, tags=["busy"])
-    add(goes_on, "interval", "goes-on", hours=1, tags=["long"], next_run_time="now")
+    add(goes_on, "interval", "goes-on", hours=1, tags=["long"], next_run_time="now", keep_output="64KiB")
     add(count, "interval", "counts", days=1, args=["run"], kwargs={}, tags=["calm"])
     add(nothing, "interval", "calm", days=1, tags=["calm"], group="calm ones")
     add(nothing, CronTrigger.from_crontab("30 0 1 * *", "Europe/Berlin"), "berlin", tags=["calm"])

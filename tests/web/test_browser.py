@@ -121,6 +121,16 @@ def test_the_next_runs_of_a_job_are_in_its_zone_and_mark_where_the_clock_changes
     expect(times.filter(has_text="clock change").first).to_be_visible()  # eight months have one
 
 
+def test_the_output_of_a_run_comes_as_text_without_secrets_while_the_run_goes_on(user: User) -> None:
+    page = user.open("runs?job=goes-on")
+    page.get_by_role("link", name="run of goes-on").click()
+    output = page.get_by_role("region", name="output of attempt 1")
+    expect(output).to_contain_text("second 3, password=•••,")
+    expect(output).to_contain_text(HOSTILE)
+    assert SECRET not in page.content()
+    assert page.locator("img").count() == 0
+
+
 def test_a_job_shows_why_each_instant_ended_as_it_did(user: User) -> None:
     page = user.open("job?id=fails")
     expect(page.locator(".why")).to_contain_text("answer 503")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TABLE = {
     "list": ("gsched.cli.commands.runs:list_runs", "List recorded runs and skipped instants, the newest first."),
     "show": ("gsched.cli.commands.runs:show", "Show a run, or explain the outcome of an instant."),
+    "output": ("gsched.cli.commands.runs_output:output", "Print what a run has printed, if its job keeps that."),
     "cancel": ("gsched.cli.commands.runs_cancel:cancel", "Cancel a run, on whatever machine."),
     "retry": ("gsched.cli.commands.runs_retry:retry", "Run failed runs again, now."),
     "tail": ("gsched.cli.commands.runs_tail:tail", "Print runs as they end."),

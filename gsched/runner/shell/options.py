@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from gsched.checks import is_whole
 
-OPTIONS: Final = ("shell", "env", "cwd", "stdin", "user", "max_lines")
+OPTIONS: Final = ("shell", "env", "cwd", "stdin", "user", "max_lines", "log_output")
 
 
 class Problem(NamedTuple):
@@ -32,6 +32,8 @@ def wrong_options(options: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("stdin", f"expected a text, got {options['stdin']!r}")
     if "env" in options:
         yield from _wrong_variables(options["env"])
+    if not isinstance(options.get("log_output", True), bool):
+        yield Problem("log_output", f"expected true or false, got {options['log_output']!r}")
     lines = options.get("max_lines", 0)
     if not is_whole(lines, 0):
         yield Problem("max_lines", f"expected a whole number from 0, got {lines!r}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from gsched.event_loop.slices import Slice
+from gsched.jobs.output import RunOutput
 
 LONGEST_LINE: Final = 4096  # bytes
 LAST_LINES: Final = 5  # that a failure shows
@@ -41,28 +42,38 @@ def lines_of(chunks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator[O
 class OutputLog:
     """Writes a command's lines into a run's log. Lines beyond `max_lines` are counted, and `close` logs the count.
 
+    :param max_lines: None: nothing is logged
+    :param kept: keeps the output
     :ivar last_lines: the last lines, of both streams
     """
 
-    def __init__(self, log: Any, max_lines: int) -> None:
+    def __init__(self, log: Any, max_lines: int | None, kept: RunOutput | None) -> None:
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._log = log
-        self._left = max_lines
+        self._kept = kept
+        self._is_logged = max_lines is not None
+        self._left = max_lines or 0
         self._lines_cut = 0
         self._bytes_cut = 0
 
     def follow(self, read: Callable[[], bytes], stream: str) -> None:
-        """Log what `read` gives until it gives nothing more; "stderr" as warnings."""
+        """Log and keep what `read` gives until it gives nothing more; "stderr" as warnings."""
         write, pace = self._log.warning if stream == "stderr" else self._log.info, Slice()
-        for line in lines_of(iter(read, b"")):
+        for line in lines_of(self._keep(iter(read, b""))):
             self.last_lines.append(line.text)
             if self._left > 0:
                 self._left -= 1
                 write("command.output", line=line.text, stream=stream, **({"cut": line.cut} if line.cut else {}))
-            else:
+            elif self._is_logged:
                 self._lines_cut += 1
                 self._bytes_cut += len(line.kept) + line.cut
             pace.breathe()
+
+    def _keep(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            if self._kept is not None:
+                self._kept.add(chunk)
+            yield chunk
 
     def close(self) -> None:
         """Log how many lines and bytes were left out."""

@@ -65,6 +65,7 @@ class AddVerbs(Verbs):
         recover: bool | int | Undefined = UNDEFINED,
         group: str | Undefined | None = UNDEFINED,
         notify: Iterable[str] | Undefined = UNDEFINED,
+        keep_output: int | str | Undefined | None = UNDEFINED,
         **trigger_args: Any,
     ) -> JobHandle:
         """Add a job.
@@ -118,6 +119,9 @@ class AddVerbs(Verbs):
         :param group: the jobs with which it shares a limit, by their common name, such as "host:api.example.com" (see
             `set_limit`); None (default): it is in no group
         :param notify: the names of notifiers that are told about the job, beside those that are for it anyway
+        :param keep_output: how much of the output of each attempt is kept with the history, its first and its last
+            part, such as "64KiB" (see `get_output`): what a command prints, or what a function writes to
+            `current_run().log`; None (default): nothing
         :return: a handle with the same verbs
         :raises InvalidJobError: if an option is wrong or `func` does not accept the arguments
         :raises InvalidTriggerError: if the trigger is wrong
@@ -134,6 +138,7 @@ class AddVerbs(Verbs):
             "failure_pause": failure_pause, "expect_success_every": expect_success_every,
             "finish_within": finish_within, "recover": recover, "group": group,
             "notify": notify,
+            "keep_output": keep_output,
         }  # fmt: skip
         job = self._engine.build_job({**definition, **trigger_args})
         timed = () if isinstance(next_run_time, Undefined) else (job.id,)

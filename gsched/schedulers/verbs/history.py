@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
+from gsched.checks import checked_whole
+from gsched.errors import RunNotFoundError
 from gsched.history.explanation import Explanation
-from gsched.history.queries import JobCounters, RunInfo, RunQuery, as_past, newest_first
+from gsched.history.outputs import KeptOutput, is_going_on, output_of
+from gsched.history.queries import WAITING, JobCounters, RunInfo, RunQuery, as_past, newest_first
 from gsched.schedulers.explaining import explained
 from gsched.schedulers.verbs.verbs import Verbs
 from gsched.times.instants import as_instant, to_ms
@@ -53,6 +56,33 @@ class HistoryVerbs(Verbs):
         whole = replace(query, limit=query.skip + query.limit, skip=0)
         found = [run for alias in aliases for run in self._engine.stores[alias].runs(whole)]
         return newest_first(lambda run: (run.scheduled_at, run.attempt), found, query)
+
+    def get_output(
+        self, run_id: str, attempt: int | None = None, jobstore: str | None = None, *, after: int = 0
+    ) -> KeptOutput:
+        """What an attempt at a run has printed, as far as its job's `keep_output` keeps it; with a database some
+        seconds late, whichever process runs it.
+
+        :param attempt: default: the last one that has begun
+        :param after: only what came after so many bytes: `end` of an earlier answer
+        :raises RunNotFoundError: if there is neither a record of the attempt nor output of it
+        """
+        if attempt is not None:
+            checked_whole("attempt", attempt, 1)
+        checked_whole("after", after, 0)
+        return self._engine.call(self._output, run_id, attempt, jobstore, after)
+
+    def _output(self, run_id: str, attempt: int | None, jobstore: str | None, after: int) -> KeptOutput:
+        for alias in self._engine.aliases(jobstore):
+            store = self._engine.stores[alias]
+            records = {run.attempt: run for run in store.runs(RunQuery(run_id=run_id)) if run.outcome != WAITING}
+            stored = store.output(run_id, max(records, default=None) if attempt is None else attempt)
+            known = stored.attempt if stored is not None else max(records, default=0) if attempt is None else attempt
+            if stored is not None or known in records:
+                going_on = is_going_on(stored, records.get(known), self._engine.now_ms())
+                pieces = () if stored is None else stored.pieces
+                return output_of(run_id, known, pieces, after=after, going_on=going_on)
+        raise RunNotFoundError(run_id)
 
     def get_counters(self, job_id: str, jobstore: str | None = None) -> JobCounters:
         """How often a job ran and failed, and its last run; with MongoDB on all nodes, as of some seconds ago.

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple, Protocol
 
 from gsched.event_loop.native_threads import NativeThreads
 from gsched.history.explanation import Evidence
+from gsched.history.outputs import StoredOutput
 from gsched.history.queries import JobCounters, RunInfo, RunPage, RunQuery
 from gsched.history.records import LiveCounters, Record
 from gsched.history.reruns import NextAttempt, Obstacle
 from gsched.jobs.audit import Act, AuditEntry, AuditPage, AuditQuery
 from gsched.jobs.job import Job
 from gsched.jobs.limits import GroupLimit, GroupLimits
+from gsched.jobs.output import Piece
 from gsched.jobs.pause import Pause
 from gsched.jobs.query import JobQuery
 from gsched.jobs.tally import Tally
@@ -85,6 +87,28 @@ class History(Protocol):
     def run_page(self, query: RunQuery) -> RunPage: ...
     def counters(self, job_id: str) -> JobCounters: ...
     def evidence(self, job: Job | None, instant: int) -> Evidence: ...
+
+
+class OutputPart(NamedTuple):
+    """Pieces of an output, to be written.
+
+    :ivar ended: no other piece follows
+    """
+
+    run_id: str
+    attempt: int
+    pieces: Sequence[Piece]
+    ended: bool
+
+
+class Outputs(Protocol):
+    """The output of attempts at runs, kept as long as their records."""
+
+    def write(self, parts: Sequence[OutputPart]) -> None:
+        """Write pieces. Each takes the place of the one that is there, if any is."""
+
+    def read(self, run_id: str, attempt: int | None) -> StoredOutput | None:
+        """See `BaseJobStore.output`."""
 
 
 class Operations(Protocol):
@@ -208,6 +232,7 @@ class Answers:
     definitions: Definitions
     limits: Limits
     history: History
+    outputs: Outputs
     operations: Operations
     records: Records
     expectations: Expectations

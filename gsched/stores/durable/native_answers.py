@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from gsched.event_loop.native_threads import NativeThreads
 from gsched.notices.outbox import Outbox
 from gsched.stores.claims.database import ClaimDatabase
-from gsched.stores.durable.answers import Answers, Definitions, History, Limits, News, Operations, Records
+from gsched.stores.durable.answers import Answers, Definitions, History, Limits, News, Operations, Outputs, Records
 from gsched.stores.expectations import Expectations
 
 _CLAIM_THREADS: Final = 4  # reading many jobs must not hold up what keeps the node alive
@@ -27,6 +27,7 @@ def in_native_threads(answers: Answers) -> Answers:
         definitions=cast(Definitions, _InThreads(answers.definitions, threads)),
         limits=cast(Limits, _InThreads(answers.limits, threads)),
         history=cast(History, _InThreads(answers.history, threads)),
+        outputs=cast(Outputs, _InThreads(answers.outputs, threads)),
         operations=cast(Operations, _InThreads(answers.operations, threads)),
         records=cast(Records, _InThreads(answers.records, threads)),
         expectations=cast(Expectations, _InThreads(answers.expectations, threads)),

@@ -323,8 +323,14 @@ def _paused(wanted: Mapping[str, Pause], job: Job) -> Job | None:
 
 
 def _is_rare(run: Run) -> bool:
-    """True if a run that succeeded may have a document that must be closed."""
-    return run.request is not None or run.attempt > 1 or run.recorded or _may_be_recorded(run)
+    """True if a run that succeeded has a record, or may have a document that must be closed."""
+    return (
+        run.request is not None
+        or run.attempt > 1
+        or run.recorded
+        or run.output is not None
+        or _may_be_recorded(run)
+    )
 
 
 def _may_be_recorded(run: Run) -> bool:

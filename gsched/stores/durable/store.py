@@ -18,6 +18,7 @@ from gsched.event_loop.helpers import spawn
 from gsched.event_loop.native_threads import NativeThreads
 from gsched.events import EVENT_STORE_FAILED, SchedulerEvent
 from gsched.history.explanation import Evidence
+from gsched.history.outputs import StoredOutput
 from gsched.history.queries import JobCounters, RunInfo, RunPage, RunQuery
 from gsched.history.recent import checked_recent
 from gsched.history.reruns import NextAttempt, Obstacle
@@ -51,6 +52,7 @@ from gsched.stores.durable.cancellations import Audiences, Cancellations
 from gsched.stores.durable.change_feed import ChangeFeed
 from gsched.stores.durable.minutes import MinuteWriter
 from gsched.stores.durable.outcomes import OutcomeWriter
+from gsched.stores.durable.outputs import OutputWriter
 from gsched.stores.durable.publisher import Publisher
 from gsched.stores.messages import HubPort
 from gsched.stores.overdue_watch import OverdueWatch
@@ -143,6 +145,7 @@ class DurableJobStore(BaseJobStore):
             recent=self._keeps_recent,
             change_many=answers.definitions.change_many,
         )
+        self._outputs = OutputWriter(answers.outputs.write, clock)
         claims = answers.claims(self._complain)
         self._ownership = Ownership(claims, clock, hub, self._outcomes.buffer, _node_name, self.intervals)
         self._ownership.pause(paused)
@@ -158,7 +161,7 @@ class DurableJobStore(BaseJobStore):
             write_successes=self._outcomes.write_successes_of,
         )
         minutes = MinuteWriter(answers.operations.note_minute, clock, hub, self._node)
-        own = (self._feed, self._outcomes, publisher, minutes, cancellations, self._watch)
+        own = (self._feed, self._outputs, self._outcomes, publisher, minutes, cancellations, self._watch)
         self._helpers = [*own, *self.helpers(hub)]
         self._greenlets = [spawn(part.run) for part in (self._ownership, *self._helpers)]
 
@@ -229,7 +232,12 @@ class DurableJobStore(BaseJobStore):
 
     # -- called by the hub: outcomes, and jobs that it gives back -----------------------------------------------------
 
+    def keep_output(self, run: Run) -> None:
+        self._outputs.begin(run)
+
     def settle(self, run: Run, result: Result) -> None:
+        if run.output is not None:
+            self._outputs.end(run.output)
         recorded = self._ownership.recorded
         if recorded.ahead and recorded.take_ahead(run.job.id, run.scheduled_ms, run.scheduled_ms + 1):
             run.recorded = True
@@ -354,6 +362,9 @@ class DurableJobStore(BaseJobStore):
 
     def runs(self, query: RunQuery) -> list[RunInfo]:
         return self.history.runs(query)
+
+    def output(self, run_id: str, attempt: int | None) -> StoredOutput | None:
+        return self._answers.outputs.read(run_id, attempt)
 
     def run_page(self, query: RunQuery) -> RunPage:
         return self.history.run_page(query)

@@ -25,6 +25,7 @@ from gsched.stores.mongodb.claims.news import MongoNews
 from gsched.stores.mongodb.documents.jobs import JobReader
 from gsched.stores.mongodb.driver.connection import Connection
 from gsched.stores.mongodb.driver.keeper import Keeper
+from gsched.stores.mongodb.history.outputs import MongoOutputs
 from gsched.stores.mongodb.history.reader import MongoHistory
 from gsched.stores.mongodb.history.records import MongoRecords
 from gsched.stores.mongodb.jobs.definitions import MongoDefinitions
@@ -130,6 +131,7 @@ class MongoDBJobStore(DurableJobStore):
             definitions=MongoDefinitions(connection, clock, self.allowed, self.alias),
             limits=MongoLimits(connection, clock),
             history=MongoHistory(connection, clock, self.keep_history, self.retention),
+            outputs=MongoOutputs(connection, clock, self.keep_history),
             operations=MongoOperations(connection, clock, expectations, self.intervals.ttl),
             records=MongoRecords(connection, clock, self.keep_history),
             expectations=expectations,

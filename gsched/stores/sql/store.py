@@ -22,6 +22,7 @@ from gsched.stores.sql.claims.database import SqlClaims
 from gsched.stores.sql.claims.news import SqlNews
 from gsched.stores.sql.driver.connection import SqlConnection
 from gsched.stores.sql.driver.tables import Tables
+from gsched.stores.sql.history.outputs import SqlOutputs
 from gsched.stores.sql.history.read import SqlHistory
 from gsched.stores.sql.history.write import SqlRecords
 from gsched.stores.sql.jobs.definitions import SqlDefinitions
@@ -110,6 +111,7 @@ class SQLJobStore(DurableJobStore):
             definitions=definitions,
             limits=SqlLimits(connection, clock),
             history=SqlHistory(connection, clock, definitions.row, self.retention, self.keep_history),
+            outputs=SqlOutputs(connection, clock, self.keep_history),
             operations=SqlOperations(connection, clock, records, expectations, self.intervals.ttl, self._on_change),
             records=records,
             expectations=expectations,

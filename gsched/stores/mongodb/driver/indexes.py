@@ -54,6 +54,7 @@ RUN_INDEXES: Final = (
 INDEXES_BESIDE: Final[Mapping[str, Sequence[IndexModel]]] = {
     "nodes": (IndexModel([("settled_at", 1)], expireAfterSeconds=_DAY_SECONDS, name="settled_at"),),
     "runs": RUN_INDEXES,
+    "outputs": (IndexModel([("expires_at", 1)], expireAfterSeconds=0, name="expires_at"),),
     "former": (IndexModel([("slot", 1)], name="slot"), IndexModel([("job_id", 1)], name="job_id")),
     "activity": (IndexModel([("at", 1)], expireAfterSeconds=600, name="at"),),
     "minutes": (IndexModel([("at", 1)], expireAfterSeconds=2 * _DAY_SECONDS, name="at"),),

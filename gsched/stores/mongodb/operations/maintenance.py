@@ -10,6 +10,7 @@ from gsched.event_loop.batches import batches
 from gsched.jobs.query import STATES
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.stores.mongodb.driver.codec import Document, Jobs
+from gsched.stores.mongodb.history.outputs import remove_outputs
 from gsched.times.instants import from_ms
 
 
@@ -54,6 +55,7 @@ def purge_records(jobs: Jobs, before: int, progress: Callable[[int], object] | N
     purged = 0
     ids = (document["_id"] for document in jobs.runs.find(_ended_before(before), ["_id"], batch_size=1000))
     for batch in batches(ids):
+        remove_outputs(jobs, batch)
         purged += jobs.runs.delete_many({"_id": {"$in": batch}}).deleted_count
         if progress is not None:
             progress(purged)

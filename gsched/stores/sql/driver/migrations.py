@@ -69,9 +69,14 @@ def _notify(connection: Connection, tables: Tables) -> None:
     """Notifiers are told of failures. Their tables are made with all others that are missing."""
 
 
+def _keep_output(connection: Connection, tables: Tables) -> None:
+    """Records tell what commands have used. The table of outputs is made with all others that are missing."""
+    connection.exec_driver_sql(f"ALTER TABLE {tables.runs.name} ADD COLUMN process TEXT")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _say_why_jobs_are_paused, _let_runs_wait, _count_runs, _limit_groups, _expect_successes, _answer_questions,
-    _notify,
+    _notify, _keep_output,
 )  # fmt: skip
 """The first leads from version 1 of the schema to version 2, and so on."""
 

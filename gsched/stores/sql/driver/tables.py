@@ -27,6 +27,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     String,
@@ -174,6 +175,7 @@ class Tables:
             Column("error_type", Text),
             Column("error_message", Text),
             Column("traceback", Text),
+            Column("process", Text),  # what a command has used, and how it ended, JSON
             Column("expires_at", _Ms),
             Column("cancel_requested", _Ms),
         )
@@ -197,6 +199,15 @@ class Tables:
             Column("key", String(400), primary_key=True),
         )
         self._index("run_tags_run", self.run_tags, "key")
+        self.outputs = self._table(
+            "outputs",
+            Column("key", String(400), primary_key=True),  # of the attempt, as in the table of runs
+            Column("place", SmallInteger, primary_key=True),
+            Column("number", BigInteger, nullable=False),  # of the piece that is in this place
+            Column("content", LargeBinary, nullable=False),
+            Column("expires_at", _Ms, nullable=False),
+        )
+        self._index("outputs_expiring", self.outputs, "expires_at")
         self.limits = self._table(
             "limits",
             Column("pattern", _Id, primary_key=True),

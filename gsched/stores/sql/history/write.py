@@ -134,6 +134,7 @@ class SqlRecords:
         """Remove some of what has expired; whether there is more."""
         now = self._clock.now_ms()
         runs, changes, nodes = self._tables.runs, self._tables.changes, self._tables.nodes
+        outputs = self._tables.outputs
         expired = select(runs.c.key).where(runs.c.expires_at <= now).limit(EXPIRED_AT_ONCE)
         old = select(changes.c.seq).where(changes.c.at < now - KEEP_CHANGES_MS).limit(EXPIRED_AT_ONCE)
 
@@ -141,6 +142,7 @@ class SqlRecords:
             keys = connection.execute(expired).scalars().all()
             remove_runs(connection, self._tables, keys)
             gone = connection.execute(delete(changes).where(changes.c.seq.in_(old))).rowcount
+            connection.execute(delete(outputs).where(outputs.c.expires_at <= now))  # of attempts without a record
             connection.execute(delete(nodes).where(nodes.c.settled_at < now - KEEP_DEAD_MS))
             return len(keys) == EXPIRED_AT_ONCE or gone == EXPIRED_AT_ONCE
 
@@ -156,9 +158,10 @@ _OVERWRITTEN: Final = frozenset(
 
 
 def remove_runs(connection: Connection, tables: Tables, keys: Sequence[str]) -> None:
-    """Remove records."""
+    """Remove records, with the output of their runs."""
     if keys:
         connection.execute(delete(tables.run_tags).where(tables.run_tags.c.key.in_(keys)))
+        connection.execute(delete(tables.outputs).where(tables.outputs.c.key.in_(keys)))
         connection.execute(delete(tables.runs).where(tables.runs.c.key.in_(keys)))
 
 

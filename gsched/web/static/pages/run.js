@@ -10,6 +10,7 @@ import { cancelling, questionOf, useQuestions } from "../parts/actions.js";
 import { Copy } from "../parts/copy.js";
 import { Figure } from "../parts/figures.js";
 import { jobLink, nodeMark, outcomeWord, tagsOf } from "../parts/marks.js";
+import { Output } from "../parts/output.js";
 import { nothing, sentence, shown } from "../parts/shown.js";
 import { Age, inTime } from "../parts/times.js";
 import { Timeline } from "../parts/timeline.js";
@@ -114,6 +115,7 @@ function Whole({ run, again }) {
     run.explained ? h(Why, { explained: run.explained }) : null,
     last.request ? h(Asked, { run, last }) : null,
     h(Attempts, { attempts: run.attempts }),
+    h(Output, { run }),
     ...run.attempts.filter((each) => each.error_type || each.traceback).map((each, n) => h(Problem, { attempt: each, isOpen: n === 0, key: each.attempt })),
     dialog,
   ];

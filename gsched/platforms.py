@@ -13,4 +13,4 @@ IS_POSIX: Final = sys.platform != "win32"
 def require_posix(what: str, error: type[GschedError] = ConfigurationError) -> None:
     """Raises `error` on Windows, which says that `what` needs Linux or macOS."""
     if not IS_POSIX:
-        raise error(f"{what} needs Linux or macOS; the library works here: see 'Platforms' in gsched's README")
+        raise error(f"{what} needs Linux or macOS; the library works here: see docs/platforms.md")

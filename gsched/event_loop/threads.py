@@ -140,7 +140,7 @@ class HomeThread:
             if call.take():
                 raise EventLoopStalledError(
                     f"the scheduler's event loop has not turned for {_STALLED_SECONDS} s: the call was withdrawn, and"
-                    f" nothing of it was done. If that lasts, nothing runs. {HUB_REMEDIES}"
+                    f" had no effect. While the event loop stands still, nothing runs. {HUB_REMEDIES}"
                 )
             call.done.acquire()
         return call.result()

@@ -302,6 +302,6 @@ def refuse_if_started(alias: str, store: BaseJobStore) -> None:
     """Raise ConfigurationError if a scheduler runs the jobs of this store: a second one would run each job twice."""
     if store.started:
         raise ConfigurationError(
-            f"jobstore {alias!r}: a scheduler runs this object, or it was removed and runs of its jobs have not ended;"
-            " make one for each of them"
+            f"jobstore {alias!r}: this store object is in use: a scheduler runs it, or runs of its jobs have not ended"
+            " since it was removed; make a store for each scheduler"
         )

@@ -119,6 +119,12 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert not [f"{page.name}: {link}" for page, link in links if not leads_somewhere(page, link)]
 
 
+def test_pages_that_the_code_names_are_there() -> None:
+    code = [path.read_text() for path in Path(gsched.__file__).parent.rglob("*.py")]
+    named = {name for text in code for name in re.findall(r"docs/[\w/-]+\.md", text)}
+    assert named and not [name for name in named if not (ROOT / name).exists()]
+
+
 def leads_somewhere(page: Path, link: str) -> bool:
     """Whether the file is there and, if it is a page, the heading."""
     path, _, heading = link.partition("#")

@@ -111,7 +111,7 @@ second.start()
 second.shutdown()
 wait_until(lambda: threading.active_count() == 1)
 """)
-    assert "a scheduler runs this object" in out and out.endswith("False\nalready\n")
+    assert "this store object is in use" in out and out.endswith("False\nalready\n")
 
 
 def test_a_listener_that_blocks_delays_neither_runs_nor_other_listeners() -> None:

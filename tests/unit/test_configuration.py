@@ -161,9 +161,9 @@ def test_aliases_are_taken_once(bench):
 
 def test_a_store_that_a_scheduler_runs_is_nobody_elses(bench):
     store = bench.scheduler.stores["default"]
-    with pytest.raises(ConfigurationError, match="a scheduler runs this object"):
+    with pytest.raises(ConfigurationError, match="this store object is in use"):
         bench.scheduler.add_jobstore(store, "other")
-    with pytest.raises(ConfigurationError, match="a scheduler runs this object"):
+    with pytest.raises(ConfigurationError, match="this store object is in use"):
         GeventScheduler(jobstores={"default": store})
     bench.scheduler.shutdown()
     GeventScheduler(jobstores={"default": store})
@@ -210,7 +210,7 @@ def test_a_store_that_was_given_to_two_schedulers_is_run_by_the_first():
     store, ran = MemoryJobStore(), []
     first, second = GeventScheduler(jobstores={"default": store}), GeventScheduler(jobstores={"default": store})
     first.start()
-    with pytest.raises(ConfigurationError, match="jobstore 'default': a scheduler runs this object"):
+    with pytest.raises(ConfigurationError, match="jobstore 'default': this store object is in use"):
         second.start()
     first.add_job(ran.append, args=[1])
     first.shutdown()

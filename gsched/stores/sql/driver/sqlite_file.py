@@ -27,8 +27,8 @@ class SQLiteFile:
     def __init__(self, url: URL) -> None:
         if url.database in (None, "", ":memory:") or str(url.database).startswith("file:"):
             raise ConfigurationError(
-                "sql: url: SQLite needs the name of a file: sqlite:///jobs.sqlite; jobs that need not outlive the"
-                " process are for MemoryJobStore"
+                "sql: url: SQLite needs the name of a file: sqlite:///jobs.sqlite; for jobs that may end with the"
+                " process use MemoryJobStore"
             )
         self.path = os.path.abspath(str(url.database))
         self._opened: tuple[int, int] | None = None  # device and inode

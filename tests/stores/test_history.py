@@ -1,18 +1,11 @@
-"""What became of runs: listed, counted and explained, by every store.
-
-The MongoDB store can only run jobs where gevent has patched sockets, which pytest's process is not. Its cases run in a
-pytest of their own, patched, once for all of them; here each tells what became of it there.
-"""
+"""What became of runs: listed, counted and explained, by every store."""
 
 from __future__ import annotations
 
 import functools
 import os
-import subprocess
 import sys
-import tempfile
 import types
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +15,6 @@ from zoneinfo import ZoneInfo
 import gevent
 import pytest
 from gevent.event import Event
-from gevent.monkey import is_module_patched
 
 from gsched import GeventScheduler, JobCounters, JobNotFoundError
 from gsched.errors import ConfigurationError, StoreError
@@ -48,7 +40,6 @@ from gsched.triggers import IntervalTrigger
 pytest_plugins = ["mongodb"]
 
 LONGEST_SECONDS = 60.0
-PATCHED = "from gevent import monkey; monkey.patch_all(); import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
 KINDS = ("memory", "sqlite", "mongodb")
 
 # -- jobs that any process finds ---------------------------------------------------------------------------------------
@@ -129,33 +120,13 @@ class Rig:
                 scheduler.shutdown(wait=False)
 
 
-@functools.cache
-def results_when_patched(address: str) -> dict[str, str]:
-    """What became of the MongoDB cases in a pytest that is patched: by name, what failed, "" if nothing did."""
-    with tempfile.TemporaryDirectory() as directory:
-        report = Path(directory) / "report.xml"
-        options = ["-k", "on_mongodb", f"--junitxml={report}", "-p", "no:cacheprovider"]
-        command = [sys.executable, "-c", PATCHED, __file__, *options]
-        environment = os.environ | {"TESTED_MONGODB": address}
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2]
-        )
-        if not report.exists():
-            raise AssertionError(f"the patched pytest did not come to an end:\n{done.stdout}\n{done.stderr}")
-        cases = ElementTree.parse(report).getroot().iter("testcase")
-        return {case.get("name", ""): "\n".join(child.text or "" for child in case) for case in cases}
-
-
 def on_every_store(test: Callable[[Rig], None]) -> Callable[..., None]:
     """Run the test with a rig of each store."""
 
     @pytest.mark.parametrize("kind", [f"on_{kind}" for kind in KINDS])
     def wrapped(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-        kind, address = kind.removeprefix("on_"), os.environ.get("TESTED_MONGODB")
-        if kind == "mongodb" and not is_module_patched("socket"):
-            failure = results_when_patched(request.getfixturevalue("uri"))[request.node.name]
-            assert not failure, failure
-            return
+        kind = kind.removeprefix("on_")
+        address = request.getfixturevalue("uri") if kind == "mongodb" else None
         rig = Rig(kind, f"test_history_{os.getpid()}_{test.__name__}"[:63], address, tmp_path)
         with gevent.Timeout(LONGEST_SECONDS):
             try:

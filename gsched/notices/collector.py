@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -16,7 +16,7 @@ from gsched.times.clock import Clock
 
 MOST_GROUPS: Final = 200  # notices of a notifier that are counted apart in one of its periods; the rest is one number
 
-_Job = tuple[str, str]  # the alias of the store, and the id
+JobKey = tuple[str, str]  # the alias of the store, and the id
 
 
 class Collector:
@@ -32,13 +32,13 @@ class Collector:
         self._clock = clock
         self._waiting: dict[str, Notice] = {}
         self._recent: dict[str, OrderedDict[str, float]] = {}  # by notifier: ids of notices, until when (monotonic)
-        self._open: dict[_Job, dict[str, int | None]] = {}  # of failing jobs: by notifier, when more is told
-        self._recovered: dict[_Job, Job] = {}
+        self._failing: set[JobKey] = set()
+        self._recovered: dict[JobKey, Job] = {}
 
     @property
     def has_failing_jobs(self) -> bool:
         """True if the success of some job is to be told."""
-        return bool(self._open)
+        return bool(self._failing)
 
     @property
     def is_empty(self) -> bool:
@@ -61,50 +61,60 @@ class Collector:
                 now,
                 now,
                 now + DELAY_MS,
-                "" if job is None or job.name == job.id else job.name,
+                "" if job is None else _name_of(job),
                 occurrence.text,
                 occurrence.instant,
                 occurrence.run_id,
             )
             self._put(notifier, notice)
             if job is not None and occurrence.kind in REPEATED:
-                self._open.setdefault((job.jobstore, job.id), {}).setdefault(notifier.name, now + DELAY_MS)
+                self._failing.add((job.jobstore, job.id))
                 self._recovered.pop((job.jobstore, job.id), None)
 
     def note_success(self, job: Job) -> None:
         """A run of the job has succeeded."""
         key = job.jobstore, job.id
-        if key in self._open and key not in self._recovered:
-            self._recovered[key] = job
+        if key in self._failing:
+            self._recovered.setdefault(key, job)
 
     def know(self, failures: Iterable[OpenFailure]) -> None:
-        """These failures are in the outbox, and those that wait here are not yet."""
+        """These jobs fail, as the outbox knows, and those of which it does not know yet."""
         unwritten = {(each.jobstore, each.job_id) for each in self._waiting.values() if each.kind in REPEATED}
-        self._open = {key: names for key, names in self._open.items() if key in unwritten or key in self._recovered}
+        self._failing = unwritten | {(failure.jobstore, failure.job_id) for failure in failures}
+
+    def take(self) -> list[Notice]:
+        """The notices that are to be written."""
+        notices, self._waiting = list(self._waiting.values()), {}
+        return notices
+
+    def take_recovered(self) -> dict[JobKey, Job]:
+        """The jobs of which a run has succeeded after failures."""
+        recovered, self._recovered = self._recovered, {}
+        self._failing -= recovered.keys()
+        return recovered
+
+    def recoveries(self, recovered: Mapping[JobKey, Job], failures: Iterable[OpenFailure]) -> list[Notice]:
+        """The notices for those that were told of failures of these jobs, or will be: not before that."""
+        now = self._clock.now_ms()
+        due: dict[tuple[str, JobKey], int] = {}
         for failure in failures:
-            self._open.setdefault((failure.jobstore, failure.job_id), {})[failure.notifier] = failure.due_at
+            key = failure.notifier, (failure.jobstore, failure.job_id)
+            due[key] = max(due.get(key, now + DELAY_MS), failure.due_at or 0)
+        return [
+            Notice(notifier.name, RECOVERED, *key, "", 1, now, now, due[notifier.name, key], _name_of(job))
+            for notifier in self._notifiers()
+            if RECOVERED in notifier.events
+            for key, job in recovered.items()
+            if (notifier.name, key) in due
+        ]
 
-    def take(self) -> tuple[list[Notice], list[_Job]]:
-        """What is to be written: notices, and the jobs that have recovered."""
-        for key, job in self._recovered.items():
-            self._note_recovery(job, self._open.pop(key, {}))
-        notices, recovered = list(self._waiting.values()), list(self._recovered)
-        self._waiting, self._recovered = {}, {}
-        return notices, recovered
-
-    def give_back(self, notices: Iterable[Notice]) -> None:
-        """They could not be written."""
+    def give_back(self, notices: Iterable[Notice], recovered: Mapping[JobKey, Job]) -> None:
+        """These could not be written."""
         for notice in notices:
             self._add(notice)
-
-    def _note_recovery(self, job: Job, told: dict[str, int | None]) -> None:
-        """Tell those that were told of a failure, or will be: not before that."""
-        now = self._clock.now_ms()
-        for notifier in self._notifiers():
-            if notifier.name in told and RECOVERED in notifier.events:
-                due = told[notifier.name] or now + DELAY_MS
-                name = "" if job.name == job.id else job.name
-                self._put(notifier, Notice(notifier.name, RECOVERED, job.jobstore, job.id, "", 1, now, now, due, name))
+        for key, job in recovered.items():
+            self._failing.add(key)
+            self._recovered.setdefault(key, job)
 
     def _put(self, notifier: Notifier, notice: Notice) -> None:
         now = self._clock.monotonic()
@@ -120,6 +130,10 @@ class Collector:
     def _add(self, notice: Notice) -> None:
         known = self._waiting.get(notice.id)
         self._waiting[notice.id] = notice if known is None else known.with_later(notice)
+
+
+def _name_of(job: Job) -> str:
+    return "" if job.name == job.id else job.name
 
 
 def _is_told(notifier: Notifier, occurrence: Occurrence) -> bool:

@@ -121,14 +121,18 @@ class Desk:
 
     def _write(self) -> None:
         """Write what was noted, and let the senders look."""
-        notices, recovered = self._collector.take()
+        notices, recovered = self._collector.take(), self._collector.take_recovered()
         if not notices and not recovered:
             return
         try:
             self._outbox.add(notices)
-            self._outbox.close(recovered)
+            if recovered:
+                told = self._collector.recoveries(recovered, self._outbox.open_failures(MOST_FAILING))
+                self._outbox.add(told)
+                self._outbox.close(list(recovered))
+                notices += told
         except BaseException:
-            self._collector.give_back(notices)
+            self._collector.give_back(notices, recovered)
             raise
         self._watch(self._collector.has_failing_jobs)
         for name in {notice.notifier for notice in notices} & self._senders.keys():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from gsched import events
-from gsched.events import JobEvent, SchedulerEvent
+from gsched.events import JobEvent, SchedulerEvent, error_fields
 from gsched.jobs.job import Job
 from gsched.jobs.pause import BY_FAILURES
 from gsched.notices.notice import (
@@ -71,11 +71,11 @@ def occurrence_of(event: SchedulerEvent) -> Occurrence | None:
 
 
 def _of_job(kind: str, event: JobEvent) -> Occurrence:
-    fields = event.fields()
-    what = str(fields.get("error_type", ""))
-    if event.code == events.EVENT_JOB_TIMED_OUT:
-        what = "timed out"
-    text = str(fields.get("error_message") or fields.get("reason") or "")
-    scheduled: Any = getattr(event, "scheduled_run_time", None) if kind in (FAILED, LOST) else None
-    instant = None if scheduled is None else to_ms(scheduled)
-    return Occurrence(kind, event.job, what, text, instant, event.run_id if instant is not None else "")
+    error: BaseException | None = getattr(event, "exception", None)
+    said = error_fields(error) if error is not None else {}  # not the event's own fields: a traceback takes long
+    text = said.get("error_message") or getattr(event, "reason", None) or event.details.get("reason") or ""
+    what = "timed out" if event.code == events.EVENT_JOB_TIMED_OUT else said.get("error_type", "")
+    if kind not in (FAILED, LOST):
+        return Occurrence(kind, event.job, what, str(text))
+    scheduled: Any = event.scheduled_run_time
+    return Occurrence(kind, event.job, what, str(text), to_ms(scheduled), event.run_id)

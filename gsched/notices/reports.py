@@ -10,7 +10,7 @@ import gevent
 from gevent.event import Event
 
 from gsched import events
-from gsched.errors import StoreError
+from gsched.errors import StoreError, message_of
 from gsched.event_loop.helpers import spawn
 from gsched.events import EVENT_NOTIFIER_FAILED, EVENT_NOTIFIER_RECOVERED, SchedulerEvent
 from gsched.notices.channels.channel import ChannelError, PerRunChannel
@@ -76,9 +76,8 @@ class Reports:
         """A run has begun or ended."""
         for reporter in self._reporters.values():
             if reporter.notifier.is_for(event.job):
-                fields = event.fields()
-                text = fields.get("error_message") or fields.get("reason") or ""
-                reporter.put(_Report(_STATES[event.code], event.run_id, str(text)))
+                text = event.reason or "" if event.exception is None else message_of(event.exception)
+                reporter.put(_Report(_STATES[event.code], event.run_id, text))
 
     def stop(self) -> None:
         """Report what waits, once, and end."""

@@ -1,0 +1,251 @@
+"""Notifications: who is told, how often, and what becomes of channels that do not work; on a clock moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gsched import GeventScheduler, IntervalTrigger
+from gsched.events import EVENT_JOB_EXECUTED, EVENT_NOTIFIER_FAILED, EVENT_NOTIFIER_RECOVERED, SchedulerEvent
+from gsched.events.catalogue import EVENT_NODE_DIED, EVENT_STORE_CONNECTED, EVENT_STORE_DISCONNECTED
+from gsched.jobs.job import Job
+from gsched.notices import Notifier
+from gsched.notices.channels.channel import Channel, PerRunChannel
+from gsched.notices.message import Message, batches_of
+from gsched.notices.outbox import BURST
+from gsched.schedulers.engine import engine_of
+from gsched.testing import Driver, ManualClock
+
+acts: dict[str, str] = {}  # what each job's runs do: F fails; beyond the end they succeed
+
+
+def play(job_id: str) -> None:
+    act, acts[job_id] = acts.get(job_id, "")[:1], acts.get(job_id, "")[1:]
+    if act == "F":
+        raise ConnectionError("vendor down")
+    if act == "V":
+        raise ValueError("bad data")
+
+
+class Recorder(Channel):
+    """Keeps messages. While it is broken, it raises."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.tries = 0
+        self.broken = False
+
+    def send(self, message: Message) -> None:
+        self.tries += 1
+        if self.broken:
+            raise ConnectionRefusedError("nobody listens")
+        self.messages.append(message)
+
+    def where(self) -> str:
+        return "here"
+
+    @property
+    def subjects(self) -> list[str]:
+        return [message.subject for message in self.messages]
+
+
+class RunRecorder(PerRunChannel):
+    def __init__(self) -> None:
+        self.reports: list[tuple[str, str]] = []
+
+    def report(self, state: str, run_id: str, text: str) -> None:
+        self.reports.append((state, text))
+
+    def where(self) -> str:
+        return "here"
+
+
+@pytest.fixture(autouse=True)
+def in_greenlets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """These channels do not block: their calls need no threads."""
+    monkeypatch.setattr("gsched.notices.sending.is_module_patched", lambda module: True)
+    acts.clear()
+    yield
+
+
+class Rig:
+    """A scheduler with notifiers on a manual clock."""
+
+    def __init__(self, *notifiers: Notifier) -> None:
+        self.clock = ManualClock("2026-03-02 12:00")
+        self.scheduler = GeventScheduler(
+            clock=self.clock, timezone="UTC", notifiers=notifiers, blocked_hub_after=None, run_events="none",
+            modules=[__name__],
+        )  # fmt: skip
+        self.driver = Driver(self.scheduler, self.clock)
+
+    def add(self, job_id: str, script: str, seconds: float = 60, **options: Any) -> None:
+        acts[job_id] = script
+        self.scheduler.add_job(play, "interval", args=[job_id], id=job_id, seconds=seconds, **options)
+
+
+# -- who is told ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, "abcd"),
+        ({"jobs": ["a"]}, "ad"),
+        ({"jobs": ["?"], "all_jobs": False}, "abcd"),
+        ({"tags": ["prod", "x"]}, "bd"),
+        ({"groups": ["host:*"]}, "cd"),
+        ({"all_jobs": False}, "d"),
+        ({"jobs": ["a"], "tags": ["prod"]}, "abd"),
+    ],
+)
+def test_a_notifier_is_for_the_jobs_that_it_names_and_for_those_that_name_it(options, told):
+    trigger, channel = IntervalTrigger(minutes=1, timezone="UTC"), Recorder()
+    notifier = Notifier("ops", channel, **options)
+    jobs = [Job(name, play, trigger, "x:y", next_run_ms=0) for name in "abcd"]
+    jobs[1] = jobs[1].evolve(tags=("prod",))
+    jobs[2] = jobs[2].evolve(policy=jobs[2].policy.with_changes(group="host:a"))
+    jobs[3] = jobs[3].evolve(policy=jobs[3].policy.with_changes(notify=("other", "ops")))
+    assert "".join(job.id for job in jobs if notifier.is_for(job)) == told
+
+
+def test_only_final_failures_are_told_and_only_what_was_asked_for():
+    everything, failures = Recorder(), Recorder()
+    rig = Rig(Notifier("all", everything), Notifier("failures", failures, events=["failed"], jobs=["r*"]))
+    with rig.driver as driver:
+        rig.add("retried", "FF", retries=2, retry_delay=1)
+        rig.add("given-up", "FFFF", retries=1, retry_delay=1, max_consecutive_failures=1)
+        rig.add("r", "V")
+        driver.advance(minutes=3)
+    assert everything.subjects == [
+        "r failed: ValueError: bad data",
+        "given-up failed: ConnectionError: vendor down",
+        "given-up was paused after too many failures: 1 failure; last: ConnectionError: vendor down",
+        "r works again",
+    ]
+    assert failures.subjects == ["r failed: ValueError: bad data"]
+
+
+def test_what_is_about_no_job_is_told_to_those_who_are_for_all_jobs():
+    everything, one = Recorder(), Recorder()
+    rig = Rig(Notifier("all", everything), Notifier("one", one, jobs=["a"]))
+    with rig.driver as driver:
+        bus = engine_of(rig.scheduler).bus
+        bus.emit(SchedulerEvent(EVENT_NODE_DIED, "default", node="n1"))
+        bus.emit(SchedulerEvent(EVENT_STORE_DISCONNECTED, "short", error_message="x"))
+        bus.emit(SchedulerEvent(EVENT_STORE_DISCONNECTED, "long", error_message="no server"))
+        driver.advance(seconds=20)
+        bus.emit(SchedulerEvent(EVENT_STORE_CONNECTED, "short"))
+        driver.advance(seconds=20)
+        bus.emit(SchedulerEvent(EVENT_STORE_CONNECTED, "long"))
+        driver.advance(seconds=20)
+    assert everything.subjects == [
+        "The node n1 died", "The store long does not answer: no server", "The store long works again",
+    ]  # fmt: skip
+    assert one.messages == []
+
+
+# -- how often --------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_fails_now_and_then_is_told_in_order():
+    channel = Recorder()
+    rig = Rig(Notifier("ops", channel, every="5m"))
+    with rig.driver as driver:
+        rig.add("job", "F-FV-")
+        driver.advance(minutes=20)
+    assert channel.subjects == [
+        "job failed: ConnectionError: vendor down",
+        "job works again",
+        "job failed: ValueError: bad data",
+        "job failed 1 more time: ConnectionError: vendor down",
+        "job works again",
+    ]
+
+
+def test_ten_thousand_failures_in_a_minute_are_few_messages_and_all_of_them_are_counted():
+    channel = Recorder()
+    rig = Rig(Notifier("ops", channel, every="10m"))
+    with rig.driver as driver:
+        rig.scheduler.pause()
+        for number in range(1000):
+            rig.add(f"job-{number}", "F" * 10, seconds=6)
+        rig.scheduler.resume()
+        driver.advance(minutes=1)
+        rig.scheduler.pause()
+        in_a_minute = len(channel.messages)
+        driver.advance(minutes=30)
+    counted = [notice for message in channel.messages for notice in message.notices if notice["event"] == "failed"]
+    assert in_a_minute <= BURST + 1
+    assert sum(notice["count"] for notice in counted) == 10_000
+    assert len({notice["job_id"] for notice in counted}) == 201  # of the rest there is one number
+    assert len(channel.messages) <= BURST + BURST * 3.1
+
+
+@pytest.mark.parametrize(
+    ("due", "tokens", "sizes"),
+    [(0, 5, []), (1, 5, [1]), (3, 5, [1, 1, 1]), (4, 5, [4]), (3, 2.9, [3]), (1, 1, [1]), (9, 0.9, [])],
+)
+def test_a_few_notices_have_a_message_each_and_many_have_one_together(due, tokens, sizes):
+    assert [len(batch) for batch in batches_of([object()] * due, tokens)] == sizes  # type: ignore[list-item]
+
+
+# -- channels that do not work ----------------------------------------------------------------------------------------
+
+
+def test_a_channel_that_is_dead_for_an_hour_is_tried_now_and_then_and_then_all_is_told():
+    dead, alive = Recorder(), Recorder()
+    dead.broken = True
+    rig = Rig(Notifier("dead", dead, events=["failed"]), Notifier("alive", alive, events=["notifier_failed"]))
+    with rig.driver as driver:
+        rig.add("a", "F" * 60)
+        rig.add("b", "V" * 60)
+        driver.advance(hours=1)
+        assert dead.messages == [] and 8 <= dead.tries <= 13
+        assert alive.subjects == ["The notifier dead does not get through: ConnectionRefusedError: nobody listens"]
+        assert len(driver.of(EVENT_NOTIFIER_FAILED)) == 1 and driver.of(EVENT_NOTIFIER_FAILED)[0].notifier == "dead"
+        dead.broken = False
+        driver.advance(minutes=30)
+    assert len(driver.of(EVENT_NOTIFIER_RECOVERED)) == 1
+    told = [(notice["job_id"], notice["count"]) for message in dead.messages for notice in message.notices]
+    assert sorted(told) == [("a", 60), ("b", 60)] and len(dead.messages) <= 2
+
+
+def test_each_run_is_reported_to_those_who_want_to_know_of_each():
+    runs, rig_channel = RunRecorder(), Recorder()
+    rig = Rig(Notifier("check", runs, jobs=["job"]), Notifier("ops", rig_channel, events=["failed"]))
+    with rig.driver as driver:
+        rig.add("job", "-F")
+        rig.add("other", "F")
+        driver.advance(minutes=2.5)
+    assert runs.reports == [("started", ""), ("succeeded", ""), ("started", ""), ("failed", "vendor down")]
+
+
+def test_what_fails_right_before_the_end_is_told_before_the_end():
+    channel = Recorder()
+    rig = Rig(Notifier("ops", channel))
+    with rig.driver as driver:
+        rig.add("job", "F")
+        driver.advance(minutes=1)
+        assert channel.messages == []
+    assert channel.subjects == ["job failed: ConnectionError: vendor down"]
+
+
+def test_without_notifiers_nothing_more_is_listened_to_and_with_them_successes_only_while_a_job_fails():
+    rig = Rig(Notifier("ops", Recorder(), every="5m"))
+    bus = engine_of(rig.scheduler).bus
+    plain = Rig()
+    plain.driver.scheduler.remove_listener(plain.driver._record)
+    rig.scheduler.remove_listener(rig.driver._record)
+    plain.scheduler.start()
+    assert not engine_of(plain.scheduler).bus.mask & EVENT_JOB_EXECUTED
+    plain.scheduler.shutdown()
+    with rig.driver as driver:
+        rig.add("job", "-F-")
+        assert not bus.mask & EVENT_JOB_EXECUTED
+        driver.advance(minutes=2)
+        assert bus.mask & EVENT_JOB_EXECUTED
+        driver.advance(minutes=2)
+        assert not bus.mask & EVENT_JOB_EXECUTED

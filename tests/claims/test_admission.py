@@ -282,7 +282,7 @@ def test_jobs_that_were_set_down_before_the_connection_broke_are_looked_at_again
     assert not rig.admission.unsettled
 
 
-def test_a_late_job_that_is_parked_stays_noted_until_its_document_says_that_the_late_instants_have_ended(
+def test_a_late_parked_job_stays_noted_until_its_document_has_the_end_of_the_late_instants(
     rig: Rig
 ) -> None:
     rig.cluster.set_down.side_effect = RefusedError("it breaks a rule")
@@ -314,7 +314,7 @@ def test_the_reason_for_parking_is_stored_and_reported_though_the_database_does_
     assert rig.reasons() == ["it breaks a rule"]
 
 
-def test_the_watermark_and_other_jobs_do_not_wait_while_it_is_stored_what_parks_many(
+def test_the_watermark_and_other_jobs_go_on_while_reasons_for_parking_are_stored(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gsched.stores.claims.parking.AT_ONCE", 2)

@@ -394,7 +394,7 @@ def test_at_first_every_slot_is_free(cluster):
     assert set(cluster.free_slots("a")) == set(EVERYWHERE)
 
 
-def test_a_slot_that_was_taken_is_free_for_its_owner_alone_until_it_is_attached(cluster):
+def test_a_taken_slot_is_free_to_its_owner_only_until_it_is_attached(cluster):
     cluster.take_slots("a", [1])
     assert 1 in cluster.free_slots("a") and 1 not in cluster.free_slots("b")
     cluster.attach_slots("a", [1], T)
@@ -649,7 +649,7 @@ def test_a_later_beginning_that_is_announced_keeps_a_node_from_admitting_the_job
     assert not cluster.admit("a", [found], T + 100) and cluster.admit("a", [read(cluster)], T + 100)
 
 
-def test_jobs_of_a_group_are_in_one_slot_and_a_former_schedule_stays_in_that_of_its_group(rig, cluster):
+def test_jobs_of_a_group_share_a_slot_and_former_schedules_stay_in_the_slot_of_their_group(rig, cluster):
     grouped = [job(each, policy=Policy(group="host:a")) for each in ("one", "two")]
     number = slot_of("host:a")
     for each in grouped:
@@ -746,7 +746,7 @@ def test_a_backlog_is_noted_where_the_revision_is_still_the_same_and_closed_by_w
     assert not read(cluster).is_late
 
 
-def test_a_backlog_that_an_earlier_attempt_noted_is_known_though_the_job_was_changed_since(rig, cluster):
+def test_a_backlog_noted_by_an_earlier_attempt_is_known_after_the_job_has_changed(rig, cluster):
     admitted(rig, job(due=T + 100))
     backlog = {"job": Backlog(1, T + 200, T + 500)}
     cluster.note_backlogs("a", backlog)  # the answer is lost
@@ -865,7 +865,7 @@ def test_runs_that_wait_are_found_the_earliest_first_up_to_a_limit(rig, cluster)
 
 
 @pytest.mark.parametrize(("after", "until", "is_found"), [(-1, 0, True), (0, 1, False), (-2, -1, False)])
-def test_jobs_are_found_whose_runs_are_due_in_a_period_which_ends_with_its_last_instant(
+def test_jobs_with_waiting_runs_are_found_by_a_period_that_includes_its_last_instant(
     rig, cluster, after, until, is_found
 ):
     asked_for(rig, "please")
@@ -1256,7 +1256,7 @@ def test_jobs_of_which_the_database_refuses_one_are_not_set_down_together(refusi
     assert refusing.cluster.set_down("a", jobs[:1])
 
 
-def test_a_job_of_which_the_database_refuses_the_reason_does_not_keep_those_of_others_from_being_noted(refusing):
+def test_the_reasons_of_other_jobs_are_noted_though_the_database_refuses_one(refusing):
     jobs = [read(refusing.cluster, name).job.evolve(parked="no code") for name in ("old", "job")]
     (refused,) = refusing.cluster.park(jobs).items()
     assert refused[0] == "old" and "Document failed validation" in refused[1]
@@ -1267,7 +1267,7 @@ def refuse(mongo, **rule):
     mongo.jobs.database.command("collMod", "jobs.runs", validator={"$nor": [rule]})
 
 
-def test_a_rule_against_runs_in_progress_keeps_no_node_from_going_on_and_is_said_once_of_each_job(mongo):
+def test_a_validator_that_refuses_runs_in_progress_stops_no_node_and_is_reported_once_for_each_job(mongo):
     mongo.cluster.join("a", T)
     refuse(mongo, state="running")
     for _ in range(2):
@@ -1296,7 +1296,7 @@ def test_a_run_that_the_database_refuses_to_call_lost_keeps_no_other_from_being_
     assert len(mongo.complaints) == 1
 
 
-def test_a_run_that_the_database_does_not_let_begin_waits_and_that_is_said_once(mongo):
+def test_a_run_whose_begin_the_database_refuses_waits_and_is_reported_once(mongo):
     mongo.cluster.join("a", T)
     found = asked_for(mongo, "a")
     refuse(mongo, state="running")
@@ -1313,7 +1313,7 @@ def test_a_run_that_the_database_does_not_let_begin_keeps_no_other_from_beginnin
     assert runs(waiting(mongo.cluster)) == [found[1]]
 
 
-def test_a_run_that_the_database_does_not_let_wait_keeps_no_other_from_waiting_and_is_said_once(mongo):
+def test_a_waiting_run_that_the_database_refuses_is_reported_once_and_holds_up_no_other(mongo):
     mongo.cluster.join("a", T)
     refuse(mongo, state="waiting", job_id="job")
     for _ in range(2):
@@ -1324,7 +1324,7 @@ def test_a_run_that_the_database_does_not_let_wait_keeps_no_other_from_waiting_a
         mongo.cluster.add_waiting("a", [RETRY], [])
 
 
-def test_a_run_whose_job_the_database_refuses_to_announce_keeps_no_other_from_waiting(refusing):
+def test_a_run_whose_job_cannot_be_announced_keeps_no_other_from_waiting(refusing):
     third = RunRecord("old", slot_of("old"), T, 2, is_retry=True)
     added = refusing.cluster.add_waiting("a", [RETRY, WaitingRun(third, T)], ["job", "old"])
     assert [*added] == [SECOND] and waiting(refusing.cluster, "job", "old") == [RETRY]
@@ -1350,7 +1350,7 @@ def test_a_run_that_waits_does_not_expire_and_has_only_the_fields_that_it_needs(
 
 
 @pytest.mark.parametrize("field", ["tries", "recoveries", "is_retry", "schedule"])
-def test_a_strange_run_that_waits_keeps_no_other_from_being_found_and_is_said_once(mongo, field):
+def test_a_malformed_waiting_run_is_reported_once_and_hides_no_other(mongo, field):
     mongo.cluster.join("a", T)
     mongo.cluster.add_waiting("a", [RETRY, REQUEST], [])
     mongo.jobs.runs.update_one({"attempt": 2}, {"$set": {field: "x"}})

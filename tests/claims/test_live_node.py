@@ -183,7 +183,7 @@ def test_a_slot_is_kept_until_it_is_written_what_became_of_what_was_claimed(rig:
     assert rig.owner() is None
 
 
-def test_a_slot_is_not_kept_for_long_though_it_is_not_written_what_became_of_what_was_claimed(rig: Rig) -> None:
+def test_a_slot_is_given_away_soon_even_if_outcomes_of_its_instants_are_not_written(rig: Rig) -> None:
     node = leaving(rig)
     rig.outcomes.instants = {JOB.id: NOW - LONGEST_WRITING_MS - 1500}
     node.holdings.watermark = NOW - LONGEST_WRITING_MS

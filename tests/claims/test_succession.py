@@ -73,7 +73,7 @@ def test_instants_after_the_end_of_a_former_schedule_are_not_in_progress(rig):
     assert rig.inherited() == [T, T + 1000]
 
 
-def test_instants_that_the_schedule_after_it_has_too_are_left_to_that_one_once_it_is_admitted(rig):
+def test_instants_of_both_schedules_belong_to_the_new_one_once_it_is_admitted(rig):
     rig.put(2, next_run_ms=T + 2000)
     rig.database.jobs["job"].admitted = True
     assert rig.inherited() == [T, T + 1000]
@@ -142,7 +142,7 @@ def test_a_former_schedule_is_kept_as_long_as_the_one_that_follows_waits_to_be_a
     assert not rig.database.formers
 
 
-def test_a_paused_job_whose_date_was_decided_is_never_due_and_its_former_schedule_stays_until_then(rig):
+def test_a_paused_job_whose_date_was_decided_is_never_due_and_its_former_schedule_is_kept_until_that_is_stored(rig):
     once = DateTrigger("2027-01-15T08:00:00Z")
     rig.database.formers["job@1"].job = JOB.evolve(trigger=once)
     rig.succession.stop({"job": None})

@@ -194,7 +194,7 @@ def test_the_next_attempt_is_looked_for_when_it_is_due_without_asking_the_databa
     assert rig.waiting.next_due == NOW + 5000 - AHEAD_MS
 
 
-def test_an_attempt_whose_follower_was_added_by_a_write_without_an_answer_is_followed_once(rig):
+def test_an_attempt_is_followed_once_if_the_write_of_the_next_one_had_no_answer(rig):
     run = rig.fail()
     lose_answers(rig.cluster, "add_waiting")
     with pytest.raises(StoreUnreachableError):

@@ -44,7 +44,7 @@ def test_changes_made_in_another_process_take_effect(cluster: Cluster) -> None:
     assert max(took.values()) < SLACK, took
 
 
-def test_runs_that_were_asked_for_while_no_node_was_there_have_an_outcome_though_their_job_is_gone(
+def test_runs_requested_while_no_node_lived_have_an_outcome_after_their_job_was_removed(
     cluster: Cluster,
 ) -> None:
     options = {"trigger": "interval", "hours": 1, "max_instances": 1000}

@@ -70,7 +70,7 @@ def test_the_same_crontab_again_changes_nothing(scheduler):
     assert {job.id: job.definition.rev for job in scheduler.get_jobs()} == revisions
 
 
-def test_a_line_with_h_gets_its_times_from_the_jobs_id_and_again_changes_nothing(scheduler):
+def test_a_line_with_h_gets_its_times_from_the_jobs_id_and_a_second_import_changes_nothing(scheduler):
     text = "H H * * * backup\n0 9 LW * ? pay\nH/15 * * * * poll"
     bring(scheduler, text)
     backup = scheduler.get_job("tab/backup").trigger

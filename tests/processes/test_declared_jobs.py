@@ -158,7 +158,7 @@ def test_a_declared_job_whose_recoveries_become_unlimited_is_changed(scheduler, 
     assert job(scheduler).recover is True
 
 
-def test_an_entry_that_is_not_enabled_is_a_paused_job_until_it_is_enabled_again(scheduler, follow):
+def test_a_disabled_entry_is_a_paused_job_until_it_is_enabled(scheduler, follow):
     assert follow(ENTRY + "enabled = false") == {"added": 1}
     pause = job(scheduler).pause_info
     assert (pause.reason, pause.by, pause.until) == ("enabled = false", "gsched", None)

@@ -62,7 +62,7 @@ def content(directory: Path) -> list[str]:
 # -- the default ------------------------------------------------------------------------------------------------------
 
 
-def test_a_runner_that_is_told_no_store_keeps_its_jobs_in_a_file_that_is_its_users_alone(tmp_path):
+def test_a_runner_without_a_store_setting_keeps_its_jobs_in_a_file_of_its_user_alone(tmp_path):
     write(tmp_path / "gsched.toml", ONE_JOB)
     home = tmp_path / "home"
     home.mkdir(mode=0o700)

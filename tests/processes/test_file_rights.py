@@ -129,7 +129,7 @@ def test_root_refuses_at_a_reload_what_others_may_write_by_then(own, files):
         (0o777, 77, "ann", [], True),
     ],
 )
-def test_a_group_that_may_write_counts_as_others_unless_it_is_of_this_user_alone(
+def test_a_file_that_a_group_may_write_is_open_to_others_unless_this_user_is_alone_in_the_group(
     own, monkeypatch, mode, primary, name, members, is_refused
 ):
     own.chmod(mode)

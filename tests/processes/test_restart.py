@@ -107,7 +107,7 @@ def test_a_runner_that_stands_still_is_given_time(place):
     first.send_signal(signal.SIGCONT)
 
 
-def test_a_runner_in_another_container_of_the_machine_is_given_time_though_its_process_is_not_to_be_seen(place):
+def test_a_runner_in_another_container_is_not_declared_dead_because_its_process_cannot_be_seen(place):
     first = place.start("first", *IN_A_CONTAINER)
     place.wait_for_run("first")
     (node,) = place.nodes()

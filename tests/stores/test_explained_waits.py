@@ -139,7 +139,7 @@ def test_a_retry_that_is_in_progress_is_said_to_be(bench, explained):
     assert found.outcome == "running" and "; attempt 2 is in progress, " in found.sentence
 
 
-def test_a_retry_that_is_due_while_the_scheduler_is_paused_is_said_to_have_been_due_since(bench, explained):
+def test_a_retry_that_was_due_while_the_scheduler_was_paused_is_explained_as_due_since_then(bench, explained):
     failing.append(10)
     add(bench, coalesce=False, retries=3, retry_delay=4, retry_jitter=0)
     bench.until(lambda: explained(10).outcome == "waiting")

@@ -412,7 +412,7 @@ def test_a_parked_job_says_why(rig):
     assert "the job is parked now (unknown executor 'default')" in said.sentence
 
 
-def test_a_record_is_told_in_the_zone_of_the_trigger_and_of_a_single_instant_no_period(unstarted):
+def test_a_record_is_shown_in_the_zone_of_its_trigger_without_a_period_for_a_single_instant(unstarted):
     paris = ZoneInfo("Europe/Paris")
     job = unstarted.scheduler.add_job(succeed, "cron", minute="*/10", timezone=paris, id="poll").definition
     noon = datetime(2027, 1, 1, 12, tzinfo=paris)
@@ -908,7 +908,7 @@ def test_records_that_the_database_did_not_take_are_written_later_in_order(desk,
     assert desk.runs.count_documents({}) == 6 and not desk.writer._over
 
 
-def test_a_job_that_ends_while_the_history_is_written_goes_when_the_rest_of_it_is_written(desk, monkeypatch):
+def test_a_job_that_ends_while_the_history_is_written_is_removed_with_the_next_write(desk, monkeypatch):
     desk.jobs.insert_one({"_id": "poll", "rev": desk.job.rev})
     desk.writer.settle(a_run(desk.job, at=1000), FAILED, "n1")
     write_batch = desk.writer._write_batch

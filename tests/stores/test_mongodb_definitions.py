@@ -455,7 +455,7 @@ def ask_together(store, *wanted: tuple[str, str]) -> list[BaseException | None]:
         return [each.exception() for each in calls]
 
 
-def test_runs_that_are_asked_for_at_the_same_moment_are_written_together_and_their_owners_are_told_once(site, store):
+def test_runs_requested_at_the_same_moment_are_written_together_and_announced_once(site, store):
     add(store, job(), job("other"))
     wanted = [("a" if number % 2 else "other", f"r{number}") for number in range(10)]
     raised = ask_together(store, *wanted, ("gone", "r"), ("gone", "s"))

@@ -128,7 +128,7 @@ def test_a_job_knows_its_last_attempt(desk):
     assert known == [False, False, True]
 
 
-def test_a_retry_that_the_job_asks_for_comes_when_it_says_and_one_that_does_not_count_spends_no_try(desk):
+def test_a_job_decides_when_its_retry_begins_and_whether_it_counts(desk):
     steps = [Retry(30, count=False), Retry(7), Retry(5), GiveUp("enough")]
     attempts = desk.add(*steps, retries=2)
     desk.driver.advance(hours=1)

@@ -400,7 +400,7 @@ def test_a_copy_of_a_store_in_use_has_its_jobs_and_is_for_this_user_alone(tmp_pa
         store.backup(tmp_path / "copy.sqlite")
 
 
-def test_a_copy_is_of_the_moment_it_began_so_that_others_writes_do_not_begin_it_anew(tmp_path, store, monkeypatch):
+def test_a_copy_is_of_the_moment_it_began_and_writes_of_others_do_not_restart_it(tmp_path, store, monkeypatch):
     copy, seen = backup._copy, []
 
     def write_then_copy(source: Any, path: str) -> None:

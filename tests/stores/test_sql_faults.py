@@ -65,7 +65,7 @@ def ids(store: SQLJobStore) -> list[str]:
     return [each.id for each in store.find(JobQuery())]
 
 
-def test_a_reader_that_stays_keeps_the_log_from_being_emptied_which_the_doctor_says_and_all_goes_on(
+def test_a_reader_that_keeps_the_log_from_being_emptied_is_a_finding_of_the_doctor_and_stops_nothing(
     store: SQLJobStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gsched.stores.sql.operations.doctor._LARGE_WAL", 2_000_000)

@@ -295,7 +295,7 @@ def test_a_copy_of_something_else_is_an_error_and_not_utc(machine, tmp_path):
         machine(copy=rules)
 
 
-def test_a_zone_that_the_program_sets_is_that_of_the_schedulers_that_it_makes_afterwards(monkeypatch):
+def test_schedulers_take_the_zone_that_the_program_has_set_before_they_are_made(monkeypatch):
     for name in ("Asia/Tokyo", "Europe/Berlin"):
         monkeypatch.setenv("TZ", name)
         assert timezone_name(local_timezone()) == name

@@ -11,6 +11,7 @@ import pytest
 from bench import Bench
 
 from gsched import GeventScheduler, GreenletPoolExecutor
+from gsched.runner.declaration import _KEYS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text()
 TABLES = re.findall(r"^\| option \|.*\n\|---.*\n((?:\|.*\n)+)", PAGE, re.M)
@@ -54,3 +55,11 @@ def test_the_example_works_and_the_default_is_what_a_job_without_the_option_has(
             kept.append(unstarted.scheduler.add_job(**others, **options, id="a").definition)
             unstarted.scheduler.remove_job("a")
         assert kept[0] == kept[1]
+
+
+def test_the_keys_of_a_declared_job_are_these_options_and_those_of_the_page_on_the_runner():
+    runner = (Path(__file__).parents[2] / "docs" / "runner.md").read_text()
+    table = runner.partition("## Declared jobs")[2].partition("| any other [option of a job]")[0]
+    own = {key for row in re.findall(r"^\| `.*", table, re.M) for key in re.findall(r"`(\w+)`", row)}
+    assert set(_KEYS) - OPTIONS.keys() - own == set()
+    assert OPTIONS.keys() - set(_KEYS) == {"next_run_time", "replace_existing"}

@@ -24,6 +24,7 @@ HOME = "/home/ann/demo"  # the directory in which the page is
 FILE = re.compile(r"`([\w./]+)`:\s*\Z")
 PORT = "8000"  # of the pages; a test has one of its own
 GOES_ON = ("gsched run", "gunicorn ", "python manage.py runserver", "python first.py", "python serve", "uvicorn ")
+LOOKS = ("curl -s http", "gsched errors", "gsched job list")  # changes nothing, and may show what is not there at once
 CURL = re.compile(r"curl -s (?:-X (\w+) )?(\S+)")  # the test asks by itself: not every machine has curl
 
 
@@ -133,7 +134,7 @@ def test_the_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
                 end(goes_on)
                 goes_on.append(terminal.begin(thing))
                 terminal.wait_until(partial(shows, wanted=thing.output))
-            elif thing.command.startswith("curl -s http"):  # the page may show what is not there at once
+            elif thing.command.startswith(LOOKS):
                 wait_until(lambda step=thing: shows(terminal.do(step), step.output), thing.command)
             else:
                 output = terminal.do(thing)

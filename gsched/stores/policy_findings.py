@@ -1,5 +1,5 @@
 """Findings of the doctor about jobs' policies, in every store: overdue jobs, retries that never begin, runs that never
-end; and about groups."""
+end; about groups, and about notifiers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gsched.jobs.outcomes import Outcome, Reason
 from gsched.jobs.query import JobQuery
 from gsched.monitoring.doctor import OK, PROBLEM, WARNING, Finding
 from gsched.monitoring.overdue import overdue_finding
+from gsched.notices.status import CHECK, notifier_finding
 from gsched.policies.retries import SHORTEN, why_never_retried
 from gsched.stores.group_findings import rate_finding, share_finding
 
@@ -63,12 +64,17 @@ def _always_replaced(store: BaseJobStore) -> Finding:
     )  # fmt: skip
 
 
+def _notifiers(store: BaseJobStore) -> Finding:
+    return notifier_finding(store.outbox(), store.clock.now_ms())
+
+
 _CHECKS: Final = (
     ("overdue jobs", _overdue),
     ("retries", _never_retried),
     ("overlap", _always_replaced),
     ("group rates", rate_finding),
     ("group sizes", share_finding),
+    (CHECK, _notifiers),
 )
 
 

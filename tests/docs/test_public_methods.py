@@ -26,7 +26,7 @@ RUNS = {"cancel_run", "cancel_runs", "explain", "get_counters", "get_output", "g
 ADMIN = {
     "get_groups",
     *("backup_store", "count_runs", "diagnose", "diagnose_stores", "drain_node", "follow", "get_nodes"),
-    *("get_overdue", "get_overview", "get_statistics", "ping_store", "prepare_store", "purge_runs"),
+    *("get_notifiers", "get_overdue", "get_overview", "get_statistics", "ping_store", "prepare_store", "purge_runs"),
     *("audit", "change_many", "count", "error_groups", "find", "instants", "load", "rates", "record_audit", "rows"),
     *("request_cancel", "runs", "tags"),
 }

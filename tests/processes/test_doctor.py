@@ -64,7 +64,7 @@ def test_a_healthy_store_with_a_node_that_runs_has_no_troubles(rig):
     assert checks == [
         *("versions", "patching", "resolver", "embedded MongoDB", "file rights", "server", "replica set"),
         *("change streams", "clock skew", "indexes", "parked jobs", "paused jobs", "nodes", "slots"),
-        *("overdue jobs", "retries", "overlap", "group rates", "group sizes"),
+        *("overdue jobs", "retries", "overlap", "group rates", "group sizes", "notifiers"),
     ]
 
 

@@ -128,9 +128,9 @@ def test_runs_that_somebody_cancels_are_not_replaced(bench):
 
 def test_a_store_that_fails_is_a_problem_of_each_check():
     away = Mock(side_effect=StoreUnreachableError())
-    store = Mock(find=away, runs=away, overdue=away, limits=away, nodes=away)
+    store = Mock(find=away, runs=away, overdue=away, limits=away, nodes=away, outbox=away)
     found = list(policy_findings(store))
     assert [(each.check, each.verdict) for each in found] == [
         ("overdue jobs", "problem"), ("retries", "problem"), ("overlap", "problem"),
-        ("group rates", "problem"), ("group sizes", "problem"),
+        ("group rates", "problem"), ("group sizes", "problem"), ("notifiers", "problem"),
     ]  # fmt: skip

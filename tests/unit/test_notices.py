@@ -206,6 +206,11 @@ def test_a_channel_that_is_dead_for_an_hour_is_tried_now_and_then_and_then_all_i
         assert dead.messages == [] and 8 <= dead.tries <= 13
         assert alive.subjects == ["The notifier dead does not get through: ConnectionRefusedError: nobody listens"]
         assert len(driver.of(EVENT_NOTIFIER_FAILED)) == 1 and driver.of(EVENT_NOTIFIER_FAILED)[0].notifier == "dead"
+        assert [finding.found for finding in rig.scheduler.admin.diagnose_stores() if finding.check == "notifiers"] == [
+            "dead: no message was sent for 59 min (ConnectionRefusedError: nobody listens)"
+        ]
+        states = {status.name: status for status in rig.scheduler.admin.get_notifiers()}
+        assert (states["dead"].sent_at, states["dead"].waiting, states["alive"].error) == (None, 2, None)
         dead.broken = False
         driver.advance(minutes=30)
     assert len(driver.of(EVENT_NOTIFIER_RECOVERED)) == 1

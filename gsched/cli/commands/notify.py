@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import click
 
-from gsched.cli.options import configured
+from gsched.cli.options import PLACE, configured
+from gsched.cli.output import Output, columns, output_options
 from gsched.cli.printing import say
 from gsched.config import Configuration
 from gsched.runner.exit_codes import CommandRefused, Exit
+from gsched.shapes.notifiers import NOTIFIER
 from gsched.wording import did_you_mean
+
+COLUMNS = columns(NOTIFIER)
 
 
 @click.group()
@@ -19,14 +23,25 @@ def notify() -> None:
     """
 
 
+@notify.command("list")
+@configured(*PLACE)
+@output_options
+def list_notifiers(configuration: Configuration, out: Output) -> None:
+    """List the notifiers of the configuration file, and all others that use the store, with how they do."""
+    from gsched.cli.open_store import open_store
+    from gsched.notices.status import NotifierStatus
+
+    with open_store(configuration) as scheduler:
+        known = {status.name: status for status in scheduler.admin.get_notifiers()}
+        names = sorted({*configuration.notifiers, *known})
+        out.rows(COLUMNS, [known.get(name) or NotifierStatus(name) for name in names])
+
+
 @notify.command()
 @click.argument("notifier", metavar="NAME")
 @configured("app")
 def test(configuration: Configuration, notifier: str) -> None:
     """Send a test message through the notifier NAME. The exit code is 1 if it cannot be sent."""
-    from gsched.event_loop.patch import patch_all
-
-    patch_all()
     from gsched.notices.channels.channel import ChannelError
     from gsched.notices.sending import send_test
     from gsched.runner.declared_notifiers import known_notifiers

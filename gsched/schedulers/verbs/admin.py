@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from gsched.errors import ConfigurationError, NodeNotFoundError
 from gsched.history.queries import as_past
@@ -19,6 +20,9 @@ from gsched.monitoring.overdue import Overdue, in_overview
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.schedulers.acting import act
 from gsched.schedulers.verbs.questions import QuestionVerbs
+
+if TYPE_CHECKING:
+    from gsched.notices.status import NotifierStatus
 
 
 class AdminVerbs(QuestionVerbs):
@@ -114,6 +118,15 @@ class AdminVerbs(QuestionVerbs):
         :param jobstore: which store; default: the only one
         """
         return self._engine.call(self._one_store(jobstore).groups)
+
+    # -- notifiers ----------------------------------------------------------------------------------------------
+
+    def get_notifiers(self, jobstore: str = "default") -> list[NotifierStatus]:
+        """How the notifiers of this scheduler do, and those of others that share the store, by name."""
+        from gsched.notices.status import statuses  # few programs need it
+
+        outbox = self._engine.store(jobstore).outbox()
+        return self._engine.call(statuses, outbox, self._engine.notifiers, self._engine.now_ms())
 
     # -- looking ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,148 @@
+"""[notify] sections, `gsched notify`, and messages of a real runner."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import gsched, in_process
+from hooks import HookServer
+from runner_rig import running, write
+from waiting import wait_until
+
+from gsched import ConfigurationError
+from gsched.config import read_configuration
+from gsched.notices import Mail, Notifier, WebHook
+from gsched.runner.declared_notifiers import read_notifiers
+
+KEY = "a-very-secret-key"
+
+
+@pytest.fixture
+def hook() -> Iterator[HookServer]:
+    server = HookServer()
+    yield server
+    server.close()
+
+
+def declared(path: Path, text: str) -> dict[str, Notifier]:
+    return read_notifiers(read_configuration(write(path / "gsched.toml", text)))
+
+
+def test_a_runner_tells_of_a_job_that_fails_and_shows_no_secret_anywhere(tmp_path, hook):
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    write(tmp_path / "gsched.toml", f"""
+        [web]
+        public_url = "https://jobs.test"
+        [notify.ops]
+        type = "webhook"
+        url_env = "HOOK_URL"
+        secret_file = "{tmp_path}/key"
+        all_jobs = false
+        [[job]]
+        id = "told"
+        command = "echo no space left >&2; exit 3"
+        trigger = {{type = "interval", seconds = 1}}
+        notify = ["ops"]
+        [[job]]
+        id = "untold"
+        command = "false"
+        trigger = {{type = "interval", seconds = 1}}
+        """)  # fmt: skip
+    arguments = "-c", "gsched.toml"
+    with running(tmp_path, *arguments, HOOK_URL=hook.url) as runner:
+        wait_until(lambda: hook.requests, runner.text)
+        assert runner.end() == 0
+        log = runner.text()
+    message = hook.messages()[0]
+    assert {notice["job_id"] for message in hook.messages() for notice in message["notices"]} == {"told"}
+    assert message["url"].startswith("https://jobs.test/run?id=told%40") and "no space left" in message["text"]
+    place = *arguments, "--data", f"{tmp_path}/state"
+    listed = in_process("notify", "list", *place, "-o", "json", directory=tmp_path)
+    (status,) = json.loads(listed.out)
+    assert status["name"] == "ops" and status["sent_at"] and status["error"] is None
+    doctor = in_process("doctor", *place, directory=tmp_path)
+    assert "notifiers\tok\t1 send messages" in doctor.out
+    tested = in_process("notify", "test", "ops", *arguments, directory=tmp_path, HOOK_URL=hook.url)
+    assert (tested.code, hook.messages()[-1]["event"]) == (0, "test")
+    with sqlite3.connect(tmp_path / "state" / "jobs.sqlite") as stored:
+        kept = "\n".join(stored.iterdump())
+    for shown in (log, listed.out, doctor.out, tested.err, kept):
+        assert KEY not in shown and "secret-path" not in shown
+
+
+def test_a_test_message_that_is_not_taken_gives_1_and_a_name_that_nobody_has_5(tmp_path, hook):
+    write(tmp_path / "gsched.toml", f'[notify.ops]\ntype = "webhook"\nurl = "{hook.url}"\n')
+    hook.status = 410
+    refused = in_process("notify", "test", "ops", "-c", "gsched.toml", directory=tmp_path)
+    assert refused.code == 1 and "notifier 'ops' (127.0.0.1): 127.0.0.1 answered 410" in refused.err
+    unknown = in_process("notify", "test", "op", "-c", "gsched.toml", directory=tmp_path)
+    assert unknown.code == 5 and "did you mean 'ops'?" in unknown.err
+
+
+def test_sections_become_notifiers_with_secrets_from_files_and_variables(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMTP_PASSWORD", KEY)
+    (tmp_path / "url").write_text("https://hooks.test/x\n")
+    found = declared(tmp_path, f"""
+        [notify.chat]
+        type = "webhook"
+        url_file = "{tmp_path}/url"
+        template = "slack"
+        events = ["failed"]
+        tags = ["prod"]
+        every = "1h"
+        [notify.mail]
+        type = "mail"
+        host = "smtp.test"
+        to = ["ops@example.com"]
+        sender = "gsched@example.com"
+        username = "gsched"
+        password_env = "SMTP_PASSWORD"
+        """)  # fmt: skip
+    chat, mail = found["chat"], found["mail"]
+    assert isinstance(chat.channel, WebHook) and isinstance(mail.channel, Mail)
+    assert (chat.events, chat.all_jobs, chat.every_ms) == ({"failed"}, False, 3_600_000)
+    assert (mail.all_jobs, mail.channel.secrets[0]) == (True, KEY)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("type = 'webhok'", "type: 'webhok' is unknown; did you mean 'webhook'?"),
+        ("url = 'https://x.test'", "type: None is unknown; there are mail, sendmail, webhook, command, sentry, ping"),
+        ("type = 'webhook'", "the key 'url' is missing"),
+        ("type = 'webhook'\nurl_env = 'NOBODY'", "url_env: the environment has no variable 'NOBODY'"),
+        ("type = 'webhook'\nurl_file = '/nowhere'", "url_file: /nowhere: No such file or directory"),
+        ("type = 'webhook'\nurl = 'https://x.test'\nurl_env = 'HOME'", "url_env: url has a value already"),
+        ("type = 'webhook'\nurl = 'https://x.test'\nsecret = 'k'", "secret: write secret_file or secret_env"),
+        ("type = 'webhook'\nurl = 'https://x.test'\nevent = ['failed']", "the key 'event' is unknown; did you mean"),
+        ("type = 'webhook'\nurl = 'ftp://u:SECRET@x'", "url: expected a URL that begins with https://"),
+        ("type = 'mail'\nhost = 'h'\nto = ['a']\nsender = 'b@c.test'", "to: expected an address such as"),
+        ("type = 'ping'\nurl = 'https://x.test'\nclock = 1", "the key 'clock' is unknown"),
+    ],
+)
+def test_a_mistake_in_a_section_is_one_line_with_its_name_and_key(tmp_path, section, said):
+    with pytest.raises(ConfigurationError) as raised:
+        declared(tmp_path, f"[notify.ops]\n{section}\n")
+    shown = str(raised.value)
+    assert shown.startswith(f"{tmp_path}/gsched.toml: notify.ops: {said}") and "SECRET" not in shown
+
+
+def test_a_job_that_names_a_notifier_which_is_not_there_is_refused(tmp_path):
+    write(tmp_path / "gsched.toml", """
+        [store]
+        memory = true
+        [notify.ops]
+        type = "command"
+        command = "true"
+        [[job]]
+        id = "a"
+        command = "true"
+        trigger = "@daily"
+        notify = ["opps"]
+        """)  # fmt: skip
+    refused = gsched("check", "-c", "gsched.toml", directory=tmp_path)
+    assert refused.code == 3 and "[[job]] 1 ('a'): notify: 'opps' is unknown; did you mean 'ops'?" in refused.err

@@ -26,7 +26,7 @@ class JobId(click.ParamType[str]):
     name = "job"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Ids that begin so, if there is a store that answers at once."""
+        """The ids with this beginning, if there is a store and it answers at once."""
         try:
             return [CompletionItem(job_id) for job_id in _ids(ctx.params, incomplete)]
         except Exception:  # a shell that completes has no place for messages

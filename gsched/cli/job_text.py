@@ -113,7 +113,7 @@ def edited_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]
 
 
 def _plain(value: Any) -> Any:
-    """One form for lists and tuples; 1, 1.0 and True are told apart, and so are texts and dates."""
+    """The value in a form in which lists equal tuples, but 1, 1.0 and True differ, and so do texts and dates."""
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -124,7 +124,7 @@ def _plain(value: Any) -> Any:
 def meant_changes(
     edited: set[str], after: Mapping[str, Any], definition: Mapping[str, Any], plain: Job
 ) -> dict[str, Any]:
-    """What `modify_job` has to change.
+    """The changes, as arguments of `modify_job`.
 
     :param edited: the keys that were edited
     :param after: the entry as it is now

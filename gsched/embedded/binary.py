@@ -21,7 +21,7 @@ REMEDY = (
 
 
 def find_mongod() -> Path:
-    """The mongod to run: that of $GSCHED_MONGOD, else the one on PATH, else the one of `gsched[embedded-mongodb]`.
+    """The mongod to run: $GSCHED_MONGOD, else a mongod on PATH, else that of the extra `embedded-mongodb`.
 
     Raises EmbeddedMongoError when there is none, or when it is not executable and cannot be made so.
     """

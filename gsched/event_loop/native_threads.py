@@ -94,7 +94,7 @@ class _Task:
             self._error = error
 
     def result(self) -> Any:
-        """What the function returned; its error is raised."""
+        """The result of the function. Raises what the function has raised."""
         if self._error is not None:
             raise self._error
         return self._value

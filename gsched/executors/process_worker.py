@@ -67,7 +67,7 @@ class Failure(NamedTuple):
 
 
 def frame(kind: str, number: int, payload: bytes = b"") -> bytes:
-    """What goes over the socket."""
+    """A message between the scheduler and a worker process."""
     message = pickle.dumps((kind, number, payload), pickle.HIGHEST_PROTOCOL)
     return _HEADER.pack(len(message)) + message
 

@@ -269,7 +269,7 @@ class Dispatch:
     # -- counting: max_runs, max_consecutive_failures ------------------------------------------------------------------
 
     def _note_tally(self, lane: Lane, job: Job, instant: int) -> None:
-        """Let the store keep what is counted of the job, before the instant counts as ended."""
+        """Store the counts of the job before the instant counts as ended."""
         self._tell_store(lane, lane.store.note_tally, job.id, lane.tallies[job.id], instant)
 
     def count_begun_elsewhere(self, lane: Lane, job: Job, span: Span) -> None:

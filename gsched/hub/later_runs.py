@@ -59,7 +59,7 @@ class LaterRuns:
         return [self._take(later) for later in list(self._timetable)]
 
     def shift(self, by_ms: int) -> Iterator[None]:
-        """Let all runs begin so much later by the clock, which was set by as much. Yields after each run."""
+        """The clock was set: move the times of all runs by as much. Yields after each run."""
         for later in list(self._timetable):
             if (due := later.due) is not None:
                 self._timetable.remove(later)

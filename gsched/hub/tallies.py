@@ -15,7 +15,7 @@ from gsched.jobs.tally import Tally, newer
 
 
 class Tallies(dict[str, Tally]):
-    """What is counted of those jobs of a lane whose policy counts something, by job id.
+    """The counts of a lane's jobs, by job id, for jobs whose policy counts something.
 
     Each decision looks whether there are any.
 

@@ -62,7 +62,7 @@ class AuditEntry:
 
 
 class Act(NamedTuple):
-    """What somebody does, while they do it.
+    """An act in progress: its kind, its actor, and the reason.
 
     :ivar at: ms since the epoch
     """

@@ -10,7 +10,7 @@ from gsched.times.instants import from_ms, to_ms
 
 
 class LastChange(NamedTuple):
-    """Who changed a job last, and why. Changes that a program makes on nobody's behalf are none.
+    """The author of a job's last change, and the reason. Changes without a named actor do not count.
 
     :ivar at_ms: when, ms since the epoch
     :ivar action: what they did: one of `gsched.jobs.audit.ACTIONS`

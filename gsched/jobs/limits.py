@@ -97,27 +97,27 @@ class GroupLimits:
 
 
     def with_limits(self, limits: Iterable[GroupLimit]) -> GroupLimits:
-        """These limits with others, in place of those with the same patterns."""
+        """A copy with these limits added, or put in place of limits with the same patterns."""
         return GroupLimits({**self.by_pattern, **{limit.pattern: limit for limit in limits}}.values(), self.pauses)
 
     def without_limit(self, pattern: str) -> GroupLimits:
-        """These limits without the one of this pattern. Raises LimitNotFoundError."""
+        """A copy without the limit of this pattern. Raises LimitNotFoundError."""
         if pattern not in self.by_pattern:
             raise LimitNotFoundError(pattern)
         return GroupLimits((each for each in self.by_pattern.values() if each.pattern != pattern), self.pauses)
 
     def with_pause(self, pattern: str, pause: Pause) -> GroupLimits:
-        """These limits with this pause, in place of one of the same groups."""
+        """A copy with this pause, in place of an earlier one of the same groups."""
         return GroupLimits(self.by_pattern.values(), {**self.pauses, pattern: pause})
 
     def without_pause(self, pattern: str) -> GroupLimits:
-        """These limits without the pause of this pattern. Raises GroupNotPausedError."""
+        """A copy without the pause of this pattern. Raises GroupNotPausedError."""
         if pattern not in self.pauses:
             raise GroupNotPausedError(pattern)
         return GroupLimits(self.by_pattern.values(), {p: each for p, each in self.pauses.items() if p != pattern})
 
     def at(self, now: int) -> GroupLimits:
-        """These limits with the pauses that hold at `now` (ms)."""
+        """A copy with the pauses that hold at `now` (ms), and no others."""
         return GroupLimits(self.by_pattern.values(), {p: each for p, each in self.pauses.items() if each.holds(now)})
 
 

@@ -1,4 +1,4 @@
-"""Tallies: what is counted of a job for its policy, `max_runs` and `max_consecutive_failures`."""
+"""Tallies: the counts of a job that its `max_runs` and `max_consecutive_failures` need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Tally(NamedTuple):
-    """What is counted of one job. It is kept with the job, so that the count goes on after a restart or a crash.
+    """The counts of one job. They are stored with the job, so that counting goes on after a restart or a crash.
 
     :ivar since: when the job was added (ms); another job with the same id has another time
     :ivar runs: how many of its instants have begun to run

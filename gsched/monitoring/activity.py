@@ -129,7 +129,7 @@ class LastMinute:
 
 
 def grown(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float) -> Period:
-    """What was done between two samples of what a scheduler did since its start."""
+    """The difference between two samples of a scheduler's totals."""
     pools, known = after.get("late_by_pool", {}), before.get("late_by_pool", {})
     by_tag = {tag: _grown(before["by_tag"].get(tag, {}), counts) for tag, counts in after["by_tag"].items()}
     return Period(

@@ -32,7 +32,7 @@ class GroupActivity:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> GroupActivity:
-        """That of the plain values of `gsched.hub.activity.activity_of`."""
+        """The same, made of the plain values of `gsched.hub.activity.activity_of`."""
         since = plain["held_since"]
         counts = plain["running"], plain["waiting"], plain["starts"]
         return cls(plain["group"], *counts, None if since is None else from_ms(since))

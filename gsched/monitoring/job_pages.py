@@ -1,4 +1,4 @@
-"""Pages of jobs: each job with what is known of it beside its definition."""
+"""Pages of jobs: each job with its counters and last outcomes beside its definition."""
 
 from __future__ import annotations
 

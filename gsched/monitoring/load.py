@@ -104,7 +104,7 @@ class _Ahead(NamedTuple):
 
 
 class _Group:
-    """Jobs with alike triggers. There may be many: what is counted of a group is there once it is followed."""
+    """Jobs with alike triggers. There may be many groups, so a group is counted only when it is followed."""
 
     __slots__ = ("count", "examples", "hours", "job", "least", "minutes")
 

@@ -29,7 +29,7 @@ class Series(NamedTuple):
 
     @property
     def family(self) -> str:
-        """What the series of all groups have in common, as text."""
+        """The part that the series of all groups share, as text."""
         return f"{self.kind}:{self.span_ms}"
 
     @property

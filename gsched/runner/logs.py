@@ -130,7 +130,7 @@ def _shown(value: str, has_lines: bool) -> str:
 
 
 class _LogLine:
-    """What structlog loggers write to in the end."""
+    """The last step of structlog's loggers: writes the line."""
 
     def __init__(self, name: str | None = None, *_: Any) -> None:
         self.name = name

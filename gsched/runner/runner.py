@@ -39,16 +39,16 @@ class StatusReporter(Protocol):
     watchdog_seconds: float | None
 
     def ready(self, status: str) -> None:
-        """It runs; also after `reloading`."""
+        """The runner runs; also called after `reloading`."""
 
     def reloading(self, monotonic: float) -> None:
-        """It reads its configuration anew."""
+        """The runner reads its configuration anew."""
 
     def stopping(self, status: str) -> None:
-        """It drains."""
+        """The runner drains."""
 
     def alive(self) -> None:
-        """It had its turn."""
+        """The hub greenlet has had a turn."""
 
 
 def run_jobs(configuration: Configuration, requests: ProcessRequests, reporter: StatusReporter) -> int:

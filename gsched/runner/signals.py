@@ -15,7 +15,7 @@ from gsched.event_loop.forks import hand_on_handlers, keep_handlers
 
 
 class Request(Enum):
-    """What a runner can be asked for."""
+    """The requests that signals make of a runner."""
 
     END = "end"  # drain; asked once more, cancel
     DRAIN = "drain"

@@ -21,15 +21,15 @@ class SystemdReporter:
         self.watchdog_seconds = int(period) / 1e6 if is_asked and self._address else None
 
     def ready(self, status: str) -> None:
-        """It runs; also after `reloading`."""
+        """The runner runs; also called after `reloading`."""
         self._send("READY=1", f"STATUS={status}")
 
     def reloading(self, monotonic: float) -> None:
-        """It reads its configuration anew. :param monotonic: the time, seconds"""
+        """The runner reads its configuration anew. :param monotonic: the time, seconds"""
         self._send("RELOADING=1", f"MONOTONIC_USEC={int(monotonic * 1e6)}")
 
     def stopping(self, status: str) -> None:
-        """It drains."""
+        """The runner drains."""
         self._send("STOPPING=1", f"STATUS={status}")
 
     def alive(self) -> None:

@@ -67,7 +67,7 @@ def current_actor() -> Actor | None:
 
 
 def act(action: str, now: int, *, by: str | None = None, reason: str | None = None) -> Act | None:
-    """What the calling code does, for the audit; None if nobody is named who does it.
+    """The act of the calling code, for the audit; None if no actor is named.
 
     :param action: one of `gsched.jobs.audit.ACTIONS`
     :param now: ms

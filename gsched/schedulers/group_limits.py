@@ -45,7 +45,7 @@ def remove_limit(parts: Components, pattern: str, jobstore: str, done: Act | Non
 
 
 def actor_of(done: Act | None) -> str | None:
-    """Who does it; None if nobody is named."""
+    """The actor; None if none is named."""
     return None if done is None else done.actor
 
 

@@ -51,7 +51,7 @@ JOB: Final[Shape] = {
 
 
 def job_values(job: JobHandle, counters: JobCounters, now: int) -> dict[str, Any]:
-    """All that there is to show of a job: its options, its pause, its policy, its last run time and its counts.
+    """The whole job as a JSON object: options, pause, policy, last run time and counts.
 
     :param now: milliseconds since the epoch
     """

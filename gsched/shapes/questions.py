@@ -34,7 +34,7 @@ def _peaks(load: Any) -> list[dict[str, Any]]:
 
 
 def _triggers(load: Any) -> list[dict[str, Any]]:
-    """Those that the hours name, each once."""
+    """The triggers that the hours name, each once."""
     return [dict(zip(_OF_TRIGGER, values, strict=True)) for values in _numbers(load)]
 
 

@@ -154,7 +154,7 @@ class BaseJobStore(ABC):
         return derived.page_of(self, query)
 
     def rows(self, job_ids: Sequence[str]) -> dict[str, StoredRow]:
-        """These jobs with what is known of them, by id, without those that do not exist."""
+        """The jobs with these ids, with their counters and last outcomes, by id. Ids without a job are left out."""
         return derived.rows_of(self, job_ids)
 
     def count(self, query: JobQuery, most: int) -> int:
@@ -422,7 +422,7 @@ class BaseJobStore(ABC):
 
     @abstractmethod
     def note_tally(self, job_id: str, tally: Tally, instant: int) -> None:
-        """Keep what is counted of a job. It is kept before the instant counts as ended."""
+        """Store the counts of a job. They are stored before the instant counts as ended."""
 
     @abstractmethod
     def note_success(self, job: Job, at: int) -> None:

@@ -633,7 +633,7 @@ class MemoryJobStore(BaseJobStore):
             self._tell(Admitted(job, self._undecided.get(job.id, job.next_run_ms), tally=self._tally(job)))
 
     def _tally(self, job: Job) -> Tally | None:
-        """What is counted of the job; None if nothing is."""
+        """The counts of the job; None if it has none."""
         return self._tallies.get(job.id) or Tally(self._written[job.id][0]) if job.policy.counts else None
 
     def _tell(self, message: Message) -> None:

@@ -96,7 +96,7 @@ class ApiAnswers:
         return {"findings": _each(FINDING, self._scheduler.admin.diagnose_stores(ask.query.text("jobstore")))}
 
     def audit(self, ask: Ask) -> dict[str, Any]:
-        """Who did what."""
+        """A page of the audit."""
         query = ask.query
         wanted = AuditQuery(
             query.text("actor"), query.text("action"), query.text("target"), self._past(ask, "since"),

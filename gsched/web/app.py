@@ -185,7 +185,7 @@ class WebApplication:
 
 
 def _of_http(error: HTTPException) -> RequestRefused:
-    """What the routing says of a request."""
+    """The answer of the routing to a request."""
     status = error.code or 400
     headers = {name: value for name, value in error.get_headers() if name == "Allow"}
     remedy = f"GET {API}/openapi.json has the paths" if status in (404, 405) else None

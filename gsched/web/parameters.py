@@ -90,7 +90,7 @@ class Parameters:
         return value
 
     def rest(self) -> dict[str, Any]:
-        """All that is left."""
+        """The parameters that were not read yet."""
         left, self._given = self._given, {}
         return left
 

@@ -127,7 +127,7 @@ class StoreReader:
 
     @contextmanager
     def _lent_turn(self) -> Iterator[None]:
-        """A question that asks another one lends its place meanwhile: else some that wait for each other take all."""
+        """A question that asks another one gives up its place: else some that wait for each other might take all."""
         if getcurrent() not in self._holders:
             yield
             return

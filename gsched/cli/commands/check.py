@@ -142,7 +142,7 @@ def _own_jobs(configuration: Configuration, place: StoreChoice) -> Iterator[Foun
 
 
 def _complain_of_jobs_too(configuration: Configuration, error: ConfigurationError) -> None:
-    """Raise the problems of the jobs, too: the configured scheduler cannot be made, so another one reads them."""
+    """Raise the problems of the jobs, too. The configured scheduler cannot be made, so a plain one reads the jobs."""
     from gsched.runner.build import runner_scheduler
     from gsched.runner.declared import read_declarations
 

@@ -1,4 +1,4 @@
-"""What about a crontab's line is probably not meant so, and what others' files look like."""
+"""Doubts: lines of a crontab that are probably mistakes, and lines that belong to other programs' files."""
 
 from __future__ import annotations
 

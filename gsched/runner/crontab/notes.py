@@ -102,7 +102,7 @@ def _runs_backwards(part: str) -> bool:
 
 
 def about_clock_changes(trigger: BaseTrigger, now: int) -> Iterator[str]:
-    """What the next change of each kind does that there is in the zone of a cron trigger; nothing if each hour fits.
+    """Notes on the next clock change of each kind in the trigger's zone; none if the trigger admits every hour.
 
     :param now: milliseconds since the epoch
     """

@@ -44,7 +44,7 @@ class Change(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where a crontab comes from: its jobs know it, and those that leave it are removed.
+    """The source of a crontab. Jobs record their source, so that a job whose line has gone can be removed.
 
     :ivar file: an absolute path, or "-"
     :ivar prefix: what the jobs' ids begin with

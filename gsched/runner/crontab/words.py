@@ -29,7 +29,7 @@ _WEEKDAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Fri
 
 
 def in_words(expression: str) -> str:
-    """What a valid expression of five or six fields, or a nickname, says."""
+    """A valid expression of five or six fields, or a nickname, in words."""
     text = " ".join(expression.lower().split())
     if text in NICKNAMES:
         return NICKNAMES[text]
@@ -40,7 +40,7 @@ def in_words(expression: str) -> str:
 
 
 def fields_in_words(fields: Mapping[str, str]) -> str:
-    """What valid fields say, by the names of CronTrigger's arguments; weekdays as in a crontab, or by their names."""
+    """Valid fields in words, given by the names of CronTrigger's arguments; weekdays as in a crontab, or by name."""
     text = {name: value.lower().replace("?", "*") for name, value in fields.items()}
     parts = [_time(text["second"], text["minute"], text["hour"]), _day(text["day"], text["day_of_week"])]
     if text["month"] != "*":

@@ -206,7 +206,7 @@ class Pausing:
 
     @property
     def act(self) -> Act | None:
-        """Who pauses them, for the audit; None if nobody is named."""
+        """The act of pausing, for the audit; None if no actor is named."""
         return act("job.pause", self._now, by=self._wanted.by, reason=self._wanted.reason)
 
     def change(self, job: Job) -> Job:
@@ -243,7 +243,7 @@ class Resuming:
 
     @property
     def act(self) -> Act | None:
-        """Who resumes them, for the audit; None if nobody is named."""
+        """The act of resuming, for the audit; None if no actor is named."""
         return act("job.resume", self._now, by=self._by)
 
     def change_if_held(self, job: Job) -> Job | None:

@@ -1,4 +1,4 @@
-"""What the classes of verbs have in common: the engine that they call."""
+"""The base of the classes of verbs: it has the engine that they call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the claim protocol asks of a database: few operations, each atomic.
+"""The operations that the claim protocol needs from a database. Each is atomic.
 
 The package comment (`gsched.stores.claims`) explains the protocol and its terms. All times are milliseconds since the
 epoch, in the database server's time. `tests/claims/test_cluster_contract.py` holds every database to this contract.
@@ -138,7 +138,7 @@ class RunRecord(NamedTuple):
 
     @property
     def of(self) -> tuple[str, int, str | None]:
-        """What this is an attempt at: the job, the instant, and the name of a run on request."""
+        """The run of this attempt: the job, the instant, and the name of a run on request."""
         return self.job_id, self.scheduled, self.request
 
 
@@ -167,7 +167,7 @@ class Backlog(NamedTuple):
 
 
 class Outcomes(Protocol):
-    """What became of instants, and what is counted of jobs, on its way into the database."""
+    """Outcomes of instants and counts of jobs that are not written yet."""
 
     def first_unwritten(self) -> int:
         """The earliest instant (ms) whose outcome, or whose count, may still be to be written."""
@@ -177,7 +177,7 @@ class Outcomes(Protocol):
         out: they are recorded from the beginning."""
 
     def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
-        """Those tallies of these jobs, by id, that are still to be written."""
+        """The tallies of these jobs, by id, that are not written yet."""
 
 
 class ClaimDatabase(Protocol):
@@ -278,7 +278,7 @@ class ClaimDatabase(Protocol):
         """Id and revision of the jobs that `jobs_in` gives."""
 
     def read_jobs(self, ids: Collection[str]) -> Mapping[str, JobRecord]:
-        """These jobs as they are now, by id, without those that do not exist."""
+        """The jobs with these ids as they are now, by id. Ids without a job are left out."""
 
     def admit(self, node: str, jobs: Sequence[JobRecord], claimed: int) -> bool:
         """Mark jobs as covered by the node's watermark `claimed`, and those that are due by then as late.

@@ -37,7 +37,7 @@ CLAIMED_AHEAD_MS = 1000  # no node claims further ahead of its last beat
 
 @dataclass
 class DesiredState:
-    """What the program wants of its node. The program may change it at any moment.
+    """The state that the program wants its node to have. The program may change it at any moment.
 
     :ivar paused: the node claims nothing
     :ivar stopping: the node claims nothing and gives its slots away
@@ -49,7 +49,7 @@ class DesiredState:
 
 @dataclass(frozen=True)
 class Context:
-    """What one node passes on to the next node of the same process.
+    """The state that one node passes on to the next node of the same process.
 
     :ivar outcomes: the outcomes that are not written yet
     """

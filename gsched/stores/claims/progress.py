@@ -61,7 +61,7 @@ class Progress:
         return [each for each in some if each in over]
 
     def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
-        """Those tallies of these jobs that are not written yet."""
+        """The tallies of these jobs that are not written yet."""
         return self._outcomes.tallies(job_ids)
 
     def first_open_of(self, job_ids: Collection[str]) -> dict[str, int]:

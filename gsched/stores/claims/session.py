@@ -1,4 +1,4 @@
-"""What the steps of one node share, from its joining to its end."""
+"""The state that the steps of one node share, from its joining to its end."""
 
 from __future__ import annotations
 

@@ -296,7 +296,7 @@ class Succession:
 
 
 def _goes_on(former: FormerSchedule, job: JobRecord | None) -> bool:
-    """True if this is a copy of the schedule that the job has: its writer was killed before it ended that one."""
+    """True if this is a copy of the job's present schedule: its writer was killed before it ended that schedule."""
     return job is not None and job.schedule == former.record.schedule
 
 

@@ -155,7 +155,7 @@ class OutcomeWriter:
         self._wakeup.set()
 
     def note_tally(self, job_id: str, tally: Tally, instant: int) -> None:
-        """Write what is counted of a job, soon."""
+        """Write the counts of a job soon."""
         self.buffer.note_tally(job_id, tally, instant)
         self._wakeup.set()
 

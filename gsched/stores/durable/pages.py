@@ -48,7 +48,7 @@ def filled_page(places: Places, query: JobQuery, clock: Clock) -> StoredPage:
 
 
 class Step(NamedTuple):
-    """What a step of a search has found.
+    """The result of one step of a search.
 
     :ivar place: how far it has looked
     :ivar ids: the jobs with the text, in order

@@ -69,7 +69,7 @@ class RecordBuffer:
         return chain(records, self._tallies.unwritten())
 
     def tallies(self, job_ids: Collection[str]) -> dict[str, Tally]:
-        """Those tallies of these jobs, by id, that are still to be written."""
+        """The tallies of these jobs, by id, that are not written yet."""
         return self._tallies.of(job_ids)
 
     def write(

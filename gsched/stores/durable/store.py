@@ -356,7 +356,7 @@ class DurableJobStore(BaseJobStore):
         self._look_at_limits()
 
     def _look_at_limits(self) -> None:
-        """What this process changes does not wait for the news."""
+        """Take notice of this process's own change at once, without the change feed."""
         if self._greenlets:
             self._ownership.look_at_limits()
 

@@ -1,4 +1,4 @@
-"""The buffer of tallies: what is counted of jobs, until the database has it."""
+"""The buffer of tallies: counts of jobs that the database does not have yet."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TallyBuffer:
         return ((job_id, each.instant) for job_id, each in chain(self._writing.items(), self._waiting.items()))
 
     def of(self, job_ids: Collection[str]) -> dict[str, Tally]:
-        """Those tallies of these jobs, by id, that are still to be written."""
+        """The tallies of these jobs, by id, that are not written yet."""
         if not self:
             return {}
         known = ((job_id, self._waiting.get(job_id) or self._writing.get(job_id)) for job_id in job_ids)

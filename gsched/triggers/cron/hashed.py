@@ -32,7 +32,7 @@ class Hashed(NamedTuple):
 
 
 def hashed(field: str, text: str, key: str, number: Callable[[str], int]) -> Hashed | None:
-    """What H, H(0-29), H/15 or H(0-29)/10 stands for; None for other expressions.
+    """The meaning of H, H(0-29), H/15 or H(0-29)/10; None for other expressions.
 
     :param field: the name of CronTrigger's argument
     :param text: in lower case

@@ -36,7 +36,7 @@ NOTHING_SPECIAL: Final = SpecialDays("")
 
 
 def special_day(text: str) -> SpecialDays | None:
-    """What L, L-3, LW, L-3W or 15W admits in a field for days of the month; None for other expressions.
+    """The days that L, L-3, LW, L-3W or 15W admits in the field `day`; None for other expressions.
 
     :param text: in lower case
     :raises ValueError: with the reason
@@ -54,7 +54,7 @@ def special_day(text: str) -> SpecialDays | None:
 
 
 def special_weekday(text: str, weekday: Callable[[str], int]) -> SpecialDays | None:
-    """What 5L, friL, 5#2 or fri#2 admits in a field for weekdays; None for other expressions.
+    """The days that 5L, friL, 5#2 or fri#2 admits in the field `day_of_week`; None for other expressions.
 
     :param text: in lower case
     :param weekday: from a weekday as it is written to its number, 0 is Monday

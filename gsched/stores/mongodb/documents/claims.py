@@ -124,7 +124,7 @@ def job_record(document: Document, reader: DocumentReader) -> JobRecord:
 
 
 def _tally(document: Document) -> Tally:
-    """What is counted of the job. What somebody has written there that is no count counts as none."""
+    """The counts of the job. A value that is no count, written by hand, is taken as none."""
     kept = document.get("tally")
     kept = kept if isinstance(kept, Mapping) else {}
     runs, until, failing = (kept.get(field) for field in ("runs", "until", "failing"))

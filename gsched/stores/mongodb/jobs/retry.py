@@ -52,7 +52,7 @@ def _obstacles(jobs: Jobs, attempts: Sequence[NextAttempt]) -> dict[NextAttempt,
 
 
 def _state(document: Document) -> str:
-    """The state of an attempt; a document with another one is malformed, and no run that begins."""
+    """The state of an attempt. A document with another state is malformed, and its run does not begin."""
     state = document.get("state")
     return state if state in (WAITING, "running") else "ended"
 

@@ -20,7 +20,7 @@ _AT_ONCE: Final = 500  # ids in one statement
 
 
 class ClaimedJobs(ClaimsAccess):
-    """Which jobs there are in slots, what of them is claimed, and what is noted in them of that."""
+    """The jobs in slots, their former schedules, and the notes on their late instants."""
 
     def jobs_in(self, numbers: Collection[int], until: int) -> Iterator[Sequence[JobRecord]]:
         jobs, reader = self._tables.jobs, self._reader()

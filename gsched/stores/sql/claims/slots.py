@@ -25,7 +25,7 @@ class ClaimedSlots(ClaimsAccess):
         self._change(update(slots).where(slots.c.owner == dead.id).values(self._freed(dead.watermark, ended)))
 
     def _freed(self, watermark: int, acked: Any) -> dict[str, Any]:
-        """What takes a slot from its owner. One that was not attached is as it was before it was taken."""
+        """The changes that take a slot from its owner. A slot that was not attached becomes what it was before."""
         slots = self._tables.slots
         return {
             "owner": None,

@@ -117,7 +117,7 @@ class SqlConnection:
         self._has_tables = False
 
     def open(self) -> Connection:
-        """A new connection; what is missing is made: the file, the tables. In a native thread."""
+        """A new connection. Makes the file and the tables if they are missing. Called in a native thread."""
         self.file.prepare()
         if self._engine is None:
             self._engine = create_engine(self.url, poolclass=NullPool, connect_args={"check_same_thread": False})

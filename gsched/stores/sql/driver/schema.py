@@ -15,7 +15,7 @@ _VERSION_KEY = "schema"
 
 
 def prepare(connection: Connection, tables: Tables) -> None:
-    """Make what is missing, and migrate what an earlier version has made, in the caller's transaction.
+    """Make missing tables, and migrate those of an earlier version, in the caller's transaction.
 
     :raises StoreError: for tables of a newer version, or if a node of an earlier version lives
     """

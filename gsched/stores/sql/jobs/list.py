@@ -40,7 +40,7 @@ def list_jobs(connection: SqlConnection, reader: DocumentReader, query: JobQuery
 
 
 def _read(connection: SqlConnection, reader: DocumentReader, wanted: list[ColumnElement[bool]]) -> Iterator[Job]:
-    """Page by page; each begins after the last row of the one before."""
+    """The jobs, read page by page. Each page begins after the last row of the page before."""
     jobs = connection.tables.jobs
     order = connection.tables.listing
     page: Any = select(jobs).where(*wanted).order_by(*order).limit(_PAGE)

@@ -21,6 +21,8 @@ from gsched.cli.app import root
 from gsched.config import read_configuration
 from gsched.runner.build import runner_scheduler
 from gsched.runner.declared import read_declarations
+from gsched.runner.declared_limits import read_limits
+from gsched.runner.declared_notifiers import read_notifiers
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -52,6 +54,8 @@ def test_all_configurations_are_valid(page: str, text: str, tmp_path: Path):
     (tmp_path / "gsched.toml").write_text(ours)  # without modules and files of the reader's own
     configuration = read_configuration(str(tmp_path / "gsched.toml"), {"memory": True}, {})
     read_declarations(configuration, runner_scheduler(configuration)[0])
+    read_limits(configuration)
+    read_notifiers(configuration)
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:

@@ -69,6 +69,7 @@ class RunOutput:
     :param most: so many bytes are kept
     :param room: the node's, for all outputs
     :ivar ended: the attempt has ended: nothing is added any more
+    :ivar is_empty: nothing was added
     """
 
     def __init__(self, most: int, room: OutputRoom) -> None:
@@ -81,12 +82,14 @@ class RunOutput:
         self._changed: set[int] = set()  # places
         self._is_cut = False
         self.ended = False
+        self.is_empty = True
 
     def add(self, text: bytes) -> None:
         """Keep more output. If the node has no room, this and all that follows is left out, with a note."""
         with self._lock:
             if self.ended or self._is_cut or not text:
                 return
+            self.is_empty = False
             wanted = min(len(text), self._size * (FIRST + LAST))
             if self._room.take(wanted):
                 self._taken += wanted

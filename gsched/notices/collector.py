@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from gsched.jobs.job import Job
-from gsched.notices.notice import NOTIFIER_FAILED, RECOVERED, REPEATED, Notice
+from gsched.notices.notice import NOTIFIER_FAILED, OUTPUT, RECOVERED, REPEATED, Notice
 from gsched.notices.notifier import Notifier
 from gsched.notices.occurrences import Occurrence
-from gsched.notices.outbox import DELAY_MS, OpenFailure
+from gsched.notices.outbox import DELAY_MS, OUTPUT_DELAY_MS, OpenFailure
 from gsched.times.clock import Clock
 
 MOST_GROUPS: Final = 200  # notices of a notifier that are counted apart in one of its periods; the rest is one number
@@ -60,7 +60,7 @@ class Collector:
                 1,
                 now,
                 now,
-                now + DELAY_MS,
+                now + (OUTPUT_DELAY_MS if occurrence.kind == OUTPUT else DELAY_MS),
                 "" if job is None else _name_of(job),
                 occurrence.text,
                 occurrence.instant,
@@ -122,7 +122,7 @@ class Collector:
         while recent and next(iter(recent.values())) <= now:
             recent.popitem(last=False)
         if notice.id not in recent and len(recent) >= MOST_GROUPS:
-            notice = replace(notice, job_id="", what="", job_name="", text="", instant=None, run_id="", output="")
+            notice = replace(notice, job_id="", what="", job_name="", text="", instant=None, run_id="")
         elif notice.id not in recent:
             recent[notice.id] = now + notifier.every_ms / 1000
         self._add(notice)

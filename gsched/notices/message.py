@@ -38,7 +38,7 @@ _SAID: Final[Mapping[str, str]] = {
     OVERDUE: "is overdue",
     PAUSED: "was paused after too many failures",
     PARKED: "cannot be run",
-    OUTPUT: "wrote something",
+    OUTPUT: "has printed something",
     NODE_DIED: "died",
     STORE_AWAY: "does not answer",
     NOTIFIER_FAILED: "does not get through",
@@ -56,7 +56,7 @@ _OF_SUMMARY: Final[Mapping[str, str]] = {
     NOTIFIER_FAILED: "notifiers failing",
 }
 
-Explain = Callable[[Notice], str | None]
+Ask = Callable[[Notice], str | None]
 
 
 @dataclass(frozen=True)
@@ -96,24 +96,27 @@ class Composer:
 
     :param scheduler: the scheduler's name
     :param explain: gives what became of a notice's last run, in words; None if that cannot be said now
+    :param output: gives what that run has printed; None if that was not kept
     :param public_url: where people reach the dashboard; None if they do not
     """
 
-    def __init__(self, scheduler: str, explain: Explain, public_url: str | None) -> None:
+    def __init__(self, scheduler: str, explain: Ask, output: Ask, public_url: str | None) -> None:
         self._scheduler = scheduler
         self._explain = explain
+        self._output = output
         self._public_url = None if public_url is None else public_url.rstrip("/")
 
     def compose(self, notices: Sequence[Notice]) -> Message:
         """The message about one notice, or about several."""
         first = notices[0]
         explanations = [self._explain(notice) for notice in notices[:_MOST_DETAILED]]
+        output = self._output(first) if len(notices) == 1 else None
         told = [
-            self._as_json(notice, explanations[place] if place < _MOST_DETAILED else None)
+            self._as_json(notice, explanations[place] if place < _MOST_DETAILED else None, output)
             for place, notice in enumerate(notices)
         ]
         if len(notices) == 1:
-            said = first.kind, _line(_subject(first)), self._text(first, explanations[0]), self._url(first)
+            said = first.kind, _line(_subject(first)), self._text(first, explanations[0], output), self._url(first)
         else:
             said = SUMMARY, _line(_subject_of_all(notices)), self._text_of_all(notices), self._public_url
         return Message(first.notifier, self._scheduler, *said, tuple(told))
@@ -124,14 +127,14 @@ class Composer:
         text = f"{subject}: messages of the scheduler {escaped(self._scheduler)} get through."
         return Message(notifier, self._scheduler, TEST, _line(subject), text, self._public_url)
 
-    def _text(self, notice: Notice, explanation: str | None) -> str:
+    def _text(self, notice: Notice, explanation: str | None, output: str | None) -> str:
         lines = [f"{_subject(notice)}.", "", *_times(notice)]
         if explanation is not None:
             lines.append(escaped_lines(explanation))
         elif notice.text:
             lines.append(escaped_lines(_error(notice)))
-        if notice.output:
-            lines += ["", escaped_lines(notice.output)]
+        if output:
+            lines += ["", escaped_lines(output.rstrip("\n"))]
         if (url := self._url(notice)) is not None:
             lines += ["", url]
         return "\n".join(lines)
@@ -154,7 +157,7 @@ class Composer:
             query["jobstore"] = notice.jobstore
         return f"{self._public_url}/{page}?{urlencode(query)}"
 
-    def _as_json(self, notice: Notice, explanation: str | None) -> Mapping[str, Any]:
+    def _as_json(self, notice: Notice, explanation: str | None, output: str | None) -> Mapping[str, Any]:
         is_error = notice.kind in (FAILED, LOST)
         return {
             "event": notice.kind,
@@ -170,7 +173,7 @@ class Composer:
             "subject": _line(_subject(notice)),
             "text": notice.text or None,
             "explanation": explanation,
-            "output": notice.output or None,
+            "output": output,
             "url": self._url(notice),
         }
 

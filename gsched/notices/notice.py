@@ -37,17 +37,16 @@ MEANINGS: Final[Mapping[str, str]] = {
     NODE_DIED: "a node was silent for too long, or gone",
     STORE_AWAY: "the store has not answered for half a minute",
     NOTIFIER_FAILED: "another notifier's messages do not go out",
-    OUTPUT: "a command succeeded, and wrote something",
+    OUTPUT: "a run succeeded and has printed something, of a job with `keep_output`",
 }
 
 REPEATED: Final = frozenset({FAILED, LOST})
 """Kinds that stay open until a run of the job succeeds. They are told again with the number of further ones."""
 
 LONGEST_TEXT: Final = 500  # characters
-LONGEST_OUTPUT: Final = 4000
 
 _END_MS: Final = 253_402_300_800_000  # of the year 9999
-_TEXTS: Final = {"job_name": LONGEST_TEXT, "text": LONGEST_TEXT, "run_id": 700, "output": LONGEST_OUTPUT}
+_TEXTS: Final = {"job_name": LONGEST_TEXT, "text": LONGEST_TEXT, "run_id": 700}
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,6 @@ class Notice:
     :ivar text: the last error's message, or the reason
     :ivar instant: when the last run was scheduled; None if no run is meant
     :ivar run_id: the last run's id; "" if no run is meant
-    :ivar output: the end of what the last run wrote
     :ivar told: how often it was told before
     """
 
@@ -84,7 +82,6 @@ class Notice:
     text: str = ""
     instant: int | None = None
     run_id: str = ""
-    output: str = ""
     told: int = 0
 
     @cached_property

@@ -11,6 +11,7 @@ from gsched.notices.notice import Notice
 
 BURST: Final = 5  # messages that a notifier sends at once; as many more become free in each of its periods
 DELAY_MS: Final = 2000  # until it is told: its record is written meanwhile, and what comes at the same time is told too
+OUTPUT_DELAY_MS: Final = 6000  # the same for output, which nodes keep some seconds later
 KEPT_MS: Final = 7 * 86_400_000  # a notice that could not be told, or a failure that nothing followed
 _LONGEST_ERROR: Final = 300
 _RETRY_MS: Final = (10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 600_000)

@@ -20,7 +20,7 @@ from gsched.notices.channels.channel import Channel, ChannelError
 from gsched.notices.message import Composer, batches_of
 from gsched.notices.notice import Notice
 from gsched.notices.notifier import Notifier
-from gsched.notices.outbox import BURST, DELAY_MS, ChannelState, Outbox
+from gsched.notices.outbox import BURST, OUTPUT_DELAY_MS, ChannelState, Outbox
 from gsched.notices.sending import carry_out
 from gsched.notices.waiting import wait_for
 from gsched.times.clock import Clock
@@ -89,7 +89,7 @@ class Sender:
 
     def _send_due(self) -> float:
         name, every_ms, now = self._notifier.name, self._notifier.every_ms, self._clock.now_ms()
-        due, broken = self._outbox.due(name, now + DELAY_MS if self._stopped else now, MOST_AT_ONCE)
+        due, broken = self._outbox.due(name, now + OUTPUT_DELAY_MS if self._stopped else now, MOST_AT_ONCE)
         for complaint in broken:
             self._emit(SchedulerEvent(EVENT_STORE_FAILED, error_type="StoreError", error_message=complaint))
         if not due:

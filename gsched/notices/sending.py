@@ -11,6 +11,7 @@ from gevent.monkey import is_module_patched
 from gsched.event_loop.native_threads import NativeThreads
 from gsched.notices.channels.channel import SECONDS, ChannelError, PerRunChannel, error_words
 from gsched.notices.message import Composer
+from gsched.notices.notice import Notice
 from gsched.notices.notifier import Notifier
 
 _threads: Final = NativeThreads(4)  # for programs that gevent has not patched
@@ -40,5 +41,9 @@ def send_test(notifier: Notifier, scheduler: str, public_url: str | None) -> Non
     if isinstance(channel, PerRunChannel):
         carry_out(channel.secrets, channel.report, "tested", "", "a test")
     else:
-        message = Composer(scheduler, lambda notice: None, public_url).test(notifier.name)
+        message = Composer(scheduler, _nothing, _nothing, public_url).test(notifier.name)
         carry_out(channel.secrets, channel.send, message)
+
+
+def _nothing(notice: Notice) -> None:
+    """A test message is about nothing."""

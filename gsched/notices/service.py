@@ -17,7 +17,7 @@ from gsched.notices.channels.channel import SECONDS
 from gsched.notices.desk import Desk
 from gsched.notices.memory_outbox import MemoryOutbox
 from gsched.notices.message import Composer
-from gsched.notices.notice import RECOVERED
+from gsched.notices.notice import OUTPUT, RECOVERED
 from gsched.notices.notifier import Notifier
 from gsched.notices.occurrences import MASK, Occurrence, occurrence_of
 from gsched.notices.outbox import Outbox
@@ -43,7 +43,9 @@ class Notices:
         self._clock = clock
         self._bus = bus
         self._away: dict[str, Timer | None] = {}  # stores that do not answer; None: that was told
+        self._notifiers = notifiers
         self._watches = False
+        self._wants_output = False
         node = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         make = partial(Desk, notifiers, composer=composer, clock=clock, emit=bus.emit, node=node)
         self._kept = make(outbox=outbox, watch=self._watch_successes)
@@ -57,6 +59,7 @@ class Notices:
         for desk in self._desks:
             desk.start()
         self._report_runs()
+        self._look_for_output()
         self._bus.add_listener(self._on_event, MASK, blocks=False)
 
     def look_at_notifiers(self) -> None:
@@ -64,6 +67,11 @@ class Notices:
         for desk in self._desks:
             desk.look_at_notifiers()
         self._report_runs()
+        self._look_for_output()
+
+    def _look_for_output(self) -> None:
+        self._wants_output = any(OUTPUT in notifier.events for notifier in self._notifiers.values())
+        self._watch_successes(self._watches)
 
     def _report_runs(self) -> None:
         """Listen to each run only if somebody wants to know of each."""
@@ -75,6 +83,7 @@ class Notices:
         """Write what is noted, send what is due, and end."""
         self._bus.remove_listener(self._on_event)
         self._bus.remove_listener(self._reports.on_event)
+        self._wants_output = False
         self._watch_successes(False)
         self._reports.stop()
         for timer in self._away.values():
@@ -112,9 +121,12 @@ class Notices:
 
     def _on_success(self, event: Any) -> None:
         self._kept.note_success(event.job)
+        if (output := event.run.output) is not None and not output.is_empty:
+            self._kept.note(Occurrence(OUTPUT, event.job, instant=event.run.scheduled_ms, run_id=event.run_id))
 
     def _watch_successes(self, wanted: bool) -> None:
         """Listen to successes only while somebody waits for one: there may be very many."""
+        wanted = wanted or self._wants_output
         if wanted and not self._watches:
             self._bus.add_listener(self._on_success, EVENT_JOB_EXECUTED, blocks=False)
         elif self._watches and not wanted:

@@ -23,7 +23,7 @@ from gsched.runner.shell.start import as_another_user, as_ourselves
 COMMANDS: Final = "gsched.runner.commands"  # the module that a runner must allow, or stored commands do not run
 RUN_COMMAND: Final = f"{COMMANDS}:run_command"
 # Variables for the runner alone: its settings, with the password of its store, and those of systemd.
-_WITHHELD: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+_WITHHELD: Final = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
 # The variables of the runner that another user's command gets: the machine's language and time zone.
 _OF_THE_MACHINE: Final = ("LANG", "LC_ALL", "TZ")
 _USUAL_PATH: Final = "/usr/bin:/bin"
@@ -83,6 +83,11 @@ def run_command(
         output.close()
     if status != 0:
         raise CommandFailedError(status, output.last_lines)
+
+
+def withhold(name: str) -> None:
+    """Keep a variable of the runner from all commands: it is a secret."""
+    _WITHHELD.add(name)
 
 
 def _check(options: Mapping[str, Any]) -> None:

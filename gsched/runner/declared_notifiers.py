@@ -13,6 +13,7 @@ from gsched.files.text import read_text
 from gsched.notices import Command, Mail, Notifier, Ping, Sendmail, Sentry, WebHook
 from gsched.notices.channels.channel import Channel, PerRunChannel
 from gsched.runner.application import load_application
+from gsched.runner.commands import withhold
 from gsched.runner.problems import Problems
 from gsched.schedulers.engine import engine_of
 from gsched.wording import did_you_mean
@@ -102,6 +103,7 @@ def _read_secret(key: str, source: str, value: Any) -> str:
             raise ConfigurationError(f"{key}: {error}") from None
     elif value in os.environ:
         secret = os.environ[value].strip()
+        withhold(value)
     else:
         raise ConfigurationError(f"{key}: the environment has no variable {value!r}")
     if not secret:

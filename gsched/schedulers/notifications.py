@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from gsched.errors import GschedError
+from typing import Final
+
+from gsched.errors import GschedError, StoreError
+from gsched.history.outputs import output_of
 from gsched.notices.message import Composer
 from gsched.notices.notice import Notice
 from gsched.notices.service import Notices
 from gsched.schedulers.components import Components
 from gsched.schedulers.explaining import explained
+
+LONGEST_OUTPUT: Final = 20_000  # characters of a message
 
 
 def make_notices(components: Components) -> Notices:
@@ -22,7 +27,18 @@ def make_notices(components: Components) -> Notices:
             return None
         return str(found) if found.recorded else None  # else the error says more
 
-    composer = Composer(components.name, explain, components.public_url)
+    def output(notice: Notice) -> str | None:
+        if not notice.run_id or notice.jobstore not in components.stores:
+            return None
+        try:
+            stored = components.store(notice.jobstore).output(notice.run_id, None)
+        except StoreError:
+            return None
+        if stored is None:
+            return None
+        return output_of(notice.run_id, stored.attempt, stored.pieces, going_on=False).text[-LONGEST_OUTPUT:]
+
+    composer = Composer(components.name, explain, output, components.public_url)
     return Notices(
         components.notifiers, components.store("default").outbox(), composer, components.clock, components.bus
     )

@@ -241,10 +241,10 @@ def gsched(*arguments: str, stdin: str = "", expect: int = 0) -> tuple[str, str]
 
 def test_the_command_shows_what_it_does(address, tmp_path):
     tab = tmp_path / "tab"
-    tab.write_text("MAILTO=me\n*/5 * * * * /bin/true\n")
+    tab.write_text("MAILFROM=me\n*/5 * * * * /bin/true\n")
     out, error = gsched("crontab", "import", str(tab), "--store", address, "--dry-run")
     assert out == "added\ttab/true\tcron[crontab='*/5 * * * *']\t/bin/true\n"
-    assert "line 1: 'MAILTO=me': MAILTO: no mail is sent" in error and "dry run" in error
+    assert "line 1: 'MAILFROM=me': MAILFROM: not supported" in error and "dry run" in error
     out, _ = gsched("crontab", "import", str(tab), "--store", address, "-o", "jsonl", "--timeout", "1h")
     assert json.loads(out)["action"] == "added"
     out, _ = gsched("job", "show", "tab/true", "--store", address, "-o", "json")
@@ -359,7 +359,7 @@ def runner(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 def test_a_runner_runs_a_crontab_and_reads_it_again_on_hup(runner, tmp_path):
     tab, log, proof = tmp_path / "tab", tmp_path / "log", tmp_path / "proof"
-    tab.write_text(f"MAILTO=me\n@reboot echo up >>{proof}; echo hello from cron\n")
+    tab.write_text(f"MAILFROM=me\n@reboot echo up >>{proof}; echo hello from cron\n")
     process = runner("--memory", "--crontab", str(tab))
     # Its output: the job's name has it, too.
     wait_until(lambda: '"line": "hello from cron"' in log.read_text(), log.read_text)
@@ -377,10 +377,10 @@ def test_a_runner_runs_a_crontab_and_reads_it_again_on_hup(runner, tmp_path):
 
 def test_check_shows_the_jobs_of_a_crontab(tmp_path):
     tab = tmp_path / "tab"
-    tab.write_text("MAILTO=me\n0 3 * * * backup\n")
+    tab.write_text("MAILFROM=me\n0 3 * * * backup\n")
     out, error = gsched("check", "--memory", "--crontab", str(tab))
     assert out.startswith("tab/backup\tcrontab\tscheduled\tcron[crontab='0 3 * * *']\t")
-    assert "line 1: 'MAILTO=me'" in error
+    assert "line 1: 'MAILFROM=me'" in error
     tab.write_text("* * * *\n")
     assert "line 1" in gsched("check", "--memory", "--crontab", str(tab), expect=3)[1]
 

@@ -7,15 +7,17 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
 import pytest
 from command_line import gsched, in_process
 from hooks import HookServer
 from runner_rig import running, write
 from waiting import wait_until
 
-from gsched import ConfigurationError
+from gsched import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, ConfigurationError, GeventScheduler
 from gsched.config import read_configuration
 from gsched.notices import Mail, Notifier, WebHook
+from gsched.runner.crontab.sync import crontab_jobs, load_crontab, write_crontab
 from gsched.runner.declared_notifiers import read_notifiers
 
 KEY = "a-very-secret-key"
@@ -146,3 +148,35 @@ def test_a_job_that_names_a_notifier_which_is_not_there_is_refused(tmp_path):
         """)  # fmt: skip
     refused = gsched("check", "-c", "gsched.toml", directory=tmp_path)
     assert refused.code == 3 and "[[job]] 1 ('a'): notify: 'opps' is unknown; did you mean 'ops'?" in refused.err
+
+
+def test_a_crontab_s_mailto_mails_output_and_failures_through_sendmail(tmp_path, monkeypatch):
+    mails = tmp_path / "mails"
+    program = tmp_path / "sendmail"
+    program.write_text(f'#!/bin/sh\necho "to: $*" >> {mails}; cat >> {mails}\n')
+    program.chmod(0o755)
+    monkeypatch.setattr("gsched.notices.channels.mail.SENDMAIL", str(program))
+    tab = tmp_path / "tab"
+    tab.write_text("@yearly silent; true\nMAILTO=root\n@yearly echo hello world\n@yearly exit 3\n@yearly true\n")
+    scheduler = GeventScheduler(timezone="UTC", jobstores={"default": {"type": "memory"}})
+    ended: list[str] = []
+    scheduler.add_listener(lambda event: ended.append(event.job_id), EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+    loaded = load_crontab(str(tab), "UTC")
+    crontab_jobs(scheduler, loaded)
+    write_crontab(scheduler, loaded)
+    assert write_crontab(scheduler, loaded) == {"unchanged": 4}
+    scheduler.start()
+    for job in scheduler.get_jobs():
+        job.run()
+    wait_until(lambda: len(ended) == 4, sleep=gevent.sleep)
+    scheduler.shutdown()
+    text = mails.read_text()
+    subjects = sorted(line for line in text.splitlines() if line.startswith("Subject: "))
+    assert subjects == [
+        "Subject: [gsched] tab/echo-hello-world has printed something",
+        "Subject: [gsched] tab/exit-3 failed: CommandFailedError: exit status 3",
+    ]
+    assert text.count("to: -i -- root\n") == 2 and "\nhello world\n" in text
+    tab.write_text("@yearly silent; true\n@yearly echo hello world\n@yearly exit 3\n@yearly true\n")
+    assert write_crontab(scheduler, load_crontab(str(tab), "UTC"))["changed"] == 3
+    assert [job.policy["notify"] for job in scheduler.get_jobs()] == [[]] * 4

@@ -176,7 +176,7 @@ class Node:
                 return "here"
 
         notifiers = {"ops": Notifier("ops", Mouth())}
-        composer = Composer("gsched", lambda notice: None, None)
+        composer = Composer("gsched", lambda notice: None, lambda notice: None, None)
         self.notices = Notices(notifiers, store.outbox(), composer, clock, self.bus)
         self.notices.start()
 

@@ -29,7 +29,7 @@ NASTY = 'x\r\nBcc: all@example.com\x1b[2J <!channel> @everyone `"$(touch /tmp/x)
 
 def message_about(job_id: str = "backup", text: str = "disk full") -> Message:
     notice = Notice("ops", FAILED, "default", job_id, "OSError", 2, 1000, 2000, 2000, text=text, run_id="r", instant=0)
-    return Composer("gsched", lambda _: None, "https://jobs.test/x/").compose([notice])
+    return Composer("gsched", lambda _: None, lambda _: None, "https://jobs.test/x/").compose([notice])
 
 
 def send(channel: Channel, message: Message) -> None:

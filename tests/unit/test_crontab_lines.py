@@ -144,11 +144,30 @@ def test_a_line_with_an_equals_sign_in_its_command_is_no_setting():
     assert entry("@daily A=b x").command == "A=b x"
 
 
-@pytest.mark.parametrize("name", ["MAILTO", "MAILFROM", "CONTENT_TYPE", "LOGNAME", "RANDOM_DELAY"])
+@pytest.mark.parametrize("name", ["MAILFROM", "CONTENT_TYPE", "LOGNAME", "RANDOM_DELAY"])
 def test_an_unsupported_line_is_named_and_left_out(name):
     text = f"# comment\n{name}=a\n@daily x"
     assert warnings(text)[2].startswith(f"{name}: ")
     assert entry(text).env == {}
+
+
+def test_mailto_counts_for_the_lines_below_it_and_no_address_comes_from_anything_else(monkeypatch):
+    monkeypatch.setattr("gsched.notices.channels.mail.SENDMAIL", "/bin/sh")
+    text = """
+        @daily a
+        MAILTO=root, ops@example.com
+        @daily b
+        MAILTO=""
+        @daily c
+        MAILTO="-oQ/tmp"
+        @daily d
+        """
+    crontab = read_crontab(text)
+    assert [entry.mail_to for entry in crontab.entries] == [(), ("root", "ops@example.com"), (), ()]
+    ((line, _, why),) = crontab.warnings
+    assert (line, why[:55]) == (7, "MAILTO: no mail is sent: expected an address such as op")
+    monkeypatch.setattr("gsched.notices.channels.mail.SENDMAIL", "/nowhere")
+    assert warnings("MAILTO=me\n@daily x") == {1: "MAILTO: no mail is sent: this machine has no /nowhere"}
 
 
 def test_wanting_no_mail_is_no_surprise():

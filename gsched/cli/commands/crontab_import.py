@@ -65,6 +65,7 @@ def import_file(
     command's output goes to the runner's log, and its exit status is the run's outcome.
     """
     from gsched.runner.commands import COMMANDS
+    from gsched.runner.crontab.jobs import MAIL
     from gsched.runner.crontab.lines import read_crontab
     from gsched.runner.crontab.sync import apply_import, plan_import, source_of
 
@@ -87,6 +88,9 @@ def import_file(
             apply_import(scheduler, changes)
     out.rows(COLUMNS, changes)
     _sum_up(changes, dry_run)
+    if recipients := sorted({address for entry in crontab.entries for address in entry.mail_to}):
+        say("MAILTO: a runner with --crontab FILE mails by itself; others need a section", err=True)
+        say(" and ".join(f'[notify."{MAIL}{each}"]' for each in recipients), err=True)
     if configuration.store is not None and COMMANDS not in configuration.modules:
         say(f'Runners of this store need modules = ["{COMMANDS}"] in [store]: whoever can write', err=True)
         say("to the database can have commands run there.", err=True)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
     from smtplib import SMTP
 
+SENDMAIL: Final = "/usr/sbin/sendmail"
+
 STARTTLS: Final = "starttls"
 TLS: Final = "tls"
 NONE: Final = "none"
@@ -106,16 +108,14 @@ class Sendmail(Channel):
 
     :param to: the addresses, or users of this machine
     :param sender: the address in From; None: the mail system's choice
-    :param program: the path of `sendmail`
+    :param program: the path of `sendmail`; None: /usr/sbin/sendmail
     :raises ConfigurationError: if an argument cannot be right
     """
 
-    def __init__(
-        self, to: Iterable[str], *, sender: str | None = None, program: str = "/usr/sbin/sendmail"
-    ) -> None:
+    def __init__(self, to: Iterable[str], *, sender: str | None = None, program: str | None = None) -> None:
         self._to = checked_addresses("to", to, takes_users=True)
         self._sender = None if sender is None else checked_addresses("sender", [sender], takes_users=True)[0]
-        self._program = checked_text("program", program)
+        self._program = SENDMAIL if program is None else checked_text("program", program)
 
     def send(self, message: Message) -> None:
         run_program([self._program, "-i", "--", *self._to], bytes(mail_of(message, self._to, self._sender)), {})

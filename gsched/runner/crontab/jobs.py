@@ -15,6 +15,8 @@ from gsched.runner.crontab.reboot import REBOOT_TAG
 from gsched.triggers import BaseTrigger
 
 TAG: Final = "crontab"
+MAIL: Final = "mailto:"  # begins the names of the notifiers that MAILTO makes
+MAILED_OUTPUT: Final = 65_536  # bytes that are kept of the output of a run, where it is mailed
 _LONGEST_ID: Final = 60
 _DIRECTORY = re.compile(r"(?<![^\s;&|(])[^\s;&|('\"]*/(?=[^\s/])")  # of the first word of each command in a line
 _REDIRECTION = re.compile(r"(?:\d|&)?>[>&]?\s*\S+")
@@ -62,6 +64,8 @@ def _definition(entry: CrontabEntry, user: str | None) -> dict[str, Any]:
         "kwargs": {name: value for name, value in options.items() if value} | ({"user": who} if who else {}),
         "name": entry.command,
         "tags": (TAG, REBOOT_TAG) if entry.is_reboot else (TAG,),
+        "notify": tuple(MAIL + address for address in entry.mail_to),
+        "keep_output": MAILED_OUTPUT if entry.mail_to else None,
     }
 
 

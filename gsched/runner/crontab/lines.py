@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from typing import Final, NamedTuple
 
 from gsched.errors import ConfigurationError, InvalidTriggerError
 from gsched.files.text import check_encoding, shown
+from gsched.notices.channels import mail
+from gsched.notices.channels.mail import checked_addresses
 from gsched.runner.crontab.doubts import doubts_about_command, doubts_about_user, suspected_user, why_foreign
 from gsched.times.instants import as_timezone
 from gsched.triggers import BaseTrigger, CronTrigger
@@ -20,10 +23,9 @@ _QUOTED = re.compile(r"""(["'])(.*?)\1(.*)""")
 _USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*\$?")
 _PERCENT = re.compile(r"\\.|%", re.DOTALL)
 _UNSUPPORTED: Final = {
-    "MAILTO": "no mail is sent: output goes to the log",
-    "MAILFROM": "no mail is sent: output goes to the log",
-    "CONTENT_TYPE": "no mail is sent: output goes to the log",
-    "CONTENT_TRANSFER_ENCODING": "no mail is sent: output goes to the log",
+    "MAILFROM": "not supported: the mail system chooses the sender",
+    "CONTENT_TYPE": "not supported: mail is plain text",
+    "CONTENT_TRANSFER_ENCODING": "not supported: mail is plain text",
     "LOGNAME": "it is always the name of the user that runs the command, as with cron",
     "USER": "it is always the name of the user that runs the command, as with cron",
     "RANDOM_DELAY": "not supported: give the jobs a jitter",
@@ -39,6 +41,7 @@ class CrontabEntry:
     :ivar stdin: what the command reads, if there is a % in the line
     :ivar env: the variables that are set above it, but for SHELL
     :ivar user: of a system crontab
+    :ivar mail_to: the addresses, or users, that MAILTO above it names
     """
 
     line: int
@@ -49,6 +52,7 @@ class CrontabEntry:
     env: Mapping[str, str] = field(default_factory=dict)
     shell: str = "/bin/sh"
     user: str | None = None
+    mail_to: tuple[str, ...] = ()
 
     @property
     def is_reboot(self) -> bool:
@@ -98,6 +102,7 @@ class _Reader:
         self._timezone: tzinfo | None = timezone  # None: below a CRON_TZ that is not known
         self._shell = "/bin/sh"
         self._env: dict[str, str] = {}
+        self._mail_to: tuple[str, ...] = ()
 
     def read(self, number: int, line: str) -> None:
         if not line or line.startswith("#"):
@@ -128,6 +133,9 @@ class _Reader:
             self._timezone = as_timezone(value)
         elif name == "SHELL":
             self._shell = value
+        elif name == "MAILTO":
+            self._mail_to, doubts = _recipients(value)
+            self.crontab.warnings.extend(Remark(number, line, f"MAILTO: no mail is sent: {why}") for why in doubts)
         elif name not in _UNSUPPORTED:
             self._env[name] = value
         self.crontab.warnings.extend(Remark(number, line, why) for why in _doubts_about_setting(name, value))
@@ -149,11 +157,11 @@ class _Reader:
         command, percent, stdin = _at_percent(rest)
         doubts = [*doubts_about_user(user), *doubts_about_command(command, bool(percent))]
         self.crontab.warnings.extend(Remark(number, line, why) for why in doubts)
-        self.crontab.entries.append(
-            CrontabEntry(
-                number, schedule, trigger, command, stdin if percent else None, dict(self._env), self._shell, user
-            )
-        )
+        entry = CrontabEntry(
+            number, schedule, trigger, command, stdin if percent else None, dict(self._env), self._shell, user,
+            self._mail_to,
+        )  # fmt: skip
+        self.crontab.entries.append(entry)
 
 
 def _said_of_user(entry: CrontabEntry) -> str:
@@ -162,10 +170,22 @@ def _said_of_user(entry: CrontabEntry) -> str:
 
 
 def _doubts_about_setting(name: str, value: str) -> Iterator[str]:
-    if name in _UNSUPPORTED and not (name == "MAILTO" and not value):
+    if name in _UNSUPPORTED:
         yield f"{name}: {_UNSUPPORTED[name]}"
-    elif "$" in value:
+    elif "$" in value and name != "MAILTO":
         yield "'$' stands for itself: variables are not replaced in values, as with cron"
+
+
+def _recipients(value: str) -> tuple[tuple[str, ...], list[str]]:
+    """The addresses and users in a MAILTO, and why they get no mail if they do not."""
+    written = [part.strip() for part in value.split(",") if part.strip()]
+    if not written:
+        return (), []
+    try:
+        recipients = checked_addresses("MAILTO", written, takes_users=True)
+    except ConfigurationError as error:
+        return (), [str(error).removeprefix("MAILTO: ")]
+    return recipients, [] if os.access(mail.SENDMAIL, os.X_OK) else [f"this machine has no {mail.SENDMAIL}"]
 
 
 def _split(line: str) -> tuple[str, str]:

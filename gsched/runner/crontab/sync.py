@@ -14,8 +14,9 @@ from gsched.files.text import read_text_with_bytes
 from gsched.jobs.job import Job
 from gsched.policies.pauses import paused
 from gsched.runner.application import working_directory
-from gsched.runner.crontab.jobs import CrontabLine, crontab_definitions
+from gsched.runner.crontab.jobs import MAIL, CrontabLine, crontab_definitions
 from gsched.runner.crontab.lines import Crontab, read_crontab
+from gsched.runner.crontab.mail import add_mail_notifiers
 from gsched.runner.crontab.reboot import END_OF_TIME, REBOOT_TAG
 from gsched.runner.declared import plain
 from gsched.runner.logs import runner_log
@@ -141,8 +142,11 @@ def load_crontab(file: str, timezone: str | tzinfo | None) -> CrontabFile:
 
 
 def crontab_jobs(scheduler: GeventScheduler, loaded: CrontabFile) -> list[Job]:
-    """The jobs that a crontab would add. Nothing is stored; the scheduler may run these commands from now on."""
+    """The jobs that a crontab would add. Nothing is stored; the scheduler may run these commands from now on, and mail
+    their output.
+    """
     definitions = crontab_definitions(loaded.crontab.entries, *loaded.source[:2], loaded.source.user)
+    add_mail_notifiers(scheduler, loaded.crontab.entries)
     added = (_adding(job_id, definition) for job_id, definition in definitions)
     return [engine_of(scheduler).build_job({"id": change.job_id, **change.arguments}) for change in added]
 
@@ -191,7 +195,12 @@ def _differing(job: JobHandle, wanted: Mapping[str, Any]) -> Iterator[tuple[str,
     metadata = {**job.metadata, **wanted["metadata"]}
     if metadata != job.metadata:
         yield "metadata", metadata
-    for name in wanted.keys() - {"func", "trigger", "metadata"}:
+    notify = (*(name for name in job.policy["notify"] if not name.startswith(MAIL)), *wanted["notify"])
+    if list(notify) != job.policy["notify"]:
+        yield "notify", notify
+    if wanted["keep_output"] is not None and job.policy["keep_output"] is None:  # else somebody has set it
+        yield "keep_output", wanted["keep_output"]
+    for name in wanted.keys() - {"func", "trigger", "metadata", "notify", "keep_output"}:
         if plain(getattr(job, name)) != plain(wanted[name]):
             yield name, wanted[name]
 

@@ -42,6 +42,11 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
     return value if value in (None, NOTHING) else [name.strip() for name in value.split(",") if name.strip()]
 
 
+def _listed(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    names = _names(ctx, param, value)
+    return [] if names == NOTHING else names  # type: ignore[return-value]
+
+
 _FLAGS: Final = (
     click.option("--retries", type=click.IntRange(0), metavar="N", help="How often a failed run is tried again."),
     click.option(
@@ -79,6 +84,10 @@ _FLAGS: Final = (
     click.option(
         "--finish-within", type=_DURATION, metavar="DURATION",
         help="A run is slow when it has not succeeded so long after its scheduled time; none: no limit.",
+    ),
+    click.option(
+        "--notify", callback=_listed, metavar="NAME,...",
+        help="The notifiers that are told of the job, beside those for all jobs; none: no others.",
     ),
     click.option(
         "--recover/--no-recover", default=None, help="After a crash, runs in progress run again, or are lost."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -130,19 +131,19 @@ def test_slots_of_nobody_who_is_known_are_a_problem(prepared):
 def test_a_watermark_that_stands_still_while_the_node_beats_is_a_problem(prepared):
     change_node(prepared, watermark=ago(42))
     found = troubles(prepared)["nodes"]
-    assert found.verdict == doctor.PROBLEM and "stood still for 42 s" in found.found
+    assert found.verdict == doctor.PROBLEM and re.search(r"stood still for [45]\d s", found.found)
 
 
 def test_a_node_that_is_paused_is_a_warning(prepared):
     change_node(prepared, watermark=ago(42))
     prepared.jobs.activity.insert_one({"_id": "17-web1-4711-ab", "paused": True})
     found = troubles(prepared)["nodes"]
-    assert found.verdict == doctor.WARNING and "has been paused for 42 s" in found.found
+    assert found.verdict == doctor.WARNING and re.search(r"has been paused for [45]\d s", found.found)
 
 
 def test_a_node_that_drains_for_long_is_a_warning(prepared):
     change_node(prepared, draining=True, watermark=ago(100))
-    assert "has been draining for 100 s" in troubles(prepared)["nodes"].found
+    assert re.search(r"has been draining for 1\d\d s", troubles(prepared)["nodes"].found)
     change_node(prepared, draining=True, watermark=ago(10))
     assert "nodes" not in troubles(prepared)
 

@@ -14,7 +14,7 @@ from waiting import wait_until
 from gsched import GeventScheduler, MongoDBJobStore
 from gsched.config import read_configuration
 from gsched.jobs.funcref import AllowedFunctions
-from gsched.runner.build import _modules
+from gsched.runner.build import allowed_modules
 from gsched.runner.commands import COMMANDS, RUN_COMMAND, run_command
 from gsched.runner.file_jobs import FileJobs
 from gsched.runner.place import StoreChoice
@@ -107,8 +107,8 @@ def test_a_command_that_another_process_parked_goes_on_when_that_has_read_the_fi
 
 def test_a_crontab_does_not_name_the_module_of_commands(tmp_path):
     configuration = read_configuration(write(tmp_path / "gsched.toml", '[gsched]\ncrontab = "tab"\n'))
-    assert COMMANDS not in _modules(configuration, StoreChoice("mongodb", ""))
-    assert COMMANDS in _modules(configuration, StoreChoice("embedded_mongodb", ""))
+    assert COMMANDS not in allowed_modules(configuration, StoreChoice("mongodb", ""))
+    assert COMMANDS in allowed_modules(configuration, StoreChoice("embedded_mongodb", ""))
 
 
 def test_calls_that_a_store_does_not_tell_apart_are_the_same_call():

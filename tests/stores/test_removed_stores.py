@@ -115,7 +115,7 @@ def test_a_store_whose_runs_have_not_ended_is_not_added_again(bench: Bench, stor
     bench.every(10, bench.wait, jobstore="other")
     bench.advance(10)
     bench.scheduler.remove_jobstore("other")
-    with pytest.raises(ConfigurationError, match="it was removed and runs of its jobs have not ended"):
+    with pytest.raises(ConfigurationError, match="runs of its jobs have not ended since it was removed"):
         bench.scheduler.add_jobstore(store, "other")
     bench.scheduler.add_jobstore(MemoryJobStore(), "other")
     assert bench.scheduler.get_runs(jobstore="other") == []

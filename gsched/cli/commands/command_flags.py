@@ -23,6 +23,7 @@ _FLAGS: Final = (
     click.option("--cwd", metavar="DIRECTORY", help="The command's working directory; ~ is the home directory."),
     click.option("--stdin", metavar="TEXT", help="The command's standard input."),
     click.option("--user", metavar="NAME", help="Run the command as this user; root's runner can."),
+    click.option("--log-output/--no-log-output", default=None, help="The output is logged, or not."),
     click.option("--max-lines", type=click.IntRange(0), metavar="N", help="At most N lines of output are logged."),
 )
 

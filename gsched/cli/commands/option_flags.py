@@ -40,8 +40,17 @@ class Spread(Duration):
         return True if value == "yes" else super().convert(value, param, ctx)
 
 
-def _tags(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
-    return None if value is None else [tag.strip() for tag in value.split(",") if tag.strip()]
+class _Size(click.ParamType[int | str]):
+    """A number of bytes, or text such as "64KiB"."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        return int(value) if value.isdigit() else value
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
 
 
 _DURATION: Final = Duration(nothing=NOTHING)
@@ -58,7 +67,10 @@ _BEFORE_POLICY: Final = (
     ),
 )
 _AFTER_POLICY: Final = (
-    click.option("--tags", callback=_tags, metavar="TAG,TAG", help="The job's tags; '': none."),
+    click.option(
+        "--keep-output", type=_Size(), metavar="SIZE", help="How much of each run's output is kept: 64KiB; none: none."
+    ),
+    click.option("--tags", callback=_names, metavar="TAG,TAG", help="The job's tags; '': none."),
     click.option("--args", type=Json(list), metavar="JSON", help='Positional arguments: \'[1, "a"]\'.'),
     click.option("--kwargs", type=Json(dict), metavar="JSON", help="Keyword arguments: '{\"key\": 1}'."),
     click.option("--metadata", type=Json(dict), metavar="JSON", help="A mapping of your own."),

@@ -10,8 +10,8 @@ from gsched.config import Configuration, with_flags
 
 @click.command()
 @configured(
-    *PLACE, *WEB, "name", "timezone", "processes", "probe", "web", "drain_timeout", "pid_file", "crontab",
-    "log_format", "log_level",
+    *PLACE, *WEB, "web_public_url", "name", "timezone", "processes", "probe", "web", "drain_timeout", "pid_file",
+    "crontab", "log_format", "log_level",
 )  # fmt: skip
 @click.option("-v", "--verbose", "loudness", flag_value="debug", help="The same as --log-level debug.")
 @click.option("-q", "--quiet", "loudness", flag_value="warning", help="The same as --log-level warning.")

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from gsched.notices.notice import (
     FAILED,
     LOST,
+    NO_RUNNER,
     NODE_DIED,
     NOTIFIER_FAILED,
     OUTPUT,
@@ -40,6 +41,7 @@ _SAID: Final[Mapping[str, str]] = {
     PARKED: "cannot be run",
     OUTPUT: "has printed something",
     NODE_DIED: "died",
+    NO_RUNNER: "is alive",
     STORE_AWAY: "does not answer",
     NOTIFIER_FAILED: "does not get through",
 }
@@ -52,6 +54,7 @@ _OF_SUMMARY: Final[Mapping[str, str]] = {
     PARKED: "cannot be run",
     OUTPUT: "with output",
     NODE_DIED: "nodes died",
+    NO_RUNNER: "no runner",
     STORE_AWAY: "store away",
     NOTIFIER_FAILED: "notifiers failing",
 }
@@ -194,6 +197,10 @@ def _subject_without_job(notice: Notice) -> str:
     said, about = _OF_SUMMARY[notice.kind], escaped(notice.text)
     if notice.kind in _RUNS or notice.jobstore:
         return f"{said}: {notice.count} times, further jobs"
+    if notice.kind == NO_RUNNER:
+        return "No runner is alive: nothing runs"
+    if notice.what == NO_RUNNER:
+        return "A runner is alive again"
     who = {NODE_DIED: "node", NOTIFIER_FAILED: "notifier"}.get(notice.kind, "store")
     words = f"The {who} {escaped(notice.what)} {_SAID[notice.kind]}"
     return f"{words}: {about}" if about else words

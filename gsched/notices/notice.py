@@ -19,11 +19,12 @@ OVERDUE: Final = "overdue"
 PAUSED: Final = "paused"
 PARKED: Final = "parked"
 NODE_DIED: Final = "node_died"
+NO_RUNNER: Final = "no_runner"
 STORE_AWAY: Final = "store_away"
 NOTIFIER_FAILED: Final = "notifier_failed"
 
 KINDS: Final = (
-    FAILED, LOST, RECOVERED, OVERDUE, PAUSED, PARKED, NODE_DIED, STORE_AWAY, NOTIFIER_FAILED, OUTPUT,
+    FAILED, LOST, RECOVERED, OVERDUE, PAUSED, PARKED, NODE_DIED, NO_RUNNER, STORE_AWAY, NOTIFIER_FAILED, OUTPUT,
 )  # fmt: skip
 """What a notifier can be told of: the values of its option `events`."""
 
@@ -35,6 +36,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     PAUSED: "the job was paused because too many runs failed in a row",
     PARKED: "the job cannot be run",
     NODE_DIED: "a node was silent for too long, or gone",
+    NO_RUNNER: "no runner has been alive for a minute; `gsched web` looks",
     STORE_AWAY: "the store has not answered for half a minute",
     NOTIFIER_FAILED: "another notifier's messages do not go out",
     OUTPUT: "a run succeeded and has printed something, of a job with `keep_output`",

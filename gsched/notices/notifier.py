@@ -56,7 +56,12 @@ class Notifier:
             raise ConfigurationError(f"notifier {name!r}: expected a channel, such as WebHook, got a {kind}")
         self.name = name
         self.channel = channel
-        self.events = frozenset(KINDS) - {OUTPUT} if events is None else _kinds(events)
+        if isinstance(channel, PerRunChannel):
+            if events is not None:
+                raise ConfigurationError("events: this channel reports each run as it begins and ends; leave it out")
+            self.events: frozenset[str] = frozenset()
+        else:
+            self.events = frozenset(KINDS) - {OUTPUT} if events is None else _kinds(events)
         self.jobs = _texts("jobs", jobs)
         self.tags = frozenset(_texts("tags", tags))
         self.groups = _texts("groups", groups)

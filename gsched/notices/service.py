@@ -97,6 +97,10 @@ class Notices:
         """The greenlets that write and send."""
         return [*self._kept.greenlets(), *self._own.greenlets(), *self._reports.greenlets()]
 
+    def note(self, occurrence: Occurrence) -> None:
+        """Something has happened that is no event of this scheduler."""
+        self._kept.note(occurrence)
+
     def _on_event(self, event: SchedulerEvent) -> None:
         if event.code == EVENT_STORE_CONNECTED:
             self._note_answer(event.alias or "")

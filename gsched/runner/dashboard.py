@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError
 from gsched.event_loop.patch import patch_all
@@ -12,6 +14,9 @@ from gsched.runner.signals import ProcessRequests, Request
 from gsched.runner.systemd import SystemdReporter
 from gsched.schedulers.gevent import GeventScheduler
 from gsched.web.serving import Dashboard, serve_dashboard
+
+if TYPE_CHECKING:
+    from gsched.runner.runner_watch import RunnerWatch
 
 _ENDS = (Request.END, Request.DRAIN, Request.CANCEL)
 
@@ -40,6 +45,7 @@ def run_dashboard(address: str, configuration: Configuration) -> int:
     try:
         refuse_memory(scheduler)
         with requests.from_signals():
+            watch = _watch_runners(scheduler, configuration)
             dashboard = open_dashboard(address, scheduler, configuration)
             notifier.ready("serving")
             for request in requests:
@@ -47,6 +53,26 @@ def run_dashboard(address: str, configuration: Configuration) -> int:
                     break
             notifier.stopping("stopping")
             dashboard.stop()
+            if watch is not None:
+                watch.stop()
     finally:
         scheduler.close()
     return Exit.OK
+
+
+def _watch_runners(scheduler: GeventScheduler, configuration: Configuration) -> RunnerWatch | None:
+    """Tell notifiers if no runner is alive, if the configuration has notifiers. Who may see the dashboard need not be
+    able to read their secrets.
+    """
+    if not configuration.notifiers:
+        return None
+    from gsched.runner.declared_notifiers import read_notifiers  # few configurations have any
+    from gsched.runner.runner_watch import RunnerWatch
+
+    try:
+        watch = RunnerWatch(scheduler, read_notifiers(configuration))
+    except ConfigurationError as error:
+        runner_log().warning("runners.unwatched", reason=str(error))
+        return None
+    watch.start()
+    return watch

@@ -184,7 +184,7 @@ class Engine(Components):
     def _start_notices(self) -> None:
         from gsched.schedulers.notifications import make_notices  # few programs need it
 
-        self._notices = make_notices(self)
+        self._notices = make_notices(self, self.bus)
         self._notices.start()
 
     def add_notifier(self, notifier: Notifier) -> None:

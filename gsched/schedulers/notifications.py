@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gsched.errors import GschedError, StoreError
+from gsched.events.bus import EventBus
 from gsched.history.outputs import output_of
 from gsched.notices.message import Composer
 from gsched.notices.notice import Notice
@@ -15,8 +16,11 @@ from gsched.schedulers.explaining import explained
 LONGEST_OUTPUT: Final = 20_000  # characters of a message
 
 
-def make_notices(components: Components) -> Notices:
-    """What tells the scheduler's notifiers what happens. It keeps what is to be told in the store "default"."""
+def make_notices(components: Components, bus: EventBus) -> Notices:
+    """What tells the scheduler's notifiers what happens. It keeps what is to be told in the store "default".
+
+    :param bus: publishes the scheduler's events, and those about notifiers
+    """
 
     def explain(notice: Notice) -> str | None:
         if notice.instant is None or not notice.job_id:
@@ -39,6 +43,4 @@ def make_notices(components: Components) -> Notices:
         return output_of(notice.run_id, stored.attempt, stored.pieces, going_on=False).text[-LONGEST_OUTPUT:]
 
     composer = Composer(components.name, explain, output, components.public_url)
-    return Notices(
-        components.notifiers, components.store("default").outbox(), composer, components.clock, components.bus
-    )
+    return Notices(components.notifiers, components.store("default").outbox(), composer, components.clock, bus)

@@ -250,6 +250,7 @@ def test_no_secret_is_in_a_name_or_an_error_whatever_the_server_says(hook, caplo
         (lambda: Sentry("x"), "dsn: it is no DSN"),
         (lambda: Notifier("a b", WebHook("https://x.test/a")), "expected a name"),
         (lambda: Notifier("a", "b"), "expected a channel"),
+        (lambda: Notifier("a", Ping("https://x.test/a"), events=["failed"]), "events: this channel reports each run"),
         (lambda: Notifier("a", Command("x"), events=["fail"]), "did you mean 'failed'"),
         (lambda: Notifier("a", Command("x"), events=[]), "events: name at least one"),
         (lambda: Notifier("a", Command("x"), tags="prod"), "tags: expected a list"),

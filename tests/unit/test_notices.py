@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 
 from gsched import GeventScheduler, IntervalTrigger
@@ -15,7 +17,9 @@ from gsched.notices import Notifier
 from gsched.notices.channels.channel import Channel, PerRunChannel
 from gsched.notices.message import Message, batches_of
 from gsched.notices.outbox import BURST
+from gsched.runner.runner_watch import RunnerWatch
 from gsched.schedulers.engine import engine_of
+from gsched.schedulers.verbs.admin import AdminVerbs
 from gsched.testing import Driver, ManualClock
 
 acts: dict[str, str] = {}  # what each job's runs do: F fails; beyond the end they succeed
@@ -254,3 +258,37 @@ def test_without_notifiers_nothing_more_is_listened_to_and_with_them_successes_o
         assert bus.mask & EVENT_JOB_EXECUTED
         driver.advance(minutes=2)
         assert not bus.mask & EVENT_JOB_EXECUTED
+
+
+# -- no runner --------------------------------------------------------------------------------------------------------
+
+
+def test_that_no_runner_is_alive_is_told_once_after_a_minute_and_so_is_that_one_is(monkeypatch):
+    alive, clock, channel = [True], ManualClock(), Recorder()
+    nodes = lambda verbs, jobstore: [SimpleNamespace(runs_jobs=each) for each in (False, *alive)]
+    monkeypatch.setattr(AdminVerbs, "get_nodes", nodes)
+    scheduler = GeventScheduler(clock=clock, jobstores={"default": {"type": "memory"}})
+    watch = RunnerWatch(scheduler, {"ops": Notifier("ops", channel)})
+    watch.start()
+
+    def pass_by(seconds: int) -> None:
+        for _ in range(2 * seconds):
+            clock.skip(500)
+            while clock.step(0) is not None:
+                pass
+            gevent.sleep(0)
+            gevent.sleep(0)
+
+    pass_by(100)
+    alive[0] = False
+    pass_by(50)
+    assert channel.subjects == []
+    pass_by(100)
+    assert channel.subjects == ["No runner is alive: nothing runs"]
+    alive[0] = True
+    pass_by(60)
+    assert channel.subjects == ["No runner is alive: nothing runs", "A runner is alive again"]
+    stopping = gevent.spawn(watch.stop)
+    while not stopping.ready():
+        pass_by(1)
+    stopping.get()

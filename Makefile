@@ -1,5 +1,5 @@
 # `make` alone explains itself.
-.PHONY: help setup demo demo-sqlite test quick style types docs wheels audit check lock load soak clean
+.PHONY: help setup demo demo-sqlite test quick style types docs wheels audit check lock load soak try-debian clean
 
 # Another interpreter has an environment of its own: make quick PYTHON=python3.12
 export VENV := $(if $(PYTHON),.venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),.venv)
@@ -69,6 +69,10 @@ lock:  ## write requirements.lock anew: what CI installs, with hashes
 load:  ## measure the promises beside peers and raw primitives (takes a while)
 	@scripts/setup
 	$(RUN) -m load_tests
+
+try-debian:  ## try the guide that replaces cron, and the Dockerfile, on a fresh Debian (as root)
+	@scripts/setup
+	$(RUN) scripts/try-debian
 
 soak:  ## look for faults for MINUTES=10: thousands of simulated seeds, all verbs at random, nodes and databases killed
 	@scripts/setup

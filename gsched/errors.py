@@ -138,16 +138,21 @@ class CommandFailedError(GschedError):
 
     :ivar status: the exit status, or minus the number of the signal
     :ivar output: the last lines that it wrote
+    :ivar limit: the limit of the job that made it fail, such as "cpu_time_max = 10s"
     """
 
-    def __init__(self, status: int, output: Iterable[str] = ()) -> None:
+    def __init__(self, status: int, output: Iterable[str] = (), limit: str | None = None) -> None:
         self.status = status
         self.output = list(output)
-        end = f"ended by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
+        self.limit = limit
+        end = f"ended by {signal_name(-status)}" if status < 0 else f"exit status {status}"
+        if limit is not None:
+            end = f"the command reached {limit}: {end}"
         super().__init__(": ".join([end, " | ".join(self.output)]) if self.output else end)
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """The name of a signal, such as "SIGKILL"."""
     from signal import Signals  # only this error needs it
 
     try:

@@ -17,7 +17,8 @@ from gsched.files.text import read_text
 from gsched.wording import did_you_mean
 
 _SECTIONS: Final = (
-    "; there are the sections gsched, web, store, store.history, executors, defaults, limit, notify, log and [[job]]"
+    "; there are the sections gsched, web, store, store.history, executors, defaults, command_defaults, limit, notify,"
+    " log and [[job]]"
 )
 _ELSEWHERE: Final = {
     **dict.fromkeys(("jobs", "tasks", "task", "schedule", "cron"), "; write [[job]] for each of them"),

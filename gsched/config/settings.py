@@ -168,6 +168,9 @@ class Configuration:
         "executors", free_table, NOTHING, "tables of executors by alias: their type and its arguments"
     )
     defaults: Mapping[str, Any] = _setting("defaults", free_table, NOTHING, "job options for jobs that do not say")
+    command_defaults: Mapping[str, Any] = _setting(
+        "command_defaults", free_table, NOTHING, "options of commands for entries that do not say"
+    )
     limits: Mapping[str, Any] = _setting(
         "limit", free_table, NOTHING, "tables of limits by group: concurrency, rate, burst"
     )

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from gsched.checks import checked_whole
 from gsched.errors import ConfigurationError
 from gsched.history.recent import RecentOutcome
+from gsched.jobs.command_end import CommandEnd
 from gsched.jobs.outcomes import Outcome
 from gsched.times.durations import as_ms
 from gsched.times.instants import as_instant, to_ms
@@ -39,6 +40,7 @@ class RunInfo:
     :ivar node: the node that ran it or decided about it; None with the memory store
     :ivar request: the name of a run that `run_job` requested; else None
     :ivar traceback: the traceback of the error, cut at the front if it is long
+    :ivar command: how the shell command has ended, if the job is one, and what it has used
     """
 
     job_id: str
@@ -58,6 +60,7 @@ class RunInfo:
     error_type: str | None
     error_message: str | None
     traceback: str | None
+    command: CommandEnd | None = None
 
     @property
     def duration(self) -> float | None:

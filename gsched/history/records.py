@@ -13,6 +13,7 @@ from gsched.errors import message_of
 from gsched.history.queries import RUNNING, JobCounters, RunInfo, RunQuery
 from gsched.history.recent import KEPT, LAST, packed, read_packed
 from gsched.history.traces import Trace
+from gsched.jobs.command_end import CommandEnd
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome, Result, Span
 from gsched.jobs.run import Run, run_id
@@ -28,6 +29,7 @@ class Record:
 
     __slots__ = (
         "attempt",
+        "command",
         "due_ms",
         "error_message",
         "error_type",
@@ -60,6 +62,7 @@ class Record:
         self.error_type: str | None = None
         self.error_message: str | None = None
         self.trace: Trace | None = None
+        self.command: CommandEnd | None = None
 
     @classmethod
     def of_run(cls, run: Run, result: Result | None, node: str | None = None) -> Record:
@@ -67,7 +70,7 @@ class Record:
         outcome = RUNNING if result is None else str(result.outcome)
         made = cls(run.job, run.scheduled_ms, outcome, None if result is None else result.reason, run.attempt, node)
         made.started_ms, made.finished_ms = run.started_ms, run.finished_ms
-        made.request = run.request
+        made.request, made.command = run.request, run.command
         if run.due_ms is not None:
             made.due_ms = run.due_ms
         if result is not None and result.error is not None:
@@ -127,6 +130,7 @@ class Record:
             error_type=self.error_type,
             error_message=self.error_message,
             traceback=None if self.trace is None else self.trace.text(),
+            command=self.command,
         )
 
 

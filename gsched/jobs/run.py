@@ -14,6 +14,7 @@ from gsched.times.instants import from_ms
 if TYPE_CHECKING:
     import structlog
 
+    from gsched.jobs.command_end import CommandEnd
     from gsched.jobs.job import Job
     from gsched.jobs.output import RunOutput
 
@@ -55,6 +56,7 @@ class Run:
     is_retry = False  # the attempt before this one failed
     is_timed = False  # its job has a time by which a run is to succeed
     output: RunOutput | None = None  # what it prints, if its job keeps that
+    command: CommandEnd | None = None  # how its command has ended
     interruption: Any = None  # the executor's own
 
     def __init__(

@@ -13,9 +13,12 @@ import gevent
 
 from gsched.errors import CommandFailedError, ConfigurationError
 from gsched.event_loop.helpers import spawn
+from gsched.jobs.command_end import CommandEnd
 from gsched.jobs.funcref import executes_its_arguments
 from gsched.jobs.run import Run, current_run
-from gsched.runner.shell.options import wrong_options
+from gsched.runner.shell.env_file import read_env_file
+from gsched.runner.shell.limits import Limits
+from gsched.runner.shell.options import limits_of, wrong_options
 from gsched.runner.shell.output import OutputLog
 from gsched.runner.shell.process import CommandProcess, Start
 from gsched.runner.shell.start import as_another_user, as_ourselves
@@ -41,6 +44,11 @@ def run_command(
     user: str | None = None,
     max_lines: int = 1000,
     log_output: bool = True,
+    env_file: str | None = None,
+    nice: int | None = None,
+    memory_max: int | str | None = None,
+    cpu_time_max: float | str | None = None,
+    umask: str | None = None,
 ) -> None:
     """A job's function: run a shell command, its output in the log, its exit status the run's outcome.
 
@@ -62,14 +70,24 @@ def run_command(
     :param user: run as this user; only root's runner can. No program sees `env` before it runs as this user
     :param max_lines: at most so many lines of output are logged; lines and bytes beyond are counted
     :param log_output: False: no line is logged. What `keep_output` of the job keeps, it keeps all the same
+    :param env_file: a file with variables below those of `env`, in the syntax of systemd's EnvironmentFile. It is read
+        when the run starts, with this process's rights; nobody else may be able to change it
+    :param nice: what is added to this process's niceness, -20 to 19; only root's own commands may have a negative one
+    :param memory_max: address space of each process, such as "512MiB"
+    :param cpu_time_max: CPU time of each process, whole seconds, such as "10s": SIGXCPU ends it, and KILL five seconds
+        later
+    :param umask: such as "027"
     :raises CommandFailedError: if the exit status is not 0 or a signal ended it
     :raises ConfigurationError: if an option is wrong, or the user does not exist or cannot be changed to
     :raises FileNotFoundError: if there is no such shell
     """
     run = current_run()
     given = {"command": command, "shell": shell, "env": env, "cwd": cwd, "stdin": stdin, "user": user}
-    _check({**given, "max_lines": max_lines, "log_output": log_output})
-    process = CommandProcess(_start(run, command, shell, env or {}, cwd, user))
+    limited = {"nice": nice, "memory_max": memory_max, "cpu_time_max": cpu_time_max, "umask": umask}
+    _check({**given, "max_lines": max_lines, "log_output": log_output, "env_file": env_file, **limited})
+    limits = limits_of(limited)
+    variables = {**({} if env_file is None else read_env_file(env_file)), **(env or {})}
+    process = CommandProcess(_start(run, command, shell, variables, cwd, user, limits))
     output = OutputLog(run.plain_log, max_lines if log_output else None, run.output)
     try:
         _follow(process, output, stdin)
@@ -81,8 +99,18 @@ def run_command(
     finally:
         process.close()
         output.close()
+        run.command = _end(process, limits, output)
     if status != 0:
-        raise CommandFailedError(status, output.last_lines)
+        raise CommandFailedError(status, output.last_lines, None if run.command is None else run.command.limit)
+
+
+def _end(process: CommandProcess, limits: Limits, output: OutputLog) -> CommandEnd | None:
+    """How the command has ended; None if its process has not, which the kernel may hold."""
+    status, usage = process.status, process.usage
+    if status is None:
+        return None
+    seconds = None if usage is None else usage.ru_utime + usage.ru_stime
+    return CommandEnd.of(status, usage, limits.reached(status, seconds, output.last_lines))
 
 
 def withhold(name: str) -> None:
@@ -96,17 +124,19 @@ def _check(options: Mapping[str, Any]) -> None:
 
 
 def _start(
-    run: Run, command: str, shell: str, env: Mapping[str, str], cwd: str | None, user: str | None
+    run: Run, command: str, shell: str, env: Mapping[str, str], cwd: str | None, user: str | None, limits: Limits
 ) -> Start:
     account = _account(user)
+    if (limits.nice or 0) < 0 and (os.getuid() != 0 or (account is not None and account.pw_uid != 0)):
+        raise ConfigurationError(f"nice: {limits.nice} is for root's own commands only")
     arguments = [shell, "-c", command]
     if account is not None and account.pw_uid != os.getuid():
         variables = {**_of_another(account), "SHELL": shell, **_of_run(run), **env}
-        return as_another_user(account, _in_directory(cwd or "/", arguments, variables), variables)
+        return as_another_user(account, _in_directory(cwd or "/", arguments, variables), variables, limits)
     if shutil.which(shell) is None:
         raise FileNotFoundError(ENOENT, os.strerror(ENOENT), shell)
     variables = {**_of_ours(account, named=user is not None), "SHELL": shell, **_of_run(run), **env}
-    return as_ourselves(_in_directory(cwd, arguments, variables), variables)
+    return as_ourselves(_in_directory(cwd, arguments, variables), variables, limits)
 
 
 def _follow(process: CommandProcess, output: OutputLog, stdin: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +28,7 @@ from gsched.triggers.spread import spread_trigger
 from gsched.wording import did_you_mean
 
 OWNER: Final = "declared_by"  # in the metadata of declared jobs: the name of the scheduler whose file has them
+KEEP_OUTPUT: Final = "keep_output"  # an option of jobs that is also among those of commands in [command_defaults]
 DISABLED: Final = "enabled = false"  # the reason of the pause of a job whose entry says so
 _KEYS: Final = (
     *("id", "func", "command", "trigger", "spread", "args", "kwargs", "name", "enabled", *OPTIONS, *COMMAND_OPTIONS),
@@ -35,6 +36,7 @@ _KEYS: Final = (
 _INTERVAL: Final = 'write trigger = {type = "interval", minutes = 5}'
 _FOR_INTERVALS: Final = 'for an interval, write {type = "interval", minutes = 5}'
 _CRONTAB: Final = 'write trigger = "*/5 * * * *"'
+_OUTPUT: Final = 'output goes to the log; keep_output = "64KiB" keeps it with the history, too'
 _IN_TRIGGER: Final = "it belongs in the trigger's table: trigger = {type = ..., "
 # Words of other tools, with gsched's word for each.
 _ELSEWHERE: Final = {
@@ -47,6 +49,10 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("function", "callable", "task", "target", "job"), 'write func = "package.module:function"'),
     **dict.fromkeys(("dir", "directory", "workdir", "working_directory", "work_dir", "chdir"), 'write cwd = "/..."'),
     **dict.fromkeys(("environment", "environ", "variables", "vars"), 'write env = {NAME = "text"}'),
+    **dict.fromkeys(("environment_file", "dotenv", "env_files"), 'write env_file = "/..."'),
+    **dict.fromkeys(("memory", "mem", "mem_limit", "memory_limit", "max_memory"), 'write memory_max = "512MiB"'),
+    **dict.fromkeys(("cpu", "cpu_limit", "cpu_time", "max_cpu_time"), 'write cpu_time_max = "10s"'),
+    **dict.fromkeys(("niceness", "priority", "renice"), "write nice = 10"),
     **dict.fromkeys(("input",), 'write stdin = "..."'),
     **dict.fromkeys(("uid", "run_as", "username", "owner"), 'write user = "name"'),
     **dict.fromkeys(("concurrency", "max_concurrent", "parallel"), "write max_instances = 1"),
@@ -68,7 +74,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("jitter", "random_delay", "splay"), f"{_IN_TRIGGER}jitter = 30}}"),
     **dict.fromkeys(("stagger", "randomized_offset", "fixed_random_delay"), 'write spread = true, or spread = "1h"'),
     **dict.fromkeys(("mailto", "email", "on_failure", "notifier", "alert"), 'write notify = ["ops"], and [notify.ops]'),
-    **dict.fromkeys(("stdout", "stderr", "output", "log"), "output goes to the log; max_lines limits it"),
+    **dict.fromkeys(("stdout", "stderr", "output", "log"), _OUTPUT),
     **dict.fromkeys(("next_run_time",), "the trigger says when it is due; gsched job run ID runs it now"),
 }
 
@@ -113,7 +119,7 @@ def read_declaration(
         _check_notifiers(job, scheduler)
     except (GschedError, TypeError) as error:
         raise ConfigurationError(f"{where}: {error}") from error
-    doubtful = doubts(entry) if "command" in entry else ()
+    doubtful = doubts({**configuration.command_defaults, **entry}) if "command" in entry else ()
     declaration = Declaration(
         where, definition, job, tuple(f"{where}: {doubt}" for doubt in doubtful), reading.enabled
     )
@@ -133,6 +139,19 @@ def entry_definition(
     reading.read()
     reading.wrong.complain()
     return reading.with_defaults()
+
+
+def wrong_command_defaults(configuration: Configuration) -> Problems:
+    """What is wrong in the section [command_defaults], a line for each option."""
+    wrong, known = Problems(), (KEEP_OUTPUT, *COMMAND_OPTIONS)
+    usual = configuration.command_defaults
+    for key in (key for key in usual if key not in known):
+        wrong.append(f"the key {key!r} is unknown{_meant(key, known)}")
+    wrong.extend(map(str, wrong_options({key: value for key, value in usual.items() if key in COMMAND_OPTIONS})))
+    if KEEP_OUTPUT in usual:
+        with wrong.collect():
+            checked_options({KEEP_OUTPUT: usual[KEEP_OUTPUT]})
+    return Problems(f"{configuration.path}: command_defaults: {problem}" for problem in wrong)
 
 
 def as_enabled(job: Job, declaration: Declaration, now: int) -> Job:
@@ -165,10 +184,10 @@ def _wrong_keys(entry: Mapping[str, Any]) -> Iterator[str]:
         yield "it needs either func or command"
 
 
-def _meant(key: str) -> str:
+def _meant(key: str, known: Collection[str] = _KEYS) -> str:
     elsewhere = _ELSEWHERE.get(key.lower().replace("-", "_"))
-    near = did_you_mean(key, _KEYS, cutoff=0.75)
-    return near or (f"; {elsewhere}" if elsewhere else did_you_mean(key, _KEYS))
+    near = did_you_mean(key, known, cutoff=0.75)
+    return near or (f"; {elsewhere}" if elsewhere else did_you_mean(key, known))
 
 
 def _stands_for(key: str, entry: Mapping[str, Any]) -> bool:
@@ -233,7 +252,10 @@ class _Reading:
         command = self._given["command"]
         options: dict[str, Any] = {key: self._given[key] for key in COMMAND_OPTIONS if key in self._given}
         self.wrong.extend(map(str, wrong_options({"command": command, **options})))
-        self.definition.update(func=RUN_COMMAND, args=[command], kwargs=options)
+        usual = dict(self._configuration.command_defaults)
+        if KEEP_OUTPUT in usual:
+            self.definition[KEEP_OUTPUT] = usual.pop(KEEP_OUTPUT)
+        self.definition.update(func=RUN_COMMAND, args=[command], kwargs={**usual, **options})
         self.definition.setdefault("name", command)
 
     def _call_function(self) -> None:

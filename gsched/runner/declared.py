@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gsched.config import Configuration
 from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundError
-from gsched.jobs.job import Job, replacement
+from gsched.jobs.job import NOTHING, Job, replacement
 from gsched.policies.pauses import paused
 from gsched.runner.crontab.reboot import BOOTS
-from gsched.runner.declaration import OWNER, Declaration, as_enabled, is_disabled, read_declaration
-from gsched.runner.problems import Problems
+from gsched.runner.declaration import (
+    OWNER,
+    Declaration,
+    as_enabled,
+    is_disabled,
+    read_declaration,
+    wrong_command_defaults,
+)
 from gsched.schedulers.engine import engine_of
 from gsched.schedulers.gevent import GeventScheduler
 from gsched.triggers import DateTrigger
@@ -49,7 +56,9 @@ def read_declarations(configuration: Configuration, scheduler: GeventScheduler) 
     Raises ConfigurationError, with a line for each thing that is wrong, naming the entry and the key.
     """
     found: dict[tuple[str, str], Declaration] = {}
-    wrong = Problems()
+    wrong = wrong_command_defaults(configuration)
+    if wrong:
+        configuration = replace(configuration, command_defaults=NOTHING)  # else each entry would repeat what is wrong
     for number, entry in enumerate(configuration.jobs, 1):
         where = f"{configuration.path}: [[job]] {number} ({entry.get('id', 'without id')!r})"
         with wrong.collect():

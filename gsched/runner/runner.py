@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final, Protocol
@@ -65,6 +67,14 @@ def run_jobs(configuration: Configuration, requests: ProcessRequests, reporter: 
     return Runner(configuration, scheduler, requests, reporter).run()
 
 
+def _reap_orphans() -> None:
+    """If this is process 1, of a container, it is the parent of all orphans there: let the event loop reap every child.
+    The loop tells the exit status to those who wait for one."""
+    if os.getpid() == 1:
+        gevent.get_hub().loop.install_sigchld()
+        os.kill(1, signal.SIGCHLD)  # some may have ended before
+
+
 class Runner:
     """A scheduler that runs, with the orders from outside."""
 
@@ -90,6 +100,7 @@ class Runner:
         """Start, serve, drain; the exit code."""
         with ExitStack() as stack:
             stack.enter_context(self._requests.from_signals())
+            _reap_orphans()
             self._reach_store()
             if self._configuration.probe is not None:
                 stack.callback(self._serve_probe(self._configuration.probe))

@@ -29,6 +29,7 @@ ATTEMPT: Final[Shape] = {
         "outcome", "reason", "scheduled_at", "due_at", "until", "started_at", "finished_at", "attempt", "node",
         "request", "error_type", "error_message", "duration", "lateness", "traceback",
     ),
+    "command": lambda run: None if run.command is None else run.command.as_document(),
 }  # fmt: skip
 
 # What an attempt has printed.

@@ -510,3 +510,72 @@ def test_a_guardian_that_is_killed_is_replaced(tmp_path):
     runner.kill()
     runner.wait()
     wait_until(lambda: not any(map(is_alive, left)))
+
+
+# -- limits, and what a command has used ------------------------------------------------------------------------------
+
+PYTHON = f"exec {sys.executable} -I -S -c"
+
+
+def ended_so(site: Site, ended: Any) -> Any:
+    """How the command has ended, as the history has it."""
+    return site.scheduler.get_runs(run_id=ended.run_id)[0].command
+
+
+def test_the_record_tells_how_a_command_has_ended_and_what_it_has_used(site):
+    used = ended_so(site, site.run(f"""{PYTHON} '
+x = bytes(60_000_000)
+while sum(__import__("os").times()[:2]) < 0.2: pass
+raise SystemExit(3)'"""))
+    assert (used.exit_status, used.exit_signal, used.limit) == (3, None, None)
+    assert used.user_seconds + used.system_seconds >= 0.19
+    assert 60_000_000 < used.peak_memory < 200_000_000
+    assert str(used).startswith("exit status 3, user 0.")
+    killed = ended_so(site, site.run("kill -KILL $$"))
+    assert (killed.exit_status, killed.exit_signal) == (None, "SIGKILL")
+    stopped = ended_so(site, site.run("sleep 60", timeout=0.2))
+    assert (stopped.exit_status, stopped.exit_signal) == (None, "SIGTERM")
+
+
+def test_many_commands_that_end_at_once_have_their_own_ends_and_most_their_figures(site):
+    for number in range(40):
+        site.start(f"exit {number + 1}")
+    wait_until(lambda: len(site.ended) == 40)
+    ends = [ended_so(site, ended) for ended in site.ended]
+    assert sorted(end.exit_status for end in ends) == list(range(1, 41))
+    assert sum(end.peak_memory is not None for end in ends) >= 30
+
+
+@pytest.mark.parametrize("user", [None, pytest.param("nobody", marks=only_root)])
+def test_limits_hold_for_the_command(site, user):
+    lines = site.said(
+        "umask; ulimit -v; ulimit -S -t; ulimit -H -t; nice",
+        user=user, umask="027", memory_max="512MiB", cpu_time_max="10s", nice=5,
+    )  # fmt: skip
+    assert lines == ["0027", str(512 * 1024), "10", "15", str(os.nice(0) + 5)]
+
+
+def test_a_limit_that_is_reached_is_named(site):
+    ended = site.run("while :; do :; done", cpu_time_max=1)
+    assert str(ended.exception).startswith("the command reached cpu_time_max = 1s: ended by SIGXCPU")
+    assert ended_so(site, ended).limit == "cpu_time_max = 1s"
+    ended = site.run("tail /dev/zero", memory_max="64MiB")  # it holds all that may be its last line
+    assert str(ended.exception).startswith("the command reached memory_max = 64MiB: exit status 1: ")
+    assert ended_so(site, site.run("exit 1", memory_max="64MiB", cpu_time_max=1)).limit is None
+
+
+@only_root
+def test_only_roots_own_commands_may_be_given_a_negative_niceness(site):
+    assert site.said("nice", nice=-5) == [str(os.nice(0) - 5)]
+    ended = site.run("echo begun", nice=-5, user="nobody")
+    assert "nice: -5 is for root's own commands only" in str(ended.exception)
+
+
+def test_variables_come_from_a_file_and_those_of_the_entry_win(site, tmp_path):
+    file = tmp_path / "variables"
+    file.write_text("ONE='from file'\nTWO=2\n")
+    file.chmod(0o600)
+    assert site.said("echo $ONE; echo $TWO", env_file=str(file), env={"TWO": "two"}) == ["from file", "two"]
+    file.chmod(0o666)
+    ended = site.run("echo begun", env_file=str(file))
+    assert "variables may be written by other users (mode 0666)" in str(ended.exception)

@@ -21,14 +21,20 @@ GSCHED = [sys.executable, "-m", "gsched"]
 
 
 class Runner:
-    """A `gsched run` in a directory; its standard error goes to a file there, its state into the folder `state`."""
+    """A `gsched run` in a directory; its standard error goes to a file there, its state into the folder `state`.
 
-    def __init__(self, directory: Path, *arguments: str, command: tuple[str, ...] = (), **variables: str) -> None:
+    :param within: a program with its arguments that starts it
+    """
+
+    def __init__(
+        self, directory: Path, *arguments: str, command: tuple[str, ...] = (), within: tuple[str, ...] = (),
+        **variables: str,
+    ) -> None:  # fmt: skip
         self.directory = directory
         self.log = directory / f"log-{time.monotonic_ns()}"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*GSCHED, *(command or ("run",)), *arguments],
+                [*within, *GSCHED, *(command or ("run",)), *arguments],
                 cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
                 env=environment(**{"STATE_DIRECTORY": str(directory / "state"), **variables}), start_new_session=True,
             )  # fmt: skip

@@ -134,7 +134,7 @@ def _why(out: Output, run: RunInfo) -> str:
 
 
 def _show(out: Output, attempt: RunInfo) -> None:
-    out.one(columns(ATTEMPT), attempt)
+    out.one(columns(ATTEMPT, in_table={"command": lambda run: run.command and str(run.command)}), attempt)
 
 
 def _explain(scheduler: GeventScheduler, out: Output, job_id: str, instant: str, jobstore: str | None) -> None:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from gsched.checks import is_whole
+from gsched.checks import checked_bytes, is_whole
+from gsched.errors import ConfigurationError
+from gsched.files.rights import REMEDY, open_to_others
+from gsched.runner.shell.limits import Limits
+from gsched.times.durations import as_seconds
 
-OPTIONS: Final = ("shell", "env", "cwd", "stdin", "user", "max_lines", "log_output")
+OPTIONS: Final = (
+    *("shell", "env", "cwd", "stdin", "user", "max_lines", "log_output", "env_file"),
+    *("nice", "memory_max", "cpu_time_max", "umask"),
+)
+_LEAST_MEMORY: Final = 1 << 20
+_MOST_MEMORY: Final = 1 << 50
+_MOST_CPU_SECONDS: Final = 10**9
+_UMASK: Final = re.compile(r"0?[0-7]{3}")
 
 
 class Problem(NamedTuple):
@@ -37,6 +49,46 @@ def wrong_options(options: Mapping[str, Any]) -> Iterator[Problem]:
     lines = options.get("max_lines", 0)
     if not is_whole(lines, 0):
         yield Problem("max_lines", f"expected a whole number from 0, got {lines!r}")
+    path = options.get("env_file", "/")
+    if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:
+        yield Problem("env_file", f"expected an absolute path, got {path!r}")
+    yield from _wrong_limits(options)
+
+
+def _wrong_limits(options: Mapping[str, Any]) -> Iterator[Problem]:
+    nice, umask = options.get("nice", 0), options.get("umask", "022")
+    if not is_whole(nice, -20) or nice > 19:
+        yield Problem("nice", f"expected a whole number from -20 to 19, got {nice!r}")
+    if not isinstance(umask, str) or not _UMASK.fullmatch(umask):
+        yield Problem("umask", f'expected three octal digits as a text, such as "027", got {umask!r}')
+    for key, read in (("memory_max", _memory), ("cpu_time_max", _cpu_seconds)):
+        if key in options:
+            try:
+                read(options[key])
+            except ConfigurationError as error:
+                yield Problem(key, str(error).removeprefix(f"{key}: "))
+
+
+def _memory(value: Any) -> int:
+    return checked_bytes("memory_max", value, _LEAST_MEMORY, _MOST_MEMORY)
+
+
+def _cpu_seconds(value: Any) -> int:
+    seconds = as_seconds(value, "cpu_time_max")
+    if seconds != int(seconds) or seconds > _MOST_CPU_SECONDS:
+        raise ConfigurationError(f"cpu_time_max: expected whole seconds, such as 10 or '10s', got {value!r}")
+    return int(seconds)
+
+
+def limits_of(options: Mapping[str, Any]) -> Limits:
+    """The limits among options that are not wrong."""
+    memory, seconds = options["memory_max"], options["cpu_time_max"]
+    return Limits(
+        options["nice"],
+        None if memory is None else _memory(memory),
+        None if seconds is None else _cpu_seconds(seconds),
+        options["umask"],
+    )
 
 
 def doubts(options: Mapping[str, Any]) -> Iterator[Problem]:
@@ -53,6 +105,13 @@ def doubts(options: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem("user", f"there is no user {user!r} on this machine")
         if account is not None and os.getuid() not in (0, account.pw_uid):
             yield Problem("user", f"only root's runner can run commands as {user!r}")
+    if options.get("nice", 0) < 0 and (os.getuid() != 0 or (account is not None and account.pw_uid != 0)):
+        yield Problem("nice", f"{options['nice']} is for root's own commands only")
+    if (path := options.get("env_file")) is not None:
+        if not os.path.isfile(path):
+            yield Problem("env_file", f"there is no file {path} on this machine")
+        elif (reason := open_to_others(path)) is not None:
+            yield Problem("env_file", f"{reason}: {REMEDY}")
     if cwd is not None and (is_known or not cwd.startswith("~")) and not os.path.isdir(path := _expanded(cwd, account)):
         yield Problem("cwd", f"{path} is no directory on this machine")
 

@@ -17,6 +17,7 @@ from gevent.os import make_nonblocking, nb_read, nb_write
 from gsched.errors import ConfigurationError
 from gsched.executors.interruption import GRACE_SECONDS
 from gsched.runner.shell.groups import guard, unguard
+from gsched.runner.shell.reaper import reaper
 
 CHUNK_BYTES: Final = 65_536
 REAP_SECONDS: Final = 0.5  # after KILL; a process that the kernel holds is not waited for longer
@@ -49,6 +50,8 @@ class CommandProcess:
 
     It is spawned, not forked: forking takes as long as this process's memory is large, and runs its fork hooks.
 
+    :ivar usage: once it has ended, what it has used, as `os.wait4` says; None in the rare case that gevent's loop was
+        faster
     :raises OSError: if it cannot be started
     """
 
@@ -61,6 +64,7 @@ class CommandProcess:
         loop.install_sigchld()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # our parent may have blocked it
         self._ended: AsyncResult[int] = AsyncResult()
+        self.usage: Any = None
         self._descriptors: set[int] = set()
         theirs: list[int] = []
         try:
@@ -76,7 +80,8 @@ class CommandProcess:
         guard(self._pid)
         self._opening = start.opening
         self._watcher: Any = loop.child(self._pid)
-        self._watcher.start(self._on_end, self._watcher)
+        self._watcher.start(self._reaped_by_loop)
+        reaper.watch(loop, self._pid, self._on_end)
         self._descriptors = {self._opener, self._stdin, self._stdout, self._stderr}
         for descriptor in (stdin, stdout, stderr, gate):
             os.close(descriptor)
@@ -146,9 +151,18 @@ class CommandProcess:
                 return
             gevent.sleep(_POLL_SECONDS)
 
-    def _on_end(self, watcher: Any) -> None:
-        status = os.waitstatus_to_exitcode(watcher.rstatus)
-        watcher.close()
+    @property
+    def status(self) -> int | None:
+        """The exit status, or minus the number of the signal that ended it; None as long as it goes on."""
+        return self._ended.get() if self._ended.ready() else None
+
+    def _reaped_by_loop(self) -> None:
+        reaper.forget(self._pid)
+        self._on_end(self._watcher.rstatus, None)
+
+    def _on_end(self, wait_status: int, usage: Any) -> None:
+        status, self.usage = os.waitstatus_to_exitcode(wait_status), usage
+        self._watcher.close()
         if not self._signal(0):
             unguard(self._pid)
         self._ended.set(status)

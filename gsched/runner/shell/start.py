@@ -14,38 +14,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from gsched.errors import ConfigurationError
+from gsched.runner.shell.limits import Limits
 from gsched.runner.shell.process import Start
 
 # Both wait until their pipe says that they may go on, and let go of it.
-_AFTER_A_LINE: Final = ("/bin/sh", "-c", 'read -r line <&3 && exec "$0" "$@" 3<&-')
+_AFTER_A_LINE: Final = 'read -r line <&3 || exit\n%sexec "$0" "$@" 3<&-'
 _AFTER_A_SCRIPT: Final = ("/bin/sh", "-s", "--")
 _LAST_LINE: Final = b'exec "$@" <&3 3<&-\n'
 _OF_ROOTS_PROGRAMS: Final = {"PATH": "/usr/bin:/bin"}
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what a shell can export
 
 
-def as_ourselves(arguments: Sequence[str], variables: Mapping[str, str]) -> Start:
+def as_ourselves(arguments: Sequence[str], variables: Mapping[str, str], limits: Limits) -> Start:
     """A program as this process's own user.
 
     :param arguments: the program and its arguments
     :param variables: its environment
     """
-    return Start([*_AFTER_A_LINE, *arguments], variables, b"\n", opens_on_stdin=False)
+    waiting = ("/bin/sh", "-c", _AFTER_A_LINE % limits.script())
+    return Start([*waiting, *limits.prefix(), *arguments], variables, b"\n", opens_on_stdin=False)
 
 
-def as_another_user(account: pwd.struct_passwd, arguments: Sequence[str], variables: Mapping[str, str]) -> Start:
+def as_another_user(
+    account: pwd.struct_passwd, arguments: Sequence[str], variables: Mapping[str, str], limits: Limits
+) -> Start:
     """A program as another user, with that user's groups, and nothing of root's privileges.
 
-    `setpriv` changes the user first. A shell that has only this user's rights then reads the variables, as a script.
+    `setpriv` changes the user first. A shell that has only this user's rights then reads the variables and the limits,
+    as a script.
 
     :param arguments: the program and its arguments
     :param variables: its environment
     :raises ConfigurationError: if this process may not change users, or a variable cannot be one
     """
     change = [_setpriv(account), f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]
-    script = b"".join(_exports(variables)) + _LAST_LINE
+    script = b"".join(_exports(variables)) + limits.script().encode() + _LAST_LINE
     return Start(
-        [*change, "--inh-caps=-all", "--", *_AFTER_A_SCRIPT, *arguments],
+        [*change, "--inh-caps=-all", "--", *_AFTER_A_SCRIPT, *limits.prefix(), *arguments],
         _OF_ROOTS_PROGRAMS,
         script,
         opens_on_stdin=True,

@@ -1,9 +1,9 @@
 """The documents of the collection of runs.
 
 A document is {_id, state, job_id, job_name, tags, slot, node, outcome, reason, scheduled_at, until, started_at,
-finished_at, attempt, request, error_type, error_message, traceback, expires_at}; fields that do not apply are missing
-or null. `_id` is the run's id, "#" and the attempt. The state is "waiting", "running" or "ended". Waiting and running
-documents belong to the claim protocol: they lack the job's name and tags, and do not expire.
+finished_at, attempt, request, error_type, error_message, traceback, command, expires_at}; fields that do not apply are
+missing or null. `_id` is the run's id, "#" and the attempt. The state is "waiting", "running" or "ended". Waiting and
+running documents belong to the claim protocol: they lack the job's name and tags, and do not expire.
 
 A waiting run has not begun. It has `due_at`, the time to begin, and `cause`: "request" if somebody asked for it,
 "retry" if an attempt failed. It may have `schedule`, the number of the job's schedule. The document keeps these fields
@@ -18,6 +18,7 @@ from typing import Final
 
 from gsched.history.queries import RUNNING, RunInfo
 from gsched.history.records import Record
+from gsched.jobs.command_end import CommandEnd
 from gsched.jobs.outcomes import Outcome
 from gsched.stores.claims.partition import slot_of
 from gsched.stores.mongodb.driver.codec import Document
@@ -66,6 +67,8 @@ def expiring_document(record: Record, expires_at: datetime) -> Document:
     if record.trace is not None:
         fields["error_type"], fields["error_message"] = record.error_type, record.error_message
         fields["traceback"] = record.trace.text()
+    if record.command is not None:
+        fields["command"] = record.command.as_document()
     return fields
 
 
@@ -104,4 +107,5 @@ def info_of(document: Document) -> RunInfo:
         error_type=document.get("error_type"),
         error_message=document.get("error_message"),
         traceback=document.get("traceback"),
+        command=CommandEnd.read(document.get("command")),
     )

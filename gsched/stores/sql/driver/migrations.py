@@ -71,7 +71,7 @@ def _notify(connection: Connection, tables: Tables) -> None:
 
 def _keep_output(connection: Connection, tables: Tables) -> None:
     """Records tell what commands have used. The table of outputs is made with all others that are missing."""
-    connection.exec_driver_sql(f"ALTER TABLE {tables.runs.name} ADD COLUMN process TEXT")
+    connection.exec_driver_sql(f"ALTER TABLE {tables.runs.name} ADD COLUMN command TEXT")
 
 
 MIGRATIONS: tuple[Migration, ...] = (

@@ -175,7 +175,7 @@ class Tables:
             Column("error_type", Text),
             Column("error_message", Text),
             Column("traceback", Text),
-            Column("process", Text),  # what a command has used, and how it ended, JSON
+            Column("command", Text),  # how a shell command has ended, and what it has used, JSON
             Column("expires_at", _Ms),
             Column("cancel_requested", _Ms),
         )

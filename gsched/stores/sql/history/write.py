@@ -152,7 +152,8 @@ class SqlRecords:
 _OVERWRITTEN: Final = frozenset(
     (
         "state", "node", "slot", "job_id", "job_name", "tags", "scheduled_at", "attempt", "request", "outcome",
-        "reason", "until", "started_at", "finished_at", "error_type", "error_message", "traceback", "expires_at",
+        "reason", "until", "started_at", "finished_at", "error_type", "error_message", "traceback", "command",
+        "expires_at",
     )
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from gsched.history.queries import RunInfo
 from gsched.history.records import Record
+from gsched.jobs.command_end import CommandEnd
 from gsched.jobs.outcomes import Outcome
 from gsched.jobs.run import run_id
 from gsched.stores.claims.database import RunRecord, WaitingRun
@@ -102,6 +103,7 @@ def ended_row(record: Record, expires_at: int) -> dict[str, Any]:
         "error_type": record.error_type,
         "error_message": record.error_message,
         "traceback": None if record.trace is None else record.trace.text(),
+        "command": None if record.command is None else json.dumps(record.command.as_document()),
         "expires_at": expires_at,
     }
 
@@ -126,6 +128,7 @@ def run_info(row: Row[Any], job_name: str, tags: Iterable[str]) -> RunInfo:
         error_type=row.error_type,
         error_message=row.error_message,
         traceback=row.traceback,
+        command=None if row.command is None else CommandEnd.read(json.loads(row.command)),
     )
 
 

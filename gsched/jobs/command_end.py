@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from gsched.checks import written_bytes
-from gsched.errors import signal_name
-
-_MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +18,8 @@ class CommandEnd:
     :ivar limit: the limit of the job that made it fail, such as "cpu_time_max = 10s"
     :ivar user_seconds: time of the CPU in programs; None in the rare case that the kernel's figures were missed
     :ivar system_seconds: the same in the kernel
-    :ivar peak_memory: bytes that the largest of the processes had at once
+    :ivar peak_memory: bytes that the largest of the processes had at once; None if that was less than the runner itself
+        has had
     """
 
     exit_status: int | None
@@ -31,18 +28,6 @@ class CommandEnd:
     user_seconds: float | None = None
     system_seconds: float | None = None
     peak_memory: int | None = None
-
-    @classmethod
-    def of(cls, status: int, usage: Any, limit: str | None) -> CommandEnd:
-        """The end with an exit status, or minus the number of a signal.
-
-        :param usage: what the kernel says, as `os.wait4` gives it; None if that is not known
-        """
-        ended = cls(None, signal_name(-status), limit) if status < 0 else cls(status, None, limit)
-        if usage is None:
-            return ended
-        user, system = round(usage.ru_utime, 3), round(usage.ru_stime, 3)
-        return replace(ended, user_seconds=user, system_seconds=system, peak_memory=usage.ru_maxrss * _MAXRSS_UNIT)
 
     def as_document(self) -> dict[str, Any]:
         """The values by their names."""

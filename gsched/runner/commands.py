@@ -6,18 +6,19 @@ import os
 import pwd
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from errno import ENOENT
 from typing import Any, Final
 
 import gevent
 
-from gsched.errors import CommandFailedError, ConfigurationError
+from gsched.errors import CommandFailedError, ConfigurationError, signal_name
 from gsched.event_loop.helpers import spawn
 from gsched.jobs.command_end import CommandEnd
 from gsched.jobs.funcref import executes_its_arguments
 from gsched.jobs.run import Run, current_run
 from gsched.runner.shell.env_file import read_env_file
-from gsched.runner.shell.limits import Limits
+from gsched.runner.shell.limits import CommandLimits
 from gsched.runner.shell.options import limits_of, wrong_options
 from gsched.runner.shell.output import OutputLog
 from gsched.runner.shell.process import CommandProcess, Start
@@ -104,13 +105,15 @@ def run_command(
         raise CommandFailedError(status, output.last_lines, None if run.command is None else run.command.limit)
 
 
-def _end(process: CommandProcess, limits: Limits, output: OutputLog) -> CommandEnd | None:
+def _end(process: CommandProcess, limits: CommandLimits, output: OutputLog) -> CommandEnd | None:
     """How the command has ended; None if its process has not, which the kernel may hold."""
     status, usage = process.status, process.usage
     if status is None:
         return None
-    seconds = None if usage is None else usage.ru_utime + usage.ru_stime
-    return CommandEnd.of(status, usage, limits.reached(status, seconds, output.last_lines))
+    seconds = None if usage is None else usage.user_seconds + usage.system_seconds
+    limit = limits.reached(status, seconds, output.last_lines)
+    ended = CommandEnd(status, None, limit) if status >= 0 else CommandEnd(None, signal_name(-status), limit)
+    return ended if usage is None else replace(ended, **usage._asdict())
 
 
 def withhold(name: str) -> None:
@@ -124,7 +127,7 @@ def _check(options: Mapping[str, Any]) -> None:
 
 
 def _start(
-    run: Run, command: str, shell: str, env: Mapping[str, str], cwd: str | None, user: str | None, limits: Limits
+    run: Run, command: str, shell: str, env: Mapping[str, str], cwd: str | None, user: str | None, limits: CommandLimits
 ) -> Start:
     account = _account(user)
     if (limits.nice or 0) < 0 and (os.getuid() != 0 or (account is not None and account.pw_uid != 0)):

@@ -50,7 +50,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("dir", "directory", "workdir", "working_directory", "work_dir", "chdir"), 'write cwd = "/..."'),
     **dict.fromkeys(("environment", "environ", "variables", "vars"), 'write env = {NAME = "text"}'),
     **dict.fromkeys(("environment_file", "dotenv", "env_files"), 'write env_file = "/..."'),
-    **dict.fromkeys(("memory", "mem", "mem_limit", "memory_limit", "max_memory"), 'write memory_max = "512MiB"'),
+    **dict.fromkeys(("mem", "mem_limit", "memory_limit", "max_memory"), 'write memory_max = "512MiB"'),
     **dict.fromkeys(("cpu", "cpu_limit", "cpu_time", "max_cpu_time"), 'write cpu_time_max = "10s"'),
     **dict.fromkeys(("niceness", "priority", "renice"), "write nice = 10"),
     **dict.fromkeys(("input",), 'write stdin = "..."'),

@@ -61,5 +61,7 @@ def test_the_keys_of_a_declared_job_are_these_options_and_those_of_the_page_on_t
     runner = (Path(__file__).parents[2] / "docs" / "runner.md").read_text()
     table = runner.partition("## Declared jobs")[2].partition("| any other [option of a job]")[0]
     own = {key for row in re.findall(r"^\| `.*", table, re.M) for key in re.findall(r"`(\w+)`", row)}
+    of_commands = runner.partition("## Options of commands")[2].partition("`[command_defaults]` takes")[0]
+    own |= set(re.findall(r"^\| `(\w+)` \|", of_commands, re.M))
     assert set(_KEYS) - OPTIONS.keys() - own == set()
     assert OPTIONS.keys() - set(_KEYS) == {"next_run_time", "replace_existing"}

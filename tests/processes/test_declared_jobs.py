@@ -452,3 +452,15 @@ def test_a_store_that_does_not_answer_is_said_in_a_line(file: Path) -> None:
         said.append(runner.wait_for("store.disconnected")[0]["error_message"])
         said.append(runner.wait_for("feed.lost")[0]["reason"])
         assert said == ["127.0.0.1:1: [Errno 111] Connection refused"] * 3
+
+
+def test_commands_have_the_defaults_of_the_file_unless_their_entries_say_otherwise(follow, scheduler):
+    defaults = '[command_defaults]\nnice = 5\nkeep_output = "2KiB"\n'
+    command = '[[job]]\nid = "%s"\ncommand = "true"\ntrigger = "@daily"\n%s\n'
+    function = '[[job]]\nid = "function"\nfunc = "time:time"\ntrigger = "@daily"\n'
+    own = 'nice = 1\nkeep_output = "4KiB"\numask = "077"'
+    assert follow(defaults + command % ("usual", "") + command % ("own", own) + function) == {"added": 3}
+    found = {job.id: (dict(job.kwargs), job.policy["keep_output"]) for job in scheduler.get_jobs()}
+    assert found["usual"] == ({"nice": 5}, 2048)
+    assert found["own"] == ({"nice": 1, "umask": "077"}, 4096)
+    assert found["function"] == ({}, None)

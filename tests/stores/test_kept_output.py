@@ -10,12 +10,15 @@ from gevent.event import Event
 from store_bench import SHORT_STEP_MS, StoreBench
 
 from gsched import RunNotFoundError, current_run
+from gsched.jobs.command_end import CommandEnd
 from gsched.stores import BaseJobStore
 
 pytest_plugins = ["mongodb"]
 
 IN_TEN = {"trigger": "interval", "days": 1, "start_date": "2026-03-02 12:00:10"}
 FIRST = "job@2026-03-02T12:00:10.000Z"
+
+ENDED = CommandEnd(None, "SIGXCPU", "cpu_time_max = 1s", 0.98, 0.02, None)
 
 go_on = Event()
 
@@ -34,6 +37,7 @@ def talk() -> None:
     run = current_run()
     run.log.info("begins", attempt_of_three=run.attempt, word="Grüße")
     go_on.wait()
+    run.command = ENDED  # as a shell command says it
     run.log.bind(job_id="hidden").warning("ends", password="x" * 3000)
     if run.attempt == 1:
         raise ConnectionError("vendor down")
@@ -59,9 +63,10 @@ def test_output_is_there_while_the_run_goes_on_and_each_attempt_has_its_own(benc
     assert text(bench) == "info    begins attempt_of_three=1 word='Grüße'"
     go_on.set()
     bench.until(lambda: bench.named("run.succeeded"))
-    bench.until(lambda: len(bench.scheduler.get_runs("job")) == 2)
+    bench.until(lambda: [run.outcome for run in bench.scheduler.get_runs("job")] == ["succeeded", "retried"])
     bench.until(lambda: not any(bench.scheduler.get_output(FIRST, attempt).going_on for attempt in (1, 2)))
     assert bench.scheduler.get_output(FIRST).attempt == 2
+    assert [run.command for run in bench.scheduler.get_runs("job")] == [ENDED, ENDED]
     for attempt in (1, 2):
         kept = text(bench, attempt)
         assert kept.startswith(f"info    begins attempt_of_three={attempt}")

@@ -65,6 +65,19 @@ OF_JOBS = {
     'max_lines = "5"': "max_lines: expected a whole number from 0, got '5'",
     "max_lines = -1": "max_lines: expected a whole number from 0, got -1",
     "max_lines = true": "max_lines: expected a whole number from 0, got True",
+    "log_output = 1": "log_output: expected true or false, got 1",
+    "nice = 20": "nice: expected a whole number from -20 to 19, got 20",
+    'nice = "5"': "nice: expected a whole number from -20 to 19, got '5'",
+    "umask = 27": "umask: expected three octal digits as a text, such as \"027\", got 27",
+    'umask = "778"': "umask: expected three octal digits as a text, such as \"027\", got '778'",
+    'memory_max = "512M"': "memory_max: expected a size from 1MiB to 1048576GiB, such as \"64KiB\" or \"1MiB\", got",
+    "memory_max = 1000": "memory_max: expected a size from 1MiB",
+    'cpu_time_max = "1500ms"': "cpu_time_max: ",
+    "cpu_time_max = 0.5": "cpu_time_max: expected whole seconds, such as 10 or '10s', got 0.5",
+    'env_file = "variables"': "env_file: expected an absolute path, got 'variables'",
+    'memory = "1GiB"': "the key 'memory' is unknown; did you mean 'memory_max'?",
+    'keep_output = "64kb"': "keep_output: expected a size from 1KiB to 1MiB, such as \"64KiB\" or \"1MiB\", got '64kb'",
+    "keep_output = true": "keep_output: expected a size from 1KiB to 1MiB",
     'name = ""': "name: expected a text that is not empty, got ''",
     'executor = "threads"': "executor: 'threads' is unknown; there are default",
     'jobstore = "redis"': "jobstore: 'redis' is unknown; there are default",
@@ -221,6 +234,10 @@ processes = 0
 type = "thread"
 [defaults]
 coalesce = "yes"
+[command_defaults]
+nicer = 5
+umask = "9"
+keep_output = 5
 [[job]]
 id = "a"
 schedule = "*/5 * * * *"
@@ -245,6 +262,9 @@ def test_everything_that_is_wrong_with_a_file_is_listed_at_once(tmp_path):
         "gsched.processes: ",
         "executors.threads: executor type 'thread'",
         "defaults: coalesce: ",
+        "command_defaults: the key 'nicer'",
+        "command_defaults: umask: ",
+        "command_defaults: keep_output: ",
         "[[job]] 1 ('a'): the key 'schedule'",
         "[[job]] 1 ('a'): env.A: ",
         "[[job]] 1 ('a'): max_lines: ",

@@ -25,6 +25,11 @@ _FLAGS: Final = (
     click.option("--user", metavar="NAME", help="Run the command as this user; root's runner can."),
     click.option("--log-output/--no-log-output", default=None, help="The output is logged, or not."),
     click.option("--max-lines", type=click.IntRange(0), metavar="N", help="At most N lines of output are logged."),
+    click.option("--env-file", metavar="FILE", help="A file with variables, as systemd's EnvironmentFile."),
+    click.option("--nice", type=click.IntRange(-20, 19), metavar="N", help="What is added to the niceness."),
+    click.option("--memory-max", metavar="SIZE", help="Address space of each process, such as 512MiB."),
+    click.option("--cpu-time-max", metavar="DURATION", help="CPU time of each process, in whole seconds."),
+    click.option("--umask", metavar="OCTAL", help="Such as 027."),
 )
 
 

@@ -20,7 +20,7 @@ _NO_MEMORY: Final = re.compile(
 )
 
 
-class Limits(NamedTuple):
+class CommandLimits(NamedTuple):
     """What a command may use; None: as much as the runner.
 
     :ivar memory_max: bytes of address space, of each process

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from gsched.checks import checked_bytes, is_whole
 from gsched.errors import ConfigurationError
 from gsched.files.rights import REMEDY, open_to_others
-from gsched.runner.shell.limits import Limits
+from gsched.runner.shell.limits import CommandLimits
 from gsched.times.durations import as_seconds
 
 OPTIONS: Final = (
@@ -80,10 +80,10 @@ def _cpu_seconds(value: Any) -> int:
     return int(seconds)
 
 
-def limits_of(options: Mapping[str, Any]) -> Limits:
+def limits_of(options: Mapping[str, Any]) -> CommandLimits:
     """The limits among options that are not wrong."""
     memory, seconds = options["memory_max"], options["cpu_time_max"]
-    return Limits(
+    return CommandLimits(
         options["nice"],
         None if memory is None else _memory(memory),
         None if seconds is None else _cpu_seconds(seconds),

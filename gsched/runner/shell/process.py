@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from resource import RUSAGE_SELF, getrusage
 from typing import Any, Final, NamedTuple
 
 import gevent
@@ -22,6 +24,8 @@ from gsched.runner.shell.reaper import reaper
 CHUNK_BYTES: Final = 65_536
 REAP_SECONDS: Final = 0.5  # after KILL; a process that the kernel holds is not waited for longer
 _POLL_SECONDS: Final = 0.02
+_UNIT_BYTES: Final = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+_UNSURE: Final = (1 << 20) // _UNIT_BYTES  # by so much the kernel's count of a process in use may be wrong
 # Python ignores these, or a shell's nohup does; a command expects the defaults.
 _DEFAULT_SIGNALS: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
@@ -45,13 +49,34 @@ class Start(NamedTuple):
     opens_on_stdin: bool
 
 
+class Usage(NamedTuple):
+    """What a command has used.
+
+    :ivar peak_memory: bytes; None if no process of the command had more than this one has had
+    """
+
+    user_seconds: float
+    system_seconds: float
+    peak_memory: int | None
+
+    @classmethod
+    def read(cls, usage: Any, own_peak: int) -> Usage:
+        """What the kernel says. A process begins with the peak of the one that spawns it, and so hides smaller ones.
+
+        :param usage: as `os.wait4` gives it
+        :param own_peak: the peak of this process when it spawned the command, in the kernel's unit
+        """
+        is_known = usage.ru_maxrss > own_peak + _UNSURE
+        peak = usage.ru_maxrss * _UNIT_BYTES if is_known else None
+        return cls(round(usage.ru_utime, 3), round(usage.ru_stime, 3), peak)
+
+
 class CommandProcess:
     """A process and its group; pipes are its standard streams.
 
     It is spawned, not forked: forking takes as long as this process's memory is large, and runs its fork hooks.
 
-    :ivar usage: once it has ended, what it has used, as `os.wait4` says; None in the rare case that gevent's loop was
-        faster
+    :ivar usage: what it has used, once it has ended; None in the rare case that gevent's loop has reaped it
     :raises OSError: if it cannot be started
     """
 
@@ -64,7 +89,7 @@ class CommandProcess:
         loop.install_sigchld()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # our parent may have blocked it
         self._ended: AsyncResult[int] = AsyncResult()
-        self.usage: Any = None
+        self.usage: Usage | None = None
         self._descriptors: set[int] = set()
         theirs: list[int] = []
         try:
@@ -77,6 +102,7 @@ class CommandProcess:
             self._descriptors.update(theirs)
             self.close()
             raise
+        self._own_peak = getrusage(RUSAGE_SELF).ru_maxrss
         guard(self._pid)
         self._opening = start.opening
         self._watcher: Any = loop.child(self._pid)
@@ -161,7 +187,8 @@ class CommandProcess:
         self._on_end(self._watcher.rstatus, None)
 
     def _on_end(self, wait_status: int, usage: Any) -> None:
-        status, self.usage = os.waitstatus_to_exitcode(wait_status), usage
+        status = os.waitstatus_to_exitcode(wait_status)
+        self.usage = None if usage is None else Usage.read(usage, self._own_peak)
         self._watcher.close()
         if not self._signal(0):
             unguard(self._pid)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from gsched.errors import ConfigurationError
-from gsched.runner.shell.limits import Limits
+from gsched.runner.shell.limits import CommandLimits
 from gsched.runner.shell.process import Start
 
 # Both wait until their pipe says that they may go on, and let go of it.
@@ -25,7 +25,7 @@ _OF_ROOTS_PROGRAMS: Final = {"PATH": "/usr/bin:/bin"}
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what a shell can export
 
 
-def as_ourselves(arguments: Sequence[str], variables: Mapping[str, str], limits: Limits) -> Start:
+def as_ourselves(arguments: Sequence[str], variables: Mapping[str, str], limits: CommandLimits) -> Start:
     """A program as this process's own user.
 
     :param arguments: the program and its arguments
@@ -36,7 +36,7 @@ def as_ourselves(arguments: Sequence[str], variables: Mapping[str, str], limits:
 
 
 def as_another_user(
-    account: pwd.struct_passwd, arguments: Sequence[str], variables: Mapping[str, str], limits: Limits
+    account: pwd.struct_passwd, arguments: Sequence[str], variables: Mapping[str, str], limits: CommandLimits
 ) -> Start:
     """A program as another user, with that user's groups, and nothing of root's privileges.
 

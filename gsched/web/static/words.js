@@ -44,6 +44,15 @@ export function duration(seconds) {
   return `${short(seconds / 86_400)} d`;
 }
 
+/** A number of bytes in words. @param {number | null | undefined} bytes */
+export function size(bytes) {
+  if (bytes == null) return NOTHING;
+  for (const [unit, each] of /** @type {const} */ ([["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]])) {
+    if (bytes >= each) return `${short(bytes / each)} ${unit}`;
+  }
+  return `${bytes} B`;
+}
+
 /** @param {number} ms */
 function distance(ms) {
   if (ms < 90 * SECOND) return `${Math.round(ms / SECOND)} s`;

@@ -15,7 +15,7 @@ import { nothing, sentence, shown } from "../parts/shown.js";
 import { Age, inTime } from "../parts/times.js";
 import { Timeline } from "../parts/timeline.js";
 import { go, link } from "../place.js";
-import { clock, counted, day, duration, exact, nodeName } from "../words.js";
+import { clock, counted, day, duration, exact, nodeName, size } from "../words.js";
 
 /** @typedef {import("../api.js").Answers["run"]} RunAnswer */
 /** @typedef {RunAnswer["attempts"][number]} Attempt */
@@ -115,6 +115,7 @@ function Whole({ run, again }) {
     run.explained ? h(Why, { explained: run.explained }) : null,
     last.request ? h(Asked, { run, last }) : null,
     h(Attempts, { attempts: run.attempts }),
+    last.command ? used(last.command) : null,
     h(Output, { run }),
     ...run.attempts.filter((each) => each.error_type || each.traceback).map((each, n) => h(Problem, { attempt: each, isOpen: n === 0, key: each.attempt })),
     dialog,
@@ -142,6 +143,18 @@ function Figures({ first, last, earlier, attempts }) {
       note: attempts > 1 && ended ? `${duration((Date.parse(ended) - Date.parse(first.scheduled_at)) / 1000)} since it was due` : "",
     }),
     Figure({ label: attempts > 1 ? "Attempt" : "Node", value: attempts > 1 ? String(last.attempt) : last.node ? nodeName(last.node) : "–", note: attempts > 1 && last.node ? `on ${nodeName(last.node)}` : "", title: last.node ?? "" }),
+  );
+}
+
+/** How a command has ended, and what it has used. @param {NonNullable<Attempt["command"]>} command */
+function used({ exit_status, exit_signal, limit, user_seconds, system_seconds, peak_memory }) {
+  const ended = exit_signal ?? `status ${exit_status}`;
+  return el.div(
+    { class: "figures flat" },
+    Figure({ label: "Command ended with", value: ended, note: limit ? `it reached ${limit}` : "" }),
+    Figure({ label: "CPU in programs", value: duration(user_seconds) }),
+    Figure({ label: "CPU in the kernel", value: duration(system_seconds) }),
+    Figure({ label: "Most memory", value: size(peak_memory), note: peak_memory === null ? "less than the runner itself" : "of one of its processes" }),
   );
 }
 

@@ -46,7 +46,7 @@ def test_a_runner_tells_of_a_job_that_fails_and_shows_no_secret_anywhere(tmp_pat
         all_jobs = false
         [[job]]
         id = "told"
-        command = "echo no space left >&2; exit 3"
+        command = "echo no space left >&2; exit ${{HOOK_URL:+9}}3"
         trigger = {{type = "interval", seconds = 1}}
         notify = ["ops"]
         [[job]]
@@ -61,6 +61,7 @@ def test_a_runner_tells_of_a_job_that_fails_and_shows_no_secret_anywhere(tmp_pat
         log = runner.text()
     message = hook.messages()[0]
     assert {notice["job_id"] for message in hook.messages() for notice in message["notices"]} == {"told"}
+    assert "exit status 3: no space left" in message["subject"]  # the command has not got the variable
     assert message["url"].startswith("https://jobs.test/run?id=told%40") and "no space left" in message["text"]
     place = *arguments, "--data", f"{tmp_path}/state"
     listed = in_process("notify", "list", *place, "-o", "json", directory=tmp_path)

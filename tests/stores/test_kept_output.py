@@ -55,6 +55,11 @@ def there(bench: StoreBench) -> bool:
         return False
 
 
+def all_is_written(bench: StoreBench, attempt: int) -> bool:
+    stored = bench.store.output(FIRST, attempt)
+    return stored is not None and stored.has_ended
+
+
 def test_output_is_there_while_the_run_goes_on_and_each_attempt_has_its_own(bench):
     bench.start().scheduler.add_job(talk, id="job", keep_output="64KiB", retries=1, retry_delay=1, **IN_TEN)
     bench.until(lambda: there(bench))
@@ -64,7 +69,7 @@ def test_output_is_there_while_the_run_goes_on_and_each_attempt_has_its_own(benc
     go_on.set()
     bench.until(lambda: bench.named("run.succeeded"))
     bench.until(lambda: [run.outcome for run in bench.scheduler.get_runs("job")] == ["succeeded", "retried"])
-    bench.until(lambda: not any(bench.scheduler.get_output(FIRST, attempt).going_on for attempt in (1, 2)))
+    bench.until(lambda: all_is_written(bench, 1) and all_is_written(bench, 2))
     assert bench.scheduler.get_output(FIRST).attempt == 2
     assert [run.command for run in bench.scheduler.get_runs("job")] == [ENDED, ENDED]
     for attempt in (1, 2):
@@ -85,8 +90,9 @@ def test_of_much_output_the_beginning_and_the_end_are_kept_and_it_goes_with_its_
     bench.start().scheduler.add_job(flood, id="job", keep_output="1KiB", **IN_TEN)
     bench.until(lambda: there(bench))
     go_on.set()
-    bench.until(lambda: not bench.scheduler.get_output(FIRST).going_on and bench.scheduler.get_runs("job"))
+    bench.until(lambda: all_is_written(bench, 1) and bench.scheduler.get_runs("job", outcome="succeeded"))
     kept = bench.scheduler.get_output(FIRST)
+    assert not kept.going_on
     assert "the first line" in kept.text
     assert kept.text.splitlines()[-2] == "1999 of 2000 lines"
     assert kept.text.splitlines()[-1].endswith("info    the last line")

@@ -11,7 +11,7 @@ import pytest
 from store_bench import StoreBench
 from web_rig import API, FROM_PAGE, OPENAPI, WebRig
 
-from gsched import GeventScheduler, acting
+from gsched import GeventScheduler, acting, current_run
 from gsched.stores import BaseJobStore
 from gsched.web.routes import DEEDS, LOOKS
 
@@ -117,6 +117,24 @@ def test_an_instant_is_explained(played, web):
     explained = web.get("job/explain", id="bad", at="2026-03-02T12:00:20Z")
     assert explained["outcome"] == "failed" and "vendor down" in explained["sentence"]
     assert (explained["before"], explained["after"]) == ("2026-03-02T12:00:10+00:00", "2026-03-02T12:00:30+00:00")
+
+
+def says(token: str) -> None:
+    output = current_run().output
+    assert output is not None
+    output.add(f"\x1b[1mthe word\x1b[0m is {token}, Authorization: Bearer abcdefgh\n".encode())
+
+
+def test_the_output_of_a_run_is_told_without_what_is_masked_in_its_jobs_arguments(bench, web):
+    bench.start().scheduler.add_job(
+        says, "interval", seconds=10, id="a@b", kwargs={"token": "hunter2"}, keep_output=1024
+    )
+    bench.until(lambda: web.get("runs", job="a@b")["runs"])
+    run_id = web.get("runs", job="a@b")["runs"][0]["run_id"]
+    bench.until(lambda: (stored := bench.store.output(run_id, 1)) is not None and stored.has_ended)
+    told = web.get("run/output", id=run_id, attempt=1)
+    assert told["text"] == "the word is \u2022\u2022\u2022, Authorization: Bearer \u2022\u2022\u2022\n"
+    assert (told["run_id"], told["attempt"], told["truncated"], told["going_on"]) == (run_id, 1, False, False)
 
 
 def test_the_next_times_mark_where_clocks_are_set(bench, web):
@@ -397,6 +415,7 @@ def test_a_run_in_progress_is_cancelled(bench, web):
         ("GET", "job", 400, "invalid"),
         ("GET", "job?id=none", 404, "not_found"),
         ("GET", "run?id=none", 404, "not_found"),
+        ("GET", "run/output?id=none@x", 404, "not_found"),
         ("GET", "jobs?limit=201", 400, "invalid"),
         ("GET", "jobs?limit=x", 400, "invalid"),
         ("GET", "jobs?state=asleep", 400, "invalid"),

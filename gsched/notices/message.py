@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from gsched.masking import without_secrets
 from gsched.notices.notice import (
     FAILED,
     LOST,
@@ -111,9 +112,10 @@ class Composer:
 
     def compose(self, notices: Sequence[Notice]) -> Message:
         """The message about one notice, or about several."""
+        explanations = [_masked(self._explain(notice)) for notice in notices[:_MOST_DETAILED]]
+        output = _masked(self._output(notices[0])) if len(notices) == 1 else None
+        notices = [replace(notice, text=without_secrets(notice.text)) for notice in notices]
         first = notices[0]
-        explanations = [self._explain(notice) for notice in notices[:_MOST_DETAILED]]
-        output = self._output(first) if len(notices) == 1 else None
         told = [
             self._as_json(notice, explanations[place] if place < _MOST_DETAILED else None, output)
             for place, notice in enumerate(notices)
@@ -179,6 +181,10 @@ class Composer:
             "output": output,
             "url": self._url(notice),
         }
+
+
+def _masked(text: str | None) -> str | None:
+    return None if text is None else without_secrets(text)
 
 
 def _subject(notice: Notice) -> str:

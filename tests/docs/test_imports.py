@@ -17,6 +17,7 @@ ROOMS = [
     "platforms",
     "checks",
     "wording",
+    "masking",
     "times",
     "files",
     "event_loop",

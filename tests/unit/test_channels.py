@@ -208,6 +208,11 @@ def test_a_ping_reports_to_the_paths_that_healthchecks_has(hook):
     assert len(rid) == 36 and hook.requests[2].body == b"disk full"
 
 
+def test_what_an_error_says_of_a_secret_is_masked_in_the_message(hook):
+    send(WebHook(hook.url), message_about(text=f"cannot log in with password={SECRET}"))
+    assert SECRET not in hook.requests[0].body.decode() and "password=\u2022" in hook.requests[0].json["subject"]
+
+
 # -- secrets, and mistakes --------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from gevent import GreenletExit, get_hub
 
 from gsched.errors import ConfigurationError
 from gsched.event_loop.forks import ParentsGreenlet
+from gsched.event_loop.keyboard_interrupt import was_interrupt
 from gsched.event_loop.patch import is_patched
 from gsched.event_loop.threads import is_main_thread
 from gsched.executors.base import BaseExecutor, result_of
@@ -141,7 +142,8 @@ class _GreenletWorker(ParentsGreenlet):
         """Wait for the next run; False if the worker was killed, or hit by a timer that an earlier run left behind."""
         try:
             get_hub().switch()
-        except BaseException:
+        except BaseException as error:
+            was_interrupt(error)
             self._pool.forget(self)
             return self.assigned is not None
         return True

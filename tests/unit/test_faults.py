@@ -446,6 +446,31 @@ def test_ctrl_c_that_finds_the_program_in_the_hub_greenlet_is_the_main_greenlets
     assert (out, code) == ("2 False\n", 0), error
 
 
+def test_ctrl_c_that_finds_the_program_in_a_worker_that_waits_for_a_run_is_the_main_greenlets():
+    program = """
+        import gevent
+        from gsched import GeventScheduler
+
+        workers = []
+        scheduler = GeventScheduler()
+        scheduler.add_job(lambda: workers.append(gevent.getcurrent()), "interval", seconds=0.01)
+        scheduler.start()
+        while not workers:
+            gevent.sleep(0.01)
+        workers[0].kill(KeyboardInterrupt, block=False)
+        try:
+            gevent.sleep(10)
+        except KeyboardInterrupt:
+            print("interrupted")
+        begun = len(workers)
+        while len(workers) == begun:
+            gevent.sleep(0.01)
+        scheduler.shutdown()
+    """
+    out, error, code = run_program(program)
+    assert (out, code) == ("interrupted\n", 0), error
+
+
 # -- the event loop -------------------------------------------------------------------------------------------------
 
 

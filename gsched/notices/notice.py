@@ -28,20 +28,6 @@ KINDS: Final = (
 )  # fmt: skip
 """What a notifier can be told of: the values of its option `events`."""
 
-MEANINGS: Final[Mapping[str, str]] = {
-    FAILED: "a run failed or was timed out, and no retry follows",
-    LOST: "a node died while the run was in progress",
-    RECOVERED: "a run succeeded after one that failed or was lost; a job is on time again; the store answers again",
-    OVERDUE: "no run has succeeded within `expect_success_every`",
-    PAUSED: "the job was paused because too many runs failed in a row",
-    PARKED: "the job cannot be run",
-    NODE_DIED: "a node was silent for too long, or gone",
-    NO_RUNNER: "no runner has been alive for a minute; `gsched web` looks",
-    STORE_AWAY: "the store has not answered for half a minute",
-    NOTIFIER_FAILED: "another notifier's messages do not go out",
-    OUTPUT: "a run succeeded and has printed something, of a job with `keep_output`",
-}
-
 REPEATED: Final = frozenset({FAILED, LOST})
 """Kinds that stay open until a run of the job succeeds. They are told again with the number of further ones."""
 

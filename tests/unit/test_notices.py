@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import signature
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,9 @@ from gsched.jobs.job import Job
 from gsched.notices import Notifier
 from gsched.notices.channels.channel import Channel, PerRunChannel
 from gsched.notices.message import Message, batches_of
+from gsched.notices.notice import KINDS
 from gsched.notices.outbox import BURST
+from gsched.runner.declared_notifiers import TYPES
 from gsched.runner.runner_watch import RunnerWatch
 from gsched.schedulers.engine import engine_of
 from gsched.schedulers.verbs.admin import AdminVerbs
@@ -292,3 +296,11 @@ def test_that_no_runner_is_alive_is_told_once_after_a_minute_and_so_is_that_one_
     while not stopping.ready():
         pass_by(1)
     stopping.get()
+
+
+def test_the_page_has_each_event_and_each_key_of_each_channel():
+    page = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text()
+    assert [kind for kind in KINDS if f"| `{kind}` | " not in page] == []
+    keys = {name for make in TYPES.values() for name in signature(make).parameters} - {"clock"}
+    assert [key for key in keys if f"`{key}" not in page and f"`{key}_file`" not in page] == []
+    assert [kind for kind in TYPES if f'type = "{kind}"' not in page] == []

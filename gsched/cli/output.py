@@ -100,8 +100,10 @@ class Output:
         if self.form in ("json", "jsonl"):
             click.echo(json.dumps(self._as_object(columns, item), indent=2 if self.form == "json" else None))
             return
-        pairs = [(column.name, self.in_zone(column.value(item))) for column in columns]
-        if self.form == "table":
+        is_table = self.form == "table"
+        reads = [(column.name, (is_table and column.in_table) or column.value) for column in columns]
+        pairs = [(name, self.in_zone(read(item))) for name, read in reads]
+        if is_table:
             print_pairs([(name, as_text(value)) for name, value in pairs])
         else:
             for name, value in pairs:

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from command_line import in_process as run
+from gevent.event import Event
+from waiting import wait_until
 
-from gsched import GeventScheduler, SQLJobStore
+from gsched import GeventScheduler, SQLJobStore, current_run
 from gsched.history.records import Record
 from gsched.jobs.outcomes import Outcome
 from gsched.runner.exit_codes import Exit
@@ -134,3 +137,31 @@ def test_a_run_that_is_not_in_progress_is_not_cancelled(scheduler):
     assert "has ended, failed" in err and code == Exit.NOT_FOUND
     _, err, code = run("runs", "cancel", "nothing")
     assert "no run 'nothing' is in progress" in err and code == Exit.NOT_FOUND
+
+
+may_end = Event()
+
+
+def talk() -> None:
+    """Prints, as a command does, that it begins, and when it may that it ends."""
+    current_run().output.add(b"begins\n")
+    may_end.wait()
+    current_run().output.add(b"ends\n")
+
+
+def test_the_output_of_a_run_is_printed_and_followed_to_its_end(tmp_path, monkeypatch):
+    address = f"sqlite:///{tmp_path}/jobs.sqlite"
+    monkeypatch.setenv("GSCHED_STORE", address)
+    may_end.clear()
+    running = GeventScheduler(jobstores={"default": SQLJobStore(address, modules=[__name__])}, timezone="UTC")
+    running.start()
+    running.add_job(f"{__name__}:talk", "date", id="talk", keep_output="64KiB")
+    wait_until(lambda: "begins" in run("runs", "output", "talk").out, sleep=gevent.sleep)
+    found = objects("runs", "output", "talk")
+    assert (found["going_on"], found["attempt"], found["truncated"]) == (True, 1, False)
+    gevent.spawn_later(0.1, may_end.set)  # while the command follows
+    out, _, code = run("runs", "output", "talk", "--follow")
+    running.shutdown()
+    assert (out, code) == ("begins\nends\n", Exit.OK)
+    refused = run("runs", "output", "nobody")
+    assert refused.code == Exit.NOT_FOUND and "gsched runs list" in refused.err

@@ -341,9 +341,12 @@ class Lane:
 
     def next_wakeup(self, clock: Clock) -> float | None:
         """The next time at which something is due, in the store's time; None if nothing is."""
+        due = self.next_due(clock)
+        if not (self.gates or self.later.by_job or self.deadlines.of_runs or self.deadlines.of_waiting):
+            return due  # the commonest case
         if self.gates.open and not self.finishing and self.may_run_until(clock) >= 0:
             return self.now(clock)
-        times: list[float | None] = [self.next_due(clock), self.deadlines.next_due()]
+        times: list[float | None] = [due, self.deadlines.next_due()]
         if self.later.by_job:
             later = self.later.next_due()
             if later is not None and (self.store.shared or later <= self.claimed):

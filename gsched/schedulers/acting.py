@@ -33,7 +33,7 @@ _current: Final[ContextVar[Actor | None]] = ContextVar("gsched_actor", default=N
 def acting(
     name: str, *, via: str | None = None, reason: str | None = None, address: str | None = None
 ) -> Iterator[Actor]:
-    """Call verbs on behalf of somebody: `with acting("ops", via="api", reason="deploy"): scheduler.pause_job("x")`.
+    """Names the actor of verbs: `with acting("ops", via="api", reason="deploy"): scheduler.pause_job("x")`.
 
     What the verbs inside the block change is in the store's audit (`scheduler.admin.audit`), and each job keeps who
     changed it last. A job that is paused there is paused by this actor, for this reason unless the verb has another.

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 class BaseJobStore(ABC):
-    """Keeps jobs, and tells the hub which jobs this scheduler may run, and until when.
+    """A job store: it keeps jobs. It tells the hub which jobs this scheduler may run, and up to which instant.
 
     - Any greenlet of the scheduler's thread may call the methods under "definitions", "limits of groups" and "the
       history", also before `start` and after `stop`. They may wait for a database. Each has its whole effect or none.

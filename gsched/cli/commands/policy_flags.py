@@ -87,7 +87,7 @@ _FLAGS: Final = (
     ),
     click.option(
         "--notify", callback=_listed, metavar="NAME,...",
-        help="The notifiers that are told of the job, beside those for all jobs; none: no others.",
+        help="More notifiers for the job; notifiers for all jobs need not be named; none: no more.",
     ),
     click.option(
         "--recover/--no-recover", default=None, help="After a crash, runs in progress run again, or are lost."

@@ -165,13 +165,13 @@ class AllowedFunctions:
         if registered is not None:
             return registered
         module = ref.partition(":")[0]
-        if not self._allows(module):
+        if not self.allows_module(module):
             raise FuncRefError(f"{ref!r} is outside the modules this scheduler may call; name its module in modules=")
         if _is_program(module):
             raise FuncRefError(f"{ref!r}: to import {module!r} would run that program")
         func = _callable(ref, _lookup(ref, self._step))
         for home in (getattr(inspect.unwrap(func), "__module__", None), *_homes_of_making(func)):
-            if not self._allows(home or ""):
+            if not self.allows_module(home or ""):
                 raise FuncRefError(f"{ref!r} leads to {home}, outside the modules this scheduler may call")
         return func
 
@@ -181,13 +181,14 @@ class AllowedFunctions:
             home = owner.__name__
         else:
             home = owner.__module__ if inspect.isclass(owner) else type(owner).__module__
-        if not self._allows(home):
+        if not self.allows_module(home):
             raise FuncRefError(f"leads to {home}, outside the modules this scheduler may call")
         if not inspect.ismodule(owner) and _is_computed(inspect.getattr_static(owner, name)):
             raise FuncRefError(f"is no function: {name!r} is computed when it is read")
         return getattr(owner, name)
 
-    def _allows(self, module: str) -> bool:
+    def allows_module(self, module: str) -> bool:
+        """True if references into this module may be resolved."""
         return any(module == allowed or module.startswith(allowed + ".") for allowed in self._modules)
 
 

@@ -102,11 +102,12 @@ def _definition(
 
 def _warn_of_modules(configuration: Configuration, ref: str) -> None:
     """Say what a runner has to allow, if it may not do so yet. An application with a store of its own has its own."""
+    from gsched.jobs.funcref import AllowedFunctions
     from gsched.runner.build import allowed_modules
     from gsched.runner.place import place_of
 
     module = ref.partition(":")[0]
-    allowed = allowed_modules(configuration, place_of(configuration, None))
-    if not any(module == each or module.startswith(f"{each}.") for each in allowed):
+    allowed = AllowedFunctions(allowed_modules(configuration, place_of(configuration, None)))
+    if not allowed.allows_module(module):
         need = f'modules = ["{module}"] in [store]'
         say(f"gsched: runners of this store need {need}: without it they park the job", err=True)

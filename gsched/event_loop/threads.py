@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -17,6 +16,7 @@ from gsched.errors import EventLoopStalledError
 from gsched.event_loop.helpers import spawn
 from gsched.event_loop.patch import HUB_REMEDIES, threads_are_patched
 from gsched.event_loop.slices import Slice
+from gsched.event_loop.threadsafe_calls import threadsafe_calls
 
 # The originals: when gevent has patched `threading`, its names mean greenlets.
 thread_ident: Callable[[], int] = get_original("_thread", "get_ident")
@@ -57,6 +57,7 @@ class LoopInbox:
 
     def __init__(self) -> None:
         self._loop = get_hub().loop
+        self._wakeups = threadsafe_calls()
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._is_awake = False  # True: a call of `_empty` is to come, which will see what is put before it
 
@@ -68,8 +69,7 @@ class LoopInbox:
         self._calls.append((call, args))
         if not self._is_awake:
             self._is_awake = True
-            with suppress(ValueError):  # the loop was destroyed
-                self._loop.run_callback_threadsafe(self._empty)
+            self._wakeups.put(self._empty)
 
     def _empty(self) -> None:
         self._is_awake = False  # first: what is put from now on wakes the loop again
@@ -101,7 +101,7 @@ class HomeThread:
 
     def __init__(self) -> None:
         self.ident = thread_ident()
-        self._loop = get_hub().loop
+        self._calls = threadsafe_calls()
         self._lock = _allocate_lock()  # of the two below
         self._waiting: set[_Call] = set()
         self._is_closed = False
@@ -122,7 +122,7 @@ class HomeThread:
             if self._is_closed:
                 raise HomeClosedError
             self._waiting.add(call)
-            self._loop.run_callback_threadsafe(self._begin, call)
+            self._calls.put(self._begin, call)
         try:
             return self._result(call)  # type: ignore[no-any-return]
         finally:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gevent import get_hub
 from gevent.event import Event
 from gevent.monkey import get_original
 
 from gsched.event_loop.slices import has_event_loop
+from gsched.event_loop.threadsafe_calls import threadsafe_calls
 
 _allocate_lock = get_original("_thread", "allocate_lock")
 
@@ -18,8 +18,8 @@ class Waiter:
     """
 
     def __init__(self) -> None:
-        self._loop = get_hub().loop if has_event_loop() else None
-        if self._loop is not None:
+        self._calls = threadsafe_calls() if has_event_loop() else None
+        if self._calls is not None:
             self._event = Event()
         else:
             self._lock = _allocate_lock()
@@ -27,18 +27,15 @@ class Waiter:
 
     def wake(self) -> None:
         """End the wait. Any thread may call this, once."""
-        if self._loop is None:
+        if self._calls is None:
             self._lock.release()
-        elif has_event_loop() and get_hub().loop is self._loop:
+        elif has_event_loop() and threadsafe_calls() is self._calls:
             self._event.set()
         else:
-            try:
-                self._loop.run_callback_threadsafe(self._event.set)
-            except ValueError:  # the loop was destroyed
-                pass
+            self._calls.put(self._event.set)
 
     def wait(self, seconds: float) -> bool:
         """Wait so long at most; True if somebody has called `wake`."""
-        if self._loop is None:
+        if self._calls is None:
             return bool(self._lock.acquire(timeout=seconds))
         return bool(self._event.wait(seconds))

@@ -13,6 +13,7 @@ from gevent.monkey import get_original
 
 from gsched.event_loop.forks import on_fork
 from gsched.event_loop.threads import is_main_thread
+from gsched.event_loop.threadsafe_calls import threadsafe_calls
 from gsched.times.clock import Clock
 
 _allocate_lock = get_original("_thread", "allocate_lock")
@@ -33,6 +34,7 @@ class ChildExits:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._loop = gevent.get_hub().loop
+        self._calls = threadsafe_calls()
         self._lock = _allocate_lock()
         self._waiting: dict[int, list[Callable[[int], object]]] = {}
         self._recent: dict[int, tuple[int, float]] = {}  # wait status and time, in order of time
@@ -43,7 +45,7 @@ class ChildExits:
         if self._watcher is None:
             done = _allocate_lock()
             done.acquire()
-            self._loop.run_callback_threadsafe(self._begin, done)
+            self._calls.put(self._begin, done)
             done.acquire()
 
     def _begin(self, done: Any) -> None:

@@ -15,6 +15,7 @@ from gevent.resolver.blocking import Resolver
 
 from gsched.event_loop.forks import on_fork
 from gsched.event_loop.threads import start_native_thread, thread_ident
+from gsched.event_loop.threadsafe_calls import ThreadsafeCalls
 from gsched.executors.child_exits import ChildWatcher, child_exits
 from gsched.jobs.run import Run
 
@@ -156,7 +157,13 @@ def _thread_loop() -> Any:
             exits = child_exits()
             return super().child(pid, trace, ref) if exits is None else ChildWatcher(self, exits, pid, ref)
 
-    return ThreadLoop(default=False)
+        def run_callback_threadsafe(self, func: Callable[..., object], *args: Any) -> None:
+            """gevent's locks and events call it, too, when another thread releases or sets them."""
+            self.calls.put(func, *args)
+
+    loop = ThreadLoop(default=False)
+    loop.calls = ThreadsafeCalls(loop)
+    return loop
 
 
 # -- forks and the end of the program ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import gevent
-from gevent import GreenletExit, get_hub
+from gevent import GreenletExit
 from gevent.event import Event
 
 from gsched import events
@@ -19,6 +19,7 @@ from gsched.event_loop.helpers import spawn
 from gsched.event_loop.keyboard_interrupt import was_interrupt
 from gsched.event_loop.slices import Slice, give_way
 from gsched.event_loop.threads import thread_ident
+from gsched.event_loop.threadsafe_calls import threadsafe_calls
 from gsched.events import SchedulerEvent
 from gsched.events.bus import EventBus
 from gsched.executors.collection import Executors
@@ -75,7 +76,7 @@ class Hub:
     def start(self, paused: bool) -> gevent.Greenlet:
         """Start the hub greenlet and return it."""
         self._thread = thread_ident()
-        self._loop = get_hub().loop
+        self._calls = threadsafe_calls()
         self._paused = paused
         self.ticked = self._clock.monotonic()
         greenlet = spawn(self._run)
@@ -225,7 +226,7 @@ class Hub:
         if thread_ident() == self._thread:
             self._wakeup.set()
         else:
-            self._loop.run_callback_threadsafe(self._wakeup.set)
+            self._calls.put(self._wakeup.set)
 
     def _do(self, step: Callable[..., None], *args: Any) -> None:
         self._inbox.append(lambda: step(*args))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from gevent import get_hub
 
 from gsched.event_loop.native_threads import close_native_threads
+from gsched.event_loop.threadsafe_calls import threadsafe_calls
 
 
 class HubThread:
@@ -51,4 +52,5 @@ class HubThread:
             self._go_on()
         finally:
             close_native_threads()
+            threadsafe_calls().close()
             get_hub().destroy(destroy_loop=True)

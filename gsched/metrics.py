@@ -105,6 +105,11 @@ def _histogram(name: str) -> Callable[[SchedulerStatus], Iterable[Sample]]:
     return lambda status: [((), getattr(status.counters, name))] if status.counters else ()
 
 
+def _loop(status: SchedulerStatus) -> Iterable[Sample]:
+    loop = status.loop
+    return [] if loop is None else [((name,), getattr(loop, name)) for name in ("jobs", "gsched", "other")]
+
+
 def _pools(name: str) -> Callable[[SchedulerStatus], Iterable[Sample]]:
     return lambda status: [((alias,), getattr(pool, name)) for alias, pool in status.pools.items()]
 
@@ -214,6 +219,11 @@ METRICS: Final = (
     Metric(
         "gsched_hub_blocked_total", "counter", (), _single("blocked"),
         "How often code held gevent's event loop for longer than blocked_hub_after; the log names the code.",
+    ),
+    Metric(
+        "gsched_loop_share", "gauge", ("holder",), _loop,
+        "Which part of the last minute code ran on gevent's event loop, from samples: jobs in greenlets, gsched's own "
+        "planning, other greenlets. `gsched top` names the jobs.",
     ),
     Metric(
         "gsched_store_connected", "gauge", ("store",), _stores("connected"), "1 while the job store answers, else 0.",

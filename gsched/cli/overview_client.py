@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gsched.cli.probe_client import ask_probe
 from gsched.monitoring.activity import NodeActivity, Overview, Period
+from gsched.monitoring.loop_shares import LoopShares
 from gsched.monitoring.overdue import Overdue
 from gsched.monitoring.troubles import JobTrouble, LongRun, TroubleGroup
 from gsched.runner.exit_codes import CommandRefused, Exit
@@ -33,7 +34,7 @@ def _overview(found: dict[str, Any]) -> Overview:
     return Overview(
         jobs=found["jobs"],
         nodes=(),
-        activities=tuple(NodeActivity(**{**each, "recent": Period(**each["recent"])}) for each in found["activities"]),
+        activities=tuple(map(_activity, found["activities"])),
         troubles=tuple(JobTrouble(**each) for each in found["troubles"]),
         groups=tuple(TroubleGroup(**each) for each in found["groups"]),
         in_progress=tuple(LongRun(**each) for each in found["in_progress"]),
@@ -42,3 +43,9 @@ def _overview(found: dict[str, Any]) -> Overview:
         ),
         is_shared=found["is_shared"],
     )
+
+
+def _activity(found: dict[str, Any]) -> NodeActivity:
+    loop = found["loop"]
+    values = {"recent": Period(**found["recent"]), "loop": None if loop is None else LoopShares(**loop)}
+    return NodeActivity(**{**found, **values})

@@ -62,7 +62,13 @@ EVENT_JOB_PAUSED = _kind(24, "job.paused", "info", "The job is not due until it 
 EVENT_JOB_RESUMED = _kind(25, "job.resumed", "info", "The job is due again; see `cause`.")
 EVENT_JOB_PARKED = _kind(26, "job.parked", "error", "The job cannot be run (see `reason`); it is kept.")
 EVENT_JOB_HEALED = _kind(27, "job.healed", "info", "A parked job can be run again.")
-EVENT_HUB_BLOCKED = _kind(28, "hub.blocked", "warning", "Code held gevent's hub for `seconds` without yielding.")
+EVENT_HUB_BLOCKED = _kind(
+    28,
+    "hub.blocked",
+    "warning",
+    "Code held gevent's hub for `seconds` without yielding. `holders` has the jobs that held it longest in the last"
+    " minute, and their shares of the time.",
+)
 EVENT_NOT_PATCHED = _kind(29, "runtime.not_patched", "warning", "gevent has not patched `modules`; I/O there blocks.")
 EVENT_FORK_DETECTED = _kind(30, "fork.detected", "warning", "The process was forked; this copy stops.")
 EVENT_CLOCK_SKEWED = _kind(31, "clock.skewed", "warning", "The wall clock jumped by `seconds`, or differs by them.")

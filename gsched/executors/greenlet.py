@@ -46,7 +46,7 @@ class GreenletPoolExecutor(BaseExecutor):
         if not isinstance(fresh_locals, bool):
             raise ConfigurationError(f"fresh_locals: expected True or False, got {fresh_locals!r}")
         self.fresh_locals = fresh_locals
-        self._idle: list[_GreenletWorker] = []
+        self._idle: list[GreenletWorker] = []
 
     def start(self, clock: Clock) -> None:
         super().start(clock)
@@ -73,7 +73,7 @@ class GreenletPoolExecutor(BaseExecutor):
             worker.assigned = run
             worker.switch()
         else:
-            _GreenletWorker(self, run).start()
+            GreenletWorker(self, run).start()
 
     def _throw(self, run: Run, error: BaseException) -> None:
         if run.worker is not None:  # otherwise its worker is just starting, and sees that the run is cancelled
@@ -83,14 +83,15 @@ class GreenletPoolExecutor(BaseExecutor):
         if run.worker is not None:
             run.worker.retired = True
 
-    def forget(self, worker: _GreenletWorker) -> None:
+    def forget(self, worker: GreenletWorker) -> None:
         """Remove a parked worker that user code killed."""
         if worker in self._idle:
             self._idle.remove(worker)
 
-    def execute(self, worker: _GreenletWorker, run: Run) -> None:
+    def execute(self, worker: GreenletWorker, run: Run) -> None:
         """Execute `run` in `worker`, in the run's own context."""
         run.worker = worker
+        worker.job_id = run.job.id
         if run.cancelled:
             result = Result(Outcome.CANCELLED)
         else:
@@ -118,12 +119,16 @@ class GreenletPoolExecutor(BaseExecutor):
         self._finish(run, result)
 
 
-class _GreenletWorker(ParentsGreenlet):
-    """A greenlet that executes one run after the other and is parked in between."""
+class GreenletWorker(ParentsGreenlet):
+    """A greenlet that executes one run after the other and is parked in between.
+
+    :ivar job_id: of the run that it executes, or executed last
+    """
 
     def __init__(self, pool: GreenletPoolExecutor, run: Run) -> None:
         super().__init__()
         self.assigned: Run | None = run
+        self.job_id = run.job.id
         self.retired = False  # it ends after its run
         self._pool = pool
         self.most_attributes = sys.maxsize

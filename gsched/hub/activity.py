@@ -9,19 +9,26 @@ from gsched.executors import BaseExecutor
 from gsched.hub.lane import Lane, monotonic_ms
 from gsched.monitoring.activity import MOST_DUE
 from gsched.monitoring.counters import Counters
+from gsched.monitoring.loop_shares import LoopShares
 from gsched.times.clock import Clock
 
 _SOON_MS: Final = 60_000
 
 
 def activity_of(
-    counters: Counters, running: int, executors: Collection[BaseExecutor], lanes: Collection[Lane], clock: Clock
+    counters: Counters,
+    running: int,
+    executors: Collection[BaseExecutor],
+    lanes: Collection[Lane],
+    loop: LoopShares | None,
+    clock: Clock,
 ) -> dict[str, Any]:
     """What a scheduler did since its start and is doing, in plain values.
 
     What it did: outcomes, by_tag, lateness, late_by_pool, duration. What it is doing: running, waiting, pool_size,
     due_soon, and groups: of each group with a limit or a pause, how many of its runs are in progress, how many of its
-    jobs wait for their turn and since when (`held_since`, ms), and how many of its runs began in the last minute.
+    jobs wait for their turn and since when (`held_since`, ms), and how many of its runs began in the last minute. Its
+    event loop: loop, the shares of the time for which code held it, None if they are unknown.
     """
     due_soon = sum(lane.due_within(_SOON_MS, clock, MOST_DUE) for lane in lanes)
     return {
@@ -35,6 +42,7 @@ def activity_of(
         "pool_size": sum(executor.size for executor in executors),
         "due_soon": min(due_soon, MOST_DUE),
         "groups": groups_of(lanes, clock),
+        "loop": None if loop is None else loop.plain(),
     }
 
 

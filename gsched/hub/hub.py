@@ -26,6 +26,7 @@ from gsched.executors.collection import Executors
 from gsched.hub.activity import activity_of, groups_of
 from gsched.hub.dispatch import Dispatch
 from gsched.hub.lane import Lane, count_jobs, monotonic_ms
+from gsched.hub.loop_times import LoopTimes
 from gsched.hub.message_reader import MessageReader
 from gsched.hub.reporter import Reporter
 from gsched.hub.store_port import LanePort
@@ -64,6 +65,7 @@ class Hub:
         self._report = Reporter(clock, bus, self.counters, summary_every)
         self.dispatch = Dispatch(clock, bus, executors, self.counters, self._report, self._wakeup.set)
         self._reader = MessageReader(clock, self.dispatch, self._report)
+        self.loop_times = LoopTimes()
         self.ticked = 0.0  # monotonic time at the end of the last slice, for health checks
 
     @property
@@ -171,7 +173,7 @@ class Hub:
     def activity(self) -> dict[str, Any]:
         """What the scheduler did since its start and is doing, in plain values: see `activity_of`."""
         lanes, working = self._lanes.values(), self._executors.working()
-        return activity_of(self.counters, self.in_progress, working, lanes, self._clock)
+        return activity_of(self.counters, self.in_progress, working, lanes, self.loop_times.shares(), self._clock)
 
     def groups(self) -> list[GroupActivity]:
         """What the groups with a limit or a pause are doing. Call it in any thread."""

@@ -16,6 +16,7 @@ from gevent.monkey import get_original
 from gsched.event_loop.threads import start_native_thread, thread_ident
 from gsched.events import EVENT_HUB_BLOCKED, SchedulerEvent
 from gsched.executors.greenlet import GreenletPoolExecutor
+from gsched.monitoring.loop_shares import LoopShares
 
 _allocate_lock = get_original("_thread", "allocate_lock")
 _STACK_FRAMES = 20
@@ -31,12 +32,19 @@ class Watchdog:
     gevent's own monitor traces every switch of greenlets for that, which made no-op runs a fifth slower.
 
     :param limit_seconds: None watches nothing
+    :param shares: tells who held the loop in the last minute
     :ivar blocked: how often the limit was exceeded
     """
 
-    def __init__(self, limit_seconds: float | None, emit: Callable[[SchedulerEvent], None]) -> None:
+    def __init__(
+        self,
+        limit_seconds: float | None,
+        emit: Callable[[SchedulerEvent], None],
+        shares: Callable[[], LoopShares | None] = lambda: None,
+    ) -> None:
         self._limit = limit_seconds
         self._emit = emit
+        self._shares = shares
         self._turned = 0.0
         self.blocked = 0
         # The loop's last turn, and what was seen since: written by the native thread, taken by the timer.
@@ -69,6 +77,9 @@ class Watchdog:
             self.blocked += 1
             before, seen = caught
             held = round(self._turned - before - self._period, 3)
+            shares = self._shares()
+            if shares is not None:
+                seen["holders"] = dict(shares.by_job)
             self._emit(SchedulerEvent(EVENT_HUB_BLOCKED, seconds=held, **seen))
 
     def _watch(self) -> None:

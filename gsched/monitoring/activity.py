@@ -10,6 +10,7 @@ from typing import Any, Final
 from gsched.jobs.outcomes import Outcome
 from gsched.monitoring.groups import GroupActivity
 from gsched.monitoring.histogram import BUCKETS, Histogram
+from gsched.monitoring.loop_shares import LoopShares
 from gsched.monitoring.nodes import NodeInfo
 from gsched.monitoring.overdue import Overdue
 from gsched.monitoring.pauses import PauseGroup
@@ -163,6 +164,7 @@ class NodeActivity:
     :ivar recent: what it did within the last minute
     :ivar totals: how many instants ended in each outcome since it started
     :ivar groups: the groups with a limit or a pause whose jobs it owns; of many, those at which most jobs wait
+    :ivar loop: who held its event loop; None while that is unknown
     """
 
     node: str
@@ -175,6 +177,7 @@ class NodeActivity:
     recent: Period
     totals: Mapping[str, int]
     groups: tuple[GroupActivity, ...] = ()
+    loop: LoopShares | None = None
 
 
 @dataclass(frozen=True, slots=True)

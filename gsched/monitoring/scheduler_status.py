@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gsched.monitoring.counters import Counters
 from gsched.monitoring.groups import GroupActivity
+from gsched.monitoring.loop_shares import LoopShares
 from gsched.monitoring.store_report import StoreReport
 
 
@@ -41,6 +42,7 @@ class SchedulerStatus:
     :ivar in_progress: runs that execute or wait for a worker
     :ivar jobs: how many of its jobs are scheduled, waiting (for a free instance) or parked
     :ivar groups: the groups with a limit or a pause whose jobs it owns; of many, those at which most jobs wait
+    :ivar loop: who held gevent's event loop; None while that is unknown
     """
 
     state: str
@@ -54,3 +56,4 @@ class SchedulerStatus:
     in_progress: int = 0
     jobs: Mapping[str, int] = field(default_factory=dict)
     groups: Sequence[GroupActivity] = ()
+    loop: LoopShares | None = None

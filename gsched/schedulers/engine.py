@@ -159,8 +159,8 @@ class Engine(Components):
             self.finished = Event()  # gevent's events belong to the first thread that waits for them
         self.farewells = Group()
         self.bus.attach(self.clock, uses_threads=without_gevent)
-        self._watchdog = Watchdog(self.blocked_hub_after, self.bus.emit)
         hub = self.hub = Hub(self.clock, self.bus, self.executors, self.summary_every)
+        self._watchdog = Watchdog(self.blocked_hub_after, self.bus.emit, hub.loop_times.shares)
         self._greenlet = hub.start(paused)
         try:
             for executor in self.executors.values():
@@ -176,6 +176,8 @@ class Engine(Components):
         self._home = HomeThread()  # only now: until here, calls of other threads wait
         watch_forks(self)
         self._watchdog.start()
+        if self.blocked_hub_after is not None:
+            hub.loop_times.start(self._greenlet)
         self.bus.emit(SchedulerEvent(events.EVENT_SCHEDULER_STARTED))
         if not without_gevent:
             self._warn_if_not_patched()
@@ -234,6 +236,7 @@ class Engine(Components):
             self._cancel_all(hub)
         cut, self._cancelled_at_end = list(self._cancelled_at_end), {}
         self._watchdog.stop()
+        hub.loop_times.stop()
         forget_forks(self)
         if self._notices is not None:
             self.bus.flush(FLUSH_SECONDS, caller)  # the last runs may have failed
@@ -353,6 +356,7 @@ class Engine(Components):
             in_progress=hub.in_progress,
             jobs=hub.jobs(),
             groups=hub.groups(),
+            loop=hub.loop_times.shares(),
         )
 
     def activity(self) -> dict[str, Any]:

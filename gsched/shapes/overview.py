@@ -69,6 +69,7 @@ OVERVIEW: Final[Shape] = {
     "in_progress": lambda overview: [_fields(each) for each in overview.in_progress],
     "overdue": lambda overview: [_fields(each) for each in overview.overdue],
     "pauses": lambda overview: [_fields(each) for each in overview.pauses],
+    "loops": lambda overview: [{"node": each.node, **each.loop.plain()} for each in overview.activities if each.loop],
 }
 
 

@@ -17,6 +17,7 @@ from gsched.jobs.outcomes import Outcome
 from gsched.jobs.run import Run
 from gsched.monitoring.activity import LastMinute, NodeActivity, Overview
 from gsched.monitoring.error_groups import BAD
+from gsched.monitoring.loop_shares import LoopShares
 from gsched.monitoring.overdue import Overdue, in_overview
 from gsched.monitoring.troubles import (
     LATELY_SECONDS,
@@ -73,6 +74,7 @@ class LocalOverview:
             **{key: now[key] for key in ("running", "waiting", "pool_size", "due_soon")},
             recent=self._last_minute.period(),
             totals=now["outcomes"],
+            loop=LoopShares.of(now["loop"]),
         )
 
     def _overdue(self) -> tuple[Overdue, ...]:

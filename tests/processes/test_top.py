@@ -14,6 +14,7 @@ from waiting import wait_until
 from gsched.cli.commands.top_panels import top_panels
 from gsched.hub.timetable import Timetable
 from gsched.monitoring.activity import NodeActivity, Overview, Period, together
+from gsched.monitoring.loop_shares import LoopShares
 from gsched.monitoring.troubles import PastRun, groups_of, troubles_of
 from gsched.runner.exit_codes import Exit
 from gsched.stores.durable.publisher import Publisher
@@ -134,7 +135,7 @@ class Hub:
         return {
             "outcomes": {"succeeded": self.runs, "failed": 0}, "by_tag": {"a": {"succeeded": self.runs}},
             "lateness": [self.runs, 0], "late_by_pool": {"default": [self.runs, 0]}, "duration": [0, self.runs],
-            "running": 1, "waiting": 0, "pool_size": 5, "due_soon": 3, "groups": [],
+            "running": 1, "waiting": 0, "pool_size": 5, "due_soon": 3, "groups": [], "loop": None,
         }  # fmt: skip
 
 
@@ -246,6 +247,22 @@ def test_lateness_is_shown_for_each_pool():
     assert times.rows[:2] == [
         ("late in default", "<=0.001", "<=0.001", "<=0.001"), ("late in threads", "<=1.000", "<=1.000", "<=1.000"),
     ]  # fmt: skip
+
+
+def test_the_jobs_that_hold_the_event_loop_are_named():
+    loop = LoopShares(0.3, 0.05, 0.1, {"report": 0.25, "poll": 0.04})
+    overview = Overview({}, (), (activity(Period(60.0, {}, {}), loop=loop),), ())
+    (holders,) = [panel for panel in top_panels(overview) if "event loop" in panel.title]
+    assert holders.rows == [("n", "30.0%", "5.0%", "10.0%", "report 25.0%, poll 4.0%")]
+
+
+def test_who_holds_the_event_loop_of_a_node_is_published(rig):
+    rig.node()
+    rig.add("works", "succeed", {"trigger": "interval", "seconds": 0.1})
+    rig.wait_until(lambda: any(each["by_job"] for each in rig.json("top", "--once")["loops"]), "a window with the job")
+    (loop,) = rig.json("top", "--once")["loops"]
+    assert [each["job_id"] for each in loop["by_job"]] == ["works"]
+    assert 0 < loop["jobs"] + loop["gsched"] < 1
 
 
 def test_runs_that_last_are_shown_with_their_node(rig):

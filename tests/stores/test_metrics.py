@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PROMISED = """
     gsched_jobs gsched_runs_total gsched_run_duration_seconds gsched_run_lateness_seconds gsched_runs_skipped_total
     gsched_runs_in_progress gsched_pool_size gsched_pool_waiting gsched_pool_full_seconds
-    gsched_hub_slice_seconds gsched_hub_blocked_total
+    gsched_hub_slice_seconds gsched_hub_blocked_total gsched_loop_share
     gsched_store_operations_seconds gsched_store_errors_total gsched_feed_connected gsched_feed_lag_seconds
     gsched_slots_owned gsched_watermark_age_seconds gsched_nodes gsched_events_dropped_total
     gsched_listener_errors_total gsched_build_info

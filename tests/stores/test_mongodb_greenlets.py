@@ -52,7 +52,7 @@ def what_became(raising: Raising) -> tuple[Callable[[], None], Callable[[], None
 
 def publisher(raising: Raising) -> tuple[Callable[[], None], Callable[[], None]]:
     counts = {"running": 0, "waiting": 0, "pool_size": 0, "due_soon": 0}
-    figures = {"outcomes": {}, "by_tag": {}, "lateness": [], "duration": [], "groups": []}
+    figures = {"outcomes": {}, "by_tag": {}, "lateness": [], "duration": [], "groups": [], "loop": None}
     hub = Mock(activity=lambda: {**counts, **figures})
     part = Publisher(Mock(), SystemClock(), hub, raising, lambda: False)
     return part.run, part.stop

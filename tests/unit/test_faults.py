@@ -30,6 +30,8 @@ from gsched import (
     RunTimedOut,
     SchedulerNotRunningError,
 )
+from gsched.hub.watchdog import Watchdog
+from gsched.monitoring.loop_shares import LoopShares
 
 
 def assert_sound(bench):
@@ -494,6 +496,20 @@ def test_a_job_that_holds_the_event_loop_is_named():
     assert event.run_id.startswith("hog@")
     assert event.seconds >= 0.2
     assert "in hog" in event.stack and "time.sleep(0.7)" in event.stack
+
+
+def test_a_report_of_a_held_event_loop_names_those_that_held_it_in_the_last_minute():
+    events = []
+    shares = LoopShares(0.4, 0.1, 0.0, {"hog": 0.3, "other": 0.1})
+    watchdog = Watchdog(0.2, events.append, lambda: shares)
+    watchdog.start()
+    gevent.sleep(0)
+    hog()
+    with gevent.Timeout(10):
+        while not events:
+            gevent.sleep(0.01)
+    watchdog.stop()
+    assert events[0].holders == {"hog": 0.3, "other": 0.1}
 
 
 def test_code_that_holds_the_event_loop_and_is_no_job_is_shown_too():

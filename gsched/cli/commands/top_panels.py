@@ -51,6 +51,11 @@ def top_panels(overview: Overview) -> list[Panel]:
             ("node", "state", "slots", "watermark age", "beat age", "running", "runs/s", "p99 late"),
             _first(_nodes(overview)),
         ),
+        Panel(
+            "who holds the event loop, last minute",
+            ("node", "jobs", "gsched", "other", "the jobs with most"),
+            _first(_loops(overview)),
+        ),
     ]
     return [panel._replace(rows=[tuple(map(escaped, row)) for row in panel.rows]) for panel in found if panel.rows]
 
@@ -134,6 +139,13 @@ def _nodes(overview: Overview) -> Iterator[Sequence[str]]:
     said = {each.node: each for each in overview.activities}
     for node in sorted(overview.nodes, key=lambda each: (each.state == DEAD, each.id)):
         yield _node(node, said.get(node.id))
+
+
+def _loops(overview: Overview) -> Iterator[Sequence[str]]:
+    for each in overview.activities:
+        if (loop := each.loop) is not None:
+            longest = ", ".join(f"{job_id} {share:.1%}" for job_id, share in loop.by_job.items())
+            yield (each.node, f"{loop.jobs:.1%}", f"{loop.gsched:.1%}", f"{loop.other:.1%}", longest or "-")
 
 
 def _node(node: NodeInfo, activity: NodeActivity | None) -> Sequence[str]:

@@ -14,6 +14,7 @@ from gevent.event import Event
 from gsched.event_loop.keyboard_interrupt import was_interrupt
 from gsched.monitoring.activity import LastMinute, NodeActivity, Period
 from gsched.monitoring.groups import GroupActivity
+from gsched.monitoring.loop_shares import LoopShares
 from gsched.stores.messages import HubPort
 from gsched.times.clock import Clock
 
@@ -68,6 +69,7 @@ class Publisher:
             "paused": self._paused(),
             "totals": activity["outcomes"],
             "groups": activity["groups"],
+            "loop": activity["loop"],
             "recent": {  # tags and executors are values: they may hold characters that a key may not
                 "seconds": recent.seconds,
                 "outcomes": recent.outcomes,
@@ -103,4 +105,5 @@ def published_activity(node: str, age: float, document: Mapping[str, Any]) -> No
         ),
         totals=document["totals"],
         groups=tuple(map(GroupActivity.of, document.get("groups", ()))),
+        loop=LoopShares.of(document.get("loop")),
     )

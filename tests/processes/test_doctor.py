@@ -156,7 +156,7 @@ def test_a_node_that_does_not_listen_to_drain_is_a_warning(prepared):
 def test_a_node_that_is_silent_is_a_warning(prepared):
     change_node(prepared, beat_at=ago(30), watermark=ago(30))
     found = troubles(prepared)["nodes"]
-    assert "has sent no heartbeat for 30 s" in found.found and "start a node" in found.remedy
+    assert re.search("has sent no heartbeat for 3[0-9] s", found.found) and "start a node" in found.remedy
 
 
 def test_dead_nodes_that_still_own_slots_are_a_problem_if_others_live(prepared):

@@ -145,7 +145,8 @@ def test_a_rolling_restart_of_two_runners_misses_and_doubles_nothing(place: Path
     assert max(seen.values()) == 1
     missing = _wanted(begin, end) - seen.keys()
     assert not missing
-    assert max(float(lateness) for _, at, lateness, _ in runs if begin < float(at) < end) < 1
+    # The jobs of a node that ends are handed over. If they were not, they would wait for the TTL, which is 10 s.
+    assert max(float(lateness) for _, at, lateness, _ in runs if begin < float(at) < end) < 5
 
 
 def _wanted(begin: float, end: float) -> set[tuple[str, int]]:

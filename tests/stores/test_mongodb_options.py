@@ -52,7 +52,7 @@ PROGRAM = """
 
 def test_jobs_that_another_process_adds_run_with_any_client_options_in_the_address(address):
     uris = [with_option(address, option) for option in OPTIONS]
-    out, err, code = run_program(PROGRAM.replace("URIS", repr(uris)).replace("ADDRESS", repr(address)), timeout=120)
+    out, err, code = run_program(PROGRAM.replace("URIS", repr(uris)).replace("ADDRESS", repr(address)), timeout=400)
     assert (code, dict(zip(OPTIONS, out.splitlines()))) == (0, dict.fromkeys(OPTIONS, "(True, [])")), err
 
 

@@ -62,7 +62,8 @@ def test_an_instant_waits_in_every_store_and_the_latest_one_runs_when_the_run_ha
     add(scheduler, overlap="queue")
     wait_until(lambda: begun, "the first run")
     scheduler_now = scheduler.clock.now_ms
-    wait_until(lambda: scheduler_now() > begun[0] + 1000, "three more instants")
+    # The third is due after 900 ms. On a busy machine the scheduler may be late for it.
+    wait_until(lambda: scheduler_now() > begun[0] + 3000, "three more instants")
     gates[0].set()
     wait_until(lambda: len(begun) == 2, "the instant that waited")
     assert begun[1] >= begun[0] + 900

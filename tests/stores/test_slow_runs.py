@@ -134,7 +134,8 @@ def test_a_run_that_begins_later_than_its_time_is_reported_at_once(bench):
     bench.skip_to("2026-03-02 12:01:05")
     bench.until(lambda: bench.began("job"))
     bench.until(lambda: slow(bench))
-    assert slow(bench) == [(60, "waiting")]  # for a worker, which takes it in a moment
+    (late,) = slow(bench)
+    assert late in [(60, "waiting"), (60, "running")]  # it waits for a worker, which takes it in a moment
 
 
 def test_a_job_that_is_removed_while_a_retry_waits_is_not_reported(bench):

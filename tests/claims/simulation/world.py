@@ -188,7 +188,7 @@ def real_code_in(world: World, slots: int) -> Iterator[None]:
     replaced = {
         "gsched.hub.hub.gevent": SimpleNamespace(sleep=lambda seconds: world.sleep(round(seconds * 1000))),
         "gsched.hub.hub.spawn": lambda run: world.spawn(getcurrent().process, run),
-        "gsched.hub.hub.get_hub": lambda: SimpleNamespace(loop=None),
+        "gsched.hub.hub.threadsafe_calls": lambda: None,
         "gsched.event_loop.keyboard_interrupt.get_hub": lambda: SimpleNamespace(loop=None),
         "gsched.hub.hub.Event": lambda: SimEvent(world),
         "gsched.hub.lane.Event": lambda: SimEvent(world),

@@ -292,7 +292,9 @@ def _judge_run(
     if about.waiting:
         counts["waiting"] += 1
     if last in about.ended:
-        if not outcomes and last not in about.recorded:
+        # As of attempts that others followed, the record may be lost with the node that was to write it.
+        may_lack_it = about.last > last and _is_uncertain(about.start_times[about.started.index(last)], crashes)
+        if not outcomes and last not in about.recorded and not may_lack_it:
             counts["unrecorded"] += 1
             problems.append(f"ended, and the history, which keeps all, does not say how: {about}")
         if about.recorded.get(about.last) == "lost" and about.last > last:

@@ -7,13 +7,14 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -550,6 +551,24 @@ class SQLiteCluster(Cluster):
     def open(self) -> SQLJobStore:
         self.client = None
         return SQLJobStore(self.uri)
+
+    def freeze(self, name: str) -> float:
+        """Stop a node that is not writing: one that stands still in a transaction holds up all others."""
+        while True:
+            self.nodes[name].freeze()
+            wait_until(self.nodes[name].stands_still, "it stands still")
+            if self._may_be_written():
+                return super().freeze(name)
+            self.nodes[name].thaw()
+
+    def _may_be_written(self) -> bool:
+        with closing(sqlite3.connect(self.uri.removeprefix("sqlite:///"), timeout=1.0, isolation_level=None)) as line:
+            try:
+                line.execute("BEGIN IMMEDIATE")
+                line.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return False
+        return True
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         # Through the store, for SQLite knows its own files: another one that closes them would drop its locks.

@@ -250,7 +250,7 @@ def test_lateness_is_shown_for_each_pool():
 
 
 def test_the_jobs_that_hold_the_event_loop_are_named():
-    loop = LoopShares(0.3, 0.05, 0.1, {"report": 0.25, "poll": 0.04})
+    loop = LoopShares(0.3, 0.05, 0.1, {"report": 0.25, "poll": 0.04, "tiny": 0.0004})
     overview = Overview({}, (), (activity(Period(60.0, {}, {}), loop=loop),), ())
     (holders,) = [panel for panel in top_panels(overview) if "event loop" in panel.title]
     assert holders.rows == [("n", "30.0%", "5.0%", "10.0%", "report 25.0%, poll 4.0%")]

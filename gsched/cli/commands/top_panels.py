@@ -13,6 +13,7 @@ from gsched.wording import escaped
 
 _MOST_ROWS: Final = 12  # of a panel
 _BAD: Final = ("failures", "skips", "misses")
+_NAMED_JOBS: Final = 3  # that held the event loop, in a row
 _LONG_SECONDS: Final = 10.0  # a run in progress is shown from then on
 
 
@@ -144,7 +145,8 @@ def _nodes(overview: Overview) -> Iterator[Sequence[str]]:
 def _loops(overview: Overview) -> Iterator[Sequence[str]]:
     for each in overview.activities:
         if (loop := each.loop) is not None:
-            longest = ", ".join(f"{job_id} {share:.1%}" for job_id, share in loop.by_job.items())
+            named = list(loop.by_job.items())[:_NAMED_JOBS]
+            longest = ", ".join(f"{job_id} {share:.1%}" for job_id, share in named if share >= 0.001)
             yield (each.node, f"{loop.jobs:.1%}", f"{loop.gsched:.1%}", f"{loop.other:.1%}", longest or "-")
 
 

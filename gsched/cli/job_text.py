@@ -1,7 +1,7 @@
-"""A job as the TOML text of a [[job]] entry, and the changes that an edited text means.
+"""A job as the TOML text of a [[job]] entry, and the changes that an edited text asks for.
 
-Only what is edited is changed. An option that has its default is not in the text; if its line is removed, it gets its
-default. A value that TOML cannot express is named in a comment, and stays.
+Only edited keys are changed. The text leaves out options that have their defaults; an option whose line is removed gets
+its default. A comment names each value that TOML cannot express; such a value stays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gsched.jobs.job import Job
 from gsched.jobs.options import OPTIONS
 from gsched.jobs.policy_options import policy_options
 from gsched.runner.commands import RUN_COMMAND
-from gsched.runner.declaration import OWNER
+from gsched.runner.origins import OWNER
 from gsched.runner.shell.options import OPTIONS as COMMAND_OPTIONS
 from gsched.triggers.spread import unspread
 
@@ -35,7 +35,7 @@ class JobText(NamedTuple):
     kept: tuple[str, ...] = ()
 
     def written(self) -> str:
-        """The entry as TOML, below it a comment for each value that is not in it."""
+        """The entry as TOML, followed by a comment for each value that TOML cannot express."""
         comments = (f"# {key}: TOML cannot express the value, which stays as it is\n" for key in self.kept)
         return tomli_w.dumps(self.entry) + "".join(comments)
 
@@ -43,7 +43,7 @@ class JobText(NamedTuple):
 def job_text(job: Job, plain: Job) -> JobText:
     """The job as an entry.
 
-    :param plain: a job that has no options of its own
+    :param plain: a job whose options all have their defaults
     """
     entry: dict[str, Any] = {}
     kept: list[str] = []
@@ -80,7 +80,7 @@ def _is_command(job: Job) -> bool:
 
 
 def _name_of(ref: str | None) -> str:
-    """The name that a function's job has unless it is given another."""
+    """The default name of a job with this function."""
     return str(ref).partition(":")[2]
 
 
@@ -113,7 +113,7 @@ def edited_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]
 
 
 def _plain(value: Any) -> Any:
-    """The value in a form in which lists equal tuples, but 1, 1.0 and True differ, and so do texts and dates."""
+    """The value for a comparison: lists equal tuples, and values of different types differ, such as 1 and True."""
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -124,17 +124,17 @@ def _plain(value: Any) -> Any:
 def meant_changes(
     edited: set[str], after: Mapping[str, Any], definition: Mapping[str, Any], plain: Job
 ) -> dict[str, Any]:
-    """The changes, as arguments of `modify_job`.
+    """The changes that an edit asks for, as arguments of `modify_job`.
 
     :param edited: the keys that were edited
-    :param after: the entry as it is now
-    :param definition: add_job's arguments for it
-    :param plain: a job that has no options of its own: the defaults
+    :param after: the edited entry
+    :param definition: the arguments of add_job for the edited entry
+    :param plain: a job whose options all have their defaults
     """
     usual = _options(plain)
     changes = {option: definition.get(option, usual[option]) for option in edited & usual.keys()}
     called = {"func", "args", "kwargs"}
-    if edited & {"command", *COMMAND_OPTIONS}:  # also if a function takes its place, or has left its place to one
+    if edited & {"command", *COMMAND_OPTIONS}:  # a function may replace the command, or the reverse
         changes.update({key: definition.get(key, _EMPTY.get(key)) for key in called})
     else:
         changes.update({key: definition.get(key, _EMPTY.get(key)) for key in edited & called})
@@ -142,7 +142,7 @@ def meant_changes(
         changes["name"] = definition.get("name") or _name_of(after["func"])
     if edited & {"trigger", "spread"}:
         changes["trigger"] = definition["trigger"]
-        if "next_run_time" in definition:  # after each start of the machine: the tag says so, too
+        if "next_run_time" in definition:  # @reboot: such a job has a tag, too
             changes.update({key: definition[key] for key in ("next_run_time", "tags")})
     if "metadata" in edited:
         changes["metadata"] = definition["metadata"]

@@ -1,4 +1,4 @@
-"""Times ahead, as people write them on the command line."""
+"""Times ahead, as people write them on the command line: a time of day, too."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from gsched.errors import ConfigurationError
-from gsched.times.durations import as_ms
-from gsched.times.instants import as_instant, from_ms, to_ms
+from gsched.times.instants import from_ms
+from gsched.times.relative import as_future
 
-_STARTS_WITH_YEAR: Final = re.compile(r"\d{4}-")
 _TIME_OF_DAY: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 
 
 def pause_end(text: str, zone: tzinfo, now: int) -> datetime | str:
-    """When a pause ends, as `pause_job` takes it: for a time of day the next moment at which a clock in the zone shows
-    it."""
+    """When a pause ends, as `pause_job` takes it.
+
+    A time of day means the next moment at which a clock in the zone shows it. Any other text stays as it is.
+    """
     time_of_day = _TIME_OF_DAY.fullmatch(text.strip())
     if time_of_day is None:
         return text
@@ -29,19 +30,13 @@ def pause_end(text: str, zone: tzinfo, now: int) -> datetime | str:
 def time_ahead(text: str, zone: tzinfo, now: int) -> datetime:
     """The time that a text means: "now", a time of day, how long from now, or ISO 8601.
 
-    :param zone: of a time without an offset
+    :param zone: the time zone of a time without an offset
     :param now: milliseconds since the epoch
-    :raises ConfigurationError: for another text, and for a time that has passed
+    :raises ConfigurationError: for any other text, and for a time that has passed
     """
     if text == "now":
         return from_ms(now, zone)
     try:
-        found = pause_end(text, zone, now)
-        if isinstance(found, str):
-            is_time = _STARTS_WITH_YEAR.match(found)
-            found = as_instant(found, zone) if is_time else from_ms(now + as_ms(found, ""), zone)
+        return from_ms(as_future(pause_end(text, zone, now), now, zone, "time"), zone)
     except (ConfigurationError, OverflowError):
-        raise ConfigurationError(f"expected 18:00, 2h or 2030-01-31T08:00, got {text!r}") from None
-    if to_ms(found) < now:
-        raise ConfigurationError(f"{found.isoformat(' ')} has passed")
-    return found
+        raise ConfigurationError(f"expected a time ahead: 18:00, 2h or 2030-01-31T08:00, got {text!r}") from None

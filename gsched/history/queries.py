@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
 from gsched.checks import checked_whole
@@ -13,8 +13,6 @@ from gsched.errors import ConfigurationError
 from gsched.history.recent import RecentOutcome
 from gsched.jobs.command_end import CommandEnd
 from gsched.jobs.outcomes import Outcome
-from gsched.times.durations import as_ms
-from gsched.times.instants import as_instant, to_ms
 from gsched.wording import did_you_mean
 
 T = TypeVar("T")
@@ -23,7 +21,6 @@ WAITING: Final = "waiting"  # in place of the outcome of a run that has not begu
 UNENDED: Final = (RUNNING, WAITING)
 OUTCOMES: Final = (*map(str, Outcome), *UNENDED)
 _PLACE: Final = re.compile(r"(-?\d{1,18})\.(.+)", re.DOTALL)
-_STARTS_WITH_YEAR: Final = re.compile(r"\s*\d{4}-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,20 +171,6 @@ class RunPage(NamedTuple):
 
     runs: tuple[RunInfo, ...]
     next: str | None = None
-
-
-def as_past(value: datetime | date | timedelta | str | None, now: int, tz: tzinfo, what: str) -> int | None:
-    """The instant (ms since the epoch) from what a user writes: a datetime, ISO text, or how long before `now` (ms).
-
-    Raises ConfigurationError, naming the argument `what`.
-    """
-    if value is None:
-        return None
-    if isinstance(value, timedelta) or (isinstance(value, str) and not _STARTS_WITH_YEAR.match(value)):
-        return now - as_ms(value, what)
-    if not isinstance(value, (str, date)):
-        raise ConfigurationError(f"{what}: expected a datetime, a timedelta or text such as '1h', got {value!r}")
-    return to_ms(as_instant(value, tz, what))
 
 
 def newest_first(time: Callable[[T], Any], found: list[T], query: RunQuery) -> list[T]:

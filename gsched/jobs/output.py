@@ -1,7 +1,8 @@
-"""The output of a run's attempt: its first and its last part, in pieces that a store writes.
+"""The output of a run's attempt: its beginning and its end, in pieces that a store writes.
 
-A piece has a number and, once it is full, a fixed size. The first pieces stay. Of those after them the last ones stay,
-each in the place of an earlier one. So a store writes most bytes once, whatever a run prints and however long.
+Pieces are numbered, and full pieces have one size. The first FIRST pieces stay. Each later piece has one of LAST
+places, where it replaces the piece that is LAST pieces older. So a store writes most bytes once, however much a run
+prints.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from gevent.monkey import get_original
 
 from gsched.checks import written_bytes
 
-FIRST: Final = 8  # pieces of the beginning that stay
-LAST: Final = 8  # places for the pieces after them
-END: Final = FIRST + LAST  # the place of the piece that says that no other follows
-HELD_BYTES: Final = 32 << 20  # output that a node holds in memory
+FIRST: Final = 8  # pieces of the beginning, which stay
+LAST: Final = 8  # places for all later pieces
+END: Final = FIRST + LAST  # the place of an empty piece, which marks the end
+HELD_BYTES: Final = 32 << 20  # output that a node holds in memory at most
 
 _allocate_lock = get_original("_thread", "allocate_lock")
 
@@ -24,8 +25,8 @@ _allocate_lock = get_original("_thread", "allocate_lock")
 class Piece(NamedTuple):
     """A part of an output.
 
-    :ivar place: where it is kept; a later piece may take the place of an earlier one
-    :ivar number: how many pieces came before it
+    :ivar place: where the piece is kept; a later piece may replace it there
+    :ivar number: how many pieces came before this one
     """
 
     place: int
@@ -34,18 +35,18 @@ class Piece(NamedTuple):
 
 
 class OutputRoom:
-    """How many bytes of output a node may hold in memory.
+    """The room for output in a node's memory, shared by all attempts.
 
-    :ivar most: so many, of all attempts together
+    :ivar most: how many bytes it has
     """
 
     def __init__(self, most: int = HELD_BYTES) -> None:
         self.most = most
-        self._lock = _allocate_lock()  # never held across a switch of greenlets, as the lock below
+        self._lock = _allocate_lock()  # never held across a switch of greenlets, nor is RunOutput's
         self._left = most
 
     def take(self, size: int) -> bool:
-        """Take the room for so many bytes; False if there is none."""
+        """Take room for so many bytes. False if there is not enough."""
         with self._lock:
             if size > self._left:
                 return False
@@ -54,22 +55,22 @@ class OutputRoom:
 
     @property
     def left(self) -> int:
-        """How many bytes there is room for."""
+        """How many bytes are free."""
         return self._left
 
     def give(self, size: int) -> None:
-        """Give room back."""
+        """Give back the room of so many bytes."""
         with self._lock:
             self._left += size
 
 
 class RunOutput:
-    """What one attempt prints. Greenlets and native threads may add to it; nothing here waits.
+    """The output of one attempt. Greenlets and native threads may add to it. No method waits.
 
-    :param most: so many bytes are kept
-    :param room: the node's, for all outputs
-    :ivar ended: the attempt has ended: nothing is added any more
-    :ivar is_empty: nothing was added
+    :param most: how many bytes are kept
+    :param room: the node's room for all outputs
+    :ivar ended: True if the attempt has ended: `add` does nothing then
+    :ivar is_empty: True if nothing was added
     """
 
     def __init__(self, most: int, room: OutputRoom) -> None:
@@ -85,7 +86,7 @@ class RunOutput:
         self.is_empty = True
 
     def add(self, text: bytes) -> None:
-        """Keep more output. If the node has no room, this and all that follows is left out, with a note."""
+        """Keep more output. If the node has no room, this output and all later output is left out, with a note."""
         with self._lock:
             if self.ended or self._is_cut or not text:
                 return
@@ -126,7 +127,7 @@ class RunOutput:
                     text = text[surplus * self._size :]
 
     def _give_back(self) -> None:
-        """Give the room back that is not needed."""
+        """Give back room that is not needed any more."""
         surplus = self._taken - sum(len(content) for _, content in self._held.values())
         if surplus > 0:
             self._taken -= surplus
@@ -135,12 +136,12 @@ class RunOutput:
     # -- for the store --------------------------------------------------------------------------------------------
 
     def pieces(self) -> list[Piece]:
-        """All pieces that are held, in their order."""
+        """All pieces in memory, in order."""
         with self._lock:
             return sorted((self._piece(place) for place in self._held), key=lambda piece: piece.number)
 
     def take(self) -> list[Piece]:
-        """The pieces that have changed since they were last taken."""
+        """The pieces that have changed since the last `take`."""
         with self._lock:
             changed, self._changed = self._changed, set()
             return [self._piece(place) for place in sorted(changed)]
@@ -150,7 +151,7 @@ class RunOutput:
         return Piece(place, number, bytes(content))
 
     def written(self, pieces: Iterable[Piece]) -> None:
-        """These pieces have been written: do not hold those that do not change any more."""
+        """Drop those of these pieces from memory that do not change any more. All of them have been written."""
         with self._lock:
             for piece in pieces:
                 is_final = self.ended or piece.number < self._number
@@ -159,12 +160,12 @@ class RunOutput:
             self._give_back()
 
     def put_back(self, pieces: Iterable[Piece]) -> None:
-        """These pieces could not be written: they have to be taken again."""
+        """Make the next `take` give these pieces again, because they could not be written."""
         with self._lock:
             self._changed.update(piece.place for piece in pieces)
 
     def release(self) -> None:
-        """Hold nothing any more."""
+        """Drop all pieces from memory."""
         with self._lock:
             self._held.clear()
             self._changed.clear()

@@ -1,4 +1,4 @@
-"""Notifications: who is told of failures, and how. See docs/notifications.md.
+"""Notifications: sends messages about failures, by mail, a web hook and other channels. See docs/notifications.md.
 
 Names are imported when they are used: each store keeps notices, and few programs send any.
 """
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from gsched.notices.channels.sentry import Sentry as Sentry
     from gsched.notices.channels.webhook import WebHook as WebHook, signature as signature
     from gsched.notices.notifier import Notifier as Notifier
+    from gsched.notices.status import NotifierStatus as NotifierStatus
 
-__all__ = ["Command", "Mail", "Notifier", "Ping", "Sendmail", "Sentry", "WebHook", "signature"]
+__all__ = ["Command", "Mail", "Notifier", "NotifierStatus", "Ping", "Sendmail", "Sentry", "WebHook", "signature"]
 
 _HOMES: Final = {
     "Command": "channels.program",
     "Mail": "channels.mail",
     "Notifier": "notifier",
+    "NotifierStatus": "status",
     "Ping": "channels.ping",
     "Sendmail": "channels.mail",
     "Sentry": "channels.sentry",

@@ -1,4 +1,4 @@
-"""Collects what notifiers are to be told, in memory, until it is written to the outbox."""
+"""Collects notices in memory until the desk writes them to the outbox."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from gsched.notices.occurrences import Occurrence
 from gsched.notices.outbox import DELAY_MS, OUTPUT_DELAY_MS, OpenFailure
 from gsched.times.clock import Clock
 
-MOST_GROUPS: Final = 200  # notices of a notifier that are counted apart in one of its periods; the rest is one number
+MOST_GROUPS: Final = 200  # different notices of a notifier in one of its periods; all further ones become one notice
 
 JobKey = tuple[str, str]  # the alias of the store, and the id
 
 
 class Collector:
-    """Turns occurrences into notices, and counts those that are the same.
+    """Turns occurrences into notices, and counts equal ones.
 
-    However many jobs fail, it keeps at most so many notices for a notifier.
+    The number of notices for one notifier has a bound, however many jobs fail.
 
-    :param notifiers: gives the notifiers as they are now
+    :param notifiers: gives the current notifiers
     """
 
     def __init__(self, notifiers: Callable[[], Iterable[Notifier]], clock: Clock) -> None:
         self._notifiers = notifiers
         self._clock = clock
         self._waiting: dict[str, Notice] = {}
-        self._recent: dict[str, OrderedDict[str, float]] = {}  # by notifier: ids of notices, until when (monotonic)
+        self._recent: dict[str, OrderedDict[str, float]] = {}  # by notifier: when (monotonic) a notice's period ends
         self._failing: set[JobKey] = set()
         self._recovered: dict[JobKey, Job] = {}
 
     @property
     def has_failing_jobs(self) -> bool:
-        """True if the success of some job is to be told."""
+        """True if the next success of some job is to be reported."""
         return bool(self._failing)
 
     @property
     def is_empty(self) -> bool:
-        """True if nothing is to be written."""
+        """True if nothing waits to be written."""
         return not self._waiting and not self._recovered
 
     def note(self, occurrence: Occurrence) -> None:
-        """Something has happened."""
+        """Make a notice of the occurrence for each notifier that reports it."""
         now, job = self._clock.now_ms(), occurrence.job
         for notifier in self._notifiers():
             if occurrence.kind not in notifier.events or not _is_told(notifier, occurrence):
@@ -72,29 +72,32 @@ class Collector:
                 self._recovered.pop((job.jobstore, job.id), None)
 
     def note_success(self, job: Job) -> None:
-        """A run of the job has succeeded."""
+        """Record that a run of the job has succeeded. If the job was failing, its recovery is reported."""
         key = job.jobstore, job.id
         if key in self._failing:
             self._recovered.setdefault(key, job)
 
     def know(self, failures: Iterable[OpenFailure]) -> None:
-        """These jobs fail, as the outbox knows, and those of which it does not know yet."""
+        """Take over which jobs fail: these from the outbox, and those whose notices are not written yet."""
         unwritten = {(each.jobstore, each.job_id) for each in self._waiting.values() if each.kind in REPEATED}
         self._failing = unwritten | {(failure.jobstore, failure.job_id) for failure in failures}
 
     def take(self) -> list[Notice]:
-        """The notices that are to be written."""
+        """Remove the notices that wait to be written, and give them."""
         notices, self._waiting = list(self._waiting.values()), {}
         return notices
 
     def take_recovered(self) -> dict[JobKey, Job]:
-        """The jobs of which a run has succeeded after failures."""
+        """Remove the jobs that have succeeded after failures, and give them."""
         recovered, self._recovered = self._recovered, {}
         self._failing -= recovered.keys()
         return recovered
 
     def recoveries(self, recovered: Mapping[JobKey, Job], failures: Iterable[OpenFailure]) -> list[Notice]:
-        """The notices for those that were told of failures of these jobs, or will be: not before that."""
+        """The notices of these jobs' recovery, for the notifiers with an open failure of them.
+
+        A recovery is due no earlier than the notice of the failure.
+        """
         now = self._clock.now_ms()
         due: dict[tuple[str, JobKey], int] = {}
         for failure in failures:
@@ -109,7 +112,7 @@ class Collector:
         ]
 
     def give_back(self, notices: Iterable[Notice], recovered: Mapping[JobKey, Job]) -> None:
-        """These could not be written."""
+        """Put back notices and recovered jobs that could not be written."""
         for notice in notices:
             self._add(notice)
         for key, job in recovered.items():
@@ -137,6 +140,6 @@ def _name_of(job: Job) -> str:
 
 
 def _is_told(notifier: Notifier, occurrence: Occurrence) -> bool:
-    if occurrence.job is None:  # the notifiers of single jobs are told of these alone
+    if occurrence.job is None:  # only notifiers for all jobs report it, and none reports its own failure
         return notifier.all_jobs and not (occurrence.kind == NOTIFIER_FAILED and occurrence.what == notifier.name)
     return notifier.is_for(occurrence.job)

@@ -1,4 +1,4 @@
-"""From occurrences to an outbox, and from there to the channels."""
+"""Writes occurrences to an outbox as notices, and sends the notices through the channels."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from gsched.notices.waiting import wait_for
 from gsched.times.clock import Clock
 
 WRITE_SECONDS: Final = 1.0  # between two writes
-LOOK_SECONDS: Final = 10.0  # between two looks at which jobs fail, as all nodes know
-MOST_FAILING: Final = 10_000  # jobs whose success is waited for
+LOOK_SECONDS: Final = 10.0  # between two reads of the failures that all nodes have written
+MOST_FAILING: Final = 10_000  # failing jobs whose next success is reported
 _EXPIRE_SECONDS: Final = 60.0
 
 
 class Desk:
-    """Writes what was noted to an outbox, at most once a second, and sends what is due there. Its greenlets are one
-    that writes, and one for each notifier.
+    """Writes notices to an outbox, at most once a second, and sends those that are due.
 
-    :param notifiers: by name; new ones are seen by `look_at_notifiers`
-    :param watch: called with True when the success of some job is to be told, and with False when none is
+    One greenlet writes. Each notifier has a greenlet that sends.
+
+    :param notifiers: by name; call `look_at_notifiers` after adding one
+    :param watch: called with True when the next success of some job is to be reported, and with False when none is
     :param node: names this process among those that share the outbox
     """
 
@@ -68,7 +69,7 @@ class Desk:
         self.look_at_notifiers()
 
     def look_at_notifiers(self) -> None:
-        """Send for those that are new."""
+        """Start a sender for each new notifier."""
         for name, notifier in self._notifiers.items():
             if name not in self._senders and isinstance(notifier.channel, Channel):
                 sender = self._senders[name] = Sender(
@@ -77,20 +78,20 @@ class Desk:
                 self._greenlets.append(spawn(sender.run))
 
     def note(self, occurrence: Occurrence) -> None:
-        """Something has happened. It is written soon."""
+        """Record an occurrence. It is written within about a second."""
         self._collector.note(occurrence)
         self._watch(self._collector.has_failing_jobs)
         if not self._collector.is_empty:
             self._wakeup.set()
 
     def note_success(self, job: Job) -> None:
-        """A run of the job has succeeded."""
+        """Record that a run of the job has succeeded."""
         self._collector.note_success(job)
         if not self._collector.is_empty:
             self._wakeup.set()
 
     def stop(self) -> None:
-        """Write what is noted, send what is due, and end, soon."""
+        """Make the greenlets write the last notices, send what is due, and end. Does not wait for them."""
         self._ending.set()
         self._wakeup.set()
 
@@ -114,13 +115,13 @@ class Desk:
             self._write()
             self._look()
         except StoreError:
-            pass  # the ownership greenlet reports that the database does not answer; nothing is lost meanwhile
+            pass  # the ownership greenlet reports that the database does not answer; the notices stay in memory
         except Exception as error:
             if not was_interrupt(error):
                 self._emit(SchedulerEvent(EVENT_STORE_FAILED, **error_fields(error)))
 
     def _write(self) -> None:
-        """Write what was noted, and let the senders look."""
+        """Write the collected notices, and wake the senders."""
         notices, recovered = self._collector.take(), self._collector.take_recovered()
         if not notices and not recovered:
             return
@@ -139,7 +140,7 @@ class Desk:
             self._clock.call_later(DELAY_MS / 1000, self._senders[name].wake)
 
     def _look(self) -> None:
-        """See which jobs fail, as all nodes know, and let go of what is over."""
+        """Read which jobs fail on any node, and remove expired notices, each now and then."""
         now = self._clock.monotonic()
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS

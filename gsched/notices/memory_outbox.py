@@ -1,4 +1,4 @@
-"""The outbox of the memory store, and of what cannot be kept in a store: that it is away."""
+"""The outbox of the memory store, and of notices that a store cannot keep: that the store does not answer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _MOST: Final = 10_000
 class _Kept:
     """A notice.
 
-    :ivar due_at: None if all of it was told
-    :ivar next_at: before that it is not due again
+    :ivar due_at: None if all occurrences were sent
+    :ivar next_at: the notice is not due again before this time
     """
 
     notice: Notice
@@ -27,7 +27,7 @@ class _Kept:
 
 
 class MemoryOutbox:
-    """Keeps notices in a dict: see `Outbox`. If there are very many, the oldest go."""
+    """Keeps notices in a dict: see `Outbox`. If there are more than 10,000, the oldest are dropped."""
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}

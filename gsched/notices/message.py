@@ -1,4 +1,4 @@
-"""Messages: what notices say to people, and to programs."""
+"""Messages: the texts for people and the objects for programs that are made from notices."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ TEST: Final = "test"
 SUMMARY: Final = "summary"
 
 _LONGEST_SUBJECT: Final = 200
-_MOST_DETAILED: Final = 20  # notices of a summary
-_FEW: Final = 3  # notices that have a message each
+_MOST_DETAILED: Final = 20  # notices that a summary lists
+_FEW: Final = 3  # up to so many notices have a message each
 _RUNS: Final = (FAILED, LOST, OUTPUT)
 _SAID: Final[Mapping[str, str]] = {
     FAILED: "failed",
@@ -67,13 +67,13 @@ Ask = Callable[[Notice], str | None]
 class Message:
     """A message to one notifier.
 
-    :ivar notifier: its name
-    :ivar scheduler: the name of the scheduler that sends it
-    :ivar event: the kind of its notice; "summary" if there are several, "test" if there is none
-    :ivar subject: what happened, in a line
-    :ivar text: the same, in full
-    :ivar url: where the dashboard shows it; None if that is not known
-    :ivar notices: each notice, as JSON has it
+    :ivar notifier: the notifier's name
+    :ivar scheduler: the name of the scheduler that sends the message
+    :ivar event: the kind of the message's notice; "summary" if there are several notices, "test" if there is none
+    :ivar subject: what happened, in one line
+    :ivar text: the whole message
+    :ivar url: the dashboard's page about it; None if the dashboard's address is not known
+    :ivar notices: each notice as an object of JSON
     """
 
     notifier: str
@@ -86,9 +86,9 @@ class Message:
 
 
 def batches_of(due: Sequence[Notice], tokens: float) -> list[Sequence[Notice]]:
-    """The notices by the messages that are to be sent now: one each for a few, one for all if there are more.
+    """The notices of each message that is to be sent now: up to three notices have a message each, more have one.
 
-    :param tokens: how many messages may be sent now
+    :param tokens: how many messages may be sent now; below 1, the answer is empty
     """
     if not due or tokens < 1:
         return []
@@ -99,9 +99,9 @@ class Composer:
     """Writes messages.
 
     :param scheduler: the scheduler's name
-    :param explain: gives what became of a notice's last run, in words; None if that cannot be said now
-    :param output: gives what that run has printed; None if that was not kept
-    :param public_url: where people reach the dashboard; None if they do not
+    :param explain: gives in words how a notice's last run ended; None if that is not known
+    :param output: gives what that run has printed; None if its output was not kept
+    :param public_url: the address at which people reach the dashboard; None if there is none
     """
 
     def __init__(self, scheduler: str, explain: Ask, output: Ask, public_url: str | None) -> None:
@@ -127,7 +127,7 @@ class Composer:
         return Message(first.notifier, self._scheduler, *said, tuple(told))
 
     def test(self, notifier: str) -> Message:
-        """A message that only shows that messages get through."""
+        """A test message, which shows that messages get through."""
         subject = f"Test message to {notifier}"
         text = f"{subject}: messages of the scheduler {escaped(self._scheduler)} get through."
         return Message(notifier, self._scheduler, TEST, _line(subject), text, self._public_url)
@@ -188,7 +188,7 @@ def _masked(text: str | None) -> str | None:
 
 
 def _subject(notice: Notice) -> str:
-    """What happened, in a line."""
+    """What happened, in one line."""
     if not notice.job_id:
         return _subject_without_job(notice)
     words = f"{escaped(notice.job_id)} {_SAID[notice.kind]}"

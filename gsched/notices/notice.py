@@ -1,4 +1,4 @@
-"""Notices: what is to be told to one notifier, with the number of times that it happened."""
+"""Notices: each is something that one notifier reports, with the number of times that it happened."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ NOTIFIER_FAILED: Final = "notifier_failed"
 KINDS: Final = (
     FAILED, LOST, RECOVERED, OVERDUE, PAUSED, PARKED, NODE_DIED, NO_RUNNER, STORE_AWAY, NOTIFIER_FAILED, OUTPUT,
 )  # fmt: skip
-"""What a notifier can be told of: the values of its option `events`."""
+"""The values of a notifier's option `events`."""
 
 REPEATED: Final = frozenset({FAILED, LOST})
-"""Kinds that stay open until a run of the job succeeds. They are told again with the number of further ones."""
+"""Kinds that stay open until a run of the job succeeds. Further occurrences are reported later, with their number."""
 
 LONGEST_TEXT: Final = 500  # characters
 
@@ -41,20 +41,20 @@ _TEXTS: Final = {"job_name": LONGEST_TEXT, "text": LONGEST_TEXT, "run_id": 700}
 class Notice:
     """Something that happened, for one notifier. Times are milliseconds since the epoch.
 
-    :ivar notifier: its name
+    :ivar notifier: the notifier's name
     :ivar kind: one of KINDS
-    :ivar jobstore: the alias of the job's store; "" if it is about no job
-    :ivar job_id: "" if it is about no job, or about further jobs, too many to be told one by one
-    :ivar what: tells it from others of this kind and job: the error's type, the node's id
-    :ivar count: how often it happened, without what was told already
-    :ivar first_at: when it happened first, without what was told already
-    :ivar last_at: when it happened last
-    :ivar due_at: when it is to be told
+    :ivar jobstore: the alias of the job's store; "" if the notice is about no job
+    :ivar job_id: the job's id; "" if the notice is about no job, or counts further jobs, too many for a notice each
+    :ivar what: distinguishes notices of one kind and job: the error's type, the node's id
+    :ivar count: how many occurrences are not sent yet
+    :ivar first_at: when the first of these occurrences happened
+    :ivar last_at: when the last occurrence happened
+    :ivar due_at: when the notice is to be sent
     :ivar job_name: the job's name
     :ivar text: the last error's message, or the reason
-    :ivar instant: when the last run was scheduled; None if no run is meant
-    :ivar run_id: the last run's id; "" if no run is meant
-    :ivar told: how often it was told before
+    :ivar instant: when the last run was scheduled; None if the notice is about no run
+    :ivar run_id: the last run's id; "" if the notice is about no run
+    :ivar told: how many occurrences were sent before
     """
 
     notifier: str
@@ -74,12 +74,12 @@ class Notice:
 
     @cached_property
     def id(self) -> str:
-        """The same for all notices that are counted together."""
+        """Equal for notices that are counted together."""
         parts = [self.notifier, self.kind, self.jobstore, self.job_id, self.what]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def with_later(self, later: Notice) -> Notice:
-        """This one and a later one with the same id, together."""
+        """This notice and a later one with the same id, as one notice."""
         return replace(
             later,
             count=self.count + later.count,
@@ -89,7 +89,7 @@ class Notice:
 
 
 def details(notice: Notice) -> dict[str, Any]:
-    """What a store keeps of the last occurrence, beside what the notice is counted by."""
+    """The part of a notice that a store keeps as one object: its job, and its last occurrence."""
     return {
         "jobstore": notice.jobstore,
         "job_id": notice.job_id,
@@ -100,12 +100,12 @@ def details(notice: Notice) -> dict[str, Any]:
 
 
 def _storable(text: str) -> str:
-    """Text that UTF-8 can have: what commands write may be anything."""
+    """The text with "?" in place of what UTF-8 cannot encode: a command may print anything."""
     return text.encode(errors="replace").decode()
 
 
 def read_details(found: Any) -> dict[str, Any]:
-    """The arguments of a Notice that `details` has given. Raises ValueError for what somebody wrote wrongly by hand."""
+    """The arguments of a Notice, from an object of `details`. Raises ValueError if somebody has edited it wrongly."""
     if not isinstance(found, Mapping):
         raise ValueError(f"expected an object, got {type(found).__name__}")
     for name in ("jobstore", "job_id", "what", *_TEXTS):
@@ -116,9 +116,9 @@ def read_details(found: Any) -> dict[str, Any]:
 
 
 def checked(notice: Notice, its_id: object) -> Notice:
-    """A notice that was read from a store. Raises ValueError if somebody has written it by hand, and wrongly."""
+    """The notice, as read from a store. Raises ValueError if somebody has edited it there, and wrongly."""
     if notice.id != its_id:
-        raise ValueError("its id is not that of its content")
+        raise ValueError("its id does not fit its content")
     if notice.kind not in KINDS:
         raise ValueError("its kind is unknown")
     for name in ("count", "told"):

@@ -1,4 +1,4 @@
-"""A notifier: who is told, of what, about which jobs, and how often."""
+"""A notifier: who gets messages, about which events and jobs, and how often."""
 
 from __future__ import annotations
 
@@ -20,21 +20,26 @@ _LEAST_MS: Final = 1000
 
 
 class Notifier:
-    """Tells somebody what happened to jobs, through a channel.
+    """Reports what happens to jobs to a person or a program, through a channel.
 
-    Without `jobs`, `tags`, `groups` and `all_jobs`, a notifier is for all jobs. A job also names notifiers itself, in
-    its option `notify`.
+    A scheduler gets its notifiers as a list: `GeventScheduler(notifiers=[Notifier("ops", WebHook(url))])`. Without
+    `jobs`, `tags`, `groups` and `all_jobs`, a notifier is for all jobs. A job can name further notifiers in its option
+    `notify`.
 
-    :param name: names it in jobs, log lines and commands
-    :param channel: the way of its messages, such as `WebHook` or `Mail`
-    :param events: what it is told of, see `KINDS`; None: everything but the output of commands
-    :param jobs: the ids of jobs; "*" in them stands for any text
+    :param name: the name in jobs, log lines and commands: letters, digits and . @ : + - _
+    :param channel: how messages are sent: a `Mail`, `Sendmail`, `WebHook`, `Command`, `Sentry` or `Ping`
+    :param events: what it reports: "failed", "lost", "recovered", "overdue", "paused", "parked", "node_died",
+        "no_runner", "store_away", "notifier_failed", "output"; None: all of these but "output". A `Ping` reports each
+        run instead, and takes no events
+    :param jobs: it is for the jobs with these ids; "*" stands for any text
     :param tags: it is for the jobs with one of these tags
     :param groups: it is for the jobs in these groups; "*" at the end stands for any text
-    :param all_jobs: it is for all jobs; False: only for those that are named, by it or by themselves
-    :param every: the first failure is told at once; further ones with the same error are counted, and told so often. It
-        also bounds the number of messages: five at once, and five more in each such period
-    :raises ConfigurationError: if an argument cannot be right
+    :param all_jobs: True: it is for all jobs; False: only for jobs that `jobs`, `tags` or `groups` match, or that name
+        it
+    :param every: a period of at least a second: seconds, a timedelta, or text such as "10m". The first failure is
+        reported at once; further failures with the same type of error are counted, and reported once in each period.
+        At most five messages are sent at once, and five more in each period
+    :raises ConfigurationError: if an argument is wrong; the error names the argument
     """
 
     def __init__(
@@ -73,7 +78,7 @@ class Notifier:
             raise ConfigurationError(f"every: must be at least a second, got {every!r}")
 
     def is_for(self, job: Job) -> bool:
-        """True if the notifier is told about this job."""
+        """True if the notifier reports what happens to this job."""
         if self.all_jobs or self.name in job.policy.notify or not self.tags.isdisjoint(job.tags):
             return True
         group = job.policy.group

@@ -1,4 +1,4 @@
-"""What an event means to notifiers."""
+"""Occurrences: what notifiers report, made from a scheduler's events."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ MASK: Final = sum(_KINDS) | events.EVENT_STORE_CONNECTED
 
 
 class Occurrence(NamedTuple):
-    """Something that notifiers may be told.
+    """Something that notifiers may report.
 
     :ivar kind: one of `gsched.notices.notice.KINDS`
-    :ivar job: the job that it is about, if any
-    :ivar what: the error's type; the node, the store or the notifier that it is about
+    :ivar job: the job that it is about; None: it is about no job
+    :ivar what: the error's type; or the name of the node, the store or the notifier that it is about
     :ivar text: the error's message, or the reason
-    :ivar instant: when the run was scheduled (ms), if a run is meant
+    :ivar instant: when the run was scheduled (ms); None: it is about no run
+    :ivar run_id: the run's id; "": it is about no run
     """
 
     kind: str
@@ -55,7 +56,7 @@ class Occurrence(NamedTuple):
 
 
 def occurrence_of(event: SchedulerEvent) -> Occurrence | None:
-    """What the event means; None if nobody is told of such events."""
+    """The occurrence that an event stands for; None if notifiers do not report such events."""
     kind = _KINDS.get(event.code)
     if kind is None:
         return None
@@ -72,7 +73,7 @@ def occurrence_of(event: SchedulerEvent) -> Occurrence | None:
 
 def _of_job(kind: str, event: JobEvent) -> Occurrence:
     error: BaseException | None = getattr(event, "exception", None)
-    said = error_fields(error) if error is not None else {}  # not the event's own fields: a traceback takes long
+    said = error_fields(error) if error is not None else {}  # the event's own fields have a traceback, which takes long
     text = said.get("error_message") or getattr(event, "reason", None) or event.details.get("reason") or ""
     what = "timed out" if event.code == events.EVENT_JOB_TIMED_OUT else said.get("error_type", "")
     if kind not in (FAILED, LOST):

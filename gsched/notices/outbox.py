@@ -1,4 +1,4 @@
-"""What a store keeps for notifiers: the notices that are to be told, and how each notifier's channel does."""
+"""What a store keeps for notifiers: the notices that wait to be sent, and the state of each notifier's channel."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any, Final, NamedTuple, Protocol
 from gsched.checks import is_whole
 from gsched.notices.notice import Notice
 
-BURST: Final = 5  # messages that a notifier sends at once; as many more become free in each of its periods
-DELAY_MS: Final = 2000  # until it is told: its record is written meanwhile, and what comes at the same time is told too
-OUTPUT_DELAY_MS: Final = 6000  # the same for output, which nodes keep some seconds later
-KEPT_MS: Final = 7 * 86_400_000  # a notice that could not be told, or a failure that nothing followed
+BURST: Final = 5  # messages that a notifier sends at once; it may send five more in each of its periods
+DELAY_MS: Final = 2000  # until a notice is due: the run's record is written meanwhile, and equal notices are counted
+OUTPUT_DELAY_MS: Final = 6000  # the same for output, which nodes write some seconds later
+KEPT_MS: Final = 7 * 86_400_000  # how long a notice stays that cannot be sent, or a failure that no success follows
 _LONGEST_ERROR: Final = 300
 _RETRY_MS: Final = (10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 600_000)
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelState:
-    """How the channel of a notifier does, for all nodes. Times are milliseconds since the epoch.
+    """The state of a notifier's channel, for all nodes. Times are milliseconds since the epoch.
 
-    :ivar notifier: its name
-    :ivar rev: how often the state was written: each write is conditional on it
-    :ivar holder: the node that sends for this notifier now
-    :ivar held_until: from then on another node may send
-    :ivar tokens: how many messages may be sent at once, as of `tokens_at`
-    :ivar sent_at: when a message was sent last; None if none was
-    :ivar failed_at: when a message could not be sent last
-    :ivar failing_since: since when none could be sent; None if the last one was sent
-    :ivar error: why
-    :ivar tries: how often that was tried
-    :ivar next_at: nothing is sent before
+    :ivar notifier: the notifier's name
+    :ivar rev: how often the state was written; each write is conditional on it
+    :ivar holder: the node that sends for this notifier now; "" if none does
+    :ivar held_until: when another node may take over
+    :ivar tokens: how many messages could be sent at once at `tokens_at`
+    :ivar sent_at: when the last message was sent; None if none was
+    :ivar failed_at: when the last attempt failed; None if none did
+    :ivar failing_since: when attempts began to fail; None if the last one succeeded
+    :ivar error: why the last attempt failed
+    :ivar tries: how many attempts have failed since then
+    :ivar next_at: no attempt is made before this time
     """
 
     notifier: str
@@ -56,11 +56,11 @@ class ChannelState:
         return replace(self, rev=rev)
 
     def taken(self, holder: str, until: int) -> ChannelState:
-        """The state once this node sends."""
+        """The state while this node sends."""
         return replace(self, rev=self.rev + 1, holder=holder, held_until=until)
 
     def freed(self) -> ChannelState:
-        """The state once no node sends."""
+        """The state while no node sends."""
         return replace(self, rev=self.rev + 1, holder="", held_until=0)
 
     def sent(self, now: int, every_ms: int) -> ChannelState:
@@ -68,11 +68,11 @@ class ChannelState:
         return replace(self.worked(now), tokens=self.tokens_now(now, every_ms) - 1, tokens_at=now)
 
     def worked(self, now: int) -> ChannelState:
-        """The state after something was sent that is not counted."""
+        """The state after something was sent that does not count as a message."""
         return replace(self, sent_at=now, failing_since=None, error="", tries=0, next_at=0)
 
     def failed(self, now: int, error: str) -> ChannelState:
-        """The state after a message could not be sent: the next attempt follows later and later, up to ten minutes."""
+        """The state after a message could not be sent. The wait before the next attempt grows, up to ten minutes."""
         return replace(
             self,
             failed_at=now,
@@ -93,7 +93,7 @@ def state_document(state: ChannelState) -> dict[str, Any]:
 
 
 def read_state(found: Mapping[str, Any]) -> ChannelState:
-    """The state that `state_document` has given. Raises ValueError for what somebody wrote by hand, and wrongly."""
+    """The state, from an object of `state_document`. Raises ValueError if somebody has edited it wrongly."""
     known: dict[str, Any] = {field.name: found.get(field.name) for field in fields(ChannelState)}
     for name in ("notifier", "holder", "error"):
         if not isinstance(known[name], str):
@@ -103,14 +103,14 @@ def read_state(found: Mapping[str, Any]) -> ChannelState:
             raise ValueError(f"{name}: expected a whole number from 0, got {type(known[name]).__name__}")
     tokens = known["tokens"]
     if isinstance(tokens, bool) or not isinstance(tokens, (int, float)) or not -BURST <= tokens <= BURST:
-        raise ValueError("tokens: expected a number that a notifier can have")
+        raise ValueError(f"tokens: expected a number from -{BURST} to {BURST}")
     return ChannelState(**known)
 
 
 class OpenFailure(NamedTuple):
-    """A job of which a notifier was or will be told that it failed, and whose success it is to be told, too.
+    """A failing job, and a notifier that has reported the failure or will. It reports the job's next success, too.
 
-    :ivar due_at: when further failures are told; None if all were
+    :ivar due_at: when failures that are not reported yet are due; None if there are none
     """
 
     notifier: str
@@ -120,10 +120,10 @@ class OpenFailure(NamedTuple):
 
 
 class Due(NamedTuple):
-    """What is to be told.
+    """The notices that are to be sent now.
 
     :ivar notices: the longest due first
-    :ivar broken: about each notice that somebody wrote by hand, and wrongly: it was removed
+    :ivar broken: an error text for each notice that somebody has edited wrongly; such notices are removed
     """
 
     notices: Sequence[Notice]
@@ -131,36 +131,39 @@ class Due(NamedTuple):
 
 
 class Outbox(Protocol):
-    """The notices that are to be told. Each method is atomic, and raises StoreError if the database fails."""
+    """The notices that wait to be sent. Each method is atomic, and raises StoreError if the database fails."""
 
     def add(self, notices: Sequence[Notice]) -> None:
         """Keep notices.
 
-        One that is known by its id gets their count, and what they say of the last occurrence. It is open, and due when
-        it was, else not before the time that `told` has set for it.
+        - If a notice with the same id is kept already, it gets the sum of both counts, and the later occurrence.
+        - The notice is open.
+        - A notice that is due already keeps its time. Otherwise it is due at the time of the new one, but not before
+          the time that `told` has set.
         """
 
     def due(self, notifier: str, now: int, most: int) -> Due:
-        """The notices that are to be told now."""
+        """The notices that are to be sent now, at most `most`."""
 
     def told(self, notices: Sequence[Notice], next_at: int) -> None:
-        """Subtract what was told: `due` has given these.
+        """Subtract the occurrences that were sent, of notices that `due` has given.
 
-        Those of REPEATED kinds stay, and are due again at `next_at`, if more of them have been added or are. All others
-        are removed, unless more have been added.
+        - A notice of a REPEATED kind stays. It is due again at `next_at` if it has got more occurrences meanwhile, and
+          not before `next_at` if it gets more later.
+        - Any other notice is removed, unless it has got more occurrences meanwhile.
         """
 
     def open_failures(self, most: int) -> Sequence[OpenFailure]:
-        """The jobs with notices of REPEATED kinds that are open, each for each of its notifiers."""
+        """The open notices of REPEATED kinds that are about a job, at most `most`."""
 
     def close(self, jobs: Sequence[tuple[str, str]]) -> None:
-        """Close the notices of REPEATED kinds of these jobs, each named by its store's alias and its id."""
+        """Close the notices of REPEATED kinds of these jobs. A job is named by its store's alias and its id."""
 
     def states(self) -> Sequence[ChannelState]:
-        """How the channels do that have sent anything, or tried to."""
+        """The states of the channels that have sent something, or have tried to."""
 
     def swap_state(self, state: ChannelState) -> bool:
-        """Keep the state, if the one that is kept has the revision before; whether that is so."""
+        """Write the state if the stored one has the revision before it. True if it was written."""
 
     def expire(self, now: int) -> None:
-        """Remove what was closed and told, and what is older than `KEPT_MS`."""
+        """Remove notices that are closed and sent, and those older than `KEPT_MS`."""

@@ -1,4 +1,4 @@
-"""Reports each run to the notifiers that want to know of each: when it begins, and how it ends."""
+"""Reports each run to dead man's switches: when it begins, and how it ends."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from gsched.notices.sending import carry_out
 from gsched.notices.waiting import wait_for
 from gsched.times.clock import Clock
 
-MOST_WAITING: Final = 1000  # reports of a notifier; the oldest go
-RETRY_SECONDS: Final = (5.0, 20.0)  # a report that is later than this would say nothing any more
-_NOTE_MS: Final = 60_000  # so often the outbox is told that reports get through
+MOST_WAITING: Final = 1000  # reports of a notifier; beyond that the oldest are dropped
+RETRY_SECONDS: Final = (5.0, 20.0)  # before the second and the third attempt; a later report would be of no use
+_NOTE_MS: Final = 60_000  # between two writes to the outbox while reports get through
 
 _STATES: Final = {
     events.EVENT_JOB_STARTED: "started",
@@ -42,11 +42,12 @@ class _Report(NamedTuple):
 
 
 class Reports:
-    """The reports to all notifiers of this kind. What cannot be reported within half a minute is dropped: the service
-    misses it, and tells so itself.
+    """The reports to all notifiers with a PerRunChannel.
 
-    :param notifiers: by name; new ones are seen by `look_at_notifiers`
-    :param outbox: keeps how the channels do
+    A report that does not get through within half a minute is dropped. The service misses it, and alerts by itself.
+
+    :param notifiers: by name; call `look_at_notifiers` after adding one
+    :param outbox: keeps the state of the channels
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Reports:
         self._greenlets: list[gevent.Greenlet] = []
 
     def look_at_notifiers(self) -> bool:
-        """Report to those that are new, too; whether there are any."""
+        """Start a reporter for each new notifier with a PerRunChannel. True if there is any such notifier."""
         for name, notifier in self._notifiers.items():
             if name not in self._reporters and isinstance(notifier.channel, PerRunChannel):
                 reporter = _RunReporter(notifier, notifier.channel, self._outbox, self._clock, self._emit)
@@ -73,14 +74,14 @@ class Reports:
         return bool(self._reporters)
 
     def on_event(self, event: Any) -> None:
-        """A run has begun or ended."""
+        """Report that a run has begun or ended."""
         for reporter in self._reporters.values():
             if reporter.notifier.is_for(event.job):
                 text = event.reason or "" if event.exception is None else message_of(event.exception)
                 reporter.put(_Report(_STATES[event.code], event.run_id, text))
 
     def stop(self) -> None:
-        """Report what waits, once, and end."""
+        """Make the greenlets try each report that waits once more, and end. Does not wait for them."""
         for reporter in self._reporters.values():
             reporter.stop()
 
@@ -144,7 +145,7 @@ class _RunReporter:
         return None
 
     def _note(self, error: ChannelError | None) -> None:
-        """Tell how the channel does, when that changes, and now and then."""
+        """Record whether reports get through: when that changes, and about once a minute."""
         now, before = self._clock.now_ms(), self._state
         after = before.failed(now, str(error)) if error is not None else before.worked(now)
         if error is not None and before.failing_since is None:
@@ -159,4 +160,4 @@ class _RunReporter:
             known = {each.notifier: each.rev for each in self._outbox.states()}
             self._outbox.swap_state(after.with_rev(known.get(self.notifier.name, 0) + 1))
         except StoreError:
-            pass  # it is told the next time
+            pass  # it is written after a later report

@@ -1,4 +1,4 @@
-"""Sends the notices of one notifier, from whichever node takes its turn."""
+"""Sends the notices of one notifier. The nodes that share an outbox take turns."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from gsched.notices.sending import carry_out
 from gsched.notices.waiting import wait_for
 from gsched.times.clock import Clock
 
-LOOK_SECONDS: Final = 10.0  # between two looks for what other nodes have left
-HELD_MS: Final = 120_000  # a node that sends and dies is followed by another after so long
+LOOK_SECONDS: Final = 10.0  # between two looks for notices that other nodes have left
+HELD_MS: Final = 120_000  # if a node dies while it sends, another one takes over after so long
 MOST_AT_ONCE: Final = 500  # notices
-_BUSY_SECONDS: Final = 1.0  # until another node that sends is expected to have ended
+_BUSY_SECONDS: Final = 1.0  # until the next look while another node sends
 
 
 class Sender:
@@ -58,7 +58,7 @@ class Sender:
         self._stopped = False
 
     def run(self) -> None:
-        """Send until `stop`; then what is due once more."""
+        """Send until `stop` is called, then once more what is due."""
         is_last = False
         while not is_last:
             is_last = self._stopped
@@ -77,7 +77,7 @@ class Sender:
         self._wakeup.set()
 
     def _turn(self) -> float:
-        """Send what is due: after how many seconds to look again."""
+        """Send what is due. Gives the seconds until the next look."""
         try:
             return self._send_due()
         except StoreError:
@@ -110,7 +110,7 @@ class Sender:
         return 0.0
 
     def _send_batches(self, state: ChannelState, batches: Sequence[Sequence[Notice]]) -> ChannelState:
-        """Send these messages, until one cannot be sent: the channel's state then."""
+        """Send a message for each batch, until one cannot be sent. Gives the channel's state after that."""
         every_ms = self._notifier.every_ms
         for batch in batches:
             try:

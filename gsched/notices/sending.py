@@ -1,4 +1,4 @@
-"""One message through a channel, within a bounded time."""
+"""Sends one message through a channel, within a bounded time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _threads: Final = NativeThreads(4)  # for programs that gevent has not patched
 
 
 def carry_out(secrets: tuple[str, ...], call: Callable[..., None], *args: Any) -> None:
-    """Make a channel's call, in at most some ten seconds. Other greenlets go on meanwhile.
+    """Call a method of a channel, for at most eleven seconds. Other greenlets go on meanwhile.
 
-    :param secrets: of the channel
-    :raises ChannelError: if the call raises, or takes longer; no secret is in the error
+    :param secrets: the channel's secrets
+    :raises ChannelError: if the method raises, or takes longer; the error shows no secret
     """
     late = gevent.Timeout(SECONDS + 1)
     try:
@@ -36,7 +36,7 @@ def carry_out(secrets: tuple[str, ...], call: Callable[..., None], *args: Any) -
 
 
 def send_test(notifier: Notifier, scheduler: str, public_url: str | None) -> None:
-    """Send a message that only shows that messages get through. Raises ChannelError."""
+    """Send a test message, which shows that messages get through. Raises ChannelError."""
     channel = notifier.channel
     if isinstance(channel, PerRunChannel):
         carry_out(channel.secrets, channel.report, "tested", "", "a test")
@@ -46,4 +46,4 @@ def send_test(notifier: Notifier, scheduler: str, public_url: str | None) -> Non
 
 
 def _nothing(notice: Notice) -> None:
-    """A test message is about nothing."""
+    """A test message has no notice to explain."""

@@ -1,4 +1,4 @@
-"""Notifications of one scheduler: what its events mean, and which outbox that goes to."""
+"""Notifications of one scheduler: turns its events into occurrences, and gives each to an outbox."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from gsched.notices.outbox import Outbox
 from gsched.notices.reports import MASK as RUNS_MASK, Reports
 from gsched.times.clock import Clock, Timer
 
-AWAY_SECONDS: Final = 30.0  # a store that answers again before is not told of
+AWAY_SECONDS: Final = 30.0  # if a store answers again before, nothing is reported
 _CLOSE_SECONDS: Final = SECONDS + 2
 
 
 class Notices:
-    """Tells a scheduler's notifiers what happens. All methods are called in the scheduler's thread.
+    """Reports a scheduler's events through its notifiers. All methods are called in the scheduler's thread.
 
-    That a store does not answer cannot be kept in it: this is told from memory, by each node for itself.
+    A store that does not answer cannot keep the notice about that. Each node keeps such notices in its own memory.
 
-    :param notifiers: by name; new ones are seen by `look_at_notifiers`
-    :param outbox: of the scheduler's default store
+    :param notifiers: by name; call `look_at_notifiers` after adding one
+    :param outbox: the outbox of the scheduler's default store
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Notices:
     ) -> None:
         self._clock = clock
         self._bus = bus
-        self._away: dict[str, Timer | None] = {}  # stores that do not answer; None: that was told
+        self._away: dict[str, Timer | None] = {}  # stores that do not answer; None: it is reported
         self._notifiers = notifiers
         self._watches = False
         self._wants_output = False
@@ -55,7 +55,7 @@ class Notices:
         self._reports_runs = False
 
     def start(self) -> None:
-        """Listen, and send."""
+        """Listen to events, and start to send."""
         for desk in self._desks:
             desk.start()
         self._report_runs()
@@ -63,7 +63,7 @@ class Notices:
         self._bus.add_listener(self._on_event, MASK, blocks=False)
 
     def look_at_notifiers(self) -> None:
-        """There are new ones."""
+        """Start to send for new notifiers."""
         for desk in self._desks:
             desk.look_at_notifiers()
         self._report_runs()
@@ -74,13 +74,13 @@ class Notices:
         self._watch_successes(self._watches)
 
     def _report_runs(self) -> None:
-        """Listen to each run only if somebody wants to know of each."""
+        """Listen to the events of each run only if a notifier reports each run."""
         if self._reports.look_at_notifiers() and not self._reports_runs:
             self._bus.add_listener(self._reports.on_event, RUNS_MASK, blocks=False)
             self._reports_runs = True
 
     def stop(self) -> None:
-        """Write what is noted, send what is due, and end."""
+        """Write the last notices, send what is due, and end."""
         self._bus.remove_listener(self._on_event)
         self._bus.remove_listener(self._reports.on_event)
         self._wants_output = False
@@ -98,7 +98,7 @@ class Notices:
         return [*self._kept.greenlets(), *self._own.greenlets(), *self._reports.greenlets()]
 
     def note(self, occurrence: Occurrence) -> None:
-        """Something has happened that is no event of this scheduler."""
+        """Report an occurrence that is no event of this scheduler."""
         self._kept.note(occurrence)
 
     def _on_event(self, event: SchedulerEvent) -> None:
@@ -129,7 +129,7 @@ class Notices:
             self._kept.note(Occurrence(OUTPUT, event.job, instant=event.run.scheduled_ms, run_id=event.run_id))
 
     def _watch_successes(self, wanted: bool) -> None:
-        """Listen to successes only while somebody waits for one: there may be very many."""
+        """Listen to successful runs only while a notifier needs them: there may be very many."""
         wanted = wanted or self._wants_output
         if wanted and not self._watches:
             self._bus.add_listener(self._on_success, EVENT_JOB_EXECUTED, blocks=False)

@@ -1,4 +1,4 @@
-"""How notifiers do: for people, and as a finding of the doctor."""
+"""The state of notifiers, for people and as a finding of the doctor."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from gsched.times.durations import rough_duration
 from gsched.times.instants import from_ms
 
 CHECK: Final = "notifiers"
-MOST_WAITING: Final = 1000  # notices of a notifier that are counted
+MOST_WAITING: Final = 1000  # waiting notices of a notifier that are counted
 
-_REMEDY: Final = "`gsched notify test NAME` tries again at once, and says what the server answers"
+_REMEDY: Final = "`gsched notify test NAME` sends a test message at once, and shows the error"
 
 
 @dataclass(frozen=True, slots=True)
 class NotifierStatus:
-    """How a notifier does, whichever scheduler of the store sends its messages.
+    """Whether a notifier's messages get through, whichever scheduler of the store sends them.
 
-    :ivar name: its name
-    :ivar sent_at: when a message was sent last; None if none was
-    :ivar failed_at: when a message could not be sent last; None if all could
-    :ivar failing_since: since when no message could be sent; None if the last one was sent
-    :ivar error: why
-    :ivar waiting: how many notices wait to be told, up to 1,000
+    Times are aware UTC datetimes.
+
+    :ivar name: the notifier's name
+    :ivar sent_at: when the last message was sent; None if none was
+    :ivar failed_at: when the last failed attempt was made; None if none failed
+    :ivar failing_since: when attempts began to fail; None if the last one succeeded
+    :ivar error: why the last attempt failed; None if it succeeded
+    :ivar waiting: how many notices are due and not sent yet, up to 1,000
     """
 
     name: str
@@ -39,7 +41,7 @@ class NotifierStatus:
 
 
 def statuses(outbox: Outbox, names: Iterable[str], now: int) -> list[NotifierStatus]:
-    """How these notifiers do, and all others that have sent anything or tried to, by name."""
+    """The states of these notifiers, and of all others that have sent something or have tried to, by name."""
     known = {state.notifier: state for state in outbox.states()}
     return [
         _status(known.get(name) or ChannelState(name), len(outbox.due(name, now, MOST_WAITING).notices))

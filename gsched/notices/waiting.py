@@ -1,4 +1,4 @@
-"""Waiting for an event, and no longer than the clock says."""
+"""Waits for an event, for a time that a clock measures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gsched.times.clock import Clock
 
 
 def wait_for(event: Event, seconds: float, clock: Clock) -> None:
-    """Wait for the event, at most so long by this clock. The event stays as it is."""
+    """Wait until the event is set, or until so many seconds have passed by this clock. Does not clear the event."""
     over = Event()
     timer = clock.call_later(seconds, over.set)
     gevent.wait([event, over], count=1)

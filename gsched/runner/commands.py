@@ -26,7 +26,7 @@ from gsched.runner.shell.start import as_another_user, as_ourselves
 
 COMMANDS: Final = "gsched.runner.commands"  # the module that a runner must allow, or stored commands do not run
 RUN_COMMAND: Final = f"{COMMANDS}:run_command"
-# Variables for the runner alone: its settings, with the password of its store, and those of systemd.
+# Variables that no command gets: those that systemd sets for the runner, and those of notifiers' secrets.
 _WITHHELD: Final = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
 # The variables of the runner that another user's command gets: the machine's language and time zone.
 _OF_THE_MACHINE: Final = ("LANG", "LC_ALL", "TZ")
@@ -51,35 +51,37 @@ def run_command(
     cpu_time_max: float | str | None = None,
     umask: str | None = None,
 ) -> None:
-    """A job's function: run a shell command, its output in the log, its exit status the run's outcome.
+    """Run a shell command as a job's function. The exit status decides the run's outcome; the log gets the output.
 
-    Each line of output becomes a log line `command.output` (standard error: as a warning) that names the run. The
-    command has a session, and so a process group, of its own. When the run is timed out or cancelled, the group gets
-    TERM, and KILL a second later; if the runner itself is killed, its guardian does that. What the command leaves in
-    the background counts as part of the run while it holds the output open, else it goes on after the run.
+    Each line of output becomes a log line `command.output` that names the run; a line of standard error is a warning.
+    The command has a session and a process group of its own. If the run is timed out or cancelled, the group gets TERM,
+    and KILL a second later. If the runner is killed, its guardian ends the group. A background process of the command
+    is part of the run as long as it holds the output open; otherwise it goes on after the run.
 
-    The environment is the runner's without GSCHED_ variables, with SHELL, and where they are not set HOME, LOGNAME and
-    USER; for another user it is PATH=/usr/bin:/bin, SHELL, HOME, LOGNAME, USER, and the runner's LANG, LC_ALL and TZ.
-    GSCHED_JOB_ID, GSCHED_RUN_ID, GSCHED_ATTEMPT and GSCHED_SCHEDULED_AT tell the command which run it is.
+    The environment is the runner's without variables that begin with GSCHED_, and with SHELL. HOME, LOGNAME and USER
+    are added if they are not set. Another user's command gets PATH=/usr/bin:/bin, SHELL, HOME, LOGNAME, USER, and the
+    runner's LANG, LC_ALL and TZ instead. Each command gets GSCHED_JOB_ID, GSCHED_RUN_ID, GSCHED_ATTEMPT and
+    GSCHED_SCHEDULED_AT.
 
-    Needs the greenlet executor, in the program's main thread; patched or not.
+    The job needs the greenlet executor, in the program's main thread. The program may be patched or not.
 
-    :param shell: gets `-c` and the command
-    :param env: variables on top
-    :param cwd: working directory (default: the runner's, for another user /); "~" is the home directory
-    :param stdin: text for standard input (default: it is empty)
-    :param user: run as this user; only root's runner can. No program sees `env` before it runs as this user
-    :param max_lines: at most so many lines of output are logged; lines and bytes beyond are counted
-    :param log_output: False: no line is logged. What `keep_output` of the job keeps, it keeps all the same
-    :param env_file: a file with variables below those of `env`, in the syntax of systemd's EnvironmentFile. It is read
-        when the run starts, with this process's rights; nobody else may be able to change it
-    :param nice: what is added to this process's niceness, -20 to 19; only root's own commands may have a negative one
-    :param memory_max: address space of each process, such as "512MiB"
-    :param cpu_time_max: CPU time of each process, whole seconds, such as "10s": SIGXCPU ends it, and KILL five seconds
-        later
-    :param umask: such as "027"
-    :raises CommandFailedError: if the exit status is not 0 or a signal ended it
-    :raises ConfigurationError: if an option is wrong, or the user does not exist or cannot be changed to
+    :param shell: the program that gets `-c` and the command
+    :param env: further variables of the command
+    :param cwd: the working directory; "~" is the home directory. Default: the runner's directory, and / for another
+        user
+    :param stdin: the text of the standard input; default: it is empty
+    :param user: run as this user; only a runner of root can. No program sees `env` before it runs as this user
+    :param max_lines: how many lines of output are logged at most; further lines and their bytes are counted
+    :param log_output: False: no line is logged. The job's `keep_output` keeps the output all the same
+    :param env_file: a file with further variables, in the syntax of systemd's EnvironmentFile; `env` wins. The file is
+        read when the run starts, with this process's rights; no other user may be able to change it
+    :param nice: what is added to this process's niceness, -20 to 19; only commands of root may have a negative value
+    :param memory_max: the address space of each process, in bytes or as text such as "512MiB"
+    :param cpu_time_max: the CPU time of each process, in whole seconds or as text such as "10s"; then the process gets
+        SIGXCPU, and KILL five seconds later
+    :param umask: three octal digits as text, such as "027"
+    :raises CommandFailedError: if the exit status is not 0, or a signal ended the command
+    :raises ConfigurationError: if an option is wrong, or the user does not exist or this process cannot change to it
     :raises FileNotFoundError: if there is no such shell
     """
     run = current_run()
@@ -94,7 +96,7 @@ def run_command(
         _follow(process, output, stdin)
         status = process.wait()
     except BaseException as error:
-        error.__traceback__ = None  # the line that waited is of no interest
+        error.__traceback__ = None  # nobody needs the line that waited
         process.stop()
         raise
     finally:
@@ -106,7 +108,7 @@ def run_command(
 
 
 def _end(process: CommandProcess, limits: CommandLimits, output: OutputLog) -> CommandEnd | None:
-    """How the command has ended; None if its process has not, which the kernel may hold."""
+    """How the command has ended; None if its process goes on, because the kernel holds it."""
     status, usage = process.status, process.usage
     if status is None:
         return None
@@ -117,7 +119,7 @@ def _end(process: CommandProcess, limits: CommandLimits, output: OutputLog) -> C
 
 
 def withhold(name: str) -> None:
-    """Keep a variable of the runner from all commands: it is a secret."""
+    """Keep a variable of the runner from all commands, because it is a secret."""
     _WITHHELD.add(name)
 
 
@@ -131,7 +133,7 @@ def _start(
 ) -> Start:
     account = _account(user)
     if (limits.nice or 0) < 0 and (os.getuid() != 0 or (account is not None and account.pw_uid != 0)):
-        raise ConfigurationError(f"nice: {limits.nice} is for root's own commands only")
+        raise ConfigurationError(f"nice: only commands of root may have {limits.nice}; write a number from 0 to 19")
     arguments = [shell, "-c", command]
     if account is not None and account.pw_uid != os.getuid():
         variables = {**_of_another(account), "SHELL": shell, **_of_run(run), **env}
@@ -180,7 +182,10 @@ def _account(user: str | None) -> pwd.struct_passwd | None:
 
 
 def _of_ours(account: pwd.struct_passwd | None, named: bool) -> dict[str, str]:
-    """The environment of commands that run as this process's own user, who is perhaps named."""
+    """The environment of commands that run as this process's own user.
+
+    :param named: the option `user` names this user; else the runner's own HOME, LOGNAME and USER win
+    """
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -191,7 +196,7 @@ def _of_ours(account: pwd.struct_passwd | None, named: bool) -> dict[str, str]:
 
 
 def _of_another(account: pwd.struct_passwd) -> dict[str, str]:
-    """The environment of another user's commands: the runner's may hold what is root's alone."""
+    """The environment of another user's commands. The runner's own may hold secrets of root."""
     machine = {name: os.environ[name] for name in _OF_THE_MACHINE if name in os.environ}
     return {"PATH": _USUAL_PATH, **machine, **_of_account(account)}
 

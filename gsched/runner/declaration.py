@@ -1,4 +1,4 @@
-"""One [[job]] entry of a configuration file: the job that it declares, or all its mistakes."""
+"""Reads one [[job]] entry of a configuration file: gives the job that the entry declares, or all its mistakes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gsched.policies.pauses import paused, resumed
 from gsched.runner.application import import_function
 from gsched.runner.commands import RUN_COMMAND
 from gsched.runner.crontab.reboot import END_OF_TIME, REBOOT_TAG
+from gsched.runner.origins import OWNER
 from gsched.runner.problems import Problems
 from gsched.runner.shell.options import OPTIONS as COMMAND_OPTIONS, doubts, wrong_options
 from gsched.schedulers.engine import engine_of
@@ -27,9 +28,8 @@ from gsched.triggers.reboot import RebootTrigger
 from gsched.triggers.spread import spread_trigger
 from gsched.wording import did_you_mean
 
-OWNER: Final = "declared_by"  # in the metadata of declared jobs: the name of the scheduler whose file has them
-KEEP_OUTPUT: Final = "keep_output"  # an option of jobs that is also among those of commands in [command_defaults]
-DISABLED: Final = "enabled = false"  # the reason of the pause of a job whose entry says so
+KEEP_OUTPUT: Final = "keep_output"  # an option of jobs that [command_defaults] may have, beside options of commands
+DISABLED: Final = "enabled = false"  # the reason of the pause that such an entry makes
 _KEYS: Final = (
     *("id", "func", "command", "trigger", "spread", "args", "kwargs", "name", "enabled", *OPTIONS, *COMMAND_OPTIONS),
 )
@@ -38,7 +38,7 @@ _FOR_INTERVALS: Final = 'for an interval, write {type = "interval", minutes = 5}
 _CRONTAB: Final = 'write trigger = "*/5 * * * *"'
 _OUTPUT: Final = 'output goes to the log; keep_output = "64KiB" keeps it with the history, too'
 _IN_TRIGGER: Final = "it belongs in the trigger's table: trigger = {type = ..., "
-# Words of other tools, with gsched's word for each.
+# Keys of other tools, with what to write instead of each.
 _ELSEWHERE: Final = {
     **dict.fromkeys(("schedule", "cron", "crontab", "when", "cron_expression", "expression", "spec"), _CRONTAB),
     **dict.fromkeys(("every", "interval", "period", "frequency", "repeat"), _INTERVAL),
@@ -75,18 +75,18 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("stagger", "randomized_offset", "fixed_random_delay"), 'write spread = true, or spread = "1h"'),
     **dict.fromkeys(("mailto", "email", "on_failure", "notifier", "alert"), 'write notify = ["ops"], and [notify.ops]'),
     **dict.fromkeys(("stdout", "stderr", "output", "log"), _OUTPUT),
-    **dict.fromkeys(("next_run_time",), "the trigger says when it is due; gsched job run ID runs it now"),
+    **dict.fromkeys(("next_run_time",), "the trigger says when the job is due; gsched job run ID runs the job now"),
 }
 
 
 class Declaration(NamedTuple):
-    """A [[job]] entry that was understood.
+    """A [[job]] entry without mistakes.
 
     :ivar where: names the entry in messages
-    :ivar definition: add_job's arguments
-    :ivar job: the job that they would add now
-    :ivar enabled: false: the job is to be paused
-    :ivar doubts: what of its command is not there on this machine, now
+    :ivar definition: the arguments of add_job
+    :ivar job: the job that add_job would make of them now
+    :ivar enabled: False: the job is to be paused
+    :ivar doubts: what the job's command needs and this machine lacks at the moment
     """
 
     where: str
@@ -104,9 +104,9 @@ class Declaration(NamedTuple):
 def read_declaration(
     where: str, entry: Mapping[str, Any], configuration: Configuration, scheduler: GeventScheduler
 ) -> Declaration:
-    """The entry as a job; its function is imported, and allowed from now on.
+    """The entry as a job. Its function is imported, and the scheduler may run it from now on.
 
-    Raises ConfigurationError, with a line for each thing that is wrong, naming the entry and the key.
+    Raises ConfigurationError with a line for each mistake, which names the entry and the key.
     """
     reading = _Reading(entry, configuration, scheduler)
     reading.read()
@@ -129,11 +129,11 @@ def read_declaration(
 def entry_definition(
     entry: Mapping[str, Any], configuration: Configuration, scheduler: GeventScheduler, *, imports: bool = True
 ) -> dict[str, Any]:
-    """add_job's arguments for an entry that stands in no file.
+    """The arguments of add_job for an entry that is in no file.
 
-    Raises ConfigurationError, with a line for each thing that is wrong, naming the key.
+    Raises ConfigurationError with a line for each mistake, which names the key.
 
-    :param imports: import the function to see that it is there
+    :param imports: import the function, to see that it exists
     """
     reading = _Reading(entry, configuration, scheduler, imports=imports)
     reading.read()
@@ -142,7 +142,7 @@ def entry_definition(
 
 
 def wrong_command_defaults(configuration: Configuration) -> Problems:
-    """What is wrong in the section [command_defaults], a line for each option."""
+    """The mistakes in the section [command_defaults], a line for each."""
     wrong, known = Problems(), (KEEP_OUTPUT, *COMMAND_OPTIONS)
     usual = configuration.command_defaults
     for key in (key for key in usual if key not in known):
@@ -155,8 +155,9 @@ def wrong_command_defaults(configuration: Configuration) -> Problems:
 
 
 def as_enabled(job: Job, declaration: Declaration, now: int) -> Job:
-    """The job, paused if its entry says so, and resumed if an earlier version of the entry paused it. A pause that
-    somebody else has begun stays.
+    """The job, paused if its entry has enabled = false, and resumed if an earlier version of the entry paused it.
+
+    A pause that somebody else has begun stays.
 
     :param now: milliseconds since the epoch
     """
@@ -175,13 +176,13 @@ def _wrong_keys(entry: Mapping[str, Any]) -> Iterator[str]:
         if key not in _KEYS:
             yield f"the key {key!r} is unknown{_meant(key)}"
         elif key in COMMAND_OPTIONS and "command" not in entry:
-            yield f"{key}: only an entry with a command has it"
+            yield f"{key}: only a job with a command has this option"
         elif key in ("args", "kwargs") and "command" in entry:
-            yield f"{key}: a command has none; write them into the command"
+            yield f"{key}: only a job with a function has {key}; write a command's arguments into the command"
     missing = [key for key in ("id", "trigger") if key not in entry]
     yield from (f"the key {key!r} is missing" for key in missing if not _stands_for(key, entry))
     if ("func" in entry) == ("command" in entry):
-        yield "it needs either func or command"
+        yield "write either func or command"
 
 
 def _meant(key: str, known: Collection[str] = _KEYS) -> str:
@@ -191,16 +192,16 @@ def _meant(key: str, known: Collection[str] = _KEYS) -> str:
 
 
 def _stands_for(key: str, entry: Mapping[str, Any]) -> bool:
-    """True if another tool's word is there in its place: that says what to write already."""
+    """True if the entry has another tool's key instead. The message about that key says what to write."""
     return key == "trigger" and any("trigger = " in _ELSEWHERE.get(each, "") for each in entry)
 
 
 class _Reading:
     """Reads an entry key by key.
 
-    :ivar definition: add_job's arguments, as far as they are understood
-    :ivar enabled: the job is to run
-    :ivar wrong: what is not
+    :ivar definition: the arguments of add_job that have no mistake
+    :ivar enabled: False: the job is to be paused
+    :ivar wrong: the mistakes
     """
 
     def __init__(
@@ -232,7 +233,7 @@ class _Reading:
                 self.definition["trigger"] = spread_trigger(self.definition["trigger"], self._given["spread"])
 
     def with_defaults(self) -> dict[str, Any]:
-        """The definition, with the configuration's defaults where the scheduler does not have them itself."""
+        """The definition, with the configuration's defaults if the scheduler is an application's, which lacks them."""
         return {**(self._configuration.defaults if self._configuration.app is not None else {}), **self.definition}
 
     def _identify(self) -> None:
@@ -267,12 +268,12 @@ class _Reading:
                     self.definition[key] = self._given[key]
 
     def _due(self) -> dict[str, Any]:
-        """When it is due. A text is a crontab's."""
+        """The arguments of add_job that say when the job is due. A text is a cron expression."""
         written, tags = self._given["trigger"], self._given.get("tags", [])
         if not isinstance(written, (str, Mapping)):
-            raise ConfigurationError(f"expected a table with its type, or a crontab's text, got {written!r}")
+            raise ConfigurationError(f"expected a cron expression, or a table with a type, got {written!r}")
         if isinstance(written, Mapping) and not isinstance(written.get("type"), str):
-            raise ConfigurationError(f"its type is missing: interval, cron, date or another; {_FOR_INTERVALS}")
+            raise ConfigurationError(f"the type is missing: interval, cron, date or another; {_FOR_INTERVALS}")
         table = {"type": "cron", "crontab": written} if isinstance(written, str) else written
         zone = _zone_name(self._configuration, self._scheduler)
         trigger = make_trigger(_zoned(table, zone), {}, self._scheduler.timezone)
@@ -281,15 +282,15 @@ class _Reading:
             raise ConfigurationError("never due: there is no such time")
         if isinstance(trigger, DateTrigger) and trigger.run_date is None:
             raise ConfigurationError("run_date is missing")
-        if isinstance(trigger, RebootTrigger):  # it is run when a runner starts, not when time comes
-            # What is no list is refused as an option.
+        if isinstance(trigger, RebootTrigger):  # the job runs when a runner starts, not at a time
+            # Tags that are no list are refused with the other options.
             marked = [*tags, REBOOT_TAG] if isinstance(tags, list) and REBOOT_TAG not in tags else tags
             return {"trigger": trigger, "tags": marked, "next_run_time": END_OF_TIME}
         return {"trigger": trigger}
 
 
 def _is_no_crontab(trigger: Any) -> bool:
-    """True for a text that is nothing like a crontab's: "5m", "every 5 minutes"."""
+    """True for a text that does not look like a cron expression: "5m", "every 5 minutes"."""
     return isinstance(trigger, str) and not re.match(r"\s*(@|\S+\s+\S+\s+\S+\s+\S+)", trigger)
 
 
@@ -300,7 +301,7 @@ def _check_function(ref: Any) -> None:
 
 
 def _zoned(table: Mapping[str, Any], zone: str) -> dict[str, Any]:
-    """Triggers that name no time zone get this one, those inside other triggers, too."""
+    """The table, in which each trigger without a time zone has this one; triggers inside it, too."""
     if "triggers" in table and not isinstance(table["triggers"], (list, tuple)):
         return dict(table)
     if isinstance(inner := table.get("triggers"), (list, tuple)):

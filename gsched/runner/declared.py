@@ -1,4 +1,4 @@
-"""Declared jobs: the [[job]] entries of the configuration file, and the store's jobs that come from them."""
+"""Declared jobs: gives the store the jobs of the configuration file's [[job]] entries."""
 
 from __future__ import annotations
 
@@ -13,14 +13,8 @@ from gsched.errors import ConfigurationError, JobIdConflictError, JobNotFoundErr
 from gsched.jobs.job import NOTHING, Job, replacement
 from gsched.policies.pauses import paused
 from gsched.runner.crontab.reboot import BOOTS
-from gsched.runner.declaration import (
-    OWNER,
-    Declaration,
-    as_enabled,
-    is_disabled,
-    read_declaration,
-    wrong_command_defaults,
-)
+from gsched.runner.declaration import Declaration, as_enabled, is_disabled, read_declaration, wrong_command_defaults
+from gsched.runner.origins import OWNER
 from gsched.schedulers.engine import engine_of
 from gsched.schedulers.gevent import GeventScheduler
 from gsched.triggers import DateTrigger
@@ -33,7 +27,7 @@ _DEFINING: Final = (
 
 
 class DeclaredChanges(NamedTuple):
-    """The changes that give the store the declared jobs, and no others from this file."""
+    """The changes after which the store has the declared jobs, and no other jobs from this file."""
 
     added: list[Declaration]
     changed: list[Declaration]
@@ -51,20 +45,20 @@ class DeclaredChanges(NamedTuple):
 
 
 def read_declarations(configuration: Configuration, scheduler: GeventScheduler) -> list[Declaration]:
-    """The jobs that the configuration declares, checked; their functions are imported, and allowed from now on.
+    """The jobs that the configuration declares. Their functions are imported, and the scheduler may run them now.
 
-    Raises ConfigurationError, with a line for each thing that is wrong, naming the entry and the key.
+    Raises ConfigurationError with a line for each mistake, which names the entry and the key.
     """
     found: dict[tuple[str, str], Declaration] = {}
     wrong = wrong_command_defaults(configuration)
     if wrong:
-        configuration = replace(configuration, command_defaults=NOTHING)  # else each entry would repeat what is wrong
+        configuration = replace(configuration, command_defaults=NOTHING)  # else each entry would repeat these mistakes
     for number, entry in enumerate(configuration.jobs, 1):
         where = f"{configuration.path}: [[job]] {number} ({entry.get('id', 'without id')!r})"
         with wrong.collect():
             declaration = read_declaration(where, entry, configuration, scheduler)
             if declaration.key in found:
-                raise ConfigurationError(f"{where}: id: another entry has it already")
+                raise ConfigurationError(f"{where}: id: another entry has this id already; write another one")
             found[declaration.key] = declaration
     wrong.complain()
     return list(found.values())
@@ -73,8 +67,8 @@ def read_declarations(configuration: Configuration, scheduler: GeventScheduler) 
 def plan_declared(scheduler: GeventScheduler, declarations: Sequence[Declaration], owner: str) -> DeclaredChanges:
     """The differences between the declared jobs and those in the store. Nothing is changed yet.
 
-    :param owner: whose jobs they are: the scheduler's name
-    :raises ConfigurationError: if a job with the id of a declared one was added by other means
+    :param owner: the name of the scheduler whose file declares the jobs
+    :raises ConfigurationError: if somebody else has added a job with the id of a declared one
     """
     plan = DeclaredChanges([], [], [], 0)
     left = {(job.jobstore, job.id): job.definition for job in scheduler.get_jobs(metadata={OWNER: owner})}
@@ -84,7 +78,7 @@ def plan_declared(scheduler: GeventScheduler, declarations: Sequence[Declaration
         if known is None:
             if not _is_over(declaration.job, scheduler.clock.now_ms()):
                 plan.added.append(declaration)
-        elif known.parked is not None or _differs(known, declaration.job):  # after a change its owner tries it again
+        elif known.parked is not None or _differs(known, declaration.job):  # a change makes its owner try it again
             plan.changed.append(declaration)
         else:
             unchanged += 1
@@ -117,7 +111,7 @@ def apply_declared(scheduler: GeventScheduler, plan: DeclaredChanges, owner: str
 
 
 def _known(scheduler: GeventScheduler, declaration: Declaration, owner: str) -> Job | None:
-    """The job in the store, if there is one. Raises ConfigurationError if it is not ours."""
+    """The job in the store; None if there is none. Raises ConfigurationError if the file did not declare it."""
     found = scheduler.get_job(declaration.job.id, declaration.job.jobstore)
     if found is None:
         return None
@@ -128,7 +122,7 @@ def _known(scheduler: GeventScheduler, declaration: Declaration, owner: str) -> 
 
 
 def _is_over(job: Job, now: int) -> bool:
-    """True if its last instant has passed: such a job is not added, for it would be late at every start."""
+    """True if the job's last instant has passed. Such a job is not added: it would run late at each start."""
     return job.next_run_ms is None or (isinstance(job.trigger, DateTrigger) and job.next_run_ms < now)
 
 
@@ -145,13 +139,13 @@ def _differs(old: Job, new: Job) -> bool:
 def _changed(new: Job, declaration: Declaration, now: int, old: Job) -> Job:
     boots = {BOOTS: old.metadata[BOOTS]} if BOOTS in old.metadata else {}
     replaced = replacement(old, new.evolve(metadata={**new.metadata, **boots}), keep_schedule=True)
-    if replaced.pause is None and (pause := old.pause_at(now)) is not None:  # it has another trigger
+    if replaced.pause is None and (pause := old.pause_at(now)) is not None:  # the new job has another trigger
         replaced = paused(replaced, pause, now)
     return as_enabled(replaced, declaration, now)
 
 
 def plain(value: Any) -> Any:
-    """One form for values that a store does not tell apart: lists and tuples, dictionaries and other mappings."""
+    """One form for values that a store does not distinguish: lists and tuples, dictionaries and other mappings."""
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
     return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -46,10 +46,11 @@ def _read(pattern: str, table: Any) -> GroupLimit:
 
 
 def write_limits(scheduler: GeventScheduler, declared: Sequence[GroupLimit], owner: str) -> dict[str, int]:
-    """Give the store these limits, and no others from this file; how many were set, removed and left as they are.
+    """Give the store these limits, and remove the limits that an earlier version of the file declared.
 
-    :param owner: whose limits they are: the scheduler's name
-    :raises ConfigurationError: if a limit with the pattern of a declared one was set by other means
+    :param owner: the name of the scheduler whose file declares the limits
+    :return: how many limits were set, removed and left unchanged
+    :raises ConfigurationError: if somebody else has set a limit with the pattern of a declared one
     """
     engine, stored = engine_of(scheduler), scheduler.get_limits(_STORE).by_pattern
     for limit in declared:
@@ -57,7 +58,7 @@ def write_limits(scheduler: GeventScheduler, declared: Sequence[GroupLimit], own
         if known is not None and known.declared_by != owner:
             raise ConfigurationError(
                 f"limit {limit.pattern!r}: it was set by {known.declared_by or 'other means'} already; remove either "
-                f"(gsched limit remove {limit.pattern!r})"
+                f"the section or that limit (gsched limit remove {limit.pattern!r})"
             )
     wanted = {limit.pattern: limit for limit in declared}
     changed = [limit for limit in declared if stored.get(limit.pattern) != limit]

@@ -1,4 +1,4 @@
-"""The [notify.NAME] sections of the configuration file, as notifiers."""
+"""Reads the [notify.NAME] sections of the configuration file: gives notifiers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ TYPES: Final[Mapping[str, Callable[..., Channel | PerRunChannel]]] = {
     "ping": Ping,
 }
 _OF_NOTIFIER: Final = ("events", "jobs", "tags", "groups", "all_jobs", "every")
-_SECRET: Final = ("password", "secret", "dsn")  # never written in the file itself
+_SECRET: Final = ("password", "secret", "dsn")  # options whose values the configuration file may not hold
 _FROM: Final = ("file", "env")
 
 
 def read_notifiers(configuration: Configuration) -> dict[str, Notifier]:
-    """The notifiers that the configuration declares, checked, by name. Their secrets are read.
+    """The notifiers that the configuration declares, by name. Reads their secrets from files and variables.
 
-    Raises ConfigurationError, with a line for each section that is wrong. No secret is in it.
+    Raises ConfigurationError with a line for each section that has a mistake. No line shows a secret.
     """
     found, wrong = dict[str, Notifier](), Problems()
     for name, table in configuration.notifiers.items():
@@ -45,7 +45,10 @@ def read_notifiers(configuration: Configuration) -> dict[str, Notifier]:
 
 
 def known_notifiers(configuration: Configuration) -> dict[str, Notifier]:
-    """Those that the configuration declares, and those of the application's scheduler. Raises ConfigurationError."""
+    """The notifiers that the configuration declares, and those of the application's scheduler, by name.
+
+    Raises ConfigurationError as `read_notifiers` does.
+    """
     application = None if configuration.app is None else load_application(configuration.app)
     own = {} if application is None else engine_of(application).notifiers
     return {**own, **read_notifiers(configuration)}
@@ -65,11 +68,11 @@ def _read(name: str, table: Any) -> Notifier:
         if key in ("type", *_OF_NOTIFIER):
             continue
         if option in options:
-            raise ConfigurationError(f"{key}: {option} has a value already")
+            raise ConfigurationError(f"{key}: another key gives {option} already; write one of them")
         if source is not None:
             options[option] = _read_secret(key, source, value)
         elif key in _SECRET and key in known:
-            raise ConfigurationError(f"{key}: write {key}_file or {key}_env: a secret stands in no configuration file")
+            raise ConfigurationError(f"{key}: the file may not hold secrets; write {key}_file or {key}_env")
         elif key in known:
             options[key] = value
         else:
@@ -86,7 +89,7 @@ def _keys(known: list[str]) -> list[str]:
 
 
 def _secret_source(key: str, known: list[str]) -> tuple[str, str | None]:
-    """The option that a key sets; and "file" or "env" if its value is read from there."""
+    """The option that a key sets, and "file" or "env" if the value is read from a file or a variable."""
     option, _, source = key.rpartition("_")
     if source in _FROM and option in known and option in (*_SECRET, "url"):
         return option, source

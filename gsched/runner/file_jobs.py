@@ -22,11 +22,10 @@ from gsched.wording import brief_message
 
 
 class FileJobs:
-    """Keeps the store's jobs and limits equal to the [[job]] entries and [limit] sections of the configuration, and its
-    jobs equal to the crontab.
+    """Keeps the store's jobs equal to the [[job]] entries and the crontab, and its limits to the [limit] sections.
 
     :ivar settled: set once the store has taken the jobs or refused them
-    :raises ConfigurationError: if an entry or a line is wrong; nothing has been changed then
+    :raises ConfigurationError: if an entry or a line has a mistake; nothing has been changed then
     """
 
     def __init__(self, scheduler: GeventScheduler, configuration: Configuration, stopped: Event) -> None:
@@ -43,9 +42,9 @@ class FileJobs:
         self._trying: gevent.Greenlet | None = None
 
     def reload(self, configuration: Configuration) -> None:
-        """Take the entries of a new configuration, and the crontab as it is now.
+        """Take over the entries of a new configuration, and the current crontab.
 
-        :raises ConfigurationError: if an entry or a line is wrong; the old jobs stay then
+        :raises ConfigurationError: if an entry or a line has a mistake; the old jobs stay then
         """
         declarations, crontab = self._read(configuration), self._loaded(configuration)
         limits = read_limits(configuration)
@@ -61,10 +60,10 @@ class FileJobs:
                 raise
 
     def write(self) -> None:
-        """Bring the store up to date. Raises ConfigurationError, StoreUnreachableError or another StoreError."""
+        """Write the jobs and limits into the store. Raises ConfigurationError, StoreUnreachableError or StoreError."""
         with self._lock:
             if self._was_declared:
-                limits = write_limits(self._scheduler, self._limits, self._owner)  # first: the jobs obey them at once
+                limits = write_limits(self._scheduler, self._limits, self._owner)  # before the jobs obey them
                 if any(limits.values()):
                     runner_log().info("limits.declared", **limits)
                 plan = plan_declared(self._scheduler, self._declarations, self._owner)
@@ -76,7 +75,7 @@ class FileJobs:
         self.settled.set()
 
     def write_later(self) -> None:
-        """Bring the store up to date as soon as it answers."""
+        """Write the jobs and limits into the store as soon as it answers."""
         if not self._trying:
             runner_log().warning("jobs.postponed", reason="the store does not answer")
             self._trying = spawn(self._try)
@@ -93,7 +92,7 @@ class FileJobs:
         if self._crontab_path is None:
             return None
         loaded = load_crontab(self._crontab_path, configuration.timezone or self._scheduler.timezone)
-        crontab_jobs(self._scheduler, loaded)  # allows these commands to run, should the store have them already
+        crontab_jobs(self._scheduler, loaded)  # allows these commands to run, which the store may have already
         return loaded
 
     def _try(self) -> None:

@@ -1,4 +1,4 @@
-"""Errors in what users wrote, collected so that users see all of them at once."""
+"""Collects the errors in a configuration, so that users see all of them at once."""
 
 from __future__ import annotations
 

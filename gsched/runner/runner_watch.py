@@ -1,4 +1,4 @@
-"""The watch of `gsched web` for runners: nothing that runs jobs can tell that nothing runs them."""
+"""The watch of `gsched web` for runners: when no runner is alive, no runner can report that."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ GONE_SECONDS: Final = 60.0  # a restart takes less
 
 
 class RunnerWatch:
-    """Tells notifiers when no runner has been alive for a minute, and sends what runners that died had to tell.
+    """Reports when no runner has been alive for a minute, and sends the notices that dead runners have left.
 
-    :param scheduler: it has the store, and does not run
+    :param scheduler: has the store, and does not run
     :param notifiers: by name
     """
 
@@ -50,12 +50,12 @@ class RunnerWatch:
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
-        """Look every few seconds."""
+        """Look for runners every few seconds."""
         self._notices.start()
         self._greenlet = spawn(self._run)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop looking for runners, and send the last notices."""
         self._ending.set()
         if self._greenlet is not None:
             self._greenlet.join()
@@ -66,7 +66,7 @@ class RunnerWatch:
             try:
                 self._look()
             except StoreError:
-                pass  # whether there are runners is not known
+                pass  # the next look may know whether a runner is alive
             wait_for(self._ending, LOOK_SECONDS, self._clock)
 
     def _look(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gsched import __version__
 from gsched.errors import JobNotFoundError, RunNotFoundError
 from gsched.event_loop.slices import give_way, paced
-from gsched.history.queries import RunQuery, as_past
+from gsched.history.queries import RunQuery
 from gsched.jobs.audit import AuditQuery
 from gsched.jobs.export import to_json
 from gsched.jobs.query import SORTS, STATES, JobQuery
@@ -25,6 +25,7 @@ from gsched.shapes.runs import ATTEMPT, EXPLANATION, OUTPUT, RUN
 from gsched.shapes.shape import Shape, as_json, as_object
 from gsched.shapes.stores import FINDING, NODE
 from gsched.times.instants import from_ms, timezone_name
+from gsched.times.relative import as_past
 from gsched.web.parameters import MOST_IDS
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from gsched.cli.commands.job_add import add
 from gsched.cli.commands.job_set import set_options
 from gsched.cli.elsewhere import OF_ALL, OF_JOBS
 from gsched.jobs.options import OPTIONS
-from gsched.runner.declaration import OWNER
+from gsched.runner.origins import OWNER
 from gsched.runner.exit_codes import Exit
 from gsched.runner.shell.options import OPTIONS as COMMAND_OPTIONS
 from gsched.stores import SQLJobStore
@@ -71,7 +71,7 @@ def edited(run: Run, job_id: str, change: str, *flags: str) -> Done:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_job_is_added_with_the_trigger_that_is_typed(quick, flags, trigger):
+def test_the_trigger_flags_give_the_job_its_trigger(quick, flags, trigger):
     done = quick("job", "add", "a", *flags, "--", "true")
     assert (done.code, done.out.split("\t")[:2]) == (0, ["a", "scheduled"]), done.err
     assert trigger in shown(quick, "a")["trigger"]
@@ -80,7 +80,7 @@ def test_a_job_is_added_with_the_trigger_that_is_typed(quick, flags, trigger):
 @pytest.mark.parametrize(
     ("words", "command"), [(["make | tail"], "make | tail"), (["echo", "a b", "$HOME"], "echo 'a b' '$HOME'")]
 )
-def test_one_word_is_a_line_for_the_shell_and_several_reach_the_program_as_they_are(quick, words, command):
+def test_one_word_is_a_line_for_the_shell_and_several_words_reach_the_program_unchanged(quick, words, command):
     quick("job", "add", "a", "--every", "5m", "--", *words)
     assert shown(quick, "a")["args"] == [command]
 
@@ -97,7 +97,7 @@ def test_a_job_is_added_with_all_its_options_and_is_in_the_audit(run):
     assert "job.add\ta\t" in run("audit").out
 
 
-def test_a_function_is_added_with_its_arguments_and_what_runners_must_allow_is_said(quick):
+def test_a_function_is_added_with_its_arguments_and_a_warning_names_the_module_to_allow(quick):
     done = quick("job", "add", "a", "--every", "1h", "--func", "time:sleep", "--args", "[0]")
     job = shown(quick, "a")
     assert (job["func_ref"], job["args"], job["name"]) == ("time:sleep", [0], "sleep")
@@ -121,16 +121,16 @@ def test_an_id_that_is_taken_is_refused_unless_the_job_is_to_be_replaced(run):
         ("a --every 5m", "What does the job run?"),
         ("a --every 5m --func time:sleep -- x", "What does the job run?"),
         ("a --every 5m --at 18:00 -- x", "--every and --at exclude each other."),
-        ("a --at 2020-01-01 -- x", "--at: 2020-01-01 00:00:00+00:00 has passed"),
-        ("a --at tomorrow -- x", "--at: expected 18:00, 2h or 2030-01-31T08:00, got 'tomorrow'"),
+        ("a --at 2020-01-01 -- x", "--at: expected a time ahead: 18:00, 2h or 2030-01-31T08:00, got '2020-01-01'"),
+        ("a --at tomorrow -- x", "--at: expected a time ahead: 18:00, 2h or 2030-01-31T08:00, got 'tomorrow'"),
         ("a --every 5m --env A -- x", "expected NAME=VALUE, got 'A'"),
-        ("a --every 5m --cwd / --func time:sleep", "cwd: only an entry with a command has it"),
+        ("a --every 5m --cwd / --func time:sleep", "cwd: only a job with a command has this option"),
         ("a --every 5m --func no.such:thing", "cannot import 'no.such'"),
         ("a --cron 61_*_*_*_* -- x", "minute '61': 61 is not from 0 to 59"),
         ("a --every 5m --retry-on exit:99999 -- x", "retry_on: expected"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_what_to_write(quick, typed, said):
+def test_wrong_arguments_are_refused_with_what_to_write(quick, typed, said):
     done = quick("job", "add", *(word.replace("_*", " *") for word in typed.split()))
     assert (done.code, done.out) == (Exit.USAGE, "")
     assert said in done.err
@@ -160,7 +160,7 @@ def test_each_option_of_a_job_and_of_a_command_has_its_flag():
          "every day at 03:00, Etc/UTC, spread over 1 min"),
     ],
 )  # fmt: skip
-def test_what_is_edited_is_changed_and_nothing_else(quick, change, key, before, after):
+def test_an_edit_changes_the_edited_key_and_nothing_else(quick, change, key, before, after):
     quick("job", "add", "a", "--cron", "0 3 * * *", "--timezone", "Etc/UTC", "--retries", "3", "--cwd", "/", "--", "ls")
     old = shown(quick, "a")
     assert old[key] == before
@@ -182,14 +182,14 @@ def test_the_difference_and_the_next_run_times_are_shown_before_an_edit_is_saved
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("s/^id.*/id = \"b\"/", "id: it cannot be edited; gsched job rename gives a job another id"),
+        ("s/^id.*/id = \"b\"/", "id: gsched job edit cannot change it; gsched job rename gives a job another id"),
         ("s/^command.*/cmd = \"x\"/", "the key 'cmd' is unknown; write command"),
         ("s/0 3/99 3/", "minute '99'"),
         ("s/^id.*/id =/", "Invalid value (at line"),
         ("d", "the key 'id' is missing"),
     ],
 )
-def test_a_text_that_is_wrong_changes_nothing_and_is_kept(quick, change, said):
+def test_a_text_with_a_mistake_changes_nothing_and_is_kept(quick, change, said):
     quick("job", "add", "a", "--cron", "0 3 * * *", "--timezone", "Etc/UTC", "--", "ls")
     done = edited(quick, "a", change)
     assert (done.code, done.out) == (Exit.INVALID, "")
@@ -201,7 +201,7 @@ def test_a_text_that_is_wrong_changes_nothing_and_is_kept(quick, change, said):
     assert shown(quick, "a")["schedule"] == "every day at 03:00, Etc/UTC"
 
 
-def test_a_job_that_somebody_has_changed_meanwhile_is_not_saved(run):
+def test_an_edit_is_not_saved_if_somebody_changed_the_job_meanwhile(run):
     run("job", "add", "a", "--every", "5m", "--", "ls")
 
     def other_hand(filename: str) -> None:
@@ -225,7 +225,7 @@ def test_values_that_toml_cannot_express_stay(quick, tmp_path):
     assert (job["args"], job["kwargs"], job["retries"]) == ([1, None], {"sep": None}, 2)
 
 
-def test_a_job_of_a_file_keeps_its_mark_when_it_is_edited_and_the_file_is_named(quick, tmp_path):
+def test_an_edited_job_of_a_file_keeps_its_owner_and_a_warning_names_the_file(quick, tmp_path):
     scheduler = GeventScheduler(jobstores={"default": SQLJobStore(f"sqlite:///{tmp_path}/jobs.sqlite")})
     scheduler.add_job("builtins:print", "interval", hours=1, id="a", metadata={OWNER: "web", "x": 1})
     scheduler.close()
@@ -243,7 +243,7 @@ def test_without_a_change_nothing_is_saved(quick):
     assert (done.code, done.out, done.err) == (0, "", "gsched: no change\n")
 
 
-def test_on_a_terminal_a_mistake_opens_the_editor_again_and_saving_is_asked(quick, tmp_path):
+def test_on_a_terminal_a_mistake_opens_the_editor_again_and_the_user_is_asked_to_save(quick, tmp_path):
     quick("job", "add", "a", "--every", "5m", "--", "ls")
     editor = tmp_path / "editor"
     editor.write_text(f'#!/bin/sh\nif [ -e {tmp_path}/again ]; then w=600; else w=-1; touch {tmp_path}/again; fi\n'
@@ -257,7 +257,7 @@ def test_on_a_terminal_a_mistake_opens_the_editor_again_and_saving_is_asked(quic
 # -- copy, rename -----------------------------------------------------------------------------------------------------
 
 
-def test_a_copy_has_the_options_of_its_original_and_is_paused_if_that_is(run):
+def test_a_copy_has_the_options_and_the_pause_of_its_original(run):
     run("job", "add", "a", "--cron", "0 3 * * *", "--retries", "3", "--tags", "t", "--", "ls")
     run("job", "pause", "a", "--reason", "later")
     assert run("job", "copy", "a", "b").code == 0
@@ -266,6 +266,16 @@ def test_a_copy_has_the_options_of_its_original_and_is_paused_if_that_is(run):
     assert {key: copy[key] for key in same} == {key: original[key] for key in same}
     assert copy["pause"]["reason"] == "later"
     assert run("job", "copy", "a", "b").code == Exit.CONFLICT
+
+
+def test_a_copy_of_a_job_of_a_crontab_comes_from_no_file(quick, tmp_path):
+    (tmp_path / "tab").write_text("0 3 * * * true\n")
+    assert quick("crontab", "import", str(tmp_path / "tab")).code == 0
+    original = shown(quick, "tab/true")
+    assert original["metadata"] == {"crontab": str(tmp_path / "tab"), "prefix": "tab/", "line": 1}
+    assert quick("job", "copy", "tab/true", "b").code == 0
+    assert shown(quick, "b")["metadata"] == {}
+    assert quick("job", "rename", "tab/true", "c").code == Exit.CONFLICT
 
 
 def test_a_renamed_job_keeps_its_next_run_time_and_leaves_its_old_id(run):
@@ -291,13 +301,13 @@ def test_a_renamed_job_keeps_its_next_run_time_and_leaves_its_old_id(run):
         ("job create x", "gsched job add x"),
     ],
 )
-def test_a_word_that_is_no_command_is_answered_with_the_right_one(quick, typed, meant):
+def test_a_word_of_another_tool_is_answered_with_the_right_command(quick, typed, meant):
     done = quick(*shlex.split(typed))
     assert done.code == Exit.USAGE
     assert done.err.endswith(f" Write: {meant}\n")
 
 
-def test_each_verb_of_jobs_is_answered_at_the_root_and_no_word_hides_a_command():
+def test_each_verb_of_jobs_has_an_answer_at_the_root_and_no_answer_hides_a_command():
     assert not OF_JOBS.keys() & TABLE.keys()
     assert not OF_ALL.keys() & COMMANDS.keys()
     assert OF_ALL.keys() >= TABLE.keys() - COMMANDS.keys()

@@ -1,4 +1,4 @@
-"""Shell commands as jobs: real processes, their output, their ends."""
+"""Shell commands as jobs: real processes, their output, and how they end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STUBBORN = "trap '' TERM; while :; do sleep 0.05; done"
 
 
 class Site:
-    """A scheduler that runs commands, with what became of them.
+    """A scheduler that runs commands, with the events of their ends.
 
     :ivar ended: the events of runs that ended
     :ivar lines: what was logged: (level, line) of output, in order
@@ -53,7 +53,7 @@ class Site:
         return self.scheduler.add_job(run_command, args=[command], kwargs=kwargs, timeout=timeout).id
 
     def run(self, command: str, timeout: float | None = None, **kwargs: Any) -> Any:
-        """Run a command: the event that says how it ended."""
+        """Run a command. Gives the event of its end."""
         count = len(self.ended)
         self.start(command, timeout, **kwargs)
         wait_until(lambda: len(self.ended) > count)
@@ -77,7 +77,7 @@ def site() -> Iterator[Site]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; what is only left to be reaped by its parent does not."""
+    """True if a process runs. A process that has ended and waits for its parent does not run."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -114,13 +114,13 @@ def test_bytes_that_are_no_text_are_shown_escaped(site):
     assert site.said("printf 'a\\377b\\n'") == ["a\\xffb"]
 
 
-def test_long_lines_are_cut_and_how_much_is_said(site):
+def test_long_lines_are_cut_and_the_log_counts_the_bytes(site):
     site.run("head -c 10000 /dev/zero | tr '\\0' x")
     (line,) = (line for line in site.logged if line["event"] == "command.output")
     assert (len(line["line"]), line["cut"]) == (4096, 10000 - 4096)
 
 
-def test_lines_beyond_the_limit_are_counted_and_the_last_ones_still_told_of(site):
+def test_lines_beyond_the_limit_are_counted_and_a_failure_shows_the_last_ones(site):
     ended = site.run("seq 1000; exit 1", max_lines=3)
     assert [line["line"] for line in site.logged if line["event"] == "command.output"] == ["1", "2", "3"]
     (cut,) = (line for line in site.logged if line["event"] == "command.output_cut")
@@ -171,7 +171,7 @@ def test_a_command_that_a_signal_ends_has_failed(site):
     assert (ended.name, ended.exception.status, str(ended.exception)) == ("run.failed", -9, "ended by SIGKILL")
 
 
-def test_a_shell_that_is_not_there_is_a_failure(site):
+def test_a_missing_shell_is_a_failure(site):
     assert isinstance(site.run("true", shell="/nonexistent/sh").exception, FileNotFoundError)
     assert site.said("echo still") == ["still"]
 
@@ -181,7 +181,7 @@ def test_outside_a_run_it_is_refused():
         run_command("true")
 
 
-def test_a_pool_of_threads_cannot_run_commands_and_says_so(site):
+def test_a_command_in_a_thread_pool_fails_with_the_remedy(site):
     site.scheduler.add_executor("threadpool", "threads")
     site.scheduler.add_job(run_command, args=["true"], executor="threads")
     wait_until(lambda: site.ended)
@@ -192,12 +192,12 @@ def test_a_pool_of_threads_cannot_run_commands_and_says_so(site):
 # -- what it is given -------------------------------------------------------------------------------------------------
 
 
-def test_standard_input_is_what_is_given_and_else_empty(site):
+def test_standard_input_is_the_given_text_or_empty(site):
     assert site.said("cat", stdin="one\ntwo\n") == ["one", "two"]
     assert site.said("cat") == []
 
 
-def test_much_input_that_is_not_read_does_no_harm(site):
+def test_input_that_the_command_does_not_read_is_dropped(site):
     assert site.run("true", stdin="x" * 5_000_000).name == "run.succeeded"
 
 
@@ -214,7 +214,7 @@ def test_the_environment_is_the_runners_without_its_settings(site, monkeypatch):
     assert not [line for line in lines if "secret" in line or "NOTIFY" in line]
 
 
-def test_the_command_is_told_which_run_it_is(site):
+def test_variables_name_the_run_of_a_command(site):
     job_id, run_id = site.said('echo "$GSCHED_JOB_ID"; echo "$GSCHED_RUN_ID"')
     assert (job_id, run_id) == (site.ended[-1].job_id, site.ended[-1].run_id)
 
@@ -240,7 +240,7 @@ def test_root_runs_commands_as_other_users(site):
 
 
 @only_root
-def test_another_users_command_sees_nothing_of_the_runners_environment_but_the_machines(site, monkeypatch):
+def test_another_users_command_gets_only_language_and_time_zone_from_the_runner(site, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("PATH", f"/root/bin:{os.environ['PATH']}")
     monkeypatch.setenv("TZ", "Europe/Paris")
@@ -262,7 +262,7 @@ def test_no_program_that_is_root_heeds_the_variables_of_another_users_command(si
 
 @pytest.fixture
 def shared_directory() -> Iterator[Path]:
-    """A directory that every user may write to; those of `tmp_path` are for one."""
+    """A directory that every user may write to; only one user may write to `tmp_path`."""
     with tempfile.TemporaryDirectory() as made:
         os.chmod(made, 0o777)
         yield Path(made)
@@ -288,7 +288,7 @@ def test_another_users_command_gets_its_input_and_a_large_environment(site):
 
 @only_root
 @pytest.mark.parametrize("name", ["A B", "1ST", "X;id", "", "A=B"])
-def test_a_variable_that_another_users_command_may_not_have_is_refused(site, name):
+def test_a_variable_that_a_shell_cannot_export_is_refused_for_another_user(site, name):
     assert "cannot be a variable" in str(site.run("true", user="nobody", env={name: "x"}).exception)
 
 
@@ -308,14 +308,14 @@ def test_a_user_that_does_not_exist_is_a_failure(site):
         ({"user": 0}, "user: expected a text that is not empty, got 0"),
     ],
 )
-def test_an_option_that_is_wrong_fails_the_run_by_its_name(site, options, reason):
+def test_a_wrong_option_fails_the_run_with_the_options_name(site, options, reason):
     failed = site.run("echo important", **options)
     assert (failed.name, type(failed.exception)) == ("run.failed", ConfigurationError)
     assert str(failed.exception).startswith(reason)
 
 
 @pytest.mark.parametrize("method", ["read_output", "read_errors", "begin"])
-def test_an_error_while_a_command_is_followed_fails_its_run_and_ends_it(site, monkeypatch, tmp_path, method):
+def test_an_error_while_output_is_read_fails_the_run_and_ends_the_command(site, monkeypatch, tmp_path, method):
     def fail(*_: object) -> bytes:
         raise ArithmeticError(method)
 
@@ -347,7 +347,7 @@ def is_inheritable(descriptor: int) -> bool:
 # -- stopping it ------------------------------------------------------------------------------------------------------
 
 
-def test_a_command_that_takes_too_long_is_told_to_end_with_all_its_group(site, tmp_path):
+def test_a_command_that_takes_too_long_gets_term_with_its_whole_group(site, tmp_path):
     pids = tmp_path / "pids"
     ended = site.run(f"echo $$ >{pids}; sleep 60 & echo $! >>{pids}; sleep 60 & echo $! >>{pids}; wait", timeout=0.3)
     assert ended.name == "run.timed_out"
@@ -355,14 +355,14 @@ def test_a_command_that_takes_too_long_is_told_to_end_with_all_its_group(site, t
     assert not [pid for pid in pids_in(pids, 3) if is_alive(pid)]
 
 
-def test_a_command_may_clean_up_when_it_is_told_to_end(site, tmp_path):
+def test_a_command_may_clean_up_after_term(site, tmp_path):
     proof = tmp_path / "proof"
     ended = site.run(f"trap 'echo cleaned >{proof}; exit 0' TERM; while :; do sleep 0.02; done", timeout=0.3)
     assert ended.name == "run.timed_out"
     assert proof.read_text() == "cleaned\n"
 
 
-def test_one_that_does_not_end_is_killed_a_second_later(site, tmp_path):
+def test_a_command_that_ignores_term_is_killed_a_second_later(site, tmp_path):
     pids = tmp_path / "pids"
     started = time.monotonic()
     ended = site.run(f"echo $$ >{pids}; ({STUBBORN}) & echo $! >>{pids}; {STUBBORN}", timeout=1)
@@ -418,7 +418,7 @@ def test_many_at_once_leave_neither_processes_nor_descriptors(site):
 
 
 def open_files() -> set[str]:
-    """What this process has open, named by the kernel: each pipe and socket by a number of its own."""
+    """The open descriptors of this process, with the kernel's names: each pipe and socket has its own number."""
     entries = Path("/proc/self/fd").iterdir()
     return {os.readlink(entry) for entry in entries if entry.is_symlink()} - {f"/proc/{os.getpid()}/fd"}
 
@@ -429,7 +429,7 @@ def children(pid: int) -> list[str]:
 
 
 def guardian_of(pid: int) -> int:
-    """The process that ends what a process's commands leave."""
+    """The guardian of a process's commands."""
     others = (other for other in Path("/proc").glob("[0-9]*") if _parent(other) == pid)
     return next(int(other.name) for other in others if "shell/guardian.py" in _command_line(other))
 
@@ -519,11 +519,11 @@ PYTHON = f"exec {sys.executable} -I -S -c"
 
 
 def ended_so(site: Site, ended: Any) -> Any:
-    """How the command has ended, as the history has it."""
+    """How the command has ended, from the history."""
     return site.scheduler.get_runs(run_id=ended.run_id)[0].command
 
 
-def test_the_record_tells_how_a_command_has_ended_and_what_it_has_used(site):
+def test_the_record_has_how_a_command_ended_and_what_it_used(site):
     used = ended_so(site, site.run(f"""{PYTHON} '
 while sum(__import__("os").times()[:2]) < 0.2: pass
 raise SystemExit(3)'"""))
@@ -537,7 +537,7 @@ raise SystemExit(3)'"""))
     assert (stopped.exit_status, stopped.exit_signal) == (None, "SIGTERM")
 
 
-def test_many_commands_that_end_at_once_have_their_own_ends_and_most_their_figures(site):
+def test_many_commands_that_end_at_once_have_their_own_status_and_most_have_their_figures(site):
     for number in range(40):
         site.start(f"exit {number + 1}")
     wait_until(lambda: len(site.ended) == 40)
@@ -576,10 +576,10 @@ def test_a_limit_that_is_reached_is_named(site):
 def test_only_roots_own_commands_may_be_given_a_negative_niceness(site):
     assert site.said("nice", nice=-5) == [str(os.nice(0) - 5)]
     ended = site.run("echo begun", nice=-5, user="nobody")
-    assert "nice: -5 is for root's own commands only" in str(ended.exception)
+    assert "nice: only commands of root may have -5" in str(ended.exception)
 
 
-def test_variables_come_from_a_file_and_those_of_the_entry_win(site, tmp_path):
+def test_variables_come_from_a_file_and_env_wins(site, tmp_path):
     file = tmp_path / "variables"
     file.write_text("ONE='from file'\nTWO=2\n")
     file.chmod(0o600)

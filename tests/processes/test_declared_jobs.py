@@ -1,4 +1,4 @@
-"""[[job]] entries: what is understood, what is refused; the store follows the file, and nothing else is touched."""
+"""[[job]] entries: which are accepted and which are refused, and how the store follows the file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def scheduler(request: pytest.FixtureRequest) -> Iterator[GeventScheduler]:
 
 @pytest.fixture
 def follow(tmp_path: Path, scheduler: GeventScheduler) -> Any:
-    """Has the store follow a file with this text: what was done."""
+    """Make the store follow a file with this text. Gives the numbers of changed jobs."""
 
     def bring(text: str, owner: str = "gsched") -> dict[str, int]:
         path = write(tmp_path / "gsched.toml", f"[gsched]\nname = '{owner}'\n{text}")
@@ -158,7 +158,7 @@ def test_a_declared_job_whose_recoveries_become_unlimited_is_changed(scheduler, 
     assert job(scheduler).recover is True
 
 
-def test_a_disabled_entry_is_a_paused_job_until_it_is_enabled(scheduler, follow):
+def test_a_job_with_enabled_false_is_paused_until_its_entry_is_enabled(scheduler, follow):
     assert follow(ENTRY + "enabled = false") == {"added": 1}
     pause = job(scheduler).pause_info
     assert (pause.reason, pause.by, pause.until) == ("enabled = false", "gsched", None)
@@ -188,7 +188,7 @@ def test_a_declared_job_that_gets_another_trigger_keeps_its_pause(scheduler, fol
     assert follow(ENTRY.replace("3600", "60")) == {"unchanged": 1}
 
 
-def test_an_entry_says_true_or_false_to_whether_it_is_enabled(follow):
+def test_enabled_takes_true_or_false_only(follow):
     with pytest.raises(ConfigurationError, match="enabled: expected True or False, got 'no'"):
         follow(ENTRY + "enabled = 'no'")
 
@@ -208,7 +208,7 @@ def test_a_new_trigger_counts_from_now_on(scheduler, follow):
     assert job(scheduler).definition.next_run_ms - scheduler.clock.now_ms() > 3_700_000
 
 
-def test_a_declared_job_that_was_changed_by_hand_follows_the_file_again(scheduler, follow):
+def test_a_declared_job_that_somebody_changed_follows_the_file_again(scheduler, follow):
     follow(ENTRY)
     scheduler.modify_job("refresh", max_instances=9)
     assert follow(ENTRY) == {"changed": 1}
@@ -299,7 +299,7 @@ def test_reboot_is_left_to_the_start_of_the_machine(scheduler, follow):
         (("seconds = 3600", "seconds = -1"), "trigger: "),
         (('{ type = "interval", seconds = 3600 }', '"61 * * * *"'), "trigger: .*61"),
         (('{ type = "interval", seconds = 3600 }', '{ type = "date" }'), "trigger: run_date is missing"),
-        (('{ type = "interval", seconds = 3600 }', "5"), "trigger: expected a table"),
+        (('{ type = "interval", seconds = 3600 }', "5"), "trigger: expected a cron expression, or a table"),
         (("time:time", "no_such:thing"), "func: 'no_such:thing': cannot import"),
         (("time:time", "time:tiem"), "func: .*'tiem'"),
         (("time:time", "time"), "func: .* is not a function reference"),
@@ -307,8 +307,8 @@ def test_reboot_is_left_to_the_start_of_the_machine(scheduler, follow):
         (("[[job]]", "[[job]]\ncommand = 'ls'"), "either func or command"),
         (('func = "time:time"', ""), "either func or command"),
         (('func = "time:time"', 'command = " "'), "command: expected a text"),
-        (('func = "time:time"', 'command = "ls"\nargs = [1]'), "args: a command has none"),
-        (("[[job]]", "[[job]]\ncwd = '/'"), "cwd: only an entry with a command has it"),
+        (('func = "time:time"', 'command = "ls"\nargs = [1]'), "args: only a job with a function has args"),
+        (("[[job]]", "[[job]]\ncwd = '/'"), "cwd: only a job with a command has this option"),
         (("time:time", "textwrap:dedent"), "does not accept these arguments"),
         (("[[job]]", "[[job]]\nargs = 'x'"), "args: expected a list"),
         (("[[job]]", "[[job]]\ntimeout = 'soon'"), "timeout: 'soon' is not a duration"),
@@ -316,10 +316,10 @@ def test_reboot_is_left_to_the_start_of_the_machine(scheduler, follow):
         (("[[job]]", "[[job]]\nexecutor = 'threads'"), "executor: 'threads' is unknown"),
         (("[[job]]", "[[job]]\njobstore = 'other'"), "jobstore: 'other' is unknown"),
         (("[[job]]", "[[job]]\nmetadata = { declared_by = 'me' }"), "metadata: expected a table without"),
-        (("[[job]]", ENTRY + "[[job]]"), r"\[\[job\]\] 2 \('refresh'\): id: another entry has it already"),
+        (("[[job]]", ENTRY + "[[job]]"), r"\[\[job\]\] 2 \('refresh'\): id: another entry has this id already"),
     ],
 )
-def test_an_entry_that_cannot_be_right_is_named_with_its_key(tmp_path, change, message):
+def test_a_mistake_in_an_entry_is_named_with_entry_and_key(tmp_path, change, message):
     path = write(tmp_path / "gsched.toml", ENTRY.replace(*change, 1))
     with pytest.raises(ConfigurationError, match=message):
         read_declarations(read_configuration(path), GeventScheduler())
@@ -360,7 +360,7 @@ def test_hup_reloads_jobs_and_log_level_and_keeps_the_old_ones_if_they_are_wrong
 
         write(file, entries("two", "two"))
         runner.send(signal.SIGHUP)
-        assert "another entry has it already" in runner.wait_for("configuration.refused")[0]["error"]
+        assert "another entry has this id already" in runner.wait_for("configuration.refused")[0]["error"]
         write(file, "not toml")
         runner.send(signal.SIGHUP)
         assert "not TOML" in runner.wait_for("configuration.refused", 2)[1]["error"]
@@ -381,7 +381,7 @@ def test_a_wrong_entry_ends_a_start_before_anything_is_changed(file: Path) -> No
 
 
 def test_settings_that_need_a_restart_stay_as_they_are_after_a_reload(file: Path) -> None:
-    """A declared job that took the new name or zone at once would be another runner's, or half moved."""
+    """If a declared job took the new name at once, it would belong to another runner; a new zone would half move it."""
     cron = '[[job]]\nid = "daily"\nfunc = "jobs:say"\ntrigger = "0 4 * * *"\n'
     write(file, "[gsched]\nname = 'old'\ntimezone = 'UTC'\n" + cron)
     with running(file.parent, "-c", "gsched.toml", "--memory") as runner:
@@ -405,7 +405,7 @@ def test_a_declared_job_that_changes_is_a_change_with_its_true_next_run_time(fil
 
 @pytest.fixture
 def late_store(file: Path, uri: str, database) -> tuple[str, Callable[[], None]]:
-    """The way to the MongoDB's socket leads nowhere until a link is made: [store], and what makes the link."""
+    """The text of [store], and a call that makes the link to the MongoDB's socket, which does not exist before."""
     directory, _, rest = uri.removeprefix("mongodb://").partition("%2Fmongod.sock")
     link = file.parent / "to-the-store"
     url = f"mongodb://{str(link).replace('/', '%2F')}%2Fmongod.sock{rest}"
@@ -425,7 +425,7 @@ def test_jobs_are_declared_as_soon_as_the_store_answers(file: Path, late_store) 
 
 
 def test_reboot_jobs_run_as_soon_as_the_store_answers(file: Path, late_store) -> None:
-    """The usual order at a machine's start: the runner before its database."""
+    """When a machine starts, the runner usually starts before its database."""
     section, answer = late_store
     write(file, section + '[[job]]\nid = "up"\nfunc = "jobs:say"\ntrigger = "@reboot"\n')
     with running(file.parent, "-c", "gsched.toml") as runner:
@@ -436,7 +436,7 @@ def test_reboot_jobs_run_as_soon_as_the_store_answers(file: Path, late_store) ->
 
 
 def test_reboot_jobs_of_the_store_run_as_soon_as_it_answers(file: Path, late_store, jobs) -> None:
-    """Those that a crontab import has left there; no file declares any."""
+    """The jobs of the store come from a crontab import; no file declares them."""
     section, answer = late_store
     jobs.add_job("time:time", RebootTrigger(), id="up", tags=[REBOOT_TAG], next_run_time=END_OF_TIME)
     write(file, section.replace("[store]", "[store]\nmodules = ['time']"))
@@ -445,7 +445,7 @@ def test_reboot_jobs_of_the_store_run_as_soon_as_it_answers(file: Path, late_sto
         wait_until(lambda: jobs.get_counters("up").runs == 1, runner.text)
 
 
-def test_a_store_that_does_not_answer_is_said_in_a_line(file: Path) -> None:
+def test_a_store_that_does_not_answer_is_reported_in_one_line(file: Path) -> None:
     write(file, "[store]\nurl = 'mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=300'\n" + entries("one"))
     with running(file.parent, "-c", "gsched.toml", "--drain-timeout", "1s") as runner:
         said = [runner.wait_for("store.unreachable")[0]["error"]]

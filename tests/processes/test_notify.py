@@ -34,7 +34,7 @@ def declared(path: Path, text: str) -> dict[str, Notifier]:
     return read_notifiers(read_configuration(write(path / "gsched.toml", text)))
 
 
-def test_a_runner_tells_of_a_job_that_fails_and_shows_no_secret_anywhere(tmp_path, hook):
+def test_a_runner_reports_a_job_that_fails_and_shows_no_secret(tmp_path, hook):
     (tmp_path / "key").write_text(f"{KEY}\n")
     write(tmp_path / "gsched.toml", f"""
         [web]
@@ -77,7 +77,7 @@ def test_a_runner_tells_of_a_job_that_fails_and_shows_no_secret_anywhere(tmp_pat
         assert KEY not in shown and "secret-path" not in shown
 
 
-def test_a_test_message_that_is_not_taken_gives_1_and_a_name_that_nobody_has_5(tmp_path, hook):
+def test_a_refused_test_message_exits_with_1_and_an_unknown_name_with_5(tmp_path, hook):
     write(tmp_path / "gsched.toml", f'[notify.ops]\ntype = "webhook"\nurl = "{hook.url}"\n')
     hook.status = 410
     refused = in_process("notify", "test", "ops", "-c", "gsched.toml", directory=tmp_path)
@@ -119,8 +119,8 @@ def test_sections_become_notifiers_with_secrets_from_files_and_variables(tmp_pat
         ("type = 'webhook'", "the key 'url' is missing"),
         ("type = 'webhook'\nurl_env = 'NOBODY'", "url_env: the environment has no variable 'NOBODY'"),
         ("type = 'webhook'\nurl_file = '/nowhere'", "url_file: /nowhere: No such file or directory"),
-        ("type = 'webhook'\nurl = 'https://x.test'\nurl_env = 'HOME'", "url_env: url has a value already"),
-        ("type = 'webhook'\nurl = 'https://x.test'\nsecret = 'k'", "secret: write secret_file or secret_env"),
+        ("type = 'webhook'\nurl = 'https://x.test'\nurl_env = 'HOME'", "url_env: another key gives url already"),
+        ("type = 'webhook'\nurl = 'https://x.test'\nsecret = 'k'", "secret: the file may not hold secrets"),
         ("type = 'webhook'\nurl = 'https://x.test'\nevent = ['failed']", "the key 'event' is unknown; did you mean"),
         ("type = 'webhook'\nurl = 'ftp://u:SECRET@x'", "url: expected a URL that begins with https://"),
         ("type = 'mail'\nhost = 'h'\nto = ['a']\nsender = 'b@c.test'", "to: expected an address such as"),
@@ -134,7 +134,7 @@ def test_a_mistake_in_a_section_is_one_line_with_its_name_and_key(tmp_path, sect
     assert shown.startswith(f"{tmp_path}/gsched.toml: notify.ops: {said}") and "SECRET" not in shown
 
 
-def test_a_job_that_names_a_notifier_which_is_not_there_is_refused(tmp_path):
+def test_a_job_that_names_an_unknown_notifier_is_refused(tmp_path):
     write(tmp_path / "gsched.toml", """
         [store]
         memory = true

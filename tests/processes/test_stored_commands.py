@@ -1,4 +1,4 @@
-"""Commands in a store that others reach: which of them a runner runs."""
+"""Commands in a store that other processes may write to: which of them a runner runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make_scheduler(uri: str, database) -> Iterator[Callable[..., GeventScheduler
 
 @pytest.fixture(params=["configuration", "crontab"])
 def follow(request, tmp_path: Path) -> Callable[[GeventScheduler, str], FileJobs]:
-    """Has a scheduler's store follow a file with this one command, due each minute."""
+    """Make a scheduler's store follow a file with one command, which is due each minute."""
 
     def bring(scheduler: GeventScheduler, command: str) -> FileJobs:
         text = f'[[job]]\nid = "own"\ncommand = "{command}"\ntrigger = "* * * * *"\n'
@@ -79,7 +79,7 @@ def test_a_command_that_was_changed_in_the_store_is_not_the_files_own(make_sched
     assert "outside the modules" in reason(runner, own(runner))
 
 
-def test_the_stores_commands_run_where_their_module_is_named(make_scheduler):
+def test_stored_commands_run_if_the_runner_allows_their_module(make_scheduler):
     make_scheduler().add_job(run_command, "date", args=["true"], id="foreign")
     assert reason(make_scheduler(modules=[COMMANDS]), "foreign") is None
 
@@ -111,7 +111,7 @@ def test_a_crontab_does_not_name_the_module_of_commands(tmp_path):
     assert COMMANDS in allowed_modules(configuration, StoreChoice("embedded_mongodb", ""))
 
 
-def test_calls_that_a_store_does_not_tell_apart_are_the_same_call():
+def test_calls_that_a_store_does_not_distinguish_are_the_same_call():
     allowed = AllowedFunctions()
     allowed.register(RUN_COMMAND, run_command, ("true",), {"env": {"A": "1", "B": "2"}})
     assert allowed.registered_call(RUN_COMMAND, ["true"], {"env": {"B": "2", "A": "1"}}) is run_command
@@ -121,7 +121,7 @@ def test_calls_that_a_store_does_not_tell_apart_are_the_same_call():
     ("args", "kwargs"),
     [(["true", 1], {}), (["false"], {}), (["true"], {"user": "root"}), ([object()], {}), (["true"], {1: 2, "a": 1})],
 )
-def test_any_other_call_is_not(args, kwargs):
+def test_calls_that_a_store_distinguishes_are_different_calls(args, kwargs):
     allowed = AllowedFunctions()
     allowed.register(RUN_COMMAND, run_command, ("true",), {})
     assert allowed.registered_call(RUN_COMMAND, args, kwargs) is None

@@ -60,7 +60,7 @@ def all_is_written(bench: StoreBench, attempt: int) -> bool:
     return stored is not None and stored.has_ended
 
 
-def test_output_is_there_while_the_run_goes_on_and_each_attempt_has_its_own(bench):
+def test_output_can_be_read_during_the_run_and_each_attempt_has_its_own(bench):
     bench.start().scheduler.add_job(talk, id="job", keep_output="64KiB", retries=1, retry_delay=1, **IN_TEN)
     bench.until(lambda: there(bench))
     live = bench.scheduler.get_output(FIRST)
@@ -86,7 +86,7 @@ def flood() -> None:
     current_run().log.info("the last line")
 
 
-def test_of_much_output_the_beginning_and_the_end_are_kept_and_it_goes_with_its_record(bench):
+def test_the_beginning_and_the_end_of_much_output_are_kept_as_long_as_the_record(bench):
     bench.start().scheduler.add_job(flood, id="job", keep_output="1KiB", **IN_TEN)
     bench.until(lambda: there(bench))
     go_on.set()
@@ -106,7 +106,7 @@ def test_of_much_output_the_beginning_and_the_end_are_kept_and_it_goes_with_its_
         bench.scheduler.get_output(FIRST)
 
 
-def test_a_job_that_does_not_say_so_keeps_nothing_and_a_run_without_output_has_none(bench):
+def test_without_keep_output_nothing_is_kept_and_a_silent_run_has_no_output(bench):
     go_on.set()
     bench.start().add("job", keep_output=2048, **IN_TEN)
     bench.add("other", **IN_TEN)

@@ -72,7 +72,7 @@ def tell(bench: StoreBench, hook: HookServer, **options: Any) -> StoreBench:
     return bench.start()
 
 
-def test_the_first_failure_is_told_at_once_further_ones_are_counted_and_the_recovery_is_told_once(bench, hook):
+def test_the_first_failure_is_reported_at_once_further_ones_are_counted_and_the_recovery_is_reported_once(bench, hook):
     tell(bench, hook, every="1m").add("job", acts="FFFSS", **OFTEN)
     bench.until(lambda: len(hook.requests) == 3)
     bench.until(lambda: len(bench.began("job")) == 8)
@@ -104,7 +104,7 @@ def due(outbox: Outbox, now: int = 10_000) -> list[tuple[str, int, int, int]]:
     return [(each.job_id, each.count, each.told, each.due_at) for each in outbox.due("ops", now, 10).notices]
 
 
-def test_an_outbox_counts_what_is_the_same_and_tells_it_again_only_after_its_time(outbox):
+def test_an_outbox_counts_equal_notices_which_are_due_again_only_after_their_period(outbox):
     outbox.add([noticed(at=1000), noticed("other", at=500)])
     outbox.add([noticed(at=2000, count=3), noticed(at=1500, what="$job_id")])
     assert due(outbox) == [("other", 1, 0, 500), ("job", 4, 0, 1000), ("job", 1, 0, 1500)]
@@ -140,7 +140,7 @@ def test_an_outbox_knows_which_jobs_fail_until_they_are_closed(outbox):
     assert due(outbox) == [] and list(outbox.open_failures(10)) == []
 
 
-def test_one_node_at_a_time_has_the_channel(outbox):
+def test_one_node_at_a_time_sends_through_a_channel(outbox):
     ours, theirs = (ChannelState("ops").taken(name, 1000) for name in ("ours", "theirs"))
     assert outbox.swap_state(ours) and not outbox.swap_state(theirs)
     assert list(outbox.states()) == [ours]
@@ -181,7 +181,7 @@ class Node:
         self.notices.start()
 
 
-def test_what_a_node_that_dies_had_to_tell_another_one_tells_once(make_store, monkeypatch):
+def test_another_node_sends_the_notices_of_a_dead_node_once(make_store, monkeypatch):
     monkeypatch.setattr("gsched.notices.sending.is_module_patched", lambda module: True)
     clock = ManualClock()
 
@@ -212,7 +212,7 @@ def test_what_a_node_that_dies_had_to_tell_another_one_tells_once(make_store, mo
         store.close()
 
 
-def test_what_somebody_wrote_by_hand_is_removed_and_told_as_an_error(outbox, any_store):
+def test_a_notice_that_somebody_edited_wrongly_is_removed_with_an_error(outbox, any_store):
     outbox.add([noticed("broken"), noticed("fine")])
     if isinstance(any_store, MongoDBJobStore):
         any_store._connection.jobs().notices.update_one({"job_id": "broken"}, {"$set": {"count": "many"}})

@@ -1,4 +1,4 @@
-"""The ways of notifications: each against a real server or program on this machine."""
+"""The channels of notifications: each against a real server or program on this machine."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_job_s_name_calls_nobody_in_a_chat(hook, template):
     [(302, "127.0.0.1 answered 302; redirects are not followed"), (500, "answered 500: said by the server"),
      (0, "RemoteDisconnected")],
 )  # fmt: skip
-def test_what_a_web_hook_does_not_take_is_an_error_that_has_no_secret(hook, servers, status, said):
+def test_a_message_that_a_web_hook_refuses_is_an_error_without_secrets(hook, servers, status, said):
     elsewhere = servers(HookServer)
     hook.status, hook.headers = status, {"Location": elsewhere.url}
     with pytest.raises(ChannelError, match=said):
@@ -98,7 +98,7 @@ def test_what_a_web_hook_does_not_take_is_an_error_that_has_no_secret(hook, serv
     assert elsewhere.requests == []
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(servers):
+def test_an_untrusted_certificate_is_refused(servers):
     server = servers(HookServer, tls_server())
     with pytest.raises(ChannelError, match="CERTIFICATE_VERIFY_FAILED"):
         send(WebHook(server.url), message_about())
@@ -208,7 +208,7 @@ def test_a_ping_reports_to_the_paths_that_healthchecks_has(hook):
     assert len(rid) == 36 and hook.requests[2].body == b"disk full"
 
 
-def test_what_an_error_says_of_a_secret_is_masked_in_the_message(hook):
+def test_a_secret_in_an_error_is_masked_in_the_message(hook):
     send(WebHook(hook.url), message_about(text=f"cannot log in with password={SECRET}"))
     assert SECRET not in hook.requests[0].body.decode() and "password=\u2022" in hook.requests[0].json["subject"]
 
@@ -225,7 +225,7 @@ def channels_with_secrets(port: int) -> list[Channel | PerRunChannel]:
     ]
 
 
-def test_no_secret_is_in_a_name_or_an_error_whatever_the_server_says(hook, caplog):
+def test_no_secret_is_in_a_repr_or_an_error_whatever_the_server_answers(hook, caplog):
     caplog.set_level(logging.DEBUG)
     hook.status = 418
     for channel in channels_with_secrets(hook.port):
@@ -239,7 +239,7 @@ def test_no_secret_is_in_a_name_or_an_error_whatever_the_server_says(hook, caplo
     ("make", "said"),
     [
         (lambda: WebHook("ftp://x.test/a"), "url: expected a URL that begins with https://"),
-        (lambda: WebHook("https://u:p@x.test/a"), "url: expected a URL without a user"),
+        (lambda: WebHook("https://u:p@x.test/a"), "url: expected a URL in ASCII, without a user"),
         (lambda: WebHook("https://x.test/a", template="slak"), "did you mean 'slack'"),
         (lambda: Mail("h", ["a b@c.test"], "c@d.test"), "to: expected an address"),
         (lambda: Mail("h", ["a@b.test\nBcc: c@d.test"], "c@d.test"), "to: expected an address"),
@@ -252,7 +252,7 @@ def test_no_secret_is_in_a_name_or_an_error_whatever_the_server_says(hook, caplo
         (lambda: Sendmail(["-oQ/tmp"]), "to: expected an address"),
         (lambda: Command(""), "command: expected a program"),
         (lambda: Command('"x'), "command: expected a program"),
-        (lambda: Sentry("x"), "dsn: it is no DSN"),
+        (lambda: Sentry("x"), "dsn: expected a DSN of Sentry"),
         (lambda: Notifier("a b", WebHook("https://x.test/a")), "expected a name"),
         (lambda: Notifier("a", "b"), "expected a channel"),
         (lambda: Notifier("a", Ping("https://x.test/a"), events=["failed"]), "events: this channel reports each run"),

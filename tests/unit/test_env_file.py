@@ -49,7 +49,7 @@ def test_a_value_is_what_systemd_reads(read, text, value):
         *(("A='SECRET", 1), ('A=1\nB="SECRET', 2)),
     ],
 )
-def test_a_line_that_is_not_understood_is_named_and_not_shown(read, text, line):
+def test_a_wrong_line_is_named_by_its_number_and_not_shown(read, text, line):
     with pytest.raises(ConfigurationError, match=f"variables: line {line}: ") as refused:
         read(text)
     assert "SECRET" not in str(refused.value)

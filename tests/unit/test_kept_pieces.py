@@ -1,4 +1,4 @@
-"""Output in pieces: what is kept of it, within which bounds, and how it is shown."""
+"""Output in pieces: which parts are kept, within which bounds, and how they are shown."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_beginning_and_the_end_are_kept_however_output_comes(size, step):
     assert not left_out or (len(first) == 512 and 448 <= len(last) <= 512)
 
 
-def test_what_follows_a_place_is_given_without_half_a_character():
+def test_output_after_a_place_begins_with_a_whole_character():
     pieces = [Piece(0, 0, "Grüße".encode()[:3])]
     assert shown(pieces, going_on=True) == ("Gr", 0, 2)
     pieces = [Piece(0, 0, "Grüße".encode())]
@@ -67,7 +67,7 @@ def test_text_has_nothing_that_moves_a_cursor(written, text):
     assert plain(written) == text
 
 
-def test_a_node_without_room_leaves_the_rest_of_an_output_out_and_says_so():
+def test_a_node_without_room_leaves_out_the_rest_of_an_output_with_a_note():
     room = OutputRoom(2048)
     one, other = RunOutput(4096, room), RunOutput(4096, room)
     one.add(b"x" * 2000)
@@ -87,7 +87,7 @@ def attempt() -> Any:
 
 
 class Written:
-    """A database that takes output, or does not."""
+    """A database that takes output, or refuses it."""
 
     def __init__(self) -> None:
         self.parts: list[OutputPart] = []
@@ -99,12 +99,12 @@ class Written:
         self.parts += parts
 
     def pieces(self) -> list[Piece]:
-        """What the database has, as the last write to each place left it."""
+        """The content of the database: the last write to each place."""
         last = {piece.place: piece for part in self.parts for piece in part.pieces}
         return sorted(last.values(), key=lambda piece: piece.number)
 
 
-def test_output_that_the_database_does_not_take_is_written_later_and_a_minute_has_a_bound(monkeypatch):
+def test_output_that_cannot_be_written_is_written_later_and_a_minute_has_a_bound(monkeypatch):
     monkeypatch.setattr(outputs, "WRITTEN_BYTES", 100)
     clock, database = ManualClock("2026-03-02 12:00"), Written()
     writer = OutputWriter(database.write, clock)

@@ -30,7 +30,7 @@ OF_JOBS = {
     "jitter = 5": "it belongs in the trigger's table: trigger = {type = ..., jitter = 30}",
     'mailto = "me"': "the key 'mailto' is unknown; write notify = [\"ops\"], and [notify.ops]",
     'log = "x"': "the key 'log' is unknown; output goes to the log",
-    'next_run_time = "now"': "the key 'next_run_time' is unknown; the trigger says when it is due",
+    'next_run_time = "now"': "the key 'next_run_time' is unknown; the trigger says when the job is due",
     "max_instance = 1": "the key 'max_instance' is unknown; did you mean 'max_instances'?",
     '"Max-Instances" = 3': "did you mean 'max_instances'?",
     "colour = 3": "the key 'colour' is unknown",
@@ -81,8 +81,8 @@ OF_JOBS = {
     'name = ""': "name: expected a text that is not empty, got ''",
     'executor = "threads"': "executor: 'threads' is unknown; there are default",
     'jobstore = "redis"': "jobstore: 'redis' is unknown; there are default",
-    'func = "x:y"': "it needs either func or command",
-    "args = [1]": "args: a command has none; write them into the command",
+    'func = "x:y"': "write either func or command",
+    "args = [1]": "args: only a job with a function has args; write a command's arguments into the command",
 }
 # What stands for a trigger, and what is said of it.
 OF_TRIGGERS = {
@@ -91,10 +91,10 @@ OF_TRIGGERS = {
     '"5m"': "for an interval, write {type = \"interval\", minutes = 5}",
     '""': "for an interval, write {type = \"interval\", minutes = 5}",
     '"@dayly"': "not one of @hourly, @daily",
-    "5": "expected a table with its type, or a crontab's text, got 5",
-    "{minutes = 5}": "its type is missing: interval, cron, date",
-    "{}": "its type is missing",
-    "{type = 5}": "its type is missing",
+    "5": "expected a cron expression, or a table with a type, got 5",
+    "{minutes = 5}": "the type is missing: interval, cron, date",
+    "{}": "the type is missing",
+    "{type = 5}": "the type is missing",
     '{type = "interval"}': "the interval must be at least 1 ms (nothing given); use weeks, days, hours",
     '{type = "interval", minute = 5}': "the argument 'minute' is unknown; did you mean 'minutes'?",
     '{type = "interval", minutes = "5"}': "minutes '5': expected a number",
@@ -281,8 +281,8 @@ def test_check_names_what_a_command_needs_and_this_machine_lacks(tmp_path):
     done = gsched("check", "--memory", "-c", "a.toml", directory=tmp_path)
     said = [line.removeprefix("gsched: ").removeprefix("a.toml: [[job]] 1 ('a'): ") for line in done.err.splitlines()]
     assert (said, done.code) == (
-        ["shell: '/bin/nosh' is no program that can be run", "user: there is no user 'nosuch' on this machine",
-         "cwd: /nope is no directory on this machine"], 3,
+        ["shell: there is no program '/bin/nosh' on this machine", "user: there is no user 'nosuch' on this machine",
+         "cwd: there is no directory /nope on this machine"], 3,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Notifications: who is told, how often, and what becomes of channels that do not work; on a clock moved by hand."""
+"""Notifications: who gets messages, how often, and how broken channels are handled, on a manual clock."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RunRecorder(PerRunChannel):
 
 @pytest.fixture(autouse=True)
 def in_greenlets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """These channels do not block: their calls need no threads."""
+    """The channels of these tests do not block, so their calls need no threads."""
     monkeypatch.setattr("gsched.notices.sending.is_module_patched", lambda module: True)
     acts.clear()
     yield
@@ -94,7 +94,7 @@ class Rig:
         self.scheduler.add_job(play, "interval", args=[job_id], id=job_id, seconds=seconds, **options)
 
 
-# -- who is told ------------------------------------------------------------------------------------------------------
+# -- who gets messages ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_notifier_is_for_the_jobs_that_it_names_and_for_those_that_name_it(opt
     assert "".join(job.id for job in jobs if notifier.is_for(job)) == told
 
 
-def test_only_final_failures_are_told_and_only_what_was_asked_for():
+def test_only_final_failures_and_chosen_events_are_reported():
     everything, failures = Recorder(), Recorder()
     rig = Rig(Notifier("all", everything), Notifier("failures", failures, events=["failed"], jobs=["r*"]))
     with rig.driver as driver:
@@ -136,7 +136,7 @@ def test_only_final_failures_are_told_and_only_what_was_asked_for():
     assert failures.subjects == ["r failed: ValueError: bad data"]
 
 
-def test_what_is_about_no_job_is_told_to_those_who_are_for_all_jobs():
+def test_notifiers_for_all_jobs_report_events_about_no_job():
     everything, one = Recorder(), Recorder()
     rig = Rig(Notifier("all", everything), Notifier("one", one, jobs=["a"]))
     with rig.driver as driver:
@@ -158,7 +158,7 @@ def test_what_is_about_no_job_is_told_to_those_who_are_for_all_jobs():
 # -- how often --------------------------------------------------------------------------------------------------------
 
 
-def test_a_job_that_fails_now_and_then_is_told_in_order():
+def test_failures_and_recoveries_of_a_job_are_reported_in_order():
     channel = Recorder()
     rig = Rig(Notifier("ops", channel, every="5m"))
     with rig.driver as driver:
@@ -173,7 +173,7 @@ def test_a_job_that_fails_now_and_then_is_told_in_order():
     ]
 
 
-def test_ten_thousand_failures_in_a_minute_are_few_messages_and_all_of_them_are_counted():
+def test_ten_thousand_failures_in_a_minute_make_few_messages_and_all_are_counted():
     channel = Recorder()
     rig = Rig(Notifier("ops", channel, every="10m"))
     with rig.driver as driver:
@@ -196,14 +196,14 @@ def test_ten_thousand_failures_in_a_minute_are_few_messages_and_all_of_them_are_
     ("due", "tokens", "sizes"),
     [(0, 5, []), (1, 5, [1]), (3, 5, [1, 1, 1]), (4, 5, [4]), (3, 2.9, [3]), (1, 1, [1]), (9, 0.9, [])],
 )
-def test_a_few_notices_have_a_message_each_and_many_have_one_together(due, tokens, sizes):
+def test_a_few_notices_have_a_message_each_and_many_share_one(due, tokens, sizes):
     assert [len(batch) for batch in batches_of([object()] * due, tokens)] == sizes  # type: ignore[list-item]
 
 
 # -- channels that do not work ----------------------------------------------------------------------------------------
 
 
-def test_a_channel_that_is_dead_for_an_hour_is_tried_now_and_then_and_then_all_is_told():
+def test_a_channel_that_is_dead_for_an_hour_is_tried_again_until_all_is_sent():
     dead, alive = Recorder(), Recorder()
     dead.broken = True
     rig = Rig(Notifier("dead", dead, events=["failed"]), Notifier("alive", alive, events=["notifier_failed"]))
@@ -226,7 +226,7 @@ def test_a_channel_that_is_dead_for_an_hour_is_tried_now_and_then_and_then_all_i
     assert sorted(told) == [("a", 60), ("b", 60)] and len(dead.messages) <= 2
 
 
-def test_each_run_is_reported_to_those_who_want_to_know_of_each():
+def test_a_per_run_channel_reports_each_run():
     runs, rig_channel = RunRecorder(), Recorder()
     rig = Rig(Notifier("check", runs, jobs=["job"]), Notifier("ops", rig_channel, events=["failed"]))
     with rig.driver as driver:
@@ -236,7 +236,7 @@ def test_each_run_is_reported_to_those_who_want_to_know_of_each():
     assert runs.reports == [("started", ""), ("succeeded", ""), ("started", ""), ("failed", "vendor down")]
 
 
-def test_what_fails_right_before_the_end_is_told_before_the_end():
+def test_a_failure_right_before_a_shutdown_is_reported_before_it_ends():
     channel = Recorder()
     rig = Rig(Notifier("ops", channel))
     with rig.driver as driver:
@@ -246,7 +246,7 @@ def test_what_fails_right_before_the_end_is_told_before_the_end():
     assert channel.subjects == ["job failed: ConnectionError: vendor down"]
 
 
-def test_without_notifiers_nothing_more_is_listened_to_and_with_them_successes_only_while_a_job_fails():
+def test_successful_runs_are_listened_to_only_while_a_recovery_is_awaited():
     rig = Rig(Notifier("ops", Recorder(), every="5m"))
     bus = engine_of(rig.scheduler).bus
     plain = Rig()
@@ -267,7 +267,7 @@ def test_without_notifiers_nothing_more_is_listened_to_and_with_them_successes_o
 # -- no runner --------------------------------------------------------------------------------------------------------
 
 
-def test_that_no_runner_is_alive_is_told_once_after_a_minute_and_so_is_that_one_is(monkeypatch):
+def test_a_missing_runner_is_reported_once_after_a_minute_and_so_is_its_return(monkeypatch):
     alive, clock, channel = [True], ManualClock(), Recorder()
     nodes = lambda verbs, jobstore: [SimpleNamespace(runs_jobs=each) for each in (False, *alive)]
     monkeypatch.setattr(AdminVerbs, "get_nodes", nodes)

@@ -42,8 +42,8 @@ def audit(
     What a program does on nobody's behalf is not recorded. A change of many jobs is one entry, with their number.
     """
     from gsched.cli.open_store import open_store
-    from gsched.history.queries import as_past
     from gsched.jobs.audit import AuditQuery
+    from gsched.times.relative import as_past
 
     with open_store(configuration) as scheduler:
         now, zone = scheduler.clock.now_ms(), scheduler.timezone

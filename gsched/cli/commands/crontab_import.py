@@ -37,7 +37,7 @@ COLUMNS = (
 @configured(*PLACE, "timezone")
 @output_options
 @click.option("--system", is_flag=True, help="Lines name the user before the command (default for /etc/crontab).")
-@click.option("--user", metavar="NAME", help="Run the commands as this user; root's runner can.")
+@click.option("--user", metavar="NAME", help="Run the commands as this user; only a runner of root can.")
 @click.option("--prefix", help="What the jobs' ids begin with.  Default: the file's name and a slash.")
 @click.option("--timeout", type=Duration(), metavar="DURATION", help="Stop commands that take longer.")
 @click.option(

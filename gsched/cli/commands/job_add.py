@@ -47,13 +47,13 @@ def add(
     replace: bool,
     **flags: Any,
 ) -> None:
-    """Add a job: a shell command, or with --func a function.
+    """Add a job: a shell command, or a function with --func.
 
-    The command is what follows --. One word is a line for the shell: 'make | tail'. Several words are a program and its
-    arguments, which reach it as they are.
+    The command follows --. One word is a line for the shell: 'make | tail'. Several words are a program and its
+    arguments; the shell does not change them.
 
-    A cron expression, and a time without an offset, are in the zone of --timezone; without that flag, in the
-    application's zone or this machine's.
+    Cron expressions and times without an offset are in the time zone of --timezone. Its default is the application's
+    zone, else this machine's.
     """
     from gsched.cli.open_store import open_store
     from gsched.cli.runners import warn_if_no_runner, warn_of_executor
@@ -61,9 +61,9 @@ def add(
     trigger = NewTrigger(*(flags.pop(name) for name in NewTrigger._fields))
     trigger.check()
     if not any(trigger):
-        raise click.UsageError("When is the job due? Say --every 5m, --cron '0 3 * * *' or --at 18:00.")
+        raise click.UsageError("When is the job due? Write --every 5m, --cron '0 3 * * *' or --at 18:00.")
     if bool(command) == (func is not None):
-        raise click.UsageError("What does the job run? Say either -- COMMAND or --func MODULE:NAME.")
+        raise click.UsageError("What does the job run? Write either -- COMMAND or --func MODULE:NAME.")
     called = {"func": func} if func is not None else {"command": _line(command)}
     with open_store(configuration, makes_store=True) as scheduler:
         zone = as_timezone(configuration.timezone) if configuration.timezone else scheduler.timezone
@@ -91,7 +91,7 @@ def _line(command: Sequence[str]) -> str:
 def _definition(
     entry: Mapping[str, Any], configuration: Configuration, scheduler: GeventScheduler
 ) -> dict[str, Any]:
-    """add_job's arguments. Raises UsageError with a line for each mistake."""
+    """The arguments of add_job. Raises UsageError with a line for each mistake."""
     from gsched.runner.declaration import entry_definition
 
     try:
@@ -101,7 +101,7 @@ def _definition(
 
 
 def _warn_of_modules(configuration: Configuration, ref: str) -> None:
-    """Say what a runner has to allow, if it may not do so yet. An application with a store of its own has its own."""
+    """Warn if a runner with this configuration does not allow the function's module: it would park the job."""
     from gsched.jobs.funcref import AllowedFunctions
     from gsched.runner.build import allowed_modules
     from gsched.runner.place import place_of
@@ -110,4 +110,4 @@ def _warn_of_modules(configuration: Configuration, ref: str) -> None:
     allowed = AllowedFunctions(allowed_modules(configuration, place_of(configuration, None)))
     if not allowed.allows_module(module):
         need = f'modules = ["{module}"] in [store]'
-        say(f"gsched: runners of this store need {need}: without it they park the job", err=True)
+        say(f"gsched: runners of this store need {need}; without it they park the job", err=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from gsched.schedulers.gevent import GeventScheduler
     from gsched.schedulers.handle import JobHandle
 
-# Keys of the metadata of jobs that come from files, with what has them.
-_FROM_FILES: Final = {"declared_by": "the file of", "crontab": "the crontab"}
-
 _new_id = click.argument("new_id", metavar="NEW_ID")
 
 
@@ -35,15 +32,16 @@ _new_id = click.argument("new_id", metavar="NEW_ID")
 def copy(
     configuration: Configuration, out: Output, job_id: str, new_id: str, jobstore: str | None, paused: bool
 ) -> None:
-    """Add a job with the function, the trigger and the options of another. The copy of a paused job is paused.
+    """Add a job with the function, the trigger and the options of another job. The copy of a paused job is paused.
 
-    The copy has no history, and is nobody's: the file that declares the job does not declare the copy.
+    The copy has no history. It comes from no file, even if the other job comes from a configuration file or a crontab.
     """
     from gsched.cli.find_job import find_job
     from gsched.cli.open_store import open_store
     from gsched.cli.runners import warn_if_no_runner
     from gsched.jobs.pause import Pause
     from gsched.policies.pauses import paused as put_on_hold
+    from gsched.runner.origins import without_origin
     from gsched.schedulers.job_builder import with_jitter
     from gsched.triggers.registry import trigger_from_fields
     from gsched.triggers.spread import spread_trigger, unspread
@@ -55,7 +53,7 @@ def copy(
         trigger, due = spread_trigger(trigger_from_fields(fields), spread).for_job(new_id).begun(now)
         if due is None and (due := job.next_run_ms) is None:
             raise CommandRefused(f"{job.id!r} is not due again: a copy would not run either", Exit.INVALID)
-        metadata = {key: value for key, value in job.metadata.items() if key not in _FROM_FILES}
+        metadata = without_origin(job.metadata)
         made = with_jitter(job.evolve(id=new_id, trigger=trigger, next_run_ms=due, pause=None, metadata=metadata))
         pause = job.pause_at(now) or (Pause(at_ms=now) if paused else None)
         out.rows(COLUMNS, [_add(scheduler, made if pause is None else put_on_hold(made, pause, now))])
@@ -69,20 +67,19 @@ def copy(
 @output_options
 @jobstore_option
 def rename(configuration: Configuration, out: Output, job_id: str, new_id: str, jobstore: str | None) -> None:
-    """Give a job another id: add it under the new id, with its next run time and its pause, and remove the old one.
+    """Give a job another id. The job keeps its next run time and its pause.
 
-    The history stays under the old id, and the counts begin again. A run in progress goes on under the old id.
+    The history stays under the old id, and the job's counts begin at 0. A run in progress goes on under the old id.
     """
     from gsched.cli.find_job import find_job
     from gsched.cli.open_store import open_store
     from gsched.cli.runners import warn_if_no_runner
+    from gsched.runner.origins import origin_of
 
     with open_store(configuration) as scheduler:
         job = find_job(scheduler, job_id, jobstore).definition
-        for key, where in _FROM_FILES.items():
-            if key in job.metadata:
-                origin = f"{where} {job.metadata[key]!r}"
-                raise CommandRefused(f"{job.id!r} comes from {origin}", Exit.CONFLICT, "rename the job there")
+        if (origin := origin_of(job)) is not None:
+            raise CommandRefused(f"{job.id!r} comes from {origin}", Exit.CONFLICT, "rename the job there")
         due = job.next_due_ms(scheduler.clock.now_ms()) or job.next_run_ms
         new = _add(scheduler, job.evolve(id=new_id, trigger=job.trigger.for_job(new_id), next_run_ms=due), new_id)
         scheduler.remove_job(job.id, job.jobstore)
@@ -91,9 +88,9 @@ def rename(configuration: Configuration, out: Output, job_id: str, new_id: str, 
 
 
 def _add(scheduler: GeventScheduler, job: Job, *timed: str) -> JobHandle:
-    """Add the job, whose id is new.
+    """Add a job. Raises CommandRefused if its id is taken.
 
-    :param timed: the job's id, if its next run time is given
+    :param timed: the job's id, if the job keeps its next run time
     """
     from gsched.jobs.audit import stamped
     from gsched.jobs.options import checked_text

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 _SHOWN_NEXT: Final = 5
 _HEAD: Final = """\
-# Save this file and close the editor to change the job. Without a change, the job stays as it is.
-# Keys are those of a [[job]] entry. An option that is not here has its default.
+# To change the job, edit this file, save it and close the editor.
+# The keys are those of a [[job]] entry. An option that is not in this file has its default.
 """
-_NO_TOML: Final = "tomli-w is not installed, which writes a job as text"
+_NO_TOML: Final = "gsched job edit needs tomli-w, which is not installed"
 
 _ELSEWHERE: Final = {
     "id": "gsched job rename gives a job another id",
@@ -46,11 +46,11 @@ _ELSEWHERE: Final = {
 
 
 class Edit(NamedTuple):
-    """An edited text that was understood.
+    """An edited text without mistakes.
 
-    :ivar changes: what `modify_job` is to change
-    :ivar difference: lines of the difference
-    :ivar job: the job as it would be
+    :ivar changes: the arguments of `modify_job`
+    :ivar difference: the difference between the old and the new text, in lines
+    :ivar job: the job after the change
     """
 
     changes: Mapping[str, Any]
@@ -67,20 +67,21 @@ class Edit(NamedTuple):
 def edit(configuration: Configuration, out: Output, job_id: str, jobstore: str | None, yes: bool) -> None:
     """Edit a job as TOML text, in the editor that $VISUAL or $EDITOR names.
 
-    Shows the difference and, if the trigger has changed, the next run times, and asks whether to save. A mistake is
-    named, and the editor opens again. The job is saved only if nobody has changed it meanwhile.
+    Before the job is saved, the command shows the difference, shows the next run times if the trigger has changed, and
+    asks. If the text has a mistake, the command names the mistake and opens the editor again. A job that somebody else
+    has changed meanwhile is not saved.
     """
     if find_spec("tomli_w") is None:
         raise CommandRefused(_NO_TOML, Exit.INVALID, "pip install 'gsched[cli]'; or change the job with gsched job set")
     from gsched.cli.find_job import find_job
     from gsched.cli.open_store import open_store
     from gsched.cli.runners import warn_if_no_runner
-    from gsched.runner.declaration import OWNER
+    from gsched.runner.origins import OWNER
 
     with open_store(configuration) as scheduler:
         job = find_job(scheduler, job_id, jobstore)
         if (owner := job.metadata.get(OWNER)) is not None:
-            say(f"gsched: {job.id!r} is declared in the file of {owner!r}: its next start undoes this edit", err=True)
+            say(f"gsched: {job.id!r} is declared in the file of {owner!r}, whose next start undoes this edit", err=True)
         editing = _Editing(scheduler, configuration, job.definition)
         with _file(editing.before.written()) as path:
             found = editing.edited(path)
@@ -116,9 +117,9 @@ class _Editing:
         self.before: JobText = job_text(job, self._plain)
 
     def edited(self, path: str) -> Edit:
-        """Open the editor on the file, again and again, until its text is understood.
+        """Open the editor on the file, again and again, until its text has no mistake.
 
-        :raises CommandRefused: for a text that is not, if there is no terminal to ask on
+        :raises CommandRefused: for a text with a mistake, if there is no terminal on which to ask
         """
         while True:
             click.edit(filename=path)
@@ -133,7 +134,8 @@ class _Editing:
     def _understood(self, entry: Mapping[str, Any]) -> Edit:
         """The changes that the entry asks for. Raises GschedError for mistakes."""
         from gsched.cli.job_text import JobText, edited_keys, meant_changes
-        from gsched.runner.declaration import OWNER, entry_definition
+        from gsched.runner.declaration import entry_definition
+        from gsched.runner.origins import OWNER
         from gsched.schedulers.verbs.change import modified
 
         edited = edited_keys(self.before.entry, entry)
@@ -141,7 +143,7 @@ class _Editing:
             return Edit({}, [], self._job)
         for key, remedy in _ELSEWHERE.items():
             if key in edited and key in entry:
-                raise ConfigurationError(f"{key}: it cannot be edited; {remedy}")
+                raise ConfigurationError(f"{key}: gsched job edit cannot change it; {remedy}")
         definition = entry_definition(entry, self._configuration, self._scheduler, imports="func" in edited)
         changes = meant_changes(edited, entry, definition, self._plain)
         if "metadata" in changes and OWNER in self._job.metadata:
@@ -153,7 +155,7 @@ class _Editing:
     def save(self, found: Edit) -> JobHandle:
         """Change the job in its store.
 
-        :raises CommandRefused: if somebody has changed it since it was read
+        :raises CommandRefused: if somebody else has changed the job since it was read
         """
         from gsched.schedulers.acting import act
         from gsched.schedulers.engine import modified_event
@@ -180,7 +182,10 @@ def _read(path: str) -> dict[str, Any]:
 
 @contextmanager
 def _file(text: str) -> Iterator[str]:
-    """The path of a file with this text, for this user alone: arguments may be secrets. It stays if the edit fails."""
+    """The path of a file with this text. Only this user can read the file: arguments may be secrets.
+
+    If the edit fails, a file that was edited stays.
+    """
     written = _HEAD + text
     descriptor, path = tempfile.mkstemp(prefix="gsched-", suffix=".toml")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -17,9 +17,9 @@ COLUMNS = columns(NOTIFIER)
 
 @click.group()
 def notify() -> None:
-    """The notifiers, which tell people of failures: list, test.
+    """Notifiers, which send messages about failures: list, test.
 
-    A configuration file declares them in its sections [notify.NAME].
+    A configuration file declares notifiers in its sections [notify.NAME].
     """
 
 
@@ -27,7 +27,7 @@ def notify() -> None:
 @configured(*PLACE)
 @output_options
 def list_notifiers(configuration: Configuration, out: Output) -> None:
-    """List the notifiers of the configuration file, and all others that use the store, with how they do."""
+    """List the notifiers of the configuration file, and all others of the store. Shows whether messages get through."""
     from gsched.cli.open_store import open_store
     from gsched.notices.status import NotifierStatus
 
@@ -41,7 +41,7 @@ def list_notifiers(configuration: Configuration, out: Output) -> None:
 @click.argument("notifier", metavar="NAME")
 @configured("app")
 def test(configuration: Configuration, notifier: str) -> None:
-    """Send a test message through the notifier NAME. The exit code is 1 if it cannot be sent."""
+    """Send a test message through the notifier NAME. If it cannot be sent, the exit code is 1."""
     from gsched.notices.channels.channel import ChannelError
     from gsched.notices.sending import send_test
     from gsched.runner.declared_notifiers import known_notifiers

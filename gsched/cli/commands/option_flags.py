@@ -34,14 +34,14 @@ class Json(click.ParamType[Any]):
 
 
 class Spread(Duration):
-    """"yes" for an interval, a duration for other triggers."""
+    """True for the word "yes", which is for intervals; a duration for other triggers."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return True if value == "yes" else super().convert(value, param, ctx)
 
 
 class _Size(click.ParamType[int | str]):
-    """A number of bytes, or text such as "64KiB"."""
+    """A size: a number of bytes, or text such as "64KiB"."""
 
     name = "size"
 
@@ -61,29 +61,30 @@ _BEFORE_POLICY: Final = (
     click.option(
         "--misfire-grace-time", type=_DURATION, metavar="DURATION", help="How late a run may start; none: no limit."
     ),
-    click.option("--coalesce/--no-coalesce", default=None, help="Several due times become one run, or a run each."),
+    click.option("--coalesce/--no-coalesce", default=None, help="Several late due times become one run or several."),
     click.option(
         "--max-instances", type=click.IntRange(1), metavar="N", help="How many runs may be in progress at once."
     ),
 )
 _AFTER_POLICY: Final = (
     click.option(
-        "--keep-output", type=_Size(), metavar="SIZE", help="How much of each run's output is kept: 64KiB; none: none."
+        "--keep-output", type=_Size(), metavar="SIZE",
+        help="How much of each run's output is kept, such as 64KiB; none: nothing.",
     ),
     click.option("--tags", callback=_names, metavar="TAG,TAG", help="The job's tags; '': none."),
     click.option("--args", type=Json(list), metavar="JSON", help='Positional arguments: \'[1, "a"]\'.'),
     click.option("--kwargs", type=Json(dict), metavar="JSON", help="Keyword arguments: '{\"key\": 1}'."),
-    click.option("--metadata", type=Json(dict), metavar="JSON", help="A mapping of your own."),
+    click.option("--metadata", type=Json(dict), metavar="JSON", help="Data of your own: '{\"team\": \"web\"}'."),
     click.option(
         "--spread", type=Spread(nothing=NOTHING), is_flag=False, flag_value="yes", metavar="[DURATION]",
-        help="Give the job a phase of its own. A trigger that is no interval needs a duration, over which the job is "
-        "spread; none: end that.",
+        help="Give the job a phase of its own, so that jobs do not start all at once. Only an interval needs no "
+        "DURATION; any other trigger is spread over it. none: no such phase.",
     ),
 )  # fmt: skip
 
 
 def option_flags(command: F) -> F:
-    """Decorator: the flags. All but `recover_times` have the names of add_job's options."""
+    """Decorator: adds the flags. All but `recover_times` have the names of add_job's options."""
     for flag in reversed(_AFTER_POLICY):
         command = flag(command)
     command = policy_flags(command)
@@ -93,7 +94,7 @@ def option_flags(command: F) -> F:
 
 
 def given_options(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """add_job's options that flags name. The word "none" is None, but as a name."""
+    """The options of add_job that were given as flags. The word "none" gives None, but not as a name."""
     given = {option: _meant(option, value) for option, value in flags.items() if value is not None}
     times = given.pop("recover_times", None)
     return given if times is None else {**given, "recover": times}

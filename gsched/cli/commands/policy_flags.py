@@ -53,14 +53,17 @@ _FLAGS: Final = (
         "--retry-delay", type=Durations(), metavar="DURATION,...",
         help="How long after a failure the next attempt begins; of several, the last repeats.",
     ),
-    click.option("--retry-backoff", type=float, metavar="FACTOR", help="How much longer each wait is; 1: all alike."),
-    click.option("--retry-max-delay", type=Duration(), metavar="DURATION", help="The longest wait."),
-    click.option("--retry-jitter", type=float, metavar="0-1", help="Up to this part of each wait is left out."),
+    click.option(
+        "--retry-backoff", type=float, metavar="FACTOR",
+        help="Each wait is so many times the wait before it; 1: all are equal.",
+    ),
+    click.option("--retry-max-delay", type=Duration(), metavar="DURATION", help="The longest wait before an attempt."),
+    click.option("--retry-jitter", type=float, metavar="0-1", help="Each wait is shortened by up to this part of it."),
     click.option("--retry-on", callback=_names, metavar="ERROR,...", help="Retry only these errors; none: all."),
     click.option("--give-up-on", callback=_names, metavar="ERROR,...", help="Do not retry these errors."),
     click.option(
         "--retry-within", type=_DURATION, metavar="DURATION",
-        help="No attempt begins later than so long after the scheduled time; none: no limit.",
+        help="How long after the scheduled time the last attempt may begin; none: no limit.",
     ),
     click.option(
         "--overlap", metavar="skip|queue|cancel",
@@ -83,23 +86,23 @@ _FLAGS: Final = (
     ),
     click.option(
         "--finish-within", type=_DURATION, metavar="DURATION",
-        help="A run is slow when it has not succeeded so long after its scheduled time; none: no limit.",
+        help="A run is slow if it has not succeeded so long after its scheduled time; none: no limit.",
     ),
     click.option(
         "--notify", callback=_listed, metavar="NAME,...",
-        help="More notifiers for the job; notifiers for all jobs need not be named; none: no more.",
+        help="Notifiers for the job, beside those for all jobs; none: no others.",
     ),
     click.option(
-        "--recover/--no-recover", default=None, help="After a crash, runs in progress run again, or are lost."
+        "--recover/--no-recover", default=None, help="If a runner dies, its runs run again, or are lost."
     ),
     click.option(
-        "--recover-times", type=click.IntRange(1), metavar="N", help="They run again at most N times."
+        "--recover-times", type=click.IntRange(1), metavar="N", help="As --recover, but at most N times for each run."
     ),
 )  # fmt: skip
 
 
 def policy_flags(command: F) -> F:
-    """Decorator: the flags. All but `recover_times` have the names of add_job's options."""
+    """Decorator: adds the flags. All but `recover_times` have the names of add_job's options."""
     for flag in reversed(_FLAGS):
         command = flag(command)
     return command

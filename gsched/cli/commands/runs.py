@@ -77,7 +77,8 @@ def list_runs(
 def _query(
     scheduler: GeventScheduler, job_id: str | None, after: str, since: str | None, until: str | None, **which: Any
 ) -> RunQuery:
-    from gsched.history.queries import RunQuery, as_past
+    from gsched.history.queries import RunQuery
+    from gsched.times.relative import as_past
 
     now, zone = scheduler.clock.now_ms(), scheduler.timezone
     begin, end = as_past(since, now, zone, "since"), as_past(until, now, zone, "until")

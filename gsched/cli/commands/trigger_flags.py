@@ -15,17 +15,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _FLAGS: Final = (
     click.option("--cron", metavar="EXPRESSION", help="When the job is due: '*/5 * * * *'."),
-    click.option("--quartz", metavar="EXPRESSION", help="When it is due, as Quartz has it: '0 0 9 ? * MON-FRI'."),
-    click.option("--every", type=Duration(), metavar="DURATION", help="It is due in this interval."),
-    click.option("--between", metavar="TIMES", help="With --every: the window of each day, '09:00-17:00'."),
-    click.option("--days", metavar="WEEKDAYS", help="With --every: only on these, 'mon-fri'."),
-    click.option("--at", metavar="TIME", help="It is due once: 18:00, 2h (from now), 2030-01-31T08:00."),
+    click.option("--quartz", metavar="EXPRESSION", help="The same in the syntax of Quartz: '0 0 9 ? * MON-FRI'."),
+    click.option("--every", type=Duration(), metavar="DURATION", help="The job is due in this interval: 5m."),
+    click.option("--between", metavar="TIMES", help="With --every: only at these times of day, '09:00-17:00'."),
+    click.option("--days", metavar="WEEKDAYS", help="With --every: only on these days, 'mon-fri'."),
+    click.option("--at", metavar="TIME", help="The job is due once: 18:00, 2h (from now), 2030-01-31T08:00."),
 )
 _EXCLUSIVE: Final = ("cron", "quartz", "every", "at")
 
 
 class NewTrigger(NamedTuple):
-    """The flags about a trigger. If all are None, no trigger is given."""
+    """The values of the flags about a trigger. If all are None, no trigger is given."""
 
     cron: str | None
     quartz: str | None
@@ -35,7 +35,7 @@ class NewTrigger(NamedTuple):
     at: str | None
 
     def check(self) -> None:
-        """Raises UsageError for flags that exclude or need each other."""
+        """Raises UsageError for flags that exclude each other, and for a flag that needs --every."""
         given = [name for name in _EXCLUSIVE if getattr(self, name) is not None]
         if len(given) > 1:
             raise click.UsageError(f"{' and '.join(f'--{name}' for name in given)} exclude each other.")
@@ -44,11 +44,11 @@ class NewTrigger(NamedTuple):
                 raise click.UsageError(f"--{name} needs --every.")
 
     def fields(self, zone: tzinfo, now: int) -> dict[str, Any] | None:
-        """The trigger as a [[job]] entry has it, without a time zone; None if no flag names one.
+        """The trigger as in a [[job]] entry, without a time zone; None if no trigger is given.
 
-        :param zone: of times without an offset
+        :param zone: the time zone of --at without an offset
         :param now: milliseconds since the epoch
-        :raises UsageError: for a time that is none or has passed
+        :raises UsageError: if --at is no time ahead
         """
         if self.cron is not None:
             return {"type": "cron", "crontab": self.cron}
@@ -70,7 +70,7 @@ def _time(text: str, zone: tzinfo, now: int) -> datetime:
 
 
 def trigger_flags(command: F) -> F:
-    """Decorator: the flags. They have the names of NewTrigger's fields."""
+    """Decorator: adds the flags. They have the names of NewTrigger's fields."""
     for flag in reversed(_FLAGS):
         command = flag(command)
     return command

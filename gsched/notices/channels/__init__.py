@@ -1,1 +1,1 @@
-"""The ways of messages: a file for each."""
+"""The channels of messages: one file for each kind."""

@@ -1,4 +1,4 @@
-"""What every channel offers, and the errors that it raises."""
+"""What every channel offers, and the error that it raises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from gsched.errors import ConfigurationError, GschedError, message_of
 from gsched.notices.message import Message
 
-SECONDS: Final = 10.0  # a message that is not sent by then has failed
+SECONDS: Final = 10.0  # a message that takes longer has failed
 HIDDEN: Final = "***"
 
 
@@ -20,48 +20,49 @@ class ChannelError(GschedError):
 class Channel(ABC):
     """Sends messages.
 
-    :ivar secrets: texts that no output may have: they are replaced in errors
+    :ivar secrets: texts that no error may show; they are masked
     """
 
     secrets: tuple[str, ...] = ()
 
     @abstractmethod
     def send(self, message: Message) -> None:
-        """Send it, in at most some ten seconds. It may block its thread.
+        """Send the message, within about ten seconds. The call may block its thread.
 
-        :raises Exception: if it could not be sent; whoever calls it puts the secrets out of the error's text
+        :raises Exception: if the message could not be sent; the caller masks the secrets in the error's text
         """
 
     @abstractmethod
     def where(self) -> str:
-        """Where messages go, as everybody may see it."""
+        """Where messages go, without secrets."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.where()}>"
 
 
 class PerRunChannel(ABC):
-    """Reports each run as it begins and ends, to a service that misses runs which do not begin or end."""
+    """Reports each run as it begins and ends, to a service that alerts when a report is missing."""
 
     secrets: tuple[str, ...] = ()
 
     @abstractmethod
     def report(self, state: str, run_id: str, text: str) -> None:
-        """Report "started", "succeeded" or "failed"; raises as `Channel.send` does.
+        """Report the state of a run. Raises as `Channel.send` does.
 
-        :param text: why it failed
+        :param state: "started", "succeeded", "failed", or "tested" for a test message
+        :param text: why the run failed
         """
 
     @abstractmethod
     def where(self) -> str:
-        """Where reports go, as everybody may see it."""
+        """Where reports go, without secrets."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.where()}>"
 
 
 def error_words(error: BaseException, secrets: Iterable[str]) -> str:
-    """An error in words, without these secrets."""
+    """The error's type and message, with a mask in place of these secrets."""
     words = message_of(error) if isinstance(error, ChannelError) else f"{type(error).__name__}: {message_of(error)}"
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         for spelt in _spellings(secret):
@@ -70,7 +71,7 @@ def error_words(error: BaseException, secrets: Iterable[str]) -> str:
 
 
 def _spellings(secret: str) -> Iterable[str]:
-    """The secret as texts may have it."""
+    """The spellings of the secret that an error's text may have."""
     from base64 import b64encode
     from urllib.parse import quote
 
@@ -79,7 +80,7 @@ def _spellings(secret: str) -> Iterable[str]:
 
 
 def checked_text(what: str, value: object) -> str:
-    """A text that is not empty, in one line. Raises ConfigurationError, without the value: it may be a secret."""
+    """The value, a text of one line that is not empty. Raises ConfigurationError without the value, maybe a secret."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise ConfigurationError(f"{what}: expected a text in one line")
+        raise ConfigurationError(f"{what}: expected a text of one line that is not empty")
     return value

@@ -1,4 +1,4 @@
-"""One HTTP request: certificates are checked, and redirects are not followed."""
+"""Posts one HTTP request: certificates are checked, and redirects are not followed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from http.client import HTTPConnection
 
 _MOST_READ: Final = 65_536  # bytes of an answer
-_MOST_SHOWN: Final = 200
-_LEAST_SECRET: Final = 8  # characters of a path that may be one
+_MOST_SHOWN: Final = 200  # characters of an answer in an error
+_LEAST_SECRET: Final = 8  # characters; a shorter path is no secret
 
 
 class Target(NamedTuple):
     """Where requests go.
 
-    :ivar secret: the whole URL: who knows the one of a web hook can write there
+    :ivar secret: the whole URL: whoever knows the URL of a web hook can post to it
     """
 
     is_tls: bool
@@ -30,29 +30,29 @@ class Target(NamedTuple):
     secret: str
 
     def with_path(self, suffix: str, query: str = "") -> Target:
-        """The same place, with this at the end of the path."""
+        """This target with a suffix at the end of its path."""
         path, _, own = self.path.partition("?")
         both = "&".join(filter(None, (own, query)))
         return self._replace(path=f"{path.rstrip('/')}{suffix}{'?' if both else ''}{both}")
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The parts that no output may have."""
+        """The texts that no error may show."""
         return (self.secret, *([self.path] if len(self.path) >= _LEAST_SECRET else []))
 
 
 def target_of(what: str, url: object) -> Target:
-    """The place that a URL names. Raises ConfigurationError, without the URL, unless it is one of HTTP."""
+    """The target that a URL names. Raises ConfigurationError, without the URL, unless it is an HTTP URL."""
     checked_text(what, url)
     try:
         parts = urlsplit(str(url))
         port = parts.port
     except ValueError:
-        raise ConfigurationError(f"{what}: it is no URL") from None
+        raise ConfigurationError(f"{what}: expected a URL, such as https://example.com/hook") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"{what}: expected a URL that begins with https:// or http://")
     if parts.username is not None or parts.fragment or not str(url).isascii() or " " in str(url):
-        raise ConfigurationError(f"{what}: expected a URL without a user, a fragment and spaces, in ASCII")
+        raise ConfigurationError(f"{what}: expected a URL in ASCII, without a user, a fragment or a space")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme == "https", parts.hostname, port, path, str(url))
 
@@ -86,7 +86,7 @@ def _connection(target: Target, ca_file: str | None) -> HTTPConnection:
 
 
 def tls_context(ca_file: str | None) -> Any:
-    """What checks a server's certificate and name."""
-    import ssl  # nor this
+    """A TLS context that checks a server's certificate and name."""
+    import ssl  # few programs need it
 
     return ssl.create_default_context(cafile=ca_file)

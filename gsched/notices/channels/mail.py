@@ -33,16 +33,15 @@ _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 class Mail(Channel):
     """Sends mail through an SMTP server.
 
-    :param host: the server
-    :param to: the addresses
+    :param host: the server's name or address
+    :param to: the addresses of the recipients
     :param sender: the address in From
-    :param port: default: 587, with "tls" 465, with "none" 25
-    :param security: "starttls" (default), "tls", or "none"; the server's certificate is checked, and nothing is sent
-        without encryption unless this is "none"
-    :param username: for servers that want a login
-    :param password: likewise
+    :param port: the server's port; None: 587 with "starttls", 465 with "tls", 25 with "none"
+    :param security: "starttls" and "tls" encrypt the connection and check the server's certificate; "none" does neither
+    :param username: the login's name; None: no login
+    :param password: the login's password; it is sent without encryption only to this machine itself
     :param ca_file: a file with the certificates to trust, in place of the system's
-    :raises ConfigurationError: if an argument cannot be right
+    :raises ConfigurationError: if an argument is wrong; the error names the argument
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Mail(Channel):
             if self._login is not None:
                 smtp.login(*self._login)
             refused = smtp.send_message(mail, self._sender, self._to)
-            with suppress(OSError):  # it was taken
+            with suppress(OSError):  # the server has taken the mail
                 smtp.quit()
         finally:
             smtp.close()
@@ -93,7 +92,7 @@ class Mail(Channel):
         from smtplib import SMTP, SMTP_SSL  # few programs need it
         from socket import gethostname
 
-        own = gethostname()  # its default asks the name service, which may take long
+        own = gethostname()  # smtplib's default asks the name service, which may take long
         if self._security == TLS:
             context = tls_context(self._ca_file)
             return SMTP_SSL(self._host, self._port, own, timeout=SECONDS, context=context)
@@ -106,10 +105,10 @@ class Mail(Channel):
 class Sendmail(Channel):
     """Hands mail to the machine's mail system, as cron does.
 
-    :param to: the addresses, or users of this machine
-    :param sender: the address in From; None: the mail system's choice
+    :param to: the addresses of the recipients, or names of users of this machine
+    :param sender: the address in From; None: the mail system chooses it
     :param program: the path of `sendmail`; None: /usr/sbin/sendmail
-    :raises ConfigurationError: if an argument cannot be right
+    :raises ConfigurationError: if an argument is wrong; the error names the argument
     """
 
     def __init__(self, to: Iterable[str], *, sender: str | None = None, program: str | None = None) -> None:
@@ -125,7 +124,7 @@ class Sendmail(Channel):
 
 
 def mail_of(message: Message, to: Sequence[str], sender: str | None) -> EmailMessage:
-    """The message as mail. The subject has no line breaks: job ids may be anything."""
+    """The message as mail. The subject is one line, whatever the scheduler's name is."""
     from email.message import EmailMessage  # few programs need it
     from email.utils import localtime, make_msgid
 
@@ -142,9 +141,9 @@ def mail_of(message: Message, to: Sequence[str], sender: str | None) -> EmailMes
 
 
 def checked_addresses(what: str, addresses: Iterable[str], takes_users: bool = False) -> tuple[str, ...]:
-    """At least one address of mail. Raises ConfigurationError for what could be taken for something else.
+    """The mail addresses, at least one. Raises ConfigurationError for text that could be read as something else.
 
-    :param takes_users: names of this machine's users, too
+    :param takes_users: accept names of this machine's users, too
     """
     given = (addresses,) if isinstance(addresses, str) else addresses
     if not isinstance(given, Iterable) or not (found := tuple(given)):

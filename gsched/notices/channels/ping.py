@@ -1,4 +1,4 @@
-"""Dead man's switches: services such as healthchecks.io, which report a run that does not come or does not end."""
+"""Dead man's switches: services such as healthchecks.io, which alert when a run does not begin or does not end."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LONGEST_BODY: Final = 10_000  # bytes
 
 
 class Ping(PerRunChannel):
-    """Reports each run to a service, in the protocol of healthchecks.io: URL/start, URL, URL/fail.
+    """Reports each run to a service such as healthchecks.io: URL/start when it begins, URL or URL/fail when it ends.
 
-    :param url: of the check; who knows it can report, so that only the host's name is shown anywhere
+    :param url: the URL of the check. Whoever knows it can report, so logs and errors show only its host
     :param ca_file: a file with the certificates to trust, in place of the system's
-    :raises ConfigurationError: if an argument cannot be right
+    :raises ConfigurationError: if an argument is wrong; the error names the argument
     """
 
     def __init__(self, url: str, *, ca_file: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Programs that take messages: started without a shell, and ended with all that they have started."""
+"""Programs that take messages. No shell starts them; a program that takes too long is killed with its process group."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from gsched.notices.message import Message
 if TYPE_CHECKING:
     from subprocess import Popen
 
-_KEPT: Final = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")  # not others: some are secret
+_KEPT: Final = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")  # others may be secret
 _MOST_SHOWN: Final = 200  # characters
 
 
 class Command(Channel):
-    """Runs a program for each message. The text is its standard input; its environment has the message's parts.
+    """Runs a program for each message. The program gets the text as its standard input, and the rest as variables.
+
+    The variables are GSCHED_EVENT, GSCHED_SUBJECT and others, see docs/notifications.md. An exit status other than 0
+    means that the message was not sent. After ten seconds the program is killed.
 
     :param command: the program and its arguments: a list, or a text that is split as a shell does; no shell runs
-    :raises ConfigurationError: if it cannot be a command
+    :raises ConfigurationError: if `command` is empty, or no list of texts
     """
 
     def __init__(self, command: str | Iterable[str]) -> None:
@@ -67,7 +70,7 @@ def _variables(message: Message) -> Mapping[str, str]:
 
 def run_program(arguments: Sequence[str], stdin: bytes, variables: Mapping[str, str]) -> None:
     """Run a program with this input. Raises ChannelError if it cannot be started, fails or takes too long."""
-    import subprocess  # in a program that gevent has patched, gevent's: other greenlets go on
+    import subprocess  # gevent's, in a program that gevent has patched: other greenlets go on
 
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     try:
@@ -91,7 +94,7 @@ def run_program(arguments: Sequence[str], stdin: bytes, variables: Mapping[str, 
 
 
 def _kill(process: Popen[bytes]) -> None:
-    """End a process that has not ended, with its group."""
+    """Kill a process that still runs, with its group."""
     if sys.platform == "win32":
         process.kill()
         return

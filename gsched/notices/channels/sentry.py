@@ -1,4 +1,4 @@
-"""Sentry: messages as its events. Nothing else of the program is reported."""
+"""Sentry: reports messages as its events, and nothing else of the program."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MISSING = "sentry-sdk is not installed: pip install 'gsched[sentry]'"
 
 
 class Sentry(Channel):
-    """Reports messages to Sentry, by a client of its own: it hooks nothing, and `sentry_sdk.init` is not called.
+    """Reports messages to Sentry as events. It does not call `sentry_sdk.init`, and reports no other errors.
 
-    :param dsn: where to; only the host's name is shown anywhere
+    :param dsn: the DSN of the project at Sentry; logs and errors show only its host
     :param environment: what Sentry shows as the environment, such as "production"
     :param ca_file: a file with the certificates to trust, in place of the system's
-    :raises ConfigurationError: if an argument cannot be right, or sentry-sdk is not installed
+    :raises ConfigurationError: if an argument is wrong, or sentry-sdk is not installed
     """
 
     def __init__(self, dsn: str, *, environment: str | None = None, ca_file: str | None = None) -> None:
@@ -33,7 +33,7 @@ class Sentry(Channel):
         try:
             place = Dsn(dsn)
         except BadDsn:
-            raise ConfigurationError("dsn: it is no DSN of Sentry") from None
+            raise ConfigurationError("dsn: expected a DSN of Sentry, such as https://KEY@HOST/PROJECT") from None
         auth = place.to_auth("gsched")
         self._target: Target = target_of("dsn", auth.get_api_url())
         self._headers = {"X-Sentry-Auth": auth.to_header(), "Content-Type": "application/x-sentry-envelope"}
@@ -54,7 +54,7 @@ class Sentry(Channel):
 
 
 def _event(message: Message, environment: str | None) -> dict[str, Any]:
-    """The event of Sentry. What has the same job and type of error is one issue there."""
+    """The message as an event of Sentry. Events with the same job and type of error become one issue there."""
     notice: Mapping[str, Any] = message.notices[0] if len(message.notices) == 1 else {}
     tags = {"scheduler": message.scheduler, "event": message.event, "job_id": notice.get("job_id")}
     event: dict[str, Any] = {

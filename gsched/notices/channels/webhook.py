@@ -1,4 +1,4 @@
-"""Web hooks: messages as JSON, posted to a URL of a program, of Slack, Teams or Discord."""
+"""Web hooks: posts messages as JSON to the URL of a program, or of Slack, Teams or Discord."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ SIGNATURE: Final = "X-Gsched-Signature"
 
 
 class WebHook(Channel):
-    """Posts each message as JSON.
+    """Posts each message as JSON to a URL.
 
-    With a `secret`, requests are signed: the header X-Gsched-Signature is "sha256=" and, in hexadecimal digits, the
-    HMAC-SHA256 of the header X-Gsched-Timestamp (seconds since the epoch), a "." and the body.
+    With a `secret`, requests are signed: the receiver compares the header X-Gsched-Signature with what `signature`
+    makes of the secret, the header X-Gsched-Timestamp and the body.
 
-    :param url: where to; only the host's name is shown anywhere
-    :param secret: what the signature is made with
-    :param template: who reads it: "json" (a program, see docs/notifications.md), "slack", "teams" or "discord"
+    :param url: the URL; logs and errors show only its host
+    :param secret: the key of the signature; None: requests are not signed
+    :param template: who reads the messages: "json" (a program, see docs/notifications.md), "slack", "teams" or
+        "discord"
     :param ca_file: a file with the certificates to trust, in place of the system's
-    :raises ConfigurationError: if an argument cannot be right
+    :param clock: gives the timestamps; None: the system's clock
+    :raises ConfigurationError: if an argument is wrong; the error names the argument
     """
 
     def __init__(
@@ -64,7 +66,14 @@ class WebHook(Channel):
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """What the header X-Gsched-Signature of a request has to be. Compare it by `hmac.compare_digest`."""
+    """The header X-Gsched-Signature that a request of a `WebHook` must have. Compare both by `hmac.compare_digest`.
+
+    It is "sha256=" and, in hexadecimal digits, the HMAC-SHA256 of the timestamp, a "." and the body.
+
+    :param secret: the secret of the `WebHook`
+    :param timestamp: the request's header X-Gsched-Timestamp, in seconds since the epoch
+    :param body: the request's body, as it was received
+    """
     return "sha256=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
@@ -96,7 +105,7 @@ def _teams(message: Message) -> Mapping[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Text in which Markdown stands for itself."""
+    """The text with each character of Markdown escaped."""
     return "".join(f"\\{character}" if character in "\\`*_[]<>#" else character for character in text)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from gsched.runner.commands import RUN_COMMAND
 from gsched.runner.crontab.lines import CrontabEntry
 from gsched.runner.crontab.reboot import REBOOT_TAG
+from gsched.runner.origins import CRONTAB, LINE, PREFIX
 from gsched.triggers import BaseTrigger
 
 TAG: Final = "crontab"
@@ -51,7 +52,7 @@ def crontab_definitions(
     :param known: the lines that have jobs, by the jobs' ids
     """
     for job_id, entry in _with_ids(list(entries), prefix, user, known):
-        yield job_id, {**_definition(entry, user), "metadata": {"crontab": file, "prefix": prefix, "line": entry.line}}
+        yield job_id, {**_definition(entry, user), "metadata": {CRONTAB: file, PREFIX: prefix, LINE: entry.line}}
 
 
 def _definition(entry: CrontabEntry, user: str | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from gsched.runner.crontab.mail import add_mail_notifiers
 from gsched.runner.crontab.reboot import END_OF_TIME, REBOOT_TAG
 from gsched.runner.declared import plain
 from gsched.runner.logs import runner_log
+from gsched.runner.origins import CRONTAB, PREFIX
 from gsched.schedulers.engine import engine_of
 from gsched.schedulers.gevent import GeventScheduler
 from gsched.schedulers.handle import JobHandle
@@ -60,7 +61,7 @@ class Source(NamedTuple):
 
     def mark(self) -> dict[str, str]:
         """The metadata that marks the jobs of this source."""
-        return {"crontab": self.file, "prefix": self.prefix}
+        return {CRONTAB: self.file, PREFIX: self.prefix}
 
 
 def source_of(

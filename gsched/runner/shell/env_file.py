@@ -1,4 +1,4 @@
-"""Files with variables for commands, in the syntax of systemd's EnvironmentFile."""
+"""Reads files with variables for commands, in the syntax of systemd's EnvironmentFile."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ESCAPED_IN_QUOTES: Final = re.compile(r'\\([\n"\\`$])')
 
 
 def read_env_file(path: str) -> dict[str, str]:
-    """The variables in a file, read with the rights of this process.
+    """The variables in a file, which is read with the rights of this process.
 
-    :raises ConfigurationError: if other users may change the file, or it cannot be read or understood; the message
-        names the file and the line, but shows nothing of it
+    :raises ConfigurationError: if other users may change the file, or it cannot be read, or a line is no assignment;
+        the message names the file and the line, and shows no content
     """
     if not os.path.isabs(path):
         raise ConfigurationError(f"env_file: expected an absolute path, got {path!r}")
@@ -51,7 +51,7 @@ def _variables(text: str, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _wrong(text: str, at: int, path: str, why: str) -> ConfigurationError:
-    """The file may hold secrets: nothing of it is shown."""
+    """The error about this place in the text. It shows no content, because the file may hold secrets."""
     number = text.count("\n", 0, at) + 1
     return ConfigurationError(f"{path}: line {number}: {why}")
 
@@ -63,7 +63,7 @@ def _after_blanks(text: str, at: int) -> int:
 
 
 def _value(text: str, at: int, path: str) -> tuple[str, int]:
-    """The value that begins there, and where it ends. Parts in quotes may follow each other."""
+    """The value that begins at `at`, and where it ends. Quoted parts may follow each other."""
     value = ""
     while True:
         while at < len(text) and text[at] in " \t\r":
@@ -73,16 +73,18 @@ def _value(text: str, at: int, path: str) -> tuple[str, int]:
         elif (quoted := _DOUBLE.match(text, at)) is not None:
             value += _ESCAPED_IN_QUOTES.sub(lambda found: found[1].replace("\n", ""), quoted[1])
         elif text.startswith(("'", '"'), at):
-            raise _wrong(text, at, path, "the quotation mark has no counterpart")
+            raise _wrong(text, at, path, "the quotation mark is not closed")
         else:
             rest = _PLAIN.match(text, at)
-            assert rest is not None, "it matches nothing, too"
+            assert rest is not None, "it matches the empty text, too"
             return value + _unescaped(rest[0]), rest.end()
         at = quoted.end()
 
 
 def _unescaped(text: str) -> str:
-    """An unquoted value. White space at its end counts if it is escaped; a backslash before the end of a line joins the
-    next one."""
+    """An unquoted value without its escapes.
+
+    White space at the end is dropped unless it is escaped. A backslash at the end of a line joins the next line.
+    """
     kept = re.fullmatch(r"((?:\\.|[^\\])*?)[ \t\r]*", text, re.DOTALL)
     return _ESCAPED.sub(lambda found: found[1].replace("\n", ""), text if kept is None else kept[1])

@@ -1,4 +1,4 @@
-"""The process groups of commands in progress, known to a guardian that outlives this process."""
+"""The process groups of running commands. A guardian process, which outlives this process, knows them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ROOM: Final = 4096  # bytes that a pipe takes before its other end reads
 
 
 class _Groups:
-    """The groups of one process. Its guardian is started for the first of them, and again if it was killed."""
+    """The groups of one process. Their guardian is started with the first group, and again if it was killed."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         self._groups: set[int] = set()
         self._pipe: int | None = None
-        self._may_restart = False  # once for each command: a guardian that cannot run is not started for ever
+        self._may_restart = False  # once for each command: a guardian that cannot run is not started endlessly
 
     def add(self, group: int) -> None:
         self._groups.add(group)
@@ -39,7 +39,7 @@ class _Groups:
             self._tell(f"-{group}\n")
 
     def close(self) -> None:
-        """Let go of the guardian, which ends then. A forked child does: it must not keep its parent's there."""
+        """Close the pipe to the guardian, which ends then. A forked child closes its copy of its parent's pipe."""
         if self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
@@ -47,14 +47,14 @@ class _Groups:
     def _start(self) -> None:
         theirs, self._pipe = os.pipe()
         groups = "".join(f"+{group}\n" for group in self._groups)
-        self._tell(groups[:_ROOM])  # before it is there: this process may be killed at any moment
+        self._tell(groups[:_ROOM])  # before the guardian starts: this process may be killed at any moment
         watcher = get_hub().loop.child(_spawn_guardian(theirs), ref=False)
         watcher.start(self._on_end, watcher)
         os.close(theirs)
         self._tell(groups[_ROOM:])
 
     def _on_end(self, watcher: Any) -> None:
-        """The guardian was killed."""
+        """The guardian was killed: start another one."""
         watcher.close()
         self.close()
         if self._groups and self._may_restart:
@@ -62,7 +62,7 @@ class _Groups:
             self._start()
 
     def _tell(self, lines: str) -> None:
-        """Tell the guardian, which reads at once, so that this does not block; one that is gone is started anew."""
+        """Write lines to the guardian. It reads at once, so this does not block. `_on_end` replaces a dead one."""
         if self._pipe is not None:
             with suppress(BrokenPipeError):
                 os.write(self._pipe, lines.encode())
@@ -89,7 +89,7 @@ _groups: Final = [_Groups()]
 
 
 def guard(group: int) -> None:
-    """Have `group` ended when this process ends before it."""
+    """Have the guardian end `group` if this process ends first."""
     if _groups[0].owner != os.getpid():
         _groups[0].close()
         _groups[0] = _Groups()

@@ -1,7 +1,8 @@
-"""The guardian of commands: ends what a runner's commands left when the runner was killed. Standard library only.
+"""The guardian of commands: ends the commands of a runner that was killed. Standard library only.
 
-Run as a script. It reads lines "+GROUP" and "-GROUP", the process groups that begin and end, from standard input, whose
-other end the runner holds: when that closes, the runner is gone, and the groups that are left get TERM, then KILL.
+The runner starts it as a script. Its standard input has lines "+GROUP" and "-GROUP", for process groups that begin and
+end. The runner holds the other end of the pipe. When that end closes, the runner is gone: the groups that are left get
+TERM, and KILL two seconds later.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from threading import Event
 
 GRACE_SECONDS = 2.0
 POLL_SECONDS = 0.1
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the guardian's life is bounded by the runner's
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the guardian ends when the runner has ended
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Checks of run_command's options: errors on any machine, and doubts on this machine."""
+"""Checks the options of run_command: finds mistakes, and what this machine lacks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Problem(NamedTuple):
 
 
 def wrong_options(options: Mapping[str, Any]) -> Iterator[Problem]:
-    """The options of a command that are wrong on every machine."""
+    """The mistakes in a command's options, whatever the machine."""
     for key in ("command", "shell", "cwd", "user"):
         if key in options and (reason := _no_text(options[key])):
             yield Problem(key, reason)
@@ -81,7 +81,7 @@ def _cpu_seconds(value: Any) -> int:
 
 
 def limits_of(options: Mapping[str, Any]) -> CommandLimits:
-    """The limits among options that are not wrong."""
+    """The limits among options without mistakes."""
     memory, seconds = options["memory_max"], options["cpu_time_max"]
     return CommandLimits(
         options["nice"],
@@ -92,11 +92,11 @@ def limits_of(options: Mapping[str, Any]) -> CommandLimits:
 
 
 def doubts(options: Mapping[str, Any]) -> Iterator[Problem]:
-    """Things that this machine lacks or forbids at the moment; the options may be right elsewhere or later."""
+    """What a command needs and this machine lacks or forbids at the moment. Another machine may have it."""
     shell, user, cwd = options.get("shell", "/bin/sh"), options.get("user"), options.get("cwd")
     account, is_known = None, True
     if shutil.which(shell) is None:
-        yield Problem("shell", f"{shell!r} is no program that can be run")
+        yield Problem("shell", f"there is no program {shell!r} on this machine")
     if user is not None:
         try:
             account = pwd.getpwnam(user)
@@ -104,16 +104,16 @@ def doubts(options: Mapping[str, Any]) -> Iterator[Problem]:
             is_known = False
             yield Problem("user", f"there is no user {user!r} on this machine")
         if account is not None and os.getuid() not in (0, account.pw_uid):
-            yield Problem("user", f"only root's runner can run commands as {user!r}")
+            yield Problem("user", f"only a runner of root can run commands as {user!r}")
     if options.get("nice", 0) < 0 and (os.getuid() != 0 or (account is not None and account.pw_uid != 0)):
-        yield Problem("nice", f"{options['nice']} is for root's own commands only")
+        yield Problem("nice", f"only commands of root may have {options['nice']}; write a number from 0 to 19")
     if (path := options.get("env_file")) is not None:
         if not os.path.isfile(path):
             yield Problem("env_file", f"there is no file {path} on this machine")
         elif (reason := open_to_others(path)) is not None:
             yield Problem("env_file", f"{reason}: {REMEDY}")
     if cwd is not None and (is_known or not cwd.startswith("~")) and not os.path.isdir(path := _expanded(cwd, account)):
-        yield Problem("cwd", f"{path} is no directory on this machine")
+        yield Problem("cwd", f"there is no directory {path} on this machine")
 
 
 def _no_text(value: Any) -> str | None:

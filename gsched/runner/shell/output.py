@@ -1,4 +1,4 @@
-"""The output of a command, line by line in the log, within bounds."""
+"""Writes the output of a command into the log, line by line and within bounds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gsched.event_loop.slices import Slice
 from gsched.jobs.output import RunOutput
 
 LONGEST_LINE: Final = 4096  # bytes
-LAST_LINES: Final = 5  # that a failure shows
+LAST_LINES: Final = 5  # lines that the error of a failed command shows
 
 
 class OutputLine(NamedTuple):
-    """A line of output: the bytes that are kept, and how many were cut off."""
+    """A line of output: the bytes that are kept, and the number of bytes that were cut off."""
 
     kept: bytes
     cut: int
@@ -25,7 +25,7 @@ class OutputLine(NamedTuple):
 
 
 def lines_of(chunks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator[OutputLine]:
-    """The lines in chunks of bytes, the last one whether or not it is ended; of each, at most `longest` bytes."""
+    """The lines in chunks of bytes, each cut after `longest` bytes. The last line need not have an end."""
     kept, length = bytearray(), 0
     for chunk in chunks:
         *endings, rest = chunk.split(b"\n")
@@ -42,9 +42,9 @@ def lines_of(chunks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator[O
 class OutputLog:
     """Writes a command's lines into a run's log. Lines beyond `max_lines` are counted, and `close` logs the count.
 
-    :param max_lines: None: nothing is logged
-    :param kept: keeps the output
-    :ivar last_lines: the last lines, of both streams
+    :param max_lines: how many lines are logged at most; None: nothing is logged, not even the count
+    :param kept: where the output is kept for the history; None: it is not kept
+    :ivar last_lines: the last lines of both streams
     """
 
     def __init__(self, log: Any, max_lines: int | None, kept: RunOutput | None) -> None:
@@ -57,7 +57,7 @@ class OutputLog:
         self._bytes_cut = 0
 
     def follow(self, read: Callable[[], bytes], stream: str) -> None:
-        """Log and keep what `read` gives until it gives nothing more; "stderr" as warnings."""
+        """Log and keep what `read` gives, until it gives nothing more. Lines of the stream "stderr" are warnings."""
         write, pace = self._log.warning if stream == "stderr" else self._log.info, Slice()
         for line in lines_of(self._keep(iter(read, b""))):
             self.last_lines.append(line.text)

@@ -1,4 +1,4 @@
-"""A command's process: started in a session of its own, waited for without blocking, ended with all its group."""
+"""A command's process: starts it in a session of its own, waits for it without blocking, ends it with its group."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from gsched.runner.shell.groups import guard, unguard
 from gsched.runner.shell.reaper import reaper
 
 CHUNK_BYTES: Final = 65_536
-REAP_SECONDS: Final = 0.5  # after KILL; a process that the kernel holds is not waited for longer
+REAP_SECONDS: Final = 0.5  # the wait after KILL: the kernel may hold a process for longer
 _POLL_SECONDS: Final = 0.02
 _UNIT_BYTES: Final = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-_UNSURE: Final = (1 << 20) // _UNIT_BYTES  # by so much the kernel's count of a process in use may be wrong
-# Python ignores these, or a shell's nohup does; a command expects the defaults.
+_UNSURE: Final = (1 << 20) // _UNIT_BYTES  # the kernel's figure for a running process may be wrong by so much
+# Python or a shell's nohup may have ignored these; a command expects the defaults.
 _DEFAULT_SIGNALS: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 class Start(NamedTuple):
     """How a command's process starts.
 
-    A command begins when its guardian knows of its group, and never if this process is killed before: the process waits
-    until it can read `opening`.
+    The process waits until it can read `opening`. So the command begins only when the guardian knows its group, and
+    never if this process is killed before.
 
     :ivar arguments: the program's path and its arguments
     :ivar environment: its environment variables
     :ivar opening: what the process waits for
-    :ivar opens_on_stdin: it reads `opening` as its standard input, and the command's comes on descriptor 3; else the
-        other way round
+    :ivar opens_on_stdin: True: the process reads `opening` from its standard input, and the command's input comes on
+        descriptor 3; False: the other way round
     """
 
     arguments: Sequence[str]
@@ -52,7 +52,9 @@ class Start(NamedTuple):
 class Usage(NamedTuple):
     """What a command has used.
 
-    :ivar peak_memory: bytes; None if no process of the command had more than this one has had
+    :ivar user_seconds: CPU time in the processes themselves
+    :ivar system_seconds: CPU time in the kernel
+    :ivar peak_memory: bytes of the largest process; None if none was larger than this process has been
     """
 
     user_seconds: float
@@ -61,7 +63,7 @@ class Usage(NamedTuple):
 
     @classmethod
     def read(cls, usage: Any, own_peak: int) -> Usage:
-        """What the kernel says. A process begins with the peak of the one that spawns it, and so hides smaller ones.
+        """The kernel's figures. A process begins with the peak of its spawning process, so a smaller peak is not known.
 
         :param usage: as `os.wait4` gives it
         :param own_peak: the peak of this process when it spawned the command, in the kernel's unit
@@ -72,12 +74,12 @@ class Usage(NamedTuple):
 
 
 class CommandProcess:
-    """A process and its group; pipes are its standard streams.
+    """A process and its group, with pipes as its standard streams.
 
-    It is spawned, not forked: forking takes as long as this process's memory is large, and runs its fork hooks.
+    The process is spawned, not forked: a fork takes longer the more memory this process has, and runs its fork hooks.
 
-    :ivar usage: what it has used, once it has ended; None in the rare case that gevent's loop has reaped it
-    :raises OSError: if it cannot be started
+    :ivar usage: what the process has used, once it has ended; None in the rare case that gevent's loop has reaped it
+    :raises OSError: if the process cannot be started
     """
 
     _pid = 0
@@ -87,7 +89,7 @@ class CommandProcess:
         if not loop.default:
             raise ConfigurationError("commands run in the program's main thread only: use a greenlet executor")
         loop.install_sigchld()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # our parent may have blocked it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # this process's parent may have blocked it
         self._ended: AsyncResult[int] = AsyncResult()
         self.usage: Usage | None = None
         self._descriptors: set[int] = set()
@@ -115,7 +117,7 @@ class CommandProcess:
             make_nonblocking(descriptor)
 
     def begin(self, content: bytes) -> None:
-        """Let the command begin, write to its standard input, and close that. Input that is not read is dropped."""
+        """Let the command begin, write its standard input, and close that. Input that it does not read is dropped."""
         self._feed(self._opener, self._opening)
         self._feed(self._stdin, content)
 
@@ -126,22 +128,22 @@ class CommandProcess:
         self._close(descriptor)
 
     def read_output(self) -> bytes:
-        """What came on its standard output; nothing at the end."""
+        """The next bytes of the standard output; empty at its end."""
         chunk: bytes = nb_read(self._stdout, CHUNK_BYTES)
         return chunk
 
     def read_errors(self) -> bytes:
-        """What came on its standard error; nothing at the end."""
+        """The next bytes of the standard error; empty at its end."""
         chunk: bytes = nb_read(self._stderr, CHUNK_BYTES)
         return chunk
 
     def wait(self) -> int:
-        """Wait for its end: the exit status, or minus the number of the signal that ended it."""
+        """Wait for the end. Gives the exit status, or minus the number of the signal that ended the process."""
         status: int = self._ended.get()
         return status
 
     def stop(self) -> None:
-        """End the group: TERM, and KILL after GRACE_SECONDS or when this wait is interrupted in its turn."""
+        """End the group: send TERM, then KILL after GRACE_SECONDS, or as soon as this wait is interrupted."""
         try:
             if self._signal(signal.SIGTERM):
                 self._wait_for_group()
@@ -150,7 +152,7 @@ class CommandProcess:
             self._ended.wait(REAP_SECONDS)
 
     def close(self) -> None:
-        """Close the pipes. Background processes of the group go on by themselves."""
+        """Close the pipes. Background processes of the group go on."""
         if self._pid:
             unguard(self._pid)
         for descriptor in list(self._descriptors):
@@ -162,7 +164,7 @@ class CommandProcess:
             os.close(descriptor)
 
     def _signal(self, number: int) -> bool:
-        """Signal the group; whether there still is one."""
+        """Signal the group. False if it has no process any more."""
         try:
             os.killpg(self._pid, number)
         except ProcessLookupError:
@@ -179,7 +181,7 @@ class CommandProcess:
 
     @property
     def status(self) -> int | None:
-        """The exit status, or minus the number of the signal that ended it; None as long as it goes on."""
+        """The exit status, or minus the number of the signal that ended the process; None while it runs."""
         return self._ended.get() if self._ended.ready() else None
 
     def _reaped_by_loop(self) -> None:

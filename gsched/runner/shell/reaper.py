@@ -1,7 +1,7 @@
-"""Reaps the processes of commands, so that what they have used is known.
+"""Reaps the processes of commands, to learn what they have used.
 
-gevent's event loop reaps every child of this process, and drops what the kernel says of its time and memory. So the
-loop's check watcher, which the loop calls first after it has waited, looks for children that have ended.
+gevent's event loop reaps every child of this process, and drops the kernel's figures of time and memory. So the reaper
+looks for children that have ended before the loop does: in a check watcher, which the loop calls first after a wait.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class _Reaper:
         self._check: Any = None
 
     def watch(self, loop: Any, pid: int, on_end: OnEnd) -> None:
-        """Call `on_end(status, usage)` when the child has ended, unless the loop has reaped it before."""
+        """Call `on_end(status, usage)` when the child has ended, unless the loop reaps it first."""
         if self._check is None:
             self._check = loop.check(ref=False, priority=_FIRST)
             self._check.start(self._look)
         self._on_end[pid] = on_end
 
     def forget(self, pid: int) -> None:
-        """The loop has reaped this child."""
+        """Stop waiting for this child."""
         self._on_end.pop(pid, None)
         if not self._on_end and self._check is not None:
             self._check.close()
@@ -42,7 +42,7 @@ class _Reaper:
         for pid, on_end in list(self._on_end.items()):
             try:
                 ended, status, usage = os.wait4(pid, os.WNOHANG)
-            except ChildProcessError:  # the loop was faster, and tells the status
+            except ChildProcessError:  # the loop was faster, and reports the status
                 continue
             if ended:
                 self.forget(pid)
@@ -50,7 +50,7 @@ class _Reaper:
 
 
 def _some_child_has_ended() -> bool:
-    """True if a child of this process waits to be reaped. One call, however many children there are."""
+    """True if a child of this process waits to be reaped. Takes one system call, however many children there are."""
     try:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:

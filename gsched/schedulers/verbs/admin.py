@@ -8,7 +8,6 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gsched.errors import ConfigurationError, NodeNotFoundError
-from gsched.history.queries import as_past
 from gsched.jobs.audit import Act
 from gsched.jobs.callables import check_callable, check_progress
 from gsched.monitoring.activity import Overview
@@ -20,6 +19,7 @@ from gsched.monitoring.overdue import Overdue, in_overview
 from gsched.monitoring.store_statistics import StoreStatistics
 from gsched.schedulers.acting import act
 from gsched.schedulers.verbs.questions import QuestionVerbs
+from gsched.times.relative import as_past
 
 if TYPE_CHECKING:
     from gsched.notices.status import NotifierStatus

@@ -9,10 +9,11 @@ from gsched.checks import checked_whole
 from gsched.errors import RunNotFoundError
 from gsched.history.explanation import Explanation
 from gsched.history.outputs import KeptOutput, is_going_on, output_of
-from gsched.history.queries import WAITING, JobCounters, RunInfo, RunQuery, as_past, newest_first
+from gsched.history.queries import WAITING, JobCounters, RunInfo, RunQuery, newest_first
 from gsched.schedulers.explaining import explained
 from gsched.schedulers.verbs.verbs import Verbs
 from gsched.times.instants import as_instant, to_ms
+from gsched.times.relative import as_past
 
 
 class HistoryVerbs(Verbs):

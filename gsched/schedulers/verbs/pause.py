@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta, tzinfo
-from typing import Final
+from datetime import tzinfo
 
 from gsched.errors import ConfigurationError, InvalidJobError
 from gsched.events import EVENT_JOB_RESUMED, JobPauseEvent, paused_event
@@ -19,11 +17,9 @@ from gsched.schedulers.acting import act, current_actor
 from gsched.schedulers.engine import Engine
 from gsched.schedulers.handle import JobHandle
 from gsched.schedulers.verbs.verbs import Verbs
-from gsched.times.durations import as_ms
-from gsched.times.instants import MAX_MS, as_instant, to_ms
+from gsched.times.relative import Moment, as_future
 
-Until = datetime | date | timedelta | str | None
-_STARTS_WITH_YEAR: Final = re.compile(r"\s*\d{4}-")
+Until = Moment | None
 
 
 class PauseVerbs(Verbs):
@@ -263,12 +259,11 @@ def wanted_pause(reason: str | None, until: Until, by: str | None, now: int, zon
     actor = current_actor()
     if reason is None and actor is not None:
         reason = actor.reason
-    return Pause(
-        None if reason is None else checked_reason("reason", reason),
-        name_of_actor(by),
-        now,
-        None if until is None else _as_future(until, now, zone),
-    )
+    try:
+        end = None if until is None else as_future(until, now, zone, "until")
+    except ConfigurationError as error:
+        raise InvalidJobError(str(error)) from None
+    return Pause(None if reason is None else checked_reason("reason", reason), name_of_actor(by), now, end)
 
 
 def name_of_actor(by: str | None) -> str | None:
@@ -277,19 +272,3 @@ def name_of_actor(by: str | None) -> str | None:
         return checked_name("by", by)
     actor = current_actor()
     return None if actor is None else actor.name
-
-
-def _as_future(value: object, now: int, tz: tzinfo) -> int:
-    """The instant (ms since the epoch) from what a user writes. Raises InvalidJobError unless it is after `now`."""
-    try:
-        if isinstance(value, timedelta) or (isinstance(value, str) and not _STARTS_WITH_YEAR.match(value)):
-            instant = now + as_ms(value, "until")
-        elif isinstance(value, (str, date)):
-            instant = to_ms(as_instant(value, tz, "until"))
-        else:
-            raise InvalidJobError(f"until: expected a datetime, a timedelta or text such as '2h', got {value!r}")
-    except ConfigurationError as error:
-        raise InvalidJobError(str(error)) from None
-    if not now < instant <= MAX_MS:
-        raise InvalidJobError(f"until: must be ahead and before the year 10000, got {value!r}")
-    return instant

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gsched.checks import checked_whole
 from gsched.errors import ConfigurationError, InvalidJobError
-from gsched.history.queries import RunPage, RunQuery, as_past
+from gsched.history.queries import RunPage, RunQuery
 from gsched.jobs.audit import ACTIONS, Act, AuditPage, AuditQuery
 from gsched.jobs.job import Job
 from gsched.jobs.query import JobQuery
@@ -23,6 +23,7 @@ from gsched.schedulers.handle import JobActions, JobHandle
 from gsched.schedulers.verbs.change import modified
 from gsched.stores import BaseJobStore
 from gsched.times.instants import as_instant, as_timezone, to_ms
+from gsched.times.relative import as_past
 
 if TYPE_CHECKING:
     from gsched.history.instants import InstantInfo

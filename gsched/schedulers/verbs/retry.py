@@ -12,7 +12,7 @@ from typing import Final
 
 from gsched.checks import checked_whole
 from gsched.errors import ConfigurationError, JobNotFoundError, RunNotFoundError
-from gsched.history.queries import UNENDED, RunInfo, RunQuery, as_past
+from gsched.history.queries import UNENDED, RunInfo, RunQuery
 from gsched.history.reruns import (
     SEVERAL,
     WITHOUT_SUCCESS,
@@ -27,6 +27,7 @@ from gsched.schedulers.acting import act
 from gsched.schedulers.verbs.verbs import Verbs
 from gsched.stores import BaseJobStore
 from gsched.times.instants import to_ms
+from gsched.times.relative import as_past
 from gsched.wording import did_you_mean
 
 _PAGE: Final = 500  # records that are read at once

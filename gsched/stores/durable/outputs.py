@@ -1,4 +1,4 @@
-"""Writes the output of attempts, in pieces, while they go on."""
+"""Writes the output of attempts into the store, in pieces, while the attempts go on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gsched.jobs.run import Run
 from gsched.stores.durable.answers import OutputPart
 from gsched.times.clock import Clock
 
-EVERY_SECONDS: Final = 1.0
-WRITTEN_BYTES: Final = 32 << 20  # at most, in a minute
+EVERY_SECONDS: Final = 1.0  # between two writes
+WRITTEN_BYTES: Final = 32 << 20  # at most, in each minute
 _AT_ONCE: Final = 256 << 10  # bytes of one write
 _MINUTE_MS: Final = 60_000
 _PAUSE_SECONDS: Final = 0.05  # at least, between two writes
@@ -23,10 +23,10 @@ _LAST_TRIES: Final = 3
 
 
 class OutputWriter:
-    """Writes what runs print about once a second, in a greenlet of its own. No run waits for that.
+    """Writes the output of runs about once a second, in a greenlet of its own. No run waits for a write.
 
-    Output beyond WRITTEN_BYTES waits in memory for the next minute; so does output that the database does not take.
-    What there is no room for in memory is left out: see `RunOutput.add`.
+    Output beyond WRITTEN_BYTES waits in memory for the next minute. Output that the database refuses waits for the next
+    write. If the memory has no room, output is left out: see `RunOutput.add`.
 
     :param write: writes pieces; raises StoreError
     """
@@ -77,7 +77,10 @@ class OutputWriter:
         self._wakeup.set()
 
     def flush(self, is_last: bool = False) -> bool:
-        """Write what is new; the rest is kept for the next time. Gives whether the database took it."""
+        """Write the new output; output beyond the minute's bound stays for a later write.
+
+        :return: False if the database refused it
+        """
         try:
             for some in self._batches(is_last):
                 self._write_some(some)
@@ -92,7 +95,7 @@ class OutputWriter:
         return True
 
     def _batches(self, is_last: bool) -> Iterable[list[tuple[RunOutput, OutputPart]]]:
-        """What is to be written now, at most so many bytes at once."""
+        """The output to write now, in batches of about _AT_ONCE bytes."""
         batch: list[tuple[RunOutput, OutputPart]] = []
         size = 0
         for (run_id, attempt), output in list(self._outputs.items()):

@@ -19,8 +19,8 @@ from gsched.cli.commands.job_add import add
 from gsched.cli.commands.job_set import set_options
 from gsched.cli.elsewhere import OF_ALL, OF_JOBS
 from gsched.jobs.options import OPTIONS
-from gsched.runner.origins import OWNER
 from gsched.runner.exit_codes import Exit
+from gsched.runner.origins import OWNER
 from gsched.runner.shell.options import OPTIONS as COMMAND_OPTIONS
 from gsched.stores import SQLJobStore
 

@@ -68,5 +68,7 @@ def _setpriv(account: pwd.struct_passwd) -> str:
 def _exports(variables: Mapping[str, str]) -> Iterator[bytes]:
     for name, value in variables.items():
         if not _NAME.fullmatch(name) or "\0" in value:
-            raise ConfigurationError(f"env: {name!r}: another user's commands take names of letters, digits and _ only")
+            raise ConfigurationError(
+                f"env: {name!r} cannot be a variable of another user's command; write letters, digits and _ only"
+            )
         yield os.fsencode(f"export {name}={shlex.quote(value)}\n")

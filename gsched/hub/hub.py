@@ -200,6 +200,7 @@ class Hub:
 
     def forked(self) -> None:
         """This is a forked copy of the process: end the hub in it, without touching stores or runs."""
+        self.loop_times.stop()
         self._stopping = True
         for lane in self._lanes.values():  # not the lanes of removed stores, which the parent closes
             lane.finished.set()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import gevent
 import pytest
 from greenlet import gettrace, settrace
+from programs import run_program
 
 from gsched.executors.greenlet import GreenletPoolExecutor, GreenletWorker
 from gsched.hub.loop_times import LoopTimes
@@ -152,3 +153,23 @@ def test_plain_values_of_shares_give_the_shares_again() -> None:
 
 def test_a_worker_names_the_job_that_it_runs() -> None:
     assert GreenletWorker(GreenletPoolExecutor(), SimpleNamespace(job=SimpleNamespace(id="a"))).job_id == "a"  # type: ignore[arg-type]
+
+
+def test_in_a_forked_child_nothing_is_measured() -> None:
+    program = """
+        import os
+        import gevent
+        from gsched import GeventScheduler
+        from gsched.schedulers.engine import engine_of
+
+        scheduler = GeventScheduler()
+        scheduler.start()
+        times = engine_of(scheduler).hub.loop_times
+        child = os.fork()
+        if not child:
+            os._exit(0 if times._timer is None else 1)
+        print(os.waitpid(child, 0)[1], times._timer is None)
+        scheduler.shutdown()
+        """
+    out, error, code = run_program(program)
+    assert (out, code) == ("0 False\n", 0), error

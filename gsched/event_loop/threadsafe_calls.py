@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from gevent import get_hub
+
+_SPARE: Final = 1_000
 
 
 class ThreadsafeCalls:
@@ -48,6 +50,25 @@ class ThreadsafeCalls:
     def close(self) -> None:
         """Make no more calls: the loop ends. Called in its thread."""
         self._watcher.close()
+
+
+class SpareCount:
+    """Keeps an event loop from ending while other threads set gevent's own locks and events.
+
+    gevent wakes the loop for them by `run_callback_threadsafe`, which may lose count (see `ThreadsafeCalls`). So the
+    count gets so much to spare that the loop goes on, whatever is lost.
+
+    Create it, and give it back, in the thread of the loop.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        for _ in range(_SPARE):
+            loop.ref()
+
+    def give_back(self) -> None:
+        for _ in range(_SPARE):
+            self._loop.unref()
 
 
 def threadsafe_calls() -> ThreadsafeCalls:

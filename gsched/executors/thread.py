@@ -10,6 +10,7 @@ from gevent.exceptions import InvalidThreadUseError
 
 from gsched.event_loop.patch import THREADS_REMEDY, complete_patching, threads_are_patched, threads_warning
 from gsched.event_loop.threads import LoopInbox, thread_ident
+from gsched.event_loop.threadsafe_calls import SpareCount
 from gsched.executors.base import BaseExecutor, refuse_pool_kwargs, result_of
 from gsched.executors.child_exits import watch_from_here
 from gsched.executors.thread_worker import ThreadWorker, started_worker
@@ -51,6 +52,7 @@ class ThreadPoolExecutor(BaseExecutor):
         self._idle: list[ThreadWorker] = []
         self._threads = 0  # that serve this executor
         self._abandoned: set[ThreadWorker] = set()  # whose runs were given up; they are replaced
+        self._spare: SpareCount | None = None
         self._ahead: deque[Run] = deque()  # runs for the next free workers, which take them without waiting for the hub
 
     def start(self, clock: Clock) -> None:
@@ -61,12 +63,14 @@ class ThreadPoolExecutor(BaseExecutor):
         self.warning = threads_warning()
         if self._with_hubs:
             watch_from_here(clock)
+            self._spare = SpareCount(self._loop)
         else:
             self._most = 2 * self.size
         self._open = True
 
     def shutdown(self) -> None:
         self._open = False
+        self._give_back()
         idle, self._idle = self._idle, []
         for worker in idle:
             self._release(worker)
@@ -75,10 +79,16 @@ class ThreadPoolExecutor(BaseExecutor):
         for run in self._executing:
             if run.worker is not None and run.worker.ident == thread_ident():
                 self._forking = run
+        self._give_back()
         self._idle.clear()  # a child has no other threads
         self._threads = 0
         self._ahead.clear()
         super().forked()
+
+    def _give_back(self) -> None:
+        if self._spare is not None:
+            self._spare.give_back()
+            self._spare = None
 
     def _begin(self, run: Run) -> None:
         if not self._idle and self._threads >= self.size:

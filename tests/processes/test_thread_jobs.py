@@ -242,3 +242,28 @@ def test_threads_of_a_program_that_is_not_patched_are_plain():
     assert (out, code) == ("None\n", 0), error
 
 
+
+
+def test_the_event_loop_goes_on_when_gevent_loses_count_of_what_other_threads_wake_it_for():
+    # gevent adds to the count in the other thread, without a lock. `unref` stands for additions that were lost.
+    program = """
+    from gevent import monkey; monkey.patch_all()
+    import gevent
+    from gsched import GeventScheduler, ThreadPoolExecutor
+
+    scheduler = GeventScheduler(executors={"default": ThreadPoolExecutor(2)})
+    scheduler.start()
+    loop = gevent.get_hub().loop
+    for _ in range(50):
+        loop.unref()
+    gevent.sleep(0.01)
+    for _ in range(50):
+        loop.ref()
+    scheduler.shutdown()
+    try:
+        gevent.get_hub().switch()
+    except gevent.exceptions.LoopExit:
+        print("ended")
+    """
+    out, error, code = run_program(program)
+    assert (out, code) == ("ended\n", 0), error

@@ -31,6 +31,7 @@ from gsched.triggers.registry import trigger_fields, trigger_from_fields
 LONGEST_REASON: Final = 500
 _LARGEST_WHOLE_DOUBLE: Final = 2**53  # beyond that, one more is the same
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_FLAT: Final = _PLAIN | {datetime}
 _MOST_SEEN: Final = 10_000  # of the different triggers and options that are remembered
 _MOST_VALUES: Final = 5_000  # of a trigger, with those inside of it
 _MOST_CHARACTERS: Final = 100_000
@@ -375,7 +376,7 @@ def _trigger(fields: Any, job_id: str, problems: list[str]) -> BaseTrigger:
 
 
 def _shared_trigger(fields: Any, anchor: int | None = None) -> BaseTrigger:
-    is_flat = type(fields) is dict and _PLAIN.issuperset(map(type, fields.values()))
+    is_flat = type(fields) is dict and _FLAT.issuperset(map(type, fields.values()))
     if not is_flat:
         _refuse_large(fields)
     key = _frozen(fields)

@@ -116,7 +116,7 @@ def from_json(value: Any) -> Any:
             if tag not in _UNTAGGED:
                 raise ValueError(f"the tag {tag!r} is unknown")
             return _UNTAGGED[tag](content)
-    return {key: from_json(each) for key, each in value.items()}
+    return {key: from_json(each) if isinstance(each, (dict, list)) else each for key, each in value.items()}
 
 
 # -- writing ----------------------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ def as_object(shape: Shape, item: Any) -> dict[str, Any]:
 
 def as_json(value: Any) -> Any:
     """A value in JSON's types: times as ISO 8601, durations as seconds, and values without a form in JSON as a repr."""
+    if value is None or isinstance(value, (str, int, float)):  # most are, and lists have thousands
+        return value
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
     if isinstance(value, timedelta):
@@ -30,4 +32,4 @@ def as_json(value: Any) -> Any:
         return {str(key): as_json(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [as_json(each) for each in value]
-    return value if value is None or isinstance(value, (str, int, float, bool)) else repr(value)
+    return repr(value)

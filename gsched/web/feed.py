@@ -20,6 +20,7 @@ FRAMES_KEPT: Final = 256
 LONGEST_FRAME: Final = 8192  # bytes
 MOST_STREAMS: Final = 200
 MOST_STREAMS_IN_THREADS: Final = 2  # each holds one of the server's threads
+REST_SECONDS: Final = 0.25  # after frames: those of that time come together, for each write costs more than a frame
 SILENCE_SECONDS: Final = 15.0  # until a comment, by which a proxy knows that the stream lives
 LIFE_SECONDS: Final = 300.0  # of a stream; the browser opens the next one at once
 WRITE_SECONDS: Final = 20.0  # a client that takes nothing for so long is gone
@@ -47,6 +48,7 @@ class Feed:
         self._frames: deque[bytes] = deque(maxlen=FRAMES_KEPT)
         self._published = 0  # the number of the next frame
         self._waiters: list[Waiter] = []
+        self._resting: set[Waiter] = set()
         self._streams: set[Stream] = set()
         self._is_closed = False
 
@@ -70,6 +72,9 @@ class Feed:
         with self._lock:
             self._is_closed = True
             self._wake()
+            for waiter in self._resting:
+                waiter.wake()
+            self._resting.clear()
 
     def _wake(self) -> None:
         for waiter in self._waiters:
@@ -101,17 +106,35 @@ class Feed:
         """The frames that a stream does not have; after a while without any a comment; None at its end."""
         self._end_stuck_streams()
         self._wanted()
+        self._rest(stream)
         waiter = None
         while not self._is_closed and self._monotonic() - stream.began < LIFE_SECONDS:
             with self._lock:
                 frames = self._since(stream)
                 if frames or waiter is not None:
                     stream.writing_since = self._monotonic()
+                    stream.rests_until = stream.writing_since + REST_SECONDS
                     return frames or _COMMENT
                 waiter = Waiter()
                 self._waiters.append(waiter)
             waiter.wait(SILENCE_SECONDS)
         return None
+
+    def _rest(self, stream: Stream) -> None:
+        """Wait until the stream may have frames again, or the feed is closed."""
+        seconds = stream.rests_until - self._monotonic()
+        if seconds <= 0:
+            return
+        waiter = Waiter()
+        with self._lock:
+            if self._is_closed:
+                return
+            self._resting.add(waiter)
+        try:
+            waiter.wait(seconds)
+        finally:
+            with self._lock:
+                self._resting.discard(waiter)
 
     def end(self, stream: Stream) -> None:
         """The client is gone."""
@@ -140,6 +163,7 @@ class Stream(Iterator[bytes]):
     :ivar place: the number of the first frame that the client does not have
     :ivar began: when it began
     :ivar writing_since: since when the server writes; infinite while it does not
+    :ivar rests_until: it gets no frames before
     """
 
     def __init__(self, feed: Feed, place: int, began: float) -> None:
@@ -149,6 +173,7 @@ class Stream(Iterator[bytes]):
         self.place = place
         self.began = began
         self.writing_since = began
+        self.rests_until = began
 
     def __next__(self) -> bytes:
         self.writing_since = inf

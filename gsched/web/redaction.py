@@ -12,10 +12,11 @@ _PART: Final = 4000  # characters of a long text that are redacted at once
 _LEAST: Final = 4  # characters of a secret that is looked for in other texts: shorter ones are in many words
 
 # What an answer has under these keys stays as it is: ids and cursors, which requests name again, arguments, which are
-# redacted by their names, and long texts, which are redacted in parts.
+# redacted by their names, long texts, which are redacted in parts, and the server's own words and times.
 _KEPT: Final = frozenset(
-    ("id", "job_id", "run_id", "latest_job_id", "example", "next", "rev", "args", "kwargs", "metadata", "text")
-)
+    ("id", "job_id", "run_id", "latest_job_id", "example", "next", "rev", "args", "kwargs", "metadata", "text",
+     "state", "outcome", "recent", "next_run_time", "at")
+)  # fmt: skip
 
 Redact = Callable[[str, Any], Any]
 """Gives what may be shown of a value. It gets the value's name, "" for one without a name, and the value. It is called
@@ -25,7 +26,7 @@ and for each text that people have written, such as the message of an error."""
 
 def redacted(name: str, value: Any) -> Any:
     """The default: a mask in place of values with a secret's name, and of the secrets that a text gives away."""
-    if value is not None and not isinstance(value, bool) and is_secret(name):
+    if name and value is not None and not isinstance(value, bool) and is_secret(name):
         return MASK
     return without_secrets(value) if isinstance(value, str) else value
 
@@ -66,14 +67,12 @@ class Redaction:
         """
 
         def shown(key: str, value: Any) -> Any:
+            if isinstance(value, str):
+                return value if key in _KEPT else self._text(value)
             if isinstance(value, dict):
                 breathe()
                 return {key: shown(key, each) for key, each in value.items()}
-            if isinstance(value, list):
-                return [shown(key, each) for each in value]
-            if not isinstance(value, str) or key in _KEPT:
-                return value
-            return self._text(value)
+            return [shown(key, each) for each in value] if isinstance(value, list) else value
 
         return shown("", answer)
 
@@ -93,8 +92,9 @@ class Redaction:
         return "".join([*parts, self._text("".join(part))])
 
     def _text(self, text: str) -> Any:
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, MASK)
+        if self._secrets:
+            for secret in sorted(self._secrets, key=len, reverse=True):
+                text = text.replace(secret, MASK)
         return self.redact("", text)
 
 

@@ -131,3 +131,10 @@ def test_mongodb_answers_by_an_index_and_sorts_nothing_that_an_index_has_in_orde
     assert [each["planSummary"] for each in asked if "COLLSCAN" in each["planSummary"]] == []
     if is_in_order:
         assert [each for each in asked if each.get("hasSortStage")] == []
+
+
+def test_sqlite_counts_the_jobs_of_the_overview_by_indexes(sqlite):
+    store, steps = sqlite
+    assert store.overview().jobs == {"total": JOBS, "paused": JOBS // 10, "parked": 0}
+    assert [step for step in steps if step.startswith("SCAN gsched_jobs") and "INDEX" not in step] == []
+    assert any("gsched_jobs_paused" in step for step in steps)

@@ -28,7 +28,8 @@ class Fed:
 
 
 @pytest.fixture
-def fed():
+def fed(monkeypatch):
+    monkeypatch.setattr(feeds, "REST_SECONDS", 0)
     with gevent.Timeout(30):
         made = Fed()
         yield made
@@ -54,6 +55,29 @@ def test_several_frames_come_at_once(fed):
     for number in range(3):
         fed.feed.publish("fact", number)
     assert next(stream).count(b"event: fact") == 3
+
+
+def test_frames_that_follow_each_other_closely_come_together(fed, monkeypatch):
+    monkeypatch.setattr(feeds, "REST_SECONDS", 0.05)
+    stream = fed.stream()
+    fed.feed.publish("fact", 0)
+    assert b"data: 0" in next(stream)
+    fed.feed.publish("fact", 1)
+    waiting = gevent.spawn(next, stream)
+    gevent.sleep(0)
+    fed.feed.publish("fact", 2)
+    assert waiting.get().count(b"event: fact") == 2
+
+
+def test_closing_the_feed_ends_a_stream_that_rests(fed, monkeypatch):
+    monkeypatch.setattr(feeds, "REST_SECONDS", 60)
+    stream = fed.stream()
+    fed.feed.publish("fact", 0)
+    next(stream)
+    waiting = gevent.spawn(list, stream)
+    gevent.sleep(0)
+    fed.feed.close()
+    assert waiting.get() == [] and fed.feed.streams == 0
 
 
 def test_a_stream_that_broke_goes_on_after_the_last_frame_that_came(fed):

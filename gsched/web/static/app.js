@@ -1,7 +1,7 @@
 // The frame of all pages: the bar at the top, the keys, and the page that the address names.
 
 import { render } from "./vendor/preact.js";
-import { useEffect, useState } from "./vendor/hooks.js";
+import { useEffect, useLayoutEffect, useState } from "./vendor/hooks.js";
 import { useNow } from "./clock.js";
 import { el, h } from "./html.js";
 import { knownKeys, useKeys } from "./keys.js";
@@ -11,7 +11,7 @@ import { ActionNews } from "./parts/actions.js";
 import { Dialog } from "./parts/dialog.js";
 import { Refused, nothing } from "./parts/shown.js";
 import { Toast } from "./parts/toast.js";
-import { go, link, usePlace } from "./place.js";
+import { go, here, link, usePlace } from "./place.js";
 import { THEMES, beginTheme, chooseTheme, chosenTheme, useTheme } from "./theme.js";
 import { clock, count, exact, zoneWord } from "./words.js";
 
@@ -64,6 +64,12 @@ function App() {
 /** @type {Map<string, Show>} */
 const loaded = new Map();
 
+/** @param {string} name */
+async function load(name) {
+  const show = await PAGES[name]?.load();
+  if (show) loaded.set(name, show);
+}
+
 /** A page, once its module is there. @param {{name: string, query: URLSearchParams}} props */
 function Page({ name, query }) {
   const [error, setError] = useState(false);
@@ -71,12 +77,8 @@ function Page({ name, query }) {
   const show = loaded.get(name);
   useEffect(() => {
     if (show) return;
-    const found = PAGES[name]?.load();
-    found?.then(
-      (made) => {
-        loaded.set(name, made);
-        setLoaded(Date.now());
-      },
+    load(name).then(
+      () => setLoaded(Date.now()),
       () => setError(true), // the server has other files by now
     );
   }, [name]);
@@ -199,7 +201,9 @@ function Start() {
   const [state, set] = useState(/** @type {{isReady: boolean, error: any}} */ ({ isReady: false, error: null }));
   const begin = async () => {
     try {
+      const first = load(here().page).catch(() => undefined); // the page itself says so
       await learnMe();
+      await first;
       connect();
       set({ isReady: true, error: null });
     } catch (error) {
@@ -207,7 +211,7 @@ function Start() {
       setTimeout(begin, 5000);
     }
   };
-  useEffect(() => void begin(), []);
+  useLayoutEffect(() => void begin(), []); // before anything is painted
   if (state.isReady) return h(App, null);
   return [
     el.header({ class: "top" }, el.span({ class: "brand" }, el.b(null, "gsched"))), // as in index.html

@@ -1,6 +1,6 @@
 // Answers of the server for components: they come, stay while newer ones are asked for, and go stale in sight.
 
-import { useCallback, useEffect, useRef, useState } from "./vendor/hooks.js";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "./vendor/hooks.js";
 import { ask, searchOf } from "./api.js";
 import { jobstore } from "./me.js";
 
@@ -27,7 +27,8 @@ export function useAnswer(path, query, { every = 0 } = {}) {
   const [turn, setTurn] = useState(0);
   const store = jobstore();
   const question = query && path + searchOf({ jobstore: store, ...query });
-  useEffect(() => {
+  // Asked before the page is painted, not after.
+  useLayoutEffect(() => {
     if (query === null) return undefined;
     const stop = new AbortController();
     /** @type {ReturnType<typeof setTimeout> | undefined} */ let timer;

@@ -125,7 +125,8 @@ function useFreshRows(jobs, set) {
     return () => clearInterval(timer);
   }, [key]);
   useFrames((kind, fact) => {
-    if (kind === "reset" || (kind === "fact" && (!fact.job_id || ids.includes(fact.job_id)))) soon();
+    // Runs that end badly may be many a second: the next rows show them.
+    if (kind === "reset" || (kind === "fact" && !fact.event.startsWith("run.") && (!fact.job_id || ids.includes(fact.job_id)))) soon();
   }, [key]);
 }
 

@@ -160,8 +160,19 @@ class WebApplication:
             return Response(content_type=_STREAM, headers=headers)
         last = ask.request.headers.get("Last-Event-ID", "")
         is_number = last.isascii() and last.isdigit() and len(last) < 16
-        stream = self._feed.stream(int(last) if is_number else None)
+        stream = self._feed.stream(int(last) if is_number else None, lambda: self._may_look(ask.request))
         return Response(stream, content_type=_STREAM, headers=headers, direct_passthrough=True)
+
+    def _may_look(self, request: Request) -> bool:
+        """True if whoever made a request some time ago may still look: sessions end, and permissions go."""
+        try:
+            self._guard.check_permission(self._guard.user_of(request), "view")
+        except RequestRefused:
+            return False
+        except Exception as error:  # of the application that knows the users
+            log_failure(error, self._redact)
+            return False
+        return True
 
     def _page(self, request: Request) -> Response:
         self._guard.user_of(request)  # a browser asks for the password before the page, not in it

@@ -22,6 +22,7 @@ MOST_STREAMS: Final = 200
 MOST_STREAMS_IN_THREADS: Final = 2  # each holds one of the server's threads
 REST_SECONDS: Final = 0.25  # after frames: those of that time come together, for each write costs more than a frame
 SILENCE_SECONDS: Final = 15.0  # until a comment, by which a proxy knows that the stream lives
+CHECK_SECONDS: Final = 10.0  # after these, a stream that has frames to give asks again whether its user may have them
 LIFE_SECONDS: Final = 300.0  # of a stream; the browser opens the next one at once
 WRITE_SECONDS: Final = 20.0  # a client that takes nothing for so long is gone
 
@@ -83,10 +84,11 @@ class Feed:
 
     # -- streams ------------------------------------------------------------------------------------------------
 
-    def stream(self, last: int | None) -> Stream:
+    def stream(self, last: int | None, may_go_on: Callable[[], bool] = lambda: True) -> Stream:
         """A new stream.
 
         :param last: the number of the last frame that the client has; None: it begins with the next one
+        :param may_go_on: asked every CHECK_SECONDS; the stream ends when it says no
         :raises RequestRefused: if there are too many streams
         """
         self._end_stuck_streams()
@@ -97,7 +99,8 @@ class Feed:
                     503, "too_many_streams", f"{len(self._streams)} clients have a stream each already",
                     "ask for the overview every ten seconds instead", headers={"Retry-After": "10"},
                 )  # fmt: skip
-            stream = Stream(self, self._published if last is None else last + 1, self._monotonic())
+            place = self._published if last is None else last + 1
+            stream = Stream(self, place, self._monotonic(), may_go_on)
             self._streams.add(stream)
         self._wanted()
         return stream
@@ -108,7 +111,7 @@ class Feed:
         self._wanted()
         self._rest(stream)
         waiter = None
-        while not self._is_closed and self._monotonic() - stream.began < LIFE_SECONDS:
+        while not self._is_closed and stream.may_go_on(self._monotonic()):
             with self._lock:
                 frames = self._since(stream)
                 if frames or waiter is not None:
@@ -166,8 +169,10 @@ class Stream(Iterator[bytes]):
     :ivar rests_until: it gets no frames before
     """
 
-    def __init__(self, feed: Feed, place: int, began: float) -> None:
+    def __init__(self, feed: Feed, place: int, began: float, may_go_on: Callable[[], bool]) -> None:
         self._feed = feed
+        self._may_go_on = may_go_on
+        self._checked = began
         self._has_begun = False
         self._greenlet = gevent.getcurrent() if has_event_loop() else None
         self.place = place
@@ -185,6 +190,15 @@ class Stream(Iterator[bytes]):
             self.close()
             raise StopIteration
         return frames
+
+    def may_go_on(self, now: float) -> bool:
+        """True unless its life is over, or its user may not look any more."""
+        if now - self.began >= LIFE_SECONDS:
+            return False
+        if now - self._checked >= CHECK_SECONDS:
+            self._checked = now
+            return self._may_go_on()
+        return True
 
     def close(self) -> None:
         """Called by the server when the client is gone."""

@@ -12,6 +12,7 @@ from gsched.testing import ManualClock
 from gsched.web import feed as feeds
 from gsched.web.feed import Feed
 from gsched.web.refusals import RequestRefused
+from gsched.web.users import User
 
 
 class Fed:
@@ -120,6 +121,19 @@ def test_a_stream_ends_after_its_life(fed):
     assert list(stream) == [] and fed.feed.streams == 0
 
 
+def test_a_stream_ends_when_its_user_may_not_look_any_more(fed):
+    answers = [True, False]
+    stream = fed.feed.stream(None, lambda: answers.pop(0))
+    assert next(stream) == b"retry: 3000\n\n"
+    for seconds, left in ((0, 2), (feeds.CHECK_SECONDS, 1), (feeds.CHECK_SECONDS / 2, 1)):
+        fed.clock.skip(round(seconds * 1000))
+        fed.feed.publish("fact", seconds)
+        assert b"event: fact" in next(stream) and len(answers) == left
+    fed.clock.skip(round(feeds.CHECK_SECONDS * 1000))
+    fed.feed.publish("fact", "secret")
+    assert list(stream) == [] and fed.feed.streams == 0
+
+
 def test_closing_the_feed_ends_all_streams_and_those_that_begin_later(fed):
     waiting = gevent.spawn(list, fed.stream())
     gevent.sleep(0)
@@ -223,6 +237,24 @@ def test_an_overview_comes_as_long_as_somebody_looks_on(live):
     (overview,) = next_frames(web, stream, "overview")
     assert overview["jobs"]["scheduled"] == 0 and overview["as_of"]
     assert web.get("overview")["series"]["at"] == [overview["as_of"]]
+
+
+@pytest.mark.parametrize("then", [None, User("ops", {"run"}), OSError("no sessions")], ids=["ended", "may not", "error"])
+def test_a_stream_is_checked_against_the_users_session(bench, monkeypatch, then):
+    monkeypatch.setattr(feeds, "CHECK_SECONDS", 0)
+    answers = [User("ops"), then]
+
+    def authorize(environ):
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    web = WebRig(bench.scheduler, authorize=authorize)
+    stream = iter(web.request("GET", f"{API}/events", headers=FROM_PAGE).response)
+    with gevent.Timeout(30):
+        assert list(stream) == [b"retry: 3000\n\n"]
+    web.close()
 
 
 def test_changes_and_failures_are_facts(live):

@@ -30,6 +30,7 @@ class JobQuery:
     :ivar limit: how many jobs to list at most
     :ivar group: the job is in this group
     :ivar failing: the job's last run that counts has failed (see `gsched.history.queries.JobCounters`)
+    :ivar overdue: no run of the job has succeeded within its `expect_success_every`
     :ivar sort: the order of pages: "next", those that are not paused by their next run times, then the paused ones; or
         "id". Jobs that are searched for by `text` always come by id, and those with the text in their names only last
     :ivar after: the page begins after this place: `next` of the page before
@@ -45,11 +46,15 @@ class JobQuery:
     option: str | None = None
     group: str | None = None
     failing: bool = False
+    overdue: bool = False
     sort: str = BY_TIME
     after: str | None = None
 
     def matches(self, job: Job, now: int) -> bool:
-        """True if the job belongs to the list at `now` (ms), as far as the job itself tells: not whether it fails."""
+        """True if the job belongs to the list at `now` (ms), as far as the job itself tells.
+
+        It does not tell whether it fails or is overdue.
+        """
         return (
             (self.tag is None or self.tag in job.tags)
             and (self.text is None or self.text.lower() in f"{job.id}\n{job.name}".lower())

@@ -29,11 +29,13 @@ _EXAMPLES: Final = 3
 class LoadTrigger(NamedTuple):
     """A trigger, with how many jobs have it and how many runs it makes in an hour.
 
+    :ivar schedule: the trigger in words
     :ivar least: how many it makes in each hour of the week at least
     :ivar examples: the ids of some of the jobs, three at most
     """
 
     trigger: str
+    schedule: str
     jobs: int
     runs: float
     least: float
@@ -244,4 +246,5 @@ def _hour(groups: Sequence[_Group], hour: int, at: datetime, runs: float, scale:
 
 def _trigger(group: _Group, hour: int, jobs: float) -> LoadTrigger:
     runs, least = (round(of_one * jobs, 1) for of_one in (group.hours[hour], group.least))
-    return LoadTrigger(str(group.job.trigger), round(jobs), runs, least, group.examples)
+    trigger = group.job.trigger
+    return LoadTrigger(str(trigger), trigger.in_words(), round(jobs), runs, least, group.examples)

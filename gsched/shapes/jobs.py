@@ -135,6 +135,7 @@ JOB_ROW: Final[Shape] = {
     "failures": lambda row: row.counters.failures,
     "failing_since": lambda row: row.counters.failing_since,
     "last_error": lambda row: row.counters.last_error,
+    "overdue_at": lambda row: row.counters.overdue_at,
     "last": lambda row: _last(row.counters),
     "usual_duration": lambda row: longest_usual(row.counters),
     "timeout": lambda row: row.job.timeout,

@@ -23,7 +23,7 @@ ERROR_GROUP: Final[Shape] = {
 }
 
 
-_OF_TRIGGER: Final = ("trigger", "jobs", "least", "examples")
+_OF_TRIGGER: Final = ("trigger", "schedule", "jobs", "least", "examples")
 
 
 def _peaks(load: Any) -> list[dict[str, Any]]:

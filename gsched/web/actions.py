@@ -35,6 +35,7 @@ MOST_RUN: Final = 500  # jobs that one request runs
 _MOST_ACTIONS: Final = 4  # that go on at once
 _MOST_FAILED: Final = 100  # that an answer names
 _SHOWN_NEXT: Final = 5
+_A_MOMENT_MS: Final = 5000
 
 class ApiActions:
     """Changes jobs, runs and nodes on behalf of users.
@@ -140,7 +141,8 @@ class ApiActions:
         if only_check:
             job = change(engine.call(engine.find, job_id, jobstore))
             words = {"trigger": str(job.trigger), "schedule": job.trigger.in_words()}
-            return 200, {"valid": True, **words, "next": self._answers.next_times(job, _SHOWN_NEXT)}
+            is_late = "next_run_time" in changes and _is_past(job, self._served.now())
+            return 200, {"valid": True, **words, "late": is_late, "next": self._answers.next_times(job, _SHOWN_NEXT)}
         with ask.acting(reason):
             done = act("job.change", self._served.now())
             engine.change_job(job_id, change, jobstore, modified_event, done)
@@ -281,6 +283,11 @@ class ApiActions:
 def _request(ask: Ask, key: str, job_id: str) -> str:
     """The name of a run on request: the same for the same user, key and job."""
     return hashlib.sha256("\0".join((ask.user.name, key, job_id)).encode()).hexdigest()[:32]
+
+
+def _is_past(job: Job, now: int) -> bool:
+    """True if the job's next run time is past. A time that was "now" a moment ago is not."""
+    return job.next_run_ms is not None and job.next_run_ms < now - _A_MOMENT_MS
 
 
 def _failed(job_id: str, error: GschedError) -> dict[str, Any]:

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from gsched.web.asking import Ask, Served
     from gsched.web.news import LiveNews
 
-FAILING: Final = "failing"  # in place of a state
-LISTED: Final = (*STATES, FAILING)
+FAILING: Final = "failing"  # in place of a state, as is the next
+OVERDUE: Final = "overdue"
+LISTED: Final = (*STATES, FAILING, OVERDUE)
 
 _PAGE: Final = 100
 _MOST_LISTED: Final = 200
@@ -131,7 +132,8 @@ class ApiAnswers:
         for name, count in counts.items():
             if count is None:  # the overview has no cheap number
                 counts[name] = self._scheduler.admin.count(counted[name], jobstore, most=_ALL)
-        counts["failing"] = self._scheduler.admin.count(JobQuery(failing=True), jobstore)
+        counts[FAILING] = self._scheduler.admin.count(JobQuery(failing=True), jobstore)
+        counts[OVERDUE] = self._scheduler.admin.count(JobQuery(overdue=True), jobstore)
         matched = counts["total"] if wanted == JobQuery() else self._scheduler.admin.count(wanted, jobstore)
         return {**counts, "matched": matched}
 
@@ -271,11 +273,12 @@ def chosen_by(parameters: Any, **more: Any) -> JobQuery:
     state = parameters.one_of("state", LISTED)
     return JobQuery(
         tag=parameters.text("tag"),
-        state=None if state == FAILING else state,
+        state=state if state in STATES else None,
         text=parameters.text("q"),
         prefix=parameters.text("prefix"),
         group=parameters.text("group"),
         failing=state == FAILING,
+        overdue=state == OVERDUE,
         **more,
     )
 

@@ -17,6 +17,7 @@ from gsched.errors import StoreUnreachableError
 from gsched.jobs.expectation import Expectation, expectation_of
 from gsched.jobs.job import Job
 from gsched.jobs.policy import Policy
+from gsched.jobs.query import JobQuery
 from gsched.metrics import METRICS
 from gsched.stores import BaseJobStore
 from gsched.stores.durable.outcomes import OutcomeWriter
@@ -74,6 +75,21 @@ def test_a_job_is_overdue_once_when_no_run_has_succeeded_for_so_long(bench):
     assert told(bench) == ["job"]
     (event,) = bench.named("job.overdue")
     assert (event.level, event.since) == ("error", NOON)
+
+
+def test_pages_and_counts_choose_the_jobs_that_are_overdue(bench):
+    admin = bench.start().scheduler.admin
+    for job_id, seconds in (("late", 60), ("later", 70), ("in time", 6000), ("whenever", None)):
+        bench.add(job_id, expect_success_every=seconds, tags=[job_id], **YEARLY)
+    assert admin.count(JobQuery(overdue=True)) == 0
+    bench.until(lambda: told(bench) == ["late", "later"])
+    first = admin.find(JobQuery(overdue=True, sort="id", limit=1))
+    second = admin.find(JobQuery(overdue=True, sort="id", limit=1, after=first.next))
+    assert [row.job.id for page in (first, second) for row in page.rows] == ["late", "later"]
+    assert admin.count(JobQuery(overdue=True)) == 2 and admin.count(JobQuery(overdue=True, text="ER")) == 1
+    assert [row.job.id for row in admin.find(JobQuery(overdue=True, tag="later", state="scheduled")).rows] == ["later"]
+    bench.scheduler.pause_job("late")
+    assert [row.job.id for row in admin.find(JobQuery(overdue=True)).rows] == ["later"]
 
 
 def test_a_success_is_counted_from_its_end_and_a_failure_is_none(bench):

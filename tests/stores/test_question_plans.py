@@ -71,6 +71,7 @@ QUESTIONS: dict[str, tuple[Callable[[BaseJobStore], Any], bool]] = {
     "pages of paused jobs": (lambda store: second_page(store, state="paused"), False),
     "pages by prefix": (lambda store: second_page(store, prefix="job-0"), False),
     "pages of failing jobs": (lambda store: second_page(store, failing=True), False),
+    "pages of overdue jobs": (lambda store: store.page(JobQuery(overdue=True)), False),
     "parked jobs": (lambda store: store.page(JobQuery(state="parked")), False),
     "search": (lambda store: store.page(JobQuery(text="5")), False),
     "rows": (lambda store: store.rows(["job-001", "job-002"]), False),

@@ -58,6 +58,7 @@ def add_jobs(scheduler: GeventScheduler, many: int) -> None:
 
     add(nothing, "interval", "ticks", seconds=1, tags=["busy"])
     add(fails, "interval", "fails", seconds=1, tags=["busy"])
+    add(nothing, "interval", "overdue", days=1, tags=["late"], expect_success_every=0.5)
     add(goes_on, "interval", "goes-on", hours=1, tags=["long"], next_run_time="now", keep_output="64KiB")
     add(count, "interval", "counts", days=1, args=["run"], kwargs={}, tags=["calm"])
     add(nothing, "interval", "calm", days=1, tags=["calm"], group="calm ones")

@@ -91,9 +91,19 @@ def test_jobs_are_chosen_by_state_tag_and_text(played, web, query, ids):
     assert [job["id"] for job in web.get("jobs", **query)["jobs"]] == ids
 
 
+def test_jobs_that_are_overdue_are_found_and_counted(bench, web):
+    bench.start().add("late", "interval", days=1, expect_success_every=60)
+    bench.add("other", "interval", days=1)
+    bench.clock.skip(61_000)
+    found = web.get("jobs", state="overdue")["jobs"]
+    assert [(row["id"], row["overdue_at"]) for row in found] == [("late", "2026-03-02T12:01:00+00:00")]
+    counts = web.get("counts", state="overdue")
+    assert (counts["overdue"], counts["matched"], counts["total"]) == (1, 1, 2)
+
+
 def test_counts_and_tags_are_told(played, web):
     counts = web.get("counts")
-    assert (counts["total"], counts["failing"], counts["paused"]) == (2, 1, 0)
+    assert (counts["total"], counts["failing"], counts["paused"], counts["overdue"]) == (2, 1, 0, 0)
     assert {each["tag"]: each["jobs"] for each in web.get("tags")["tags"]} == {"etl": 1, "mail": 1}
 
 
@@ -180,8 +190,8 @@ def test_each_hour_of_the_load_names_its_triggers(bench, web):
     load = web.get("load")
     night = next(hour for hour in load["hours"] if hour["at"] == "2026-03-03T03:00:00+00:00")
     made = [(load["triggers"][each["number"]], each["runs"]) for each in night["triggers"]]
-    assert [(trigger["examples"], trigger["least"], runs) for trigger, runs in made] == [
-        (["often"], 2.0, 2.0), (["nightly"], 0.0, 1.0),
+    assert [(trigger["schedule"], trigger["examples"], trigger["least"], runs) for trigger, runs in made] == [
+        ("every 30 min", ["often"], 2.0, 2.0), ("every day at 03:00", ["nightly"], 0.0, 1.0),
     ]  # fmt: skip
     assert len(load["triggers"]) == 2 and len(load["hours"]) == 168
 
@@ -332,6 +342,10 @@ def test_a_change_can_be_tried_first(bench, web):
     bench.add("job", "interval", seconds=10)
     tried = web.patch("job", {"trigger": "0 12 * * *"}, query={"id": "job", "check": "1"})
     assert [each["at"][:16] for each in tried["next"][:2]] == ["2026-03-03T12:00", "2026-03-04T12:00"]
+    assert not tried["late"]
+    for time, is_late in (("now", False), ("2026-03-02 11:59", True), ("2026-03-02 12:30", False)):
+        tried = web.patch("job", {"next_run_time": time}, query={"id": "job", "check": "1"})
+        assert tried["late"] is is_late
     refused = web.patch("job", {"trigger": "61 * * * *"}, 400, query={"id": "job", "check": "1"})
     assert "61" in refused["error"]["message"]
     assert web.job("job")["trigger"].startswith("interval")

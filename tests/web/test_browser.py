@@ -63,6 +63,40 @@ def test_a_filter_is_in_the_address_and_stays_through_a_reload_and_a_look_at_a_j
     expect(page.locator(".foot")).to_contain_text("100 of 2")
 
 
+def test_a_state_that_there_is_not_is_named_and_offers_no_action(user: User) -> None:
+    page = user.open("jobs?state=foo&tag=calm")
+    expect(page.get_by_text("The filter “foo” is unknown")).to_be_visible()
+    expect(page.get_by_role("button", name="Pause…")).to_have_count(0)
+    page.get_by_role("link", name="Show all jobs").click()
+    rows(page)
+
+
+def test_jobs_that_are_overdue_are_a_state_of_the_list(user: User) -> None:
+    page = user.open("jobs")
+    page.get_by_role("button", name="Overdue").click()
+    expect(page.locator(".foot")).to_contain_text("1 of 1")
+    assert rows(page) == ["overdue"] and "state=overdue" in user.address()
+    expect(page.get_by_role("row").nth(1)).to_contain_text("overdue since")
+    page.get_by_role("link", name="overdue", exact=True).click()
+    expect(page.get_by_text("Overdue since")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "used"),
+    [("failures?since=5x", "24 h"), ("load?period=5x", "24 h"), ("job?id=fails&period=5x", "1 h")],
+)
+def test_a_period_that_there_is_not_is_named(user: User, path: str, used: str) -> None:
+    page = user.open(path)
+    notice = page.get_by_text(f"The period “5x” is unknown: it is one of 1 h, 24 h, 14 d. You see {used}.")
+    expect(notice).to_be_visible()
+    expect(page.get_by_role("button", name=used, exact=True)).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_load_names_triggers_in_words(user: User) -> None:
+    page = user.open("load")
+    expect(page.get_by_role("cell", name="every 1 s", exact=True)).to_be_visible()
+
+
 def test_a_search_finds_parts_of_ids_and_adds_no_step_for_each_letter(user: User) -> None:
     page = user.open("overview")
     page.keyboard.press("/")
@@ -220,6 +254,16 @@ def test_a_mistake_in_the_form_is_named_as_the_form_names_the_field(world: World
     page.get_by_role("textbox", name="Runs at once").fill("1")
     page.get_by_label(re.compile("^Arguments")).fill('{"a": 1}')
     expect(page.get_by_role("alert")).to_contain_text("Arguments: expected a JSON list")
+
+
+def test_a_next_run_time_in_the_past_is_pointed_out_before_it_is_saved(world: World, visit: Visit) -> None:
+    page = visit(world).open("job?id=calm")
+    page.get_by_role("button", name="Edit…").click()
+    page.get_by_role("textbox", name="Next run at").fill("2020-01-01 08:00")
+    warning = page.get_by_text("The next run time is past: the job is due at once")
+    expect(warning).to_be_visible()
+    page.get_by_role("textbox", name="Next run at").fill("now")
+    expect(warning).to_have_count(0)
 
 
 def test_nobody_promises_to_repeat_an_action_that_had_no_answer(world: World, visit: Visit) -> None:

@@ -239,7 +239,7 @@ def test_an_overview_comes_as_long_as_somebody_looks_on(live):
     assert web.get("overview")["series"]["at"] == [overview["as_of"]]
 
 
-@pytest.mark.parametrize("then", [None, User("ops", {"run"}), OSError("no sessions")], ids=["ended", "may not", "error"])
+@pytest.mark.parametrize("then", [None, User("ops", {"run"}), OSError("no sessions")], ids=["ends", "may not", "error"])
 def test_a_stream_is_checked_against_the_users_session(bench, monkeypatch, then):
     monkeypatch.setattr(feeds, "CHECK_SECONDS", 0)
     answers = [User("ops"), then]

@@ -158,6 +158,8 @@ def encoded(job: Job, document: Mapping[str, Any]) -> RawBSONDocument:
     return RawBSONDocument(data, codec_options=_RAW_CODEC)
 
 
+TOLD: Final[dict[str, Any]] = {"$type": "string"}  # overdue_told of a job whose job.overdue was published
+OVERDUE_TOLD: Final = (None, TOLD)  # of all jobs: a question for each has an index
 _STORABLE: Final = (
     "What can: None, texts, bytes, bools, numbers up to 64 bits, UUIDs, datetimes with a zone, lists and dicts of them"
 )
@@ -198,6 +200,11 @@ def _culprit(document: Mapping[str, Any], error: Exception) -> str:
 def is_paused(now: int) -> dict[str, Any]:
     """The filter for jobs that are paused at `now` (ms), without an end or until later."""
     return {"$or": [{"paused": True}, {"pause.until": {"$gt": from_ms(now)}}]}
+
+
+def is_overdue(now: int) -> dict[str, Any]:
+    """The filter for jobs that are overdue. With the type, the server knows that the index has all of them."""
+    return {"overdue_at": {"$type": "date", "$lte": from_ms(now)}}
 
 
 def is_not_paused(now: int) -> dict[str, Any]:

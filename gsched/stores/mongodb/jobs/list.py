@@ -12,7 +12,7 @@ from gsched.event_loop.batches import BATCH
 from gsched.jobs.job import Job
 from gsched.jobs.query import JobQuery
 from gsched.stores.messages import ALWAYS
-from gsched.stores.mongodb.documents.jobs import JobReader, is_not_paused, is_paused
+from gsched.stores.mongodb.documents.jobs import OVERDUE_TOLD, JobReader, is_not_paused, is_overdue, is_paused
 from gsched.stores.mongodb.driver.codec import Document, Jobs
 from gsched.stores.mongodb.driver.connection import translate_errors
 
@@ -95,4 +95,7 @@ def conditions(query: JobQuery, now: int) -> Document:
         wanted |= {"$and": [is_paused(now)], "parked": None}
     elif query.state == "scheduled":
         wanted |= {**is_not_paused(now), "parked": None}
+    if query.overdue:
+        either = {"$or": [{"overdue_told": told, **is_overdue(now)} for told in OVERDUE_TOLD]}
+        wanted["$and"] = [*wanted.get("$and", ()), either]
     return wanted

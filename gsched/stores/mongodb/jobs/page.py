@@ -180,7 +180,8 @@ def _both(one: Document, other: Document) -> Document:
 def _finds_few(query: JobQuery) -> bool:
     """True if an index finds the jobs that match, apart from the list's own."""
     named = query.tag, query.group, query.prefix
-    return any(each is not None for each in named) or query.failing or query.state in ("paused", "parked")
+    is_marked = query.failing or query.overdue or query.state in ("paused", "parked")
+    return is_marked or any(each is not None for each in named)
 
 
 @contextmanager

@@ -10,14 +10,13 @@ from pymongo import UpdateOne
 
 from gsched.jobs.job import Job
 from gsched.monitoring.overdue import MOST_LOOKED_AT, OverdueJob
-from gsched.stores.mongodb.documents.jobs import JobReader, expectation_in
+from gsched.stores.mongodb.documents.jobs import OVERDUE_TOLD, TOLD, JobReader, expectation_in, is_overdue
 from gsched.stores.mongodb.driver.bulk import write_all
 from gsched.stores.mongodb.driver.codec import Document
 from gsched.stores.mongodb.driver.connection import Connection, translate_errors
 from gsched.times.instants import from_ms
 
 _FIELDS: Final = ("expected_since", "overdue_at", "overdue_told")
-_TOLD: Final[Document] = {"$type": "string"}
 
 
 class MongoExpectations:
@@ -37,18 +36,18 @@ class MongoExpectations:
             return []
         write_all(jobs, [UpdateOne(_expecting(job_id, each, None), _success(each)) for job_id, each in at.items()])
         # One by one, which is rare: of several nodes one gets the job. Only now: a job may just have been told of.
-        told = [each["_id"] for each in jobs.find({"_id": {"$in": list(at)}, "overdue_told": _TOLD}, ["_id"])]
+        told = [each["_id"] for each in jobs.find({"_id": {"$in": list(at)}, "overdue_told": TOLD}, ["_id"])]
         return [
             job_id
             for job_id in told
-            if jobs.update_one(_expecting(job_id, at[job_id], _TOLD), _success(at[job_id])).matched_count
+            if jobs.update_one(_expecting(job_id, at[job_id], TOLD), _success(at[job_id])).matched_count
         ]
 
     @translate_errors()
     def overdue(self, now: int) -> Sequence[OverdueJob]:
         jobs, found = self._connection.jobs(), list[OverdueJob]()
-        for told in (None, _TOLD):
-            wanted = {"overdue_told": told, **_is_overdue(now)}
+        for told in OVERDUE_TOLD:
+            wanted = {"overdue_told": told, **is_overdue(now)}
             for document in jobs.find(wanted, _FIELDS, sort=[("overdue_at", 1)], limit=MOST_LOOKED_AT):
                 expectation = expectation_in(document)
                 if expectation is not None and isinstance(document["_id"], str):
@@ -58,16 +57,11 @@ class MongoExpectations:
     @translate_errors()
     def tell(self, job_ids: Collection[str], now: int) -> Sequence[Job]:
         jobs, call = self._connection.jobs(), secrets.token_hex(8)
-        wanted = {"_id": {"$in": list(job_ids)}, "overdue_told": None, **_is_overdue(now)}
+        wanted = {"_id": {"$in": list(job_ids)}, "overdue_told": None, **is_overdue(now)}
         if not jobs.update_many(wanted, {"$set": {"overdue_told": call}}).modified_count:
             return []
         reader = self._reader()
         return list(map(reader.read, jobs.find({"_id": {"$in": list(job_ids)}, "overdue_told": call})))
-
-
-def _is_overdue(now: int) -> Document:
-    """The filter for jobs that are overdue. With the type, the server knows that the index has all of them."""
-    return {"overdue_at": {"$type": "date", "$lte": from_ms(now)}}
 
 
 def _expecting(job_id: str, at: int, told: Document | None) -> Document:

@@ -76,6 +76,8 @@ def conditions(tables: Tables, query: JobQuery, now: int) -> list[ColumnElement[
         wanted += [jobs.c.id >= query.prefix, jobs.c.id < f"{query.prefix}{_LAST}"]
     if query.failing:
         wanted.append(jobs.c.failing_since >= 0)  # so spelt, it has an index
+    if query.overdue:
+        wanted.append(jobs.c.overdue_at <= now)
     if query.option is not None:
         wanted.append(jobs.c.document.contains(f'"{query.option}"', autoescape=True))
     if query.group is not None:

@@ -189,7 +189,9 @@ def _first(line: Connection, statements: Sequence[Select[Any]], most: int) -> Se
 
 def _finds_few(query: JobQuery) -> bool:
     """True if an index finds the jobs that match, apart from the list's own."""
-    return query.tag is not None or query.failing or query.state in ("paused", "parked") or query.prefix is not None
+    named = (query.tag, query.prefix)
+    is_marked = query.failing or query.overdue or query.state in ("paused", "parked")
+    return is_marked or any(each is not None for each in named)
 
 
 def _unindexed(column: Any, nothing: str, is_few: bool) -> Any:

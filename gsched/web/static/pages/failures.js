@@ -9,7 +9,7 @@ import { may } from "../me.js";
 import { questionOf, useQuestions } from "../parts/actions.js";
 import { Stack } from "../parts/stack.js";
 import { Figure } from "../parts/figures.js";
-import { Range, TagPick, filterBy } from "../parts/filters.js";
+import { Range, TagPick, filterBy, unknownValue } from "../parts/filters.js";
 import { jobLink, outcomeWord } from "../parts/marks.js";
 import { useCursor } from "../parts/rows.js";
 import { nothing, shown } from "../parts/shown.js";
@@ -56,6 +56,8 @@ export function Failures({ query }) {
       h(TagPick, { tag }),
       el.span({ class: "grow" }),
     ),
+    unknownValue({ what: "period", value: query.get("since"), options: PERIODS, used: since }),
+    unknownValue({ what: "grouping", value: query.get("by"), options: BY, used: by }),
     h(When, { since, tag, key: since }),
     el.div({ class: "split lead" }, h(Retries, { tag }), h(Tags, { tag })),
     el.div(

@@ -10,7 +10,7 @@ import { may } from "../me.js";
 import { matched, questionOf, useQuestions } from "../parts/actions.js";
 import { Pulse } from "../parts/figures.js";
 import { TagPick } from "../parts/filters.js";
-import { State, outcomeWord, stateOf, strip, tagsOf } from "../parts/marks.js";
+import { State, isOverdue, outcomeWord, stateOf, strip, tagsOf } from "../parts/marks.js";
 import { nothing, shown } from "../parts/shown.js";
 import { inTime, timeAgo } from "../parts/times.js";
 import { say } from "../parts/toast.js";
@@ -21,7 +21,8 @@ import { count, counted, duration } from "../words.js";
 /** @typedef {import("../answers.d.ts").Schemas["JobRow"]} JobRow */
 /** @typedef {{q: string, state: string, tag: string, group: string}} Filter */
 
-const STATES = /** @type {const} */ ([["", "All", "total"], ["failing", "Failing", "failing"], ["paused", "Paused", "paused"], ["parked", "Parked", "parked"]]);
+const STATES = /** @type {const} */ ([["", "All", "total"], ["failing", "Failing", "failing"], ["paused", "Paused", "paused"], ["parked", "Parked", "parked"], ["overdue", "Overdue", "overdue"]]);
+const OTHER_STATES = ["scheduled"]; // that an address may have
 const PAGE = 100;
 const TYPING_MS = 200;
 const ROWS_SECONDS = 5;
@@ -33,8 +34,9 @@ export function Jobs({ query }) {
   const filter = { q: part("q"), state: part("state"), tag: part("tag"), group: part("group") };
   const after = part("after");
   const isFiltered = Object.values(filter).some(Boolean);
-  const page = useAnswer("jobs", { ...filter, after, sort: part("sort"), limit: PAGE });
-  const counts = useAnswer("counts", filter, { every: ROWS_SECONDS });
+  const isKnown = STATES.some(([state]) => state === filter.state) || OTHER_STATES.includes(filter.state);
+  const page = useAnswer("jobs", isKnown ? { ...filter, after, sort: part("sort"), limit: PAGE } : null);
+  const counts = useAnswer("counts", isKnown ? filter : {}, { every: ROWS_SECONDS });
   const [marked, mark] = useState(/** @type {ReadonlySet<string>} */ (new Set()));
   const jobs = page.data?.jobs ?? [];
   useFreshRows(jobs, page.set);
@@ -72,9 +74,10 @@ export function Jobs({ query }) {
       filter.group ? el.span({ class: "tag" }, `group ${filter.group}`) : null,
       isFiltered ? el.button({ class: "quiet", onClick: () => go("jobs") }, "Clear") : null,
       el.span({ class: "grow" }),
-      h(Bulk, { marked: [...marked], filter, isFiltered, question }),
+      isKnown && page.data ? h(Bulk, { marked: [...marked], filter, isFiltered, question }) : null,
     ),
-    shown(page, ({ jobs, next, stopped_early }) =>
+    isKnown ? null : unknownState(filter.state),
+    !isKnown ? null : shown(page, ({ jobs, next, stopped_early }) =>
       jobs.length === 0
         ? empty(isFiltered)
         : [
@@ -129,6 +132,10 @@ function useFreshRows(jobs, set) {
     if (kind === "reset" || (kind === "fact" && !fact.event.startsWith("run.") && (!fact.job_id || ids.includes(fact.job_id)))) soon();
   }, [key]);
 }
+
+/** @param {string} state */
+const unknownState = (state) =>
+  nothing(`The filter “${state}” is unknown`, "The address asks for jobs in a state that there is not. ", link("jobs", {}, {}, "Show all jobs"), ".");
 
 /** @param {boolean} isFiltered */
 const empty = (isFiltered) =>
@@ -255,6 +262,7 @@ function remark(job) {
   const state = stateOf(job);
   if (state === "failing" && job.last_error) return el.em({ title: job.last_error }, job.last_error);
   if (job.parked) return el.em({ title: job.parked }, job.parked);
+  if (isOverdue(job)) return el.em(null, "overdue since ", timeAgo(job.overdue_at));
   if (!job.pause) return null;
   const by = job.pause.by ? ` by ${job.pause.by}` : "";
   const why = job.pause.reason ? `: ${job.pause.reason}` : "";

@@ -7,6 +7,7 @@ import { useKeys } from "../keys.js";
 import { whoLooks } from "../me.js";
 import { busiestHour, busiestMinute, daysAhead, estimate, fullest, hourAt, hourWords, minuteTitles, triggersOf, usual, whenQuiet } from "../parts/ahead.js";
 import { Bars, Chart, Heat } from "../parts/charts.js";
+import { Range, unknownValue } from "../parts/filters.js";
 import { jobLink } from "../parts/marks.js";
 import { nothing, shown } from "../parts/shown.js";
 import { change, link } from "../place.js";
@@ -101,7 +102,7 @@ function Peaks({ load, picked, pick }) {
                 el.td({ class: "num" }, el.button({ class: "quiet tight", "aria-pressed": picked?.at === at, onClick: () => pick(at) }, hourWords(at))),
                 el.td({ class: "r num" }, rough(runs)),
                 el.td({ class: "r num dim" }, usually > 0 ? `${(runs / usually).toFixed(1)} ×` : "–"),
-                el.td({ class: "dim" }, most?.extra ? `${most.trigger}, ${counted(most.jobs, "job")}: +${rough(most.extra)}` : "nothing that other hours have not"),
+                el.td({ class: "dim" }, most?.extra ? `${most.schedule}, ${counted(most.jobs, "job")}: +${rough(most.extra)}` : "nothing that other hours have not"),
               ),
             ),
           ),
@@ -130,10 +131,10 @@ function Made({ load, hour }) {
               el.thead(null, el.tr(null, el.th({ scope: "col" }, "Trigger"), ...["Jobs", "Runs", "Extra"].map((word) => el.th({ scope: "col", class: "r" }, word)), el.th({ scope: "col" }, "For example"))),
               el.tbody(
                 null,
-                ...made.map(({ trigger, jobs, runs, extra, examples }) =>
+                ...made.map(({ trigger, schedule, jobs, runs, extra, examples }) =>
                   el.tr(
                     { key: trigger },
-                    el.td(null, el.code(null, trigger)),
+                    el.td({ title: trigger }, schedule),
                     el.td({ class: "r num" }, count(jobs)),
                     el.td({ class: "r num" }, rough(runs)),
                     el.td({ class: `r num ${extra ? "" : "dim"}` }, extra ? `+${rough(extra)}` : "0"),
@@ -174,12 +175,10 @@ function Ran({ query }) {
     el.div(
       { class: "title" },
       el.h2(null, "What ran"),
-      el.span(
-        { class: "range", role: "group", "aria-label": "Period" },
-        ...PERIODS.map(([name, text]) => el.button({ "aria-pressed": name === period, onClick: () => change({ period: name }) }, text)),
-      ),
+      Range({ label: "Period", value: period, options: PERIODS, pick: (name) => change({ period: name }) }),
       el.span({ class: "dim" }, `per ${word}`),
     ),
+    unknownValue({ what: "period", value: query.get("period"), options: PERIODS, used: period }),
     shown(answer, ({ rates }) => (rates.some(({ outcomes }) => Object.keys(outcomes).length) ? h(History, { rates, period, word }) : nothing("Nothing ran in this time", "Choose a longer one. The minute that goes on is not counted yet."))),
   );
 }

@@ -74,8 +74,7 @@ function errorsOf(groups) {
 function overdueOf({ overview: { overdue } }) {
   const some = overdue.slice(0, NAMED).flatMap(({ job_id, seconds }, n) => [n ? ", " : "", jobLink(job_id), ` for ${duration(seconds)}`]);
   const more = overdue.length > NAMED ? `, ${count(overdue.length - NAMED)} more` : "";
-  const first = overdue[0]?.job_id ?? "";
-  return line("overdue", "bad", overdue.length, "job is overdue", "jobs are overdue", ["No run has succeeded in time: ", ...some, more], link("job", { id: first }, { "aria-label": `the job ${first}` }, "job"));
+  return line("overdue", "bad", overdue.length, "job is overdue", "jobs are overdue", ["No run has succeeded in time: ", ...some, more], link("jobs", { state: "overdue" }, { "aria-label": "overdue jobs" }, "jobs"));
 }
 
 /** @param {Known} known @returns {Line[]} */

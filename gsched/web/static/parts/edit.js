@@ -4,14 +4,14 @@ import { useEffect, useRef, useState } from "../vendor/hooks.js";
 import { act } from "../api.js";
 import { el, h } from "../html.js";
 import { jobstore } from "../me.js";
-import { dateOf } from "../words.js";
+import { dateOf, duration } from "../words.js";
 import { Dialog, problem } from "./dialog.js";
 import { nextTimes } from "./times.js";
 import { say } from "./toast.js";
 
 /** @typedef {import("../answers.d.ts").Schemas["Job"]} Job */
 /** @typedef {import("../api.js").Refusal} Refusal */
-/** @typedef {{schedule: string, next: {at: string, offset_changes: boolean}[]}} Check */
+/** @typedef {{schedule: string, late: boolean, next: {at: string, offset_changes: boolean}[]}} Check */
 /** @typedef {"text" | "list" | "json" | "number" | "duration" | "flag" | readonly string[]} Kind */
 
 const CHECK_MS = 300;
@@ -85,6 +85,7 @@ export function Edit({ job, close, again }) {
       field({ name: "reason", label: "Reason (optional)", kind: "text", hint: "for those who see it later", value: text("reason"), set }),
       h(Difference, { meant, was }),
       h(Times, { check, isChanged }),
+      check?.late && isChanged ? el.p({ class: "notice warn", role: "status" }, lateWords(job)) : null,
       problem(named(mistake ?? refused)),
       refused?.status === 409 ? el.p(null, "The values that you have not changed are as they are now. Save again if your change is still meant.") : null,
       el.div(
@@ -216,6 +217,10 @@ function Difference({ meant, was }) {
     el.tbody(null, ...rows.map(([name, label]) => el.tr(null, el.td({ class: "dim" }, label), el.td(null, shown(was[name]), " → ", shown(meant[name]))))),
   );
 }
+
+/** What a next run time in the past means. @param {Job} job */
+const lateWords = ({ misfire_grace_time: grace }) =>
+  `The next run time is past: the job is due at once${grace == null ? "" : `, and misses this run if it is more than ${duration(grace)} late`}.`;
 
 /** The next five times of the changed job. @param {{check: Check | null, isChanged: boolean}} props */
 function Times({ check, isChanged }) {

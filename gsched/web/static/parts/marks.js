@@ -1,5 +1,6 @@
 // States and outcomes: each has a shape and a word, never a colour alone.
 
+import { now } from "../clock.js";
 import { el } from "../html.js";
 import { link } from "../place.js";
 import { nodeName, outcome } from "../words.js";
@@ -8,6 +9,9 @@ const IN_ROWS = 30; // instants of a strip
 
 /** @param {{state: string, failing_since?: string | null, pause?: {reason: string | null} | null, parked?: string | null}} job */
 export const stateOf = (job) => (job.state === "scheduled" && job.failing_since ? "failing" : job.state);
+
+/** True if no run has succeeded in time. @param {{overdue_at: string | null}} job */
+export const isOverdue = ({ overdue_at: at }) => at !== null && Date.parse(at) <= now();
 
 /** @param {Parameters<typeof stateOf>[0]} job */
 export function State(job) {

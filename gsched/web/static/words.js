@@ -17,7 +17,7 @@ export const count = (n) => (n == null ? NOTHING : number.format(n));
 export const counted = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
 /** @param {number | null | undefined} n a rate or an estimate */
-export const rough = (n) => (n == null ? NOTHING : n >= 10 || n === 0 ? count(Math.round(n)) : n.toFixed(1));
+export const rough = (n) => (n == null ? NOTHING : n >= 10 || Number.isInteger(n) ? count(Math.round(n)) : n.toFixed(1));
 
 /** @param {number} part @param {number} whole */
 export function percent(part, whole) {
@@ -103,9 +103,9 @@ export const dateOf = (time) => date.format(Date.parse(`${time.slice(0, 10)}T00:
 const date = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
 
 /** @param {string | number} time @param {number} now ms @returns {string} the clock, with the day if it is not today's */
-export function moment(time, now) {
+export function moment(time, now, seconds = true) {
   const at = new Date(time).getTime();
-  return day(at) === day(now) ? clock(at) : `${day(at)} ${clock(at, false)}`;
+  return day(at) === day(now) ? clock(at, seconds) : `${day(at)} ${clock(at, false)}`;
 }
 
 /** @param {string | number} time @returns {string} all of it, as 2026-11-30 10:41:07.250 CET */

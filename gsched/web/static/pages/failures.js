@@ -127,7 +127,7 @@ function When({ since, tag }) {
         { class: "lateness" },
         el.div({ class: "legend" }, el.span(null, `By ${step}${tag ? ", all tags" : ""}`), el.span({ class: "key bad" }, "failed"), el.span({ class: "key hollow" }, "skipped or missed")),
         h(Stack, { bars, kinds: ["bad", "warn"], label }),
-        el.div({ class: "scale num" }, ...[rates[0], rates[rates.length >> 1], rates.at(-1)].map((rate) => el.span(null, rate && (since === "14d" ? day(rate.at) : moment(rate.at, now()))))),
+        el.div({ class: "scale num" }, ...[rates[0], rates[rates.length >> 1], rates.at(-1)].map((rate) => el.span(null, rate && (since === "14d" ? day(rate.at) : moment(rate.at, now(), false))))),
       ),
     );
   });

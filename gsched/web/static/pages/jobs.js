@@ -10,7 +10,7 @@ import { may } from "../me.js";
 import { matched, questionOf, useQuestions } from "../parts/actions.js";
 import { Pulse } from "../parts/figures.js";
 import { TagPick } from "../parts/filters.js";
-import { State, isOverdue, outcomeWord, stateOf, strip, tagsOf } from "../parts/marks.js";
+import { State, hasRun, isOverdue, outcomeWord, stateOf, strip, tagsOf } from "../parts/marks.js";
 import { nothing, shown } from "../parts/shown.js";
 import { inTime, timeAgo } from "../parts/times.js";
 import { say } from "../parts/toast.js";
@@ -234,7 +234,7 @@ const head = (onAll, toggleAll) =>
 /** @param {{job: JobRow & {isGone?: boolean}, n: number, isAt: boolean, isMarked: boolean, toggle: (id: string) => void}} props */
 function Row({ job, n, isAt, isMarked, toggle }) {
   const { last } = job;
-  const ran = last && last.duration > 0;
+  const ran = last && hasRun(last);
   return el.tr(
     { class: `${isAt ? "at" : ""} ${job.isGone ? "gone" : ""}`, "data-row": n },
     el.td({ class: "tick" }, el.input({ type: "checkbox", checked: isMarked, "aria-label": `choose ${job.id}`, onChange: () => toggle(job.id) })),

@@ -134,7 +134,7 @@ function Made({ load, hour }) {
                 ...made.map(({ trigger, schedule, jobs, runs, extra, examples }) =>
                   el.tr(
                     { key: trigger },
-                    el.td({ title: trigger }, schedule),
+                    el.td({ class: "sched", title: trigger }, schedule),
                     el.td({ class: "r num" }, count(jobs)),
                     el.td({ class: "r num" }, rough(runs)),
                     el.td({ class: `r num ${extra ? "" : "dim"}` }, extra ? `+${rough(extra)}` : "0"),

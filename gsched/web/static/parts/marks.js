@@ -20,6 +20,9 @@ export function State(job) {
   return el.span({ class: `state ${word}`, title }, el.i(null), word);
 }
 
+/** True for an outcome of a run to its end: it has a duration. @param {{outcome: string}} each */
+export const hasRun = ({ outcome: name }) => ["succeeded", "failed", "timed_out"].includes(name);
+
 /** @param {string} name of an outcome */
 export function outcomeWord(name) {
   const { word, kind } = outcome(name);

@@ -5,16 +5,15 @@ import { el, h } from "../html.js";
 import { count, counted, duration, exact, percent } from "../words.js";
 import { Chart } from "./charts.js";
 import { Figure } from "./figures.js";
+import { hasRun } from "./marks.js";
 import { nothing } from "./shown.js";
 import { inTime } from "./times.js";
 
 /** @typedef {import("../answers.d.ts").Schemas["Job"]} JobAnswer */
 
-const RAN = ["succeeded", "failed", "timed_out"];
-
 /** @param {{job: JobAnswer}} props */
 export function Figures({ job }) {
-  const took = job.recent.filter((each) => RAN.includes(each.outcome));
+  const took = job.recent.filter(hasRun);
   const bad = took.filter((each) => each.outcome !== "succeeded").length;
   const rank = (/** @type {"lateness" | "duration"} */ what, /** @type {number} */ share) => {
     const all = took.map((each) => each[what]).sort((a, b) => a - b);
@@ -33,7 +32,7 @@ export function Figures({ job }) {
 /** @param {{job: JobAnswer}} props */
 export function Durations({ job }) {
   const data = useMemo(() => {
-    const ran = job.recent.filter(({ outcome: name }) => RAN.includes(name));
+    const ran = job.recent.filter(hasRun);
     const at = ran.map((each) => Date.parse(each.scheduled_at) / 1000);
     const durations = (/** @type {boolean} */ isWell) =>
       ran.map((each) => ((each.outcome === "succeeded") === isWell ? Math.max(each.duration, 0.0001) : null));

@@ -79,7 +79,7 @@ class ApiAnswers:
     def overview(self, ask: Ask) -> dict[str, Any]:
         """Jobs, nodes, runs and troubles at a glance."""
         jobstore = ask.query.text("jobstore")
-        series = self._news.series()
+        series = self._news.series(jobstore)
         return {**as_object(OVERVIEW, self._news.overview(jobstore)), "as_of": self._as_of(), "series": series}
 
     def nodes(self, ask: Ask) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any, Final
@@ -71,7 +72,7 @@ class LiveNews:
         self._times_begun = 0
         self._listener: Callable[[events.SchedulerEvent], None] | None = None
         self._local: LocalOverview | None = None
-        self._series: deque[Mapping[str, Any]] = deque(maxlen=SERIES_KEPT)
+        self._series: dict[str, deque[Mapping[str, Any]]] = {}  # by store
         self._facts = _Bound(MOST_FACTS, self._monotonic)
 
     # -- for those who look on --------------------------------------------------------------------------------------
@@ -97,9 +98,9 @@ class LiveNews:
         """The overview of a store, at most two seconds old."""
         return self._reader.ask(("overview", jobstore), EVERY_SECONDS, lambda: self._overview(jobstore))
 
-    def series(self) -> dict[str, list[Any]]:
-        """The overviews since somebody looks on, as columns."""
-        kept = list(self._series)
+    def series(self, jobstore: str | None = None) -> dict[str, list[Any]]:
+        """The overviews of a store since somebody looks on, as columns."""
+        kept = list(self._series.get(jobstore or next(iter(self._scheduler.stores), ""), ()))
         return {name: [sample[name] for sample in kept] for name in ("at", *_SERIES)}
 
     # -- the overview -------------------------------------------------------------------------------------------------
@@ -115,7 +116,11 @@ class LiveNews:
         """The overview of a store in this process: what its scheduler does, and its jobs."""
         if self._local is None:
             self._local = LocalOverview(self._scheduler)
-        return self._local.read()
+        whole = self._local.read()
+        if len(self._scheduler.stores) == 1:
+            return whole
+        of_store = self._scheduler.admin.get_overview(jobstore)
+        return replace(whole, jobs=of_store.jobs, overdue=of_store.overdue, pauses=of_store.pauses)
 
     # -- publishing ---------------------------------------------------------------------------------------------------
 
@@ -138,26 +143,25 @@ class LiveNews:
         while not self._is_over(number):
             with self._lock:
                 self._sampled_at = self._monotonic()
-            try:
-                self._publish_overview()
-            except (GschedError, RequestRefused) as error:
-                self._feed.publish("away", {"reason": Redaction(self._redact).whole(str(error))})
-            except Exception as error:
-                log_failure(error, self._redact)
+            for alias in list(self._scheduler.stores):
+                try:
+                    self._publish_overview(alias)
+                except (GschedError, RequestRefused) as error:
+                    self._feed.publish("away", {"jobstore": alias, "reason": Redaction(self._redact).whole(str(error))})
+                except Exception as error:
+                    log_failure(error, self._redact)
             pause(EVERY_SECONDS)
         with self._lock:
             if number == self._times_begun:
                 self._sampled_at = -inf
 
-    def _publish_overview(self) -> None:
-        stores = list(self._scheduler.stores)
-        if not stores:
-            return
+    def _publish_overview(self, alias: str) -> None:
         now = self._scheduler.clock.now_ms()
-        pulse = as_object(PULSE, self.overview(stores[0] if len(stores) > 1 else None))
+        pulse = as_object(PULSE, self.overview(alias if len(self._scheduler.stores) > 1 else None))
         as_of = as_json(from_ms(now, self._scheduler.timezone))
-        self._series.append({"at": as_of, **{name: read(pulse) for name, read in _SERIES.items()}})
-        self._feed.publish("overview", {**pulse, "as_of": as_of})
+        series = self._series.setdefault(alias, deque(maxlen=SERIES_KEPT))
+        series.append({"at": as_of, **{name: read(pulse) for name, read in _SERIES.items()}})
+        self._feed.publish("overview", {"jobstore": alias, **pulse, "as_of": as_of})
 
     def _follow(self, number: int, alias: str) -> None:
         """Tell what any process does to a shared store."""

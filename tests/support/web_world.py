@@ -1,9 +1,9 @@
 """A process with jobs of several kinds and the dashboard: `python web_world.py '{"jobs": 250}'`.
 
 It ends with its parent.
-The options: `store`, the address of a store (default: memory); `jobs`, how many that do nothing; `app`, options of
-`create_app`; `port`; `prefix`, below which the dashboard is mounted; `strips`: the prefix of a proxy on `port` that
-takes it away and says so to nobody.
+The options: `store`, the address of a store (default: memory); `jobs`, how many that do nothing; `other`, how many in
+a second store; `app`, options of `create_app`; `port`; `prefix`, below which the dashboard is mounted; `strips`: the
+prefix of a proxy on `port` that takes it away and says so to nobody.
 """
 
 from __future__ import annotations
@@ -108,8 +108,11 @@ def below(app: Any, prefix: str, *, says: bool) -> Any:
 def main() -> None:
     options = json.loads(sys.argv[1])
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    scheduler = GeventScheduler(jobstores={"default": store_of(options.get("store"))}, run_events="none")
+    stores = {"default": store_of(options.get("store")), **({"other": MemoryJobStore()} if "other" in options else {})}
+    scheduler = GeventScheduler(jobstores=stores, run_events="none")
     add_jobs(scheduler, options.get("jobs", 0))
+    for number in range(options.get("other", 0)):
+        scheduler.add_job(nothing, "interval", days=1, id=f"other-{number}", jobstore="other")
     scheduler.start()
     app = create_app(scheduler, **{"title": "world", **options.get("app", {})})
     prefix = options.get("prefix", "") or options.get("strips", "")

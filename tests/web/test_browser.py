@@ -81,6 +81,19 @@ def test_jobs_that_are_overdue_are_a_state_of_the_list(user: User) -> None:
     expect(page.get_by_text("Overdue since")).to_be_visible()
 
 
+def test_of_several_stores_one_is_looked_at_and_the_figures_say_whose_they_are(
+    make_world: MakeWorld, visit: Visit
+) -> None:
+    page = visit(make_world(other=3)).open("jobs?tag=calm")
+    assert len(rows(page)) == 3
+    expect(page.get_by_text("A process counts its runs of all stores together")).to_be_visible()
+    page.get_by_label("Store").select_option("other")
+    expect(page.get_by_role("button", name="All")).to_contain_text("3")
+    assert sorted(rows(page)) == ["other-0", "other-1", "other-2"]
+    page.get_by_role("link", name="other-1").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("other-1")
+
+
 @pytest.mark.parametrize(
     ("path", "used"),
     [("failures?since=5x", "24 h"), ("load?period=5x", "24 h"), ("job?id=fails&period=5x", "1 h")],

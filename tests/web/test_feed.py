@@ -8,6 +8,7 @@ import gevent
 import pytest
 from web_rig import API, CHECKER, FROM_PAGE, OPENAPI, WebRig
 
+from gsched.stores import MemoryJobStore
 from gsched.testing import ManualClock
 from gsched.web import feed as feeds
 from gsched.web.feed import Feed
@@ -237,6 +238,22 @@ def test_an_overview_comes_as_long_as_somebody_looks_on(live):
     (overview,) = next_frames(web, stream, "overview")
     assert overview["jobs"]["scheduled"] == 0 and overview["as_of"]
     assert web.get("overview")["series"]["at"] == [overview["as_of"]]
+
+
+def test_each_of_several_stores_has_overviews_of_its_own(bench):
+    bench.scheduler.add_jobstore(MemoryJobStore(), "other")
+    for job_id, alias in (("a", "default"), ("b", "other"), ("c", "other")):
+        bench.scheduler.add_job(print, "interval", days=1, id=job_id, jobstore=alias)
+    web = WebRig(bench.scheduler)
+    stream = iter(web.request("GET", f"{API}/events", headers=FROM_PAGE).response)
+    next(stream)
+    found = {}
+    with gevent.Timeout(30):
+        while len(found) < 2:
+            found |= {data["jobstore"]: data["jobs"]["total"] for data in next_frames(web, stream, "overview")}
+    assert found == {"default": 1, "other": 2}
+    assert len(web.get("overview", jobstore="other")["series"]["at"]) >= 1
+    web.close()
 
 
 @pytest.mark.parametrize("then", [None, User("ops", {"run"}), OSError("no sessions")], ids=["ends", "may not", "error"])

@@ -5,7 +5,7 @@
 import { useEffect, useState } from "./vendor/hooks.js";
 import { API, ask } from "./api.js";
 import { setClock } from "./clock.js";
-import { jobstore } from "./me.js";
+import { jobstore, jobstores } from "./me.js";
 
 /** @typedef {"connecting" | "live" | "reconnecting" | "polling"} Connection */
 /** @typedef {(kind: string, data: any) => void} Listener */
@@ -17,9 +17,10 @@ const POLL_MS = 10_000; // if the server has no room for another stream
 const listeners = new Set();
 /** @type {Connection} */
 let connection = "connecting";
-/** @type {any} */
-let pulse = null;
-let awayReason = "";
+/** The last pulse of each store, and why stores do not answer. @type {Map<string, any>} */
+const pulses = new Map();
+/** @type {Map<string, string>} */
+const away = new Map();
 
 /**
  * Hear of each frame of the stream.
@@ -33,19 +34,23 @@ export function useFrames(listener, with_ = []) {
   }, with_);
 }
 
-/** How the connection is, the last pulse, and why the store does not answer ("" if it does). */
+/** The store that is looked at. */
+const looked = () => jobstore() ?? jobstores()[0] ?? "";
+
+/** How the connection is, the last pulse of the store that is looked at, and why it does not answer ("" if it does). */
 export function useLive() {
-  const [state, set] = useState({ connection, pulse, awayReason });
-  useFrames(() => set({ connection, pulse, awayReason }));
-  return state;
+  const [, set] = useState(0);
+  useFrames(() => set((turn) => turn + 1));
+  return { connection, pulse: pulses.get(looked()) ?? null, awayReason: away.get(looked()) ?? "" };
 }
 
 /** @param {string} kind @param {any} data */
 function tell(kind, data) {
   if (kind === "connection") connection = data;
-  if (kind === "away") awayReason = data.reason;
+  if (kind === "away") away.set(data.jobstore, data.reason);
   if (kind === "overview") {
-    [pulse, awayReason] = [data, ""];
+    pulses.set(data.jobstore, data);
+    away.delete(data.jobstore);
     setClock(data.as_of);
   }
   for (const listener of [...listeners]) listener(kind, data);
@@ -59,7 +64,7 @@ export function connect() {
     if (kind !== "hello") tell(kind, data);
     else if (isLeader) {
       channel.postMessage(["connection", connection]);
-      if (pulse) channel.postMessage(["overview", pulse]);
+      for (const pulse of pulses.values()) channel.postMessage(["overview", pulse]);
     }
   };
   const lead = () => {
@@ -102,7 +107,8 @@ function read(say) {
 /** @param {Listener} say */
 async function poll(say) {
   try {
-    say("overview", await ask("overview", { jobstore: jobstore() }));
+    const of = looked();
+    say("overview", { ...(await ask("overview", { jobstore: jobstore() })), jobstore: of });
     say("connection", "polling");
   } catch {
     say("connection", "reconnecting");

@@ -4,6 +4,7 @@ import { useEffect, useState } from "../vendor/hooks.js";
 import { useAnswer } from "../data.js";
 import { el, h } from "../html.js";
 import { useFrames, useLive } from "../live.js";
+import { jobstore, jobstores } from "../me.js";
 import { count, duration, percent, rough } from "../words.js";
 import { Chart } from "./charts.js";
 
@@ -31,7 +32,7 @@ export function Pulse() {
     if (answer.data) set(answer.data.series);
   }, [answer.data]);
   useFrames((kind, data) => {
-    if (kind !== "overview" || data.series) return;
+    if (kind !== "overview" || data.series || data.jobstore !== (jobstore() ?? data.jobstore)) return;
     const sample = { at: data.as_of, runs_per_second: data.runs_per_second, failures: data.failures, ...data.lateness };
     set((last) => last && /** @type {any} */ (grown(last, sample)));
   });
@@ -54,6 +55,9 @@ export function Pulse() {
       }),
       Figure({ label: "Due in 1 min", value: count(now?.due_soon) }),
     ),
+    jobstores().length > 1
+      ? el.p({ class: "of" }, "A process counts its runs of all stores together: these are the figures of the processes that share this store.")
+      : null,
     el.div(
       { class: "lateness" },
       el.div(

@@ -82,7 +82,7 @@ def root(verbose: bool) -> None:
 
 
 def run_command_line(arguments: list[str] | None = None) -> int:
-    """Run a command: its exit code."""
+    """Run a command. Gives the exit code."""
     open_missing_streams()
     try:
         result: Any = root.main(arguments, prog_name="gsched", standalone_mode=False)
@@ -95,7 +95,7 @@ def run_command_line(arguments: list[str] | None = None) -> int:
 
 
 def _failed(error: Exception, verbose: bool) -> int:
-    """Print the error in a line, and the traceback if the user asked for it: the exit code."""
+    """Print the error in a line, and the traceback if the user asked for it. Gives the exit code."""
     if isinstance(error, BrokenPipeError):  # `gsched job list | head`
         _silence_stdout()
         return Exit.OK

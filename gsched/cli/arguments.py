@@ -14,14 +14,14 @@ from gsched.config.values import duration
 from gsched.errors import ConfigurationError
 
 _COMPLETED = 50  # ids that are offered
-# What no shell takes for anything but a word. Others would be put into the line as they are, and executed with it.
+# Ids that each shell reads as a plain word. Completion would put other ids into the line, and the shell would run them.
 _PLAIN = re.compile(r"[\w./][\w@%+=:,./-]*")
 _PLACES = ("store", "embedded", "embedded_mongodb", "directory")
 _QUICK = "serverSelectionTimeoutMS=500&connectTimeoutMS=500&socketTimeoutMS=1000"
 
 
 class JobId(click.ParamType[str]):
-    """A job's id, or how it begins."""
+    """A job's id, or the beginning of its id."""
 
     name = "job"
 
@@ -53,9 +53,9 @@ def _ids(params: dict[str, Any], incomplete: str) -> list[str]:
 
 
 class Duration(click.ParamType[float | str]):
-    """How long: "90s", "10m", "1h30m", or a number of seconds. Seconds.
+    """A duration in seconds, from text such as "90s", "10m" or "1h30m", or from a number of seconds.
 
-    :param nothing: the word that stands for None, if there is one
+    :param nothing: the word that stands for no duration, if there is one
     """
 
     name = "duration"

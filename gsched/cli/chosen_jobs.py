@@ -26,9 +26,9 @@ COLUMNS = (
 
 
 class Chosen(NamedTuple):
-    """The jobs that are named in one of these ways.
+    """The jobs that a command line names in one of these ways.
 
-    :ivar jobstore: only jobs of this store; None: of any
+    :ivar jobstore: only jobs of this store; None: of all stores
     """
 
     job_ids: Sequence[str]
@@ -39,7 +39,7 @@ class Chosen(NamedTuple):
     group: str | None = None
 
     def find(self, scheduler: GeventScheduler) -> list[JobHandle]:
-        """The jobs as they are now, each once. Raises CommandRefused if there are none.
+        """The named jobs, each once. Raises CommandRefused if there are none.
 
         All of them are found before the first is changed, because changes reorder lists.
         """
@@ -109,7 +109,7 @@ def _check(chosen: Chosen, everything: bool) -> None:
     named = [bool(chosen.job_ids), chosen.everything, *(word is not None for word in words)].count(True)
     if named != 1:
         ways = "--tag, --prefix, --group or --all" if everything else "--tag, --prefix or --group"
-        raise click.UsageError(f"Name jobs, or say {ways}{', but not both' if named else ''}.")
+        raise click.UsageError(f"Name jobs, or write {ways}{', but not both' if named else ''}.")
 
 
 def counted(found: Sequence[JobHandle]) -> str:

@@ -1,4 +1,4 @@
-"""Asks before what cannot be undone, or concerns many jobs."""
+"""Asks before a change that cannot be undone, or that concerns many jobs."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"{question} There is no terminal to ask on: say --yes.")
+        raise click.UsageError(f"{question} There is no terminal to ask on: write --yes.")
     click.confirm(question, abort=True, err=True)

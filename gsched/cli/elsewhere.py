@@ -1,4 +1,4 @@
-"""Words that people type, from other tools or without the noun, and the command lines that are meant.
+"""Words of other tools, and verbs without their noun, each with the command line that the user means.
 
 {} stands for the arguments.
 """

@@ -1,4 +1,4 @@
-"""How a command's process ends."""
+"""Ends the process of a command."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import suppress
 
 
 def end(code: int) -> int:
-    """End the process at once with this exit code; the code, if the interpreter has to end it.
+    """End the process at once with this exit code. Gives the code if the interpreter must end the process.
 
-    By then everything is closed and flushed. At the interpreter's exit, PyMongo would wait half a second for threads
-    that are about to end. Code of users may have exit handlers of its own, which must run.
+    Everything is closed by then. At the interpreter's exit, PyMongo would wait half a second for its threads. If code
+    of users was imported, the interpreter must end the process, because that code may have exit handlers.
     """
     if not _has_users_code():
         _flush()

@@ -20,8 +20,8 @@ _WITHOUT_ARGUMENTS: Final = re.compile(r"( --\w+)? \{\}$")
 class LazyGroup(click.Group):
     """Finds its commands in a table, and imports one when it is used.
 
-    :param table: name -> where the command is, "module:name", and what the group's help says of it
-    :param elsewhere: other words for commands -> the command line that is meant; {} stands for the arguments
+    :param table: for each name, the place of the command ("module:name"), and its line in the group's help
+    :param elsewhere: for each word of another tool, the command line that the user means; {} stands for the arguments
     """
 
     def __init__(

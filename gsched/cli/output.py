@@ -1,4 +1,4 @@
-"""What commands print: data on stdout in one of four forms, all else on stderr.
+"""Prints what commands find: data on stdout in one of four forms, everything else on stderr.
 
 - table: for people, fitted to the terminal, the default there
 - plain: a line for each row, its columns separated by tabs, no header; the default elsewhere
@@ -34,9 +34,9 @@ FORMS: Final = ("table", "plain", "json", "jsonl")
 class Column(NamedTuple):
     """A column of a table, or a key of a JSON object: its name, and the function that reads it from an item.
 
-    :ivar wide: tables have no room for it; the other forms have it
-    :ivar in_table: how tables for people get it, if otherwise
-    :ivar json_only: only JSON has it
+    :ivar wide: all forms but tables have the column
+    :ivar in_table: reads the value for tables, if tables show it otherwise
+    :ivar json_only: only JSON has the column
     """
 
     name: str
@@ -56,7 +56,7 @@ def columns(
     """The columns of items that have this shape in JSON.
 
     :param narrow: the columns that tables have; None: all
-    :param in_table: how tables get a column, where that is not as JSON gets it
+    :param in_table: reads a column for tables, if tables show it otherwise than JSON
     :param json_only: the columns that only JSON has
     """
     own = in_table or {}
@@ -70,7 +70,7 @@ class Output:
     """Prints rows.
 
     :param form: one of FORMS
-    :param zone: show times in this zone; None: as they come
+    :param zone: times are shown in this zone; None: each in its own
     """
 
     def __init__(self, form: str, zone: tzinfo | None = None) -> None:
@@ -123,7 +123,7 @@ class Output:
         return [escaped(as_text(self.in_zone(column.value(item)))) for column in columns]
 
     def in_zone(self, value: Any) -> Any:
-        """A time in the zone that was asked for; anything else as it is."""
+        """A time in the user's zone; any other value unchanged."""
         return value.astimezone(self.zone) if self.zone is not None and isinstance(value, datetime) else value
 
 

@@ -1,4 +1,4 @@
-"""How far long work has come: shown on stderr, on terminals only."""
+"""Shows the progress of long work on stderr, on terminals only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PICTURES: Final = 200  # of a bar; more would take longer than the work
 
 @contextmanager
 def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], object]]:
-    """A function to be called with how much is done so far; a bar if it is known of how much."""
+    """Gives a function that takes the amount of work done so far. Shows a bar if the total is known."""
     if not sys.stderr.isatty():
         yield lambda done: None
     elif total is None:

@@ -1,4 +1,4 @@
-"""Warnings that jobs will not run, for commands whose users expect them to."""
+"""Warns that jobs will not run, in commands whose users expect that they run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configuration of the runner and the command line: flags over environment over gsched.toml."""
+"""Configuration of the runner and the command line. Flags win over the environment, and that over gsched.toml."""
 
 from __future__ import annotations
 

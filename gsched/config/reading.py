@@ -17,7 +17,7 @@ from gsched.files.text import read_text
 from gsched.wording import did_you_mean
 
 _SECTIONS: Final = (
-    "; there are the sections gsched, web, store, store.history, executors, defaults, command_defaults, limit, notify,"
+    "; the sections are gsched, web, store, store.history, executors, defaults, command_defaults, limit, notify,"
     " log and [[job]]"
 )
 _ELSEWHERE: Final = {
@@ -37,11 +37,11 @@ def read_configuration(
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Configuration:
-    """The configuration: flags win over environment variables, and these over the file.
+    """The configuration. Flags win over environment variables, and environment variables over the file.
 
-    Of the store's places (url, embedded, embedded_mongodb, memory) the one named by the stronger source wins.
+    The store's place (url, embedded, embedded_mongodb or memory) comes from the strongest source that names one.
 
-    :param path: a TOML file; None: none
+    :param path: a TOML file; None: no file
     :param flags: the options of the command line, by the names of Configuration's fields
     :param environment: default: the process's own
     :raises ConfigurationError: for a file that cannot be read or is not TOML; for unknown keys and wrong values, with a
@@ -58,7 +58,7 @@ def read_what_is_right(
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Configuration:
-    """As `read_configuration`, but wrong keys of the file are left out, and listed in `problems`.
+    """The same as `read_configuration` gives, but without keys of the file that are wrong; `problems` lists these.
 
     Raises ConfigurationError for a file that cannot be read or is not TOML, and for wrong flags and variables.
     """
@@ -90,7 +90,7 @@ def read_what_is_right(
 
 
 def read_again(configuration: Configuration) -> Configuration:
-    """The configuration as its file and the environment are now; the command line counts as before.
+    """The configuration, read again from its file and the environment. The flags stay as they were.
 
     Raises ConfigurationError.
     """
@@ -100,7 +100,7 @@ def read_again(configuration: Configuration) -> Configuration:
 def taken_over(running: Configuration, wanted: Configuration) -> tuple[Configuration, set[str]]:
     """The settings that a running process takes over from a new configuration, and those that need a restart.
 
-    What needs one stays as it is altogether: declared jobs, too, keep the name and the zone that the process has.
+    A setting that needs a restart keeps its old value everywhere: declared jobs, too, keep the old name and zone.
     """
     differing = {each.name for each in settings() if getattr(running, each.name) != getattr(wanted, each.name)}
     taken = {name: getattr(wanted, name) for name in _TAKEN_OVER}
@@ -159,7 +159,7 @@ def _from_file(path: Path, problems: list[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _leaves(table: Mapping[str, Any], known: Mapping[str, Setting], prefix: str) -> Iterator[tuple[str, Any]]:
-    """The settings in a table, by their whole keys; a table that is no setting is a section."""
+    """The settings in a table, by their whole keys. A table that is no setting is a section."""
     sections = {".".join(key.split(".")[:depth]) for key in known for depth in range(1, key.count(".") + 1)}
     for name, value in table.items():
         key = f"{prefix}{name}"

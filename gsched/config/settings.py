@@ -33,11 +33,11 @@ class Setting(NamedTuple):
     """One setting.
 
     :ivar name: the field of Configuration
-    :ivar key: where it is in gsched.toml: "section.name"
-    :ivar read: makes its value from the text of a file, flag or variable; raises ConfigurationError, naming the key
+    :ivar key: its place in gsched.toml: "section.name"
+    :ivar read: makes its value from the key and what is written; raises ConfigurationError, which names the key
     :ivar help: one line for people
-    :ivar flags: on the command line; the last one without its dashes is the variable: --pid-file, GSCHED_PID_FILE
-    :ivar metavar: what stands for its value in help texts
+    :ivar flags: its flags; the last one gives the name of the variable: --pid-file, GSCHED_PID_FILE
+    :ivar metavar: the word for its value in help texts
     """
 
     name: str
@@ -49,7 +49,7 @@ class Setting(NamedTuple):
 
     @property
     def variable(self) -> str | None:
-        """Its environment variable; None for a setting without a flag."""
+        """The setting's environment variable; None for a setting without a flag."""
         return "GSCHED_" + self.flags[-1].strip("-").upper().replace("-", "_") if self.flags else None
 
     @property
@@ -62,17 +62,17 @@ def _setting(
     key: str, read: Callable[[str, Any], Any], default: Any, help: str, *flags: str, metavar: str | None = None
 ) -> Any:
     declared = {"key": key, "read": read, "help": help, "flags": flags, "metavar": metavar}
-    return field(default_factory=lambda: default, metadata=declared)  # a factory, for tables cannot be hashed
+    return field(default_factory=lambda: default, metadata=declared)  # a factory, because tables cannot be hashed
 
 
 @dataclass(frozen=True)
 class Configuration:
     """The settings of the runner and the command line. Durations are seconds.
 
-    :ivar path: the file that it comes from, if any
-    :ivar problems: the wrong settings of that file, a line each; they have their default values
-    :ivar given: the names of the fields that were set, by whatever means
-    :ivar flags: those that were set on the command line: they still count when the file is read anew
+    :ivar path: the configuration file; None if there is none
+    :ivar problems: a line for each wrong setting of that file; such a setting has its default
+    :ivar given: the names of the fields that a flag, a variable or the file has set
+    :ivar flags: the fields that flags have set; they win again when the file is read again
     """
 
     app: str | None = _setting(
@@ -89,11 +89,11 @@ class Configuration:
         metavar="N",
     )  # fmt: skip
     probe: str | None = _setting(
-        "gsched.probe", text, None, "serve /livez, /readyz, /metrics there", "--probe", metavar="HOST:PORT"
+        "gsched.probe", text, None, "serve /livez, /readyz and /metrics at this address", "--probe", metavar="HOST:PORT"
     )
     web: str | None = _setting(
-        "web.address", text, None, "serve the dashboard there, on loopback unless users have a token", "--web",
-        metavar="HOST:PORT",
+        "web.address", text, None, "serve the dashboard at this address, on loopback unless users have a token",
+        "--web", metavar="HOST:PORT",
     )  # fmt: skip
     web_token_file: str | None = _setting(
         "web.token_file", text, None, "users of the dashboard need the token in this file (or in GSCHED_WEB_TOKEN)",
@@ -109,16 +109,16 @@ class Configuration:
     )  # fmt: skip
     web_read_only: bool = _setting("web.read_only", switch, False, "the dashboard changes nothing", "--web-read-only")
     web_public_url: str | None = _setting(
-        "web.public_url", public_url, None, "where people reach the dashboard, for links in notifications",
+        "web.public_url", public_url, None, "the URL of the dashboard, for links in notifications",
         "--web-public-url", metavar="URL",
     )  # fmt: skip
-    web_title: str = _setting("web.title", text, "", "what the dashboard's pages are headed with", "--web-title")
+    web_title: str = _setting("web.title", text, "", "the heading of the dashboard's pages", "--web-title")
     drain_timeout: float = _setting(
         "gsched.drain_timeout", duration, 25.0, "how long runs may go on after TERM before they are cancelled",
         "--drain-timeout", metavar="DURATION",
     )  # fmt: skip
     pid_file: str | None = _setting(
-        "gsched.pid_file", text, None, "write the process id there", "--pid-file", metavar="FILE"
+        "gsched.pid_file", text, None, "write the process id into this file", "--pid-file", metavar="FILE"
     )
     crontab: str | None = _setting(
         "gsched.crontab", text, None, "run the commands of this crontab as jobs", "--crontab", metavar="FILE"
@@ -155,28 +155,28 @@ class Configuration:
         "store.history.keep", duration, 14 * 86_400.0, "how long the history of runs is kept"
     )
     history_successes: str | int = _setting(
-        "store.history.successes", history_successes, "none", "which successes it has: none, all, sampled:N"
+        "store.history.successes", history_successes, "none", "which successes the history has: none, all, sampled:N"
     )
     history_recent: int = _setting(
         "store.history.recent", recent_outcomes, 32, "how many last outcomes each job keeps, successes too: 32 or 0"
     )
     node_ttl: float = _setting(
-        "store.node_ttl", duration, 10.0, "after so long a silence a process is dead to the others"
+        "store.node_ttl", duration, 10.0, "a process that is silent for so long is declared dead"
     )
 
     executors: Mapping[str, Any] = _setting(
         "executors", free_table, NOTHING, "tables of executors by alias: their type and its arguments"
     )
-    defaults: Mapping[str, Any] = _setting("defaults", free_table, NOTHING, "job options for jobs that do not say")
+    defaults: Mapping[str, Any] = _setting("defaults", free_table, NOTHING, "defaults for the options of jobs")
     command_defaults: Mapping[str, Any] = _setting(
-        "command_defaults", free_table, NOTHING, "options of commands for entries that do not say"
+        "command_defaults", free_table, NOTHING, "defaults for the options of commands"
     )
     limits: Mapping[str, Any] = _setting(
         "limit", free_table, NOTHING, "tables of limits by group: concurrency, rate, burst"
     )
 
     notifiers: Mapping[str, Any] = _setting(
-        "notify", free_table, NOTHING, "tables of notifiers by name: type, its options, and what it is told of"
+        "notify", free_table, NOTHING, "tables of notifiers by name: their type, its options, and what they report"
     )
 
     log_format: str = _setting(
@@ -194,7 +194,7 @@ class Configuration:
         "log.summary_every", optional_duration, 60.0, "how often a summary of runs is logged; 'never' for none"
     )
 
-    jobs: tuple[Mapping[str, Any], ...] = _setting("job", tables, (), "jobs that are declared here")
+    jobs: tuple[Mapping[str, Any], ...] = _setting("job", tables, (), "the jobs that the file declares")
 
     path: str | None = None
     problems: tuple[str, ...] = ()

@@ -36,7 +36,7 @@ def zone_name(key: str, value: Any) -> str:
 
 
 def name_without(characters: str) -> Callable[[str, Any], str]:
-    """A text with none of these characters, which MongoDB does not allow there."""
+    """A reader of texts without these characters, which MongoDB does not allow."""
 
     def read(key: str, value: Any) -> str:
         if set(characters).intersection(name := text(key, value)):
@@ -66,7 +66,7 @@ def whole_number(key: str, value: Any) -> int:
 
 
 def switch(key: str, value: Any) -> bool:
-    """True or false; environment variables have it as text."""
+    """True or false; in environment variables as text."""
     meant = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if isinstance(value, str) and value.lower() in meant:
         return meant[value.lower()]
@@ -76,7 +76,7 @@ def switch(key: str, value: Any) -> bool:
 
 
 def duration(key: str, value: Any) -> float:
-    """Seconds, from a number of them or text such as "25s"; a number as text is seconds, too."""
+    """Seconds, from a number of seconds, the same as text, or text such as "25s"."""
     return as_seconds(_number_or_text(value), key)
 
 
@@ -107,7 +107,7 @@ def history_successes(key: str, value: Any) -> str | int:
 
 
 def recent_outcomes(key: str, value: Any) -> int:
-    """How many last outcomes are kept: as many as there is room for, or none."""
+    """How many last outcomes are kept: 32, for which there is room, or 0."""
     from gsched.history.recent import KEPT  # imports much, and few set this
 
     if str(value) not in ("0", str(KEPT)):

@@ -29,18 +29,18 @@ _OTHERS: Final = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", 
 
 
 def load_application(name: str) -> GeventScheduler | None:
-    """Patch the process and import "package.module:name": the scheduler that the name is or makes.
+    """Patch the process, and import "package.module:name". Gives the scheduler that the name is or makes.
 
-    For "package.module" alone: the only scheduler in that module, or None.
+    For "package.module" alone, gives the only scheduler in that module; None if there is none.
 
-    :raises ConfigurationError: if that fails; the message names the user's line
+    :raises ConfigurationError: if there is no such scheduler, or the import fails; the message names the user's line
     :raises StoreError: if the application adds jobs to a store that fails
     """
     patch_all()
     look_here(name)
     module_name, colon, attribute = name.partition(":")
     if not module_name or (colon and not attribute) or module_name.endswith(".py"):
-        raise ConfigurationError(f"app {name!r}: write it as package.module:name, the name being a scheduler")
+        raise ConfigurationError(f"app {name!r}: expected package.module:name, where the name is a scheduler")
     module = _imported(name, module_name)
     found = _attribute(name, module, attribute) if attribute else _only_scheduler(name, module)
     if callable(found) and not isinstance(found, GeventScheduler):
@@ -57,11 +57,11 @@ def load_application(name: str) -> GeventScheduler | None:
 
 
 def look_here(name: str) -> None:
-    """Find the module of "package.module:name" in the working directory if it is there, as `python -m` does.
+    """If the module of "package.module:name" is in the working directory, let it be imported from there.
 
-    Without such a module nothing is ever imported from there: it may be a directory that others write to.
+    Without such a module, nothing is imported from the working directory: other users may be able to write there.
 
-    :raises ConfigurationError: if this is root, and others may write there, or if the directory was deleted
+    :raises ConfigurationError: if this is root and others may write there, or if the directory was deleted
     """
     here = str(working_directory())
     package = name.partition(":")[0].partition(".")[0]
@@ -129,8 +129,8 @@ def _checked(name: str, make: Callable[[], Any]) -> Any:
 
 
 def _failed(name: str, error: BaseException) -> GschedError:
-    """The error to raise instead. A store error stays one, for the store may answer the next time."""
-    said = error.msg if isinstance(error, SyntaxError) else str(error)  # its str() has the position, too
+    """The error to raise instead. A store error stays a store error, because the store may answer the next time."""
+    said = error.msg if isinstance(error, SyntaxError) else str(error)  # str() of a SyntaxError has the position, too
     if not isinstance(error, GschedError):
         said = f"{type(error).__name__}: {said}"
     kind = type(error) if isinstance(error, StoreError) else ConfigurationError

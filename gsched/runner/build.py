@@ -1,4 +1,4 @@
-"""From a configuration to a scheduler: its stores, executors, defaults and application."""
+"""Makes a scheduler from a configuration: its store, executors, defaults and application."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gsched.schedulers.settings import checked_defaults, make_executor
 from gsched.stores import BaseJobStore, MemoryJobStore
 
 _NOT_THERE: Final = (
-    "gsched run makes the store, and gsched store init; if the jobs are elsewhere, name the place: --store URL, --data "
+    "gsched run and gsched store init make the store; if the jobs are elsewhere, name the place: --store URL, --data "
     "DIRECTORY, -c gsched.toml, or -A module:scheduler"
 )
 
@@ -33,8 +33,8 @@ _NOT_THERE: Final = (
 def runner_scheduler(configuration: Configuration) -> tuple[GeventScheduler, StoreChoice]:
     """The scheduler that a runner starts: the application's, or a new one, completed from the configuration.
 
-    Settings of the application's scheduler stay. The configuration adds modules, executors and, if the scheduler has
-    none, the job store. Names and logging are taken from the configuration.
+    Settings of the application's scheduler stay. The configuration adds modules and executors, and the job store if the
+    scheduler has none. The name and the settings of the log come from the configuration if it has them.
 
     :raises ConfigurationError: if application and configuration contradict each other, if the application cannot be
         loaded, or if other users may write files that root's runner executes
@@ -56,12 +56,12 @@ def runner_scheduler(configuration: Configuration) -> tuple[GeventScheduler, Sto
 
 
 def control_scheduler(configuration: Configuration, *, makes_store: bool = False) -> GeventScheduler:
-    """A scheduler to look at jobs and change them; it is never started.
+    """A scheduler with which commands look at jobs and change them; it is never started.
 
-    It is the application's, if that has a job store, else a new one, which resolves no functions.
+    It is the application's scheduler if that has a job store. Otherwise it is a new one, which resolves no functions.
 
-    :param makes_store: make a SQLite file or a private MongoDB that is not there yet
-    :raises CommandRefused: if it is not there, and `makes_store` is False
+    :param makes_store: if there is no SQLite file or private MongoDB yet, make it
+    :raises CommandRefused: if there is none, and `makes_store` is False
     """
     own = None if configuration.app is None else load_application(configuration.app)
     if own is not None and has_own_store(own):
@@ -89,7 +89,7 @@ def refuse_memory(scheduler: GeventScheduler) -> None:
 
 
 def _hand_over(scheduler: GeventScheduler, store: BaseJobStore, configuration: Configuration) -> None:
-    """Give the scheduler its store, and the store the jobs that the application has added so far."""
+    """Give the scheduler its store. The store gets the jobs that the application has added so far."""
     try:
         scheduler.add_jobstore(store)
     except JobIdConflictError as error:
@@ -127,7 +127,7 @@ def _complete(scheduler: GeventScheduler, configuration: Configuration) -> None:
     for alias, executor in _executors(configuration).items():
         with _naming(f"{configuration.path}: executors.{alias}"):
             scheduler.add_executor(executor, alias)
-    _defaults(configuration)  # they are for declared jobs; errors show here
+    _defaults(configuration)  # only declared jobs have them; this call finds the mistakes
     engine = engine_of(scheduler)
     for name in configuration.given & {"name", "blocked_hub_after", "summary_every", "run_events"}:
         setattr(engine, name, getattr(configuration, name))
@@ -135,7 +135,7 @@ def _complete(scheduler: GeventScheduler, configuration: Configuration) -> None:
 
 
 def _add_notifiers(scheduler: GeventScheduler, configuration: Configuration) -> None:
-    """Notifiers for a runner only: a user who lists jobs need not be able to read the secrets of notifiers."""
+    """Add the notifiers, for a runner only: a user who lists jobs need not be able to read the notifiers' secrets."""
     engine = engine_of(scheduler)
     if configuration.web_public_url is not None:
         engine.public_url = configuration.web_public_url
@@ -191,7 +191,7 @@ def _refuse_second_store(configuration: Configuration) -> None:
 
 
 def _store_at(place: StoreChoice, configuration: Configuration) -> BaseJobStore:
-    """Raises ConfigurationError for a wrong setting, EmbeddedMongoError if a private MongoDB does not start."""
+    """The store at a place. Raises ConfigurationError, or EmbeddedMongoError if a private MongoDB does not start."""
     if place.kind == "memory":
         return MemoryJobStore(history_recent=configuration.history_recent)
     options: dict[str, Any] = {

@@ -34,9 +34,9 @@ def open_dashboard(address: str, scheduler: GeventScheduler, configuration: Conf
 
 
 def run_dashboard(address: str, configuration: Configuration) -> int:
-    """Serve the dashboard of a store until a signal ends it, and run nothing: the exit code.
+    """Serve the dashboard of a store until a signal ends it, and run no jobs. Gives the exit code.
 
-    Raises GschedError or CommandRefused if it cannot begin.
+    Raises GschedError or CommandRefused if the dashboard cannot be served.
     """
     patch_all()
     configure_logging(configuration)
@@ -61,8 +61,9 @@ def run_dashboard(address: str, configuration: Configuration) -> int:
 
 
 def _watch_runners(scheduler: GeventScheduler, configuration: Configuration) -> RunnerWatch | None:
-    """Tell notifiers if no runner is alive, if the configuration has notifiers. Who may see the dashboard need not be
-    able to read their secrets.
+    """Start the watch for runners; None if the configuration has no notifiers, or their secrets cannot be read.
+
+    The user who serves the dashboard need not be able to read these secrets.
     """
     if not configuration.notifiers:
         return None

@@ -1,4 +1,4 @@
-"""Where the jobs of this machine are, and from where relative paths count."""
+"""The directory of this machine's jobs, and the directory from which relative paths count."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gsched.files.data_directory import absolute
 
 
 def data_directory(configuration: Configuration) -> Path:
-    """Where a SQLite store or a private MongoDB is: the place that is named, else the service's, root's or the user's.
+    """The directory of a SQLite store or a private MongoDB: the configured one, else that of the service, root or user.
 
-    systemd names the directories of a unit's `StateDirectory=` in STATE_DIRECTORY; the first of them is the service's.
+    The service's directory is the first in STATE_DIRECTORY, which systemd sets if the unit has `StateDirectory=`.
 
     Raises ConfigurationError if the user has no home directory.
     """
@@ -27,7 +27,7 @@ def data_directory(configuration: Configuration) -> Path:
 
 
 def base_directory(configuration: Configuration, name: str) -> Path:
-    """From where a relative path counts: the directory of the file that sets this field, else the working directory."""
+    """The start of a relative path: the directory of the file that sets this field, else the working directory."""
     if configuration.path is not None and comes_from_file(configuration, name):
         return Path(configuration.path).absolute().parent
     return Path.cwd()
@@ -36,8 +36,8 @@ def base_directory(configuration: Configuration, name: str) -> Path:
 def _home() -> Path:
     try:
         return Path.home()
-    except RuntimeError:  # Python's words name neither
+    except RuntimeError:  # Python's message names neither the user nor the remedy
         raise ConfigurationError(
-            f"this process's user, {os.getuid()}, has no home directory: no entry in passwd, and HOME is not set; say "
-            "where the jobs are (--data DIRECTORY, --store URL), or --memory"
+            f"this process's user, {os.getuid()}, has no home directory: no entry in passwd, and HOME is not set; name "
+            "the place of the jobs (--data DIRECTORY, --store URL), or --memory"
         ) from None

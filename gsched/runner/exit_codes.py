@@ -1,4 +1,4 @@
-"""Exit codes, and which error gives which."""
+"""Exit codes, and the code of each error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gsched import errors
 
 
 class Exit(IntEnum):
-    """What a command's exit code says."""
+    """The exit codes of commands."""
 
     OK = 0
     FAILED = 1  # the operation failed

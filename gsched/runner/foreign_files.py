@@ -16,14 +16,14 @@ from gsched.runner.sqlite_url import is_sqlite, sqlite_file
 
 
 def foreign_files(configuration: Configuration) -> Iterator[str]:
-    """Why others decide what this configuration's runner executes: one reason for each file that they may change."""
+    """A reason for each file through which other users may decide what this configuration's runner executes."""
     for path in (configuration.path, configuration.crontab, *_data(configuration)):
         if path is not None and (reason := open_to_others(path)) is not None:
             yield reason
 
 
 def _data(configuration: Configuration) -> Iterator[Path]:
-    """Of a store whose commands run: a SQLite file or a private MongoDB, and their directory."""
+    """The files of a store whose commands run: a SQLite file or a private MongoDB, and its directory."""
     if is_sqlite(configuration.store):
         file = sqlite_file(configuration)
         yield from (file.parent, file)

@@ -1,4 +1,4 @@
-"""Python's garbage collector, tuned for a process that holds many jobs.
+"""Tunes Python's garbage collector for a process that holds many jobs.
 
 A full collection looks at every object that may be part of a cycle: with 10^5 jobs it stops the process for a tenth of
 a second. Loaded jobs live long, so they are frozen: the collector does not look at them any more.
@@ -12,14 +12,14 @@ from typing import Final
 from gsched.event_loop.stacks import freeze_heap
 from gsched.times.clock import Clock
 
-LONG_SECONDS: Final = 0.02
+LONG_SECONDS: Final = 0.02  # a collection that takes longer is followed by a freeze
 
 
 class LongCollections:
     """Freezes the objects that survive a long full collection: the jobs that were loaded since the last one.
 
-    A frozen object that becomes part of a cycle later is never freed. So freezes must be rare: the time between two of
-    them doubles.
+    A frozen object that becomes part of a cycle later is never freed. So freezes must be rare: the least time between
+    two freezes doubles with each freeze.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -29,7 +29,7 @@ class LongCollections:
         self._began = 0.0
 
     def watch(self) -> None:
-        """Collect garbage, freeze the objects of now, and watch later collections."""
+        """Collect garbage, freeze all objects that exist now, and watch later collections."""
         gc.collect()
         freeze_heap()
         gc.callbacks.append(self._collection)

@@ -1,4 +1,4 @@
-"""Streams, files and signal masks that a process inherits, set to a known state."""
+"""Sets what a process inherits to a known state: streams, files and the signal mask."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ _DESCRIPTORS = "/proc/self/fd"
 
 
 def open_missing_streams() -> None:
-    """Open standard streams that are closed on /dev/null, so that no other file gets their descriptors, here or in
-    child processes."""
+    """Open closed standard streams as /dev/null.
+
+    Otherwise another file would get the descriptor, in this process or in a child.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free one
     sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def keep_to_ourselves() -> None:
-    """Let no child process inherit more than the standard streams: a lock file of our parent's, say, which a daemon
-    that a command leaves would hold for ever."""
+    """Let child processes inherit nothing but the standard streams.
+
+    Otherwise a daemon that a command leaves would keep open what this process's parent has opened, such as a lock file.
+    """
     for descriptor in _open_descriptors():
         try:
             os.set_inheritable(descriptor, False)
-        except OSError:  # the one that the directory was read by
+        except OSError:  # the descriptor with which the directory was read
             pass
 
 
 def unblock_signals() -> None:
-    """Receive all signals. A parent that blocks TERM and CHLD leaves them blocked: nothing ends then."""
+    """Receive all signals. If the parent has blocked TERM and CHLD, neither the runner nor a command would end."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

@@ -1,4 +1,4 @@
-"""How `gsched run` begins: patching, logging, and whether this is one process or a supervisor of several."""
+"""The beginning of `gsched run`: patches, configures the log, and starts one process or a supervisor of several."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def launch(configuration: Configuration) -> int:
-    """Run jobs until a signal ends the runner: the exit code.
+    """Run jobs until a signal ends the runner. Gives the exit code.
 
-    :raises GschedError: if the runner cannot begin; CommandRefused likewise
+    Raises GschedError or CommandRefused if the runner cannot begin.
     """
     keep_to_ourselves()
     unblock_signals()
@@ -39,7 +39,7 @@ def launch(configuration: Configuration) -> int:
 
 
 def _supervise(configuration: Configuration) -> int:
-    """Nothing is patched before the fork: each process has an event loop of its own from the first."""
+    """Run a supervisor. Nothing is patched before the forks, so that each process has an event loop of its own."""
     from gsched.runner.supervisor.supervisor import Part, Supervisor
 
     outcome = Supervisor(configuration, SystemdReporter()).run()
@@ -47,12 +47,12 @@ def _supervise(configuration: Configuration) -> int:
 
 
 def _run_part(part: Part) -> int:
-    """Run jobs in a forked process, as a runner without a supervisor does: the exit code."""
+    """Run jobs in a forked process, as a runner without a supervisor does. Gives the exit code."""
     patch_all()
     from gsched.runner.runner import run_jobs
     from gsched.runner.supervisor.lifeline import Lifeline
 
-    web = part.configuration.web if part.number == 0 else None  # it shows what all processes do
+    web = part.configuration.web if part.number == 0 else None  # one dashboard shows all processes
     configuration = replace(part.configuration, probe=_probe_address(part), web=web)
     configure_logging(configuration)
     lifeline, requests = Lifeline(part.line, part.watchdog_seconds), ProcessRequests(SUPERVISED)

@@ -1,4 +1,4 @@
-"""The runner's log: structlog and the standard library's logging, as lines on standard error."""
+"""The runner's log: writes lines of structlog and of the standard library's logging to standard error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gsched.times.clock import SystemClock
 from gsched.times.instants import from_ms
 from gsched.wording import escaped, escaped_lines
 
-_NOISY: Final = ("pymongo", "urllib3")  # at level debug they write a line for each thing that they send
+_NOISY: Final = ("pymongo", "urllib3")  # at level debug they log a line for each message that they send
 _FIRST: Final = ("timestamp", "level", "logger", "event")
 _WHOLE: Final = ("stack", "exception")  # keys whose values may have many lines on a terminal
 _TIMES: Final = frozenset(("next_run_time", "scheduled_at", "until"))  # keys of events whose values are times
@@ -110,7 +110,7 @@ def _for_people(logger: WrappedLogger, name: str, event: EventDict) -> EventDict
 
 
 def _in_local_zone(value: Any) -> Any:
-    """A time of an event in the zone of the line's own; anything else as it is."""
+    """A time as text in the zone of the line's own time; any other value unchanged."""
     try:
         return datetime.fromisoformat(value).astimezone().isoformat(timespec="milliseconds")
     except (TypeError, ValueError):

@@ -22,9 +22,9 @@ def pid_file(name: str | None) -> Iterator[None]:
     Forked children hold the lock, too: no other process gets it before the last of them has ended. Only this user can
     open the file, because a user that can read it can lock it.
 
-    :param name: None: no file
-    :raises CommandRefused: if a live process has it (exit code 6)
-    :raises ConfigurationError: if it cannot be written, or what is there is no pid file of this user
+    :param name: the file's path; None: no file is written
+    :raises CommandRefused: if a live process has the file (exit code 6)
+    :raises ConfigurationError: if the file cannot be written, or is no pid file of this user
     """
     if name is None:
         yield
@@ -64,14 +64,14 @@ def _locked(path: Path) -> int:
             raise CommandRefused(message, Exit.CONFLICT) from None
         if _is_at(path, descriptor):
             return descriptor
-        os.close(descriptor)  # its owner has just removed it
+        os.close(descriptor)  # its owner has just removed the file
 
 
 def _refuse_foreign(path: Path, descriptor: int) -> None:
-    """Refuse a file that is no pid file of this user: it must not be emptied."""
+    """Refuse a file that is no pid file of this user, because writing would destroy its content."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        raise ConfigurationError(f"pid file {path}: it is no file of its own; name another one")
+        raise ConfigurationError(f"pid file {path}: it is no regular file, or has a second name; name another file")
     if status.st_uid != os.geteuid():
         raise ConfigurationError(f"pid file {path}: it belongs to another user; name another one, or remove it")
     content = _content(descriptor)  # files of the kernel have content and no size

@@ -1,4 +1,4 @@
-"""Where the jobs of a configuration are kept."""
+"""Chooses the place where the jobs of a configuration are kept."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class StoreChoice(NamedTuple):
 
 
 def place_of(configuration: Configuration, application: GeventScheduler | None) -> StoreChoice:
-    """The store that is named, else a SQLite file in the data directory; memory if that cannot be.
+    """The store that the configuration names; else a SQLite file in the data directory, or memory if that cannot be.
 
-    :raises ConfigurationError: if the data directory holds jobs that the store would begin without; if the working
-        directory was deleted: relative paths and commands start from it
+    :raises ConfigurationError: if the data directory holds the jobs of another kind of store, or if the working
+        directory was deleted, from which relative paths and commands start
     """
     working_directory()
     if application is not None and has_own_store(application):
@@ -62,14 +62,14 @@ def place_of(configuration: Configuration, application: GeventScheduler | None) 
 
 
 def is_there(place: StoreChoice) -> bool:
-    """False if the store is a file or a directory of this machine that has yet to be made."""
+    """False if the store is a file or a directory of this machine that does not exist yet."""
     if place.kind == "sqlite":
         return os.path.exists(place.why)
     return place.kind != "embedded_mongodb" or holds_mongodb(Path(place.why))
 
 
 def has_own_store(application: GeventScheduler) -> bool:
-    """True if the application itself has named the store of its jobs."""
+    """True if the application's scheduler has a default store of its own."""
     return "default" in application.stores and not engine_of(application).is_pending("default")
 
 
@@ -89,5 +89,5 @@ def _memory_without_sqlalchemy(directory: Path) -> StoreChoice:
 
 
 def _has_nameless_jobs(application: GeventScheduler) -> bool:
-    """True if the application added jobs without ids: each start would add them once more."""
+    """True if the application has added jobs without ids, which each start would add once more."""
     return any(_GENERATED_ID.fullmatch(job.id) for job in application.get_jobs(pending=True))

@@ -1,4 +1,4 @@
-"""Waiting for a store that does not answer."""
+"""Waits for a store that does not answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def retry_until_answered(do: Callable[[], T], stopped: Event) -> T:
-    """Call `do` again and again, with ever longer pauses, until the store answers: what `do` returns.
+    """Call `do` again and again, with ever longer pauses, until the store answers. Gives what `do` returns.
 
     :raises StoreUnreachableError: if the store does not answer before `stopped` is set; other errors pass through
     """

@@ -1,4 +1,4 @@
-"""One runner process: builds the scheduler, starts it, carries out signals and orders, and drains it."""
+"""One runner process: builds the scheduler, starts it, carries out the requests of signals, and drains it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STUCK_SECONDS: Final = 1.0  # the hub greenlet turns more often than that
 
 
 class StatusReporter(Protocol):
-    """Whom we tell how we are: systemd, or our supervisor."""
+    """Gets reports about this process: systemd, or the supervisor."""
 
     watchdog_seconds: float | None
 
@@ -44,7 +44,10 @@ class StatusReporter(Protocol):
         """The runner runs; also called after `reloading`."""
 
     def reloading(self, monotonic: float) -> None:
-        """The runner reads its configuration anew."""
+        """The runner reads its configuration again.
+
+        :param monotonic: the time (monotonic, seconds)
+        """
 
     def stopping(self, status: str) -> None:
         """The runner drains."""
@@ -54,9 +57,10 @@ class StatusReporter(Protocol):
 
 
 def run_jobs(configuration: Configuration, requests: ProcessRequests, reporter: StatusReporter) -> int:
-    """Run jobs until a request to end: the exit code. gevent has patched the process, logging is configured.
+    """Run jobs until a request ends the runner. Gives the exit code.
 
-    Raises GschedError or CommandRefused if it cannot begin.
+    The process must be patched, and the log configured. Raises GschedError or CommandRefused if the runner cannot
+    begin.
     """
     scheduler, place = runner_scheduler(configuration)
     if isinstance(scheduler.stores["default"], MemoryJobStore):
@@ -68,15 +72,17 @@ def run_jobs(configuration: Configuration, requests: ProcessRequests, reporter: 
 
 
 def _reap_orphans() -> None:
-    """If this is process 1, of a container, it is the parent of all orphans there: let the event loop reap every child.
-    The loop tells the exit status to those who wait for one."""
+    """If this is process 1 of a container, let the event loop reap every child: process 1 is the parent of all orphans.
+
+    The loop gives the exit status to those who wait for it.
+    """
     if os.getpid() == 1:
         gevent.get_hub().loop.install_sigchld()
-        os.kill(1, signal.SIGCHLD)  # some may have ended before
+        os.kill(1, signal.SIGCHLD)  # some children may have ended before
 
 
 class Runner:
-    """A scheduler that runs, with the orders from outside."""
+    """Runs a scheduler, and carries out requests from outside."""
 
     def __init__(
         self,
@@ -97,7 +103,7 @@ class Runner:
         self._cut: set[str] = set()  # ids of runs that were not allowed to end
 
     def run(self) -> int:
-        """Start, serve, drain; the exit code."""
+        """Start, serve and drain. Gives the exit code."""
         with ExitStack() as stack:
             stack.enter_context(self._requests.from_signals())
             _reap_orphans()
@@ -122,7 +128,7 @@ class Runner:
     # -- starting -------------------------------------------------------------------------------------------------
 
     def _reach_store(self) -> None:
-        """A store that does not answer now may answer later. A store that refuses access is an error."""
+        """Write the files' jobs into the store, later if the store does not answer. Raises if it refuses access."""
         try:
             self._scheduler.admin.ping_store()
             self._files.write()
@@ -149,7 +155,7 @@ class Runner:
         return open_dashboard(address, self._scheduler, self._configuration).stop
 
     def _run_reboot_jobs(self) -> None:
-        """Once files' jobs are in the store: some of them may be such."""
+        """Run @reboot jobs, once the files' jobs are in the store: some of these may be @reboot jobs."""
         self._files.settled.wait()
         try:
             run_reboot_jobs(self._scheduler, reach=lambda do: retry_until_answered(do, self._stopping))
@@ -183,7 +189,7 @@ class Runner:
     def _shut_down(self) -> None:
         try:
             cut = self._scheduler.shutdown(timeout=self._configuration.drain_timeout)
-        except SchedulerNotRunningError:  # one of its jobs has shut it down, and may wait for ever
+        except SchedulerNotRunningError:  # a job has shut the scheduler down, and may wait for ever
             if not self._scheduler.join(self._configuration.drain_timeout):
                 self._cancel()
         else:

@@ -17,12 +17,12 @@ from gsched.event_loop.forks import hand_on_handlers, keep_handlers
 class Request(Enum):
     """The requests that signals make of a runner."""
 
-    END = "end"  # drain; asked once more, cancel
+    END = "end"  # drain; at the second request, cancel
     DRAIN = "drain"
     CANCEL = "cancel"
     RELOAD = "reload"
     STACKS = "stacks"
-    OVER = "over"  # there is nothing more to wait for
+    OVER = "over"  # the scheduler has ended
 
 
 ALONE: Final[Mapping[signal.Signals, Request | None]] = {
@@ -31,8 +31,8 @@ ALONE: Final[Mapping[signal.Signals, Request | None]] = {
     signal.SIGHUP: Request.RELOAD,
     signal.SIGUSR1: Request.STACKS,
 }
-# A supervisor passes requests on to its processes. Ctrl-C and a hang-up reach all processes of a terminal, systemd's
-# TERM all of a service. So these signals mean less to its processes: a request must not count twice.
+# A supervisor passes requests on to its processes. Ctrl-C and a hang-up reach all processes of a terminal, and
+# systemd's TERM reaches all processes of a service. A request must not count twice, so these signals ask for less here.
 SUPERVISED: Final[Mapping[signal.Signals, Request | None]] = {
     signal.SIGTERM: Request.DRAIN,
     signal.SIGINT: None,
@@ -44,7 +44,7 @@ SUPERVISED: Final[Mapping[signal.Signals, Request | None]] = {
 class ProcessRequests:
     """The requests to this process, in order.
 
-    :param meanings: which signal asks for what; None: for nothing
+    :param meanings: the request of each signal; None: the signal is ignored
     """
 
     def __init__(self, meanings: Mapping[signal.Signals, Request | None] = ALONE) -> None:
@@ -65,7 +65,7 @@ class ProcessRequests:
                 signal.signal(number, handler)
 
     def note(self, request: Request) -> None:
-        """Ask for something; never waits, and may be called from a signal's handler."""
+        """Add a request. Never waits, and may be called from a signal's handler."""
         self._noted.append(request)
         self._wakeup.set()
 
@@ -77,7 +77,7 @@ class ProcessRequests:
                     return
                 yield request
             self._wakeup.clear()
-            if not self._noted:  # a handler may interrupt us anywhere
+            if not self._noted:  # a handler may interrupt this code anywhere
                 self._wakeup.wait()
 
     def _handle(self, number: int, _: Any) -> None:

@@ -1,4 +1,4 @@
-"""A SQLite store's URL: which file it names, and from where that counts."""
+"""The URL of a SQLite store, and the file that it names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PREFIX: Final = "sqlite:///"
 
 
 def is_sqlite(url: str | None) -> bool:
-    """True for a URL of a SQLite file, right or wrong."""
+    """True for a URL of a SQLite file, even for one with a mistake."""
     return url is not None and url.startswith(_SCHEME)
 
 
 def sqlite_file(configuration: Configuration) -> Path:
-    """The file that the configured store is in.
+    """The file of the configured store.
 
     A relative path counts from the directory of the configuration file that names it, else from the working directory.
 

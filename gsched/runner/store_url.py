@@ -1,4 +1,4 @@
-"""A MongoDB's URL: checks it, and gives the part that may be shown, without passwords and options' values."""
+"""The URL of a MongoDB: checks it, and gives the part that may be shown, without passwords and values of options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shown_url(url: str) -> str:
 
 
 def has_password(url: str) -> bool:
-    """True if the URL has a secret in it, as far as it can be recognised."""
+    """True if the URL seems to have a secret in it."""
     parts = _URL.fullmatch(url)
     if parts is None:
         return "@" in url
@@ -40,10 +40,10 @@ def has_password(url: str) -> bool:
 
 
 def check_url(url: str, where: str) -> None:
-    """Refuse what PyMongo would take for a host's name, and options that it would not heed.
+    """Refuse a URL with a mistake that PyMongo would read as a host's name, and options that PyMongo does not know.
 
-    :param where: where the URL is from
-    :raises ConfigurationError: without any part of the URL that may be secret
+    :param where: names the place of the URL in the error
+    :raises ConfigurationError: for such a URL; the error shows no part that may be secret
     """
     from pymongo.errors import PyMongoError
     from pymongo.uri_parser import split_options

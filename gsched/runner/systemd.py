@@ -1,4 +1,4 @@
-"""Reports to systemd: sd_notify(3), and the watchdog. Nothing happens if systemd did not ask for them."""
+"""Reports to systemd: sd_notify(3) and the watchdog. If systemd has not asked for reports, nothing is sent."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import socket
 
 
 class SystemdReporter:
-    """Says READY, RELOADING, STOPPING, STATUS and WATCHDOG to the service manager.
+    """Sends READY, RELOADING, STOPPING, STATUS and WATCHDOG to the service manager.
 
-    Its variables are taken out of the environment: what jobs start must not speak for us.
+    Removes systemd's variables from the environment: processes that jobs start must not send reports.
 
-    :ivar watchdog_seconds: how long it waits at most between two `alive`; None: for ever
+    :ivar watchdog_seconds: the longest time between two calls of `alive`; None: there is no watchdog
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,10 @@ class SystemdReporter:
         self._send("READY=1", f"STATUS={status}")
 
     def reloading(self, monotonic: float) -> None:
-        """The runner reads its configuration anew. :param monotonic: the time, seconds"""
+        """The runner reads its configuration again.
+
+        :param monotonic: the time (monotonic, seconds)
+        """
         self._send("RELOADING=1", f"MONOTONIC_USEC={int(monotonic * 1e6)}")
 
     def stopping(self, status: str) -> None:
@@ -46,4 +49,4 @@ class SystemdReporter:
                 sender.settimeout(1)
                 sender.sendto("\n".join(lines).encode(), address)
         except OSError:
-            pass  # systemd looks after that itself
+            pass  # systemd ends a service that does not report

@@ -214,7 +214,7 @@ WRONG = {
     "jobs:takes": "missing 1 required positional argument",
     "jobs:fails": r"ValueError: no database \(.*jobs.py:\d+: raise ValueError",
     "jobs:logging": "expected a GeventScheduler",
-    "jobs.py": "write it as package.module:name",
+    "jobs.py": "expected package.module:name",
     "broken:app": r"No module named 'no_such_module' \(.*broken.py:2: import no_such_module\)",
     "wrong:app": r"SyntaxError: [^()]* \(\S*wrong.py:1\)",
     "leaves:app": r"SystemExit: not today \(.*leaves.py:1",
@@ -416,10 +416,10 @@ def foreign_pid_files(directory: Path) -> Iterator[tuple[str, Path]]:
     yield "it is a symbolic link", directory / "link"
     yield "it holds no process id", precious
     os.link(write(directory / "number", "4711\n"), directory / "second name")
-    yield "it is no file of its own", directory / "number"
+    yield "it is no regular file, or has a second name", directory / "number"
     yield "it holds no process id|Permission denied|another user", Path("/proc/version")
     os.mkfifo(directory / "pipe")
-    yield "it is no file of its own", directory / "pipe"
+    yield "it is no regular file, or has a second name", directory / "pipe"
 
 
 def test_a_file_that_is_no_pid_file_keeps_its_content(tmp_path: Path) -> None:

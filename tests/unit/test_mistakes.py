@@ -140,7 +140,7 @@ OF_FILES = {
     "[store.history]\nkeep = 'forever'": "store.history.keep: 'forever' is not a duration",
     "[store.history]\nsuccesses = 'some'": "store.history.successes: expected none, all or sampled:N",
     "[mongodb]\nhost = 'x'": "the key 'mongodb' is unknown; write url = \"mongodb://...\" in [store]",
-    "[redis]\nhost = 'x'": "the key 'redis' is unknown; there are the sections gsched, web, store",
+    "[redis]\nhost = 'x'": "the key 'redis' is unknown; the sections are gsched, web, store",
     "[log]\nlevel = 'verbose'": "log.level: expected one of debug, info, warning, error, got 'verbose'",
     "[log]\nfile = 'x'": "the key 'log.file' is unknown; log lines go to standard error: redirect it",
     "x = ": "not TOML: Invalid value",

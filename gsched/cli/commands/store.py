@@ -99,7 +99,7 @@ def import_jobs(configuration: Configuration, file: str, jobstore: str, replace:
         except InvalidJobError as error:
             raise CommandRefused(str(error), Exit.FAILED) from None
         except JobIdConflictError as error:
-            raise CommandRefused(f"the job id {error.job_id!r} is taken", Exit.CONFLICT, "say --replace") from None
+            raise CommandRefused(f"the job id {error.job_id!r} is taken", Exit.CONFLICT, "write --replace") from None
         say(f"gsched: imported {count} jobs", err=True)
 
 

@@ -1,4 +1,4 @@
-"""Doubts: lines of a crontab that are probably mistakes, and lines that belong to other programs' files."""
+"""Finds lines of a crontab that are probably mistakes, and lines that belong into other programs' files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIELD_COUNT_SAID: Final = (
 
 
 def why_foreign(line: str) -> str | None:
-    """Why a line does not belong into a crontab, if it is a line that other crons or anacron know."""
+    """Why a line belongs into no crontab of Debian's cron; None if no other cron or anacron knows such a line."""
     if line.startswith("-"):
         return "a leading '-' (SUSE's cron: do not log) is not understood; leave it out"
     if _ANACRON.fullmatch(line):
@@ -40,9 +40,9 @@ def why_foreign(line: str) -> str | None:
 
 
 def doubts_about_command(command: str, was_cut: bool) -> Iterator[str]:
-    """The parts of a line that are probably mistakes.
+    """Warnings about parts of a line that are probably mistakes.
 
-    :param was_cut: whether a % ends the command
+    :param was_cut: True if a % ends the command
     """
     first = command.partition(" ")[0]
     if _TIME_FIELD.fullmatch(first):
@@ -58,7 +58,7 @@ def doubts_about_user(name: str | None) -> Iterator[str]:
 
 
 def suspected_user(commands: Sequence[str]) -> str | None:
-    """The user with whose name all commands begin, if that is no program's name: then it is a system crontab."""
+    """The user whose name begins all commands, if it is no program's name. Such a file is a system crontab."""
     firsts = {command.split(None, 1)[0] for command in commands}
     name = firsts.pop() if len(firsts) == 1 else None
     return name if name is not None and _is_user(name) and shutil.which(name) is None else None

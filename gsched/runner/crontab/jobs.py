@@ -1,4 +1,4 @@
-"""From a crontab's entries to jobs: their ids, and add_job's arguments."""
+"""Makes jobs from a crontab's entries: their ids, and the arguments of add_job."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SEPARATOR = re.compile(r"[^A-Za-z0-9._]+")
 
 
 class CrontabLine(NamedTuple):
-    """The metadata by which the job of an imported line is found again."""
+    """The parts of a stored job by which the job of an imported line is found again."""
 
     command: str
     user: str | None
@@ -42,13 +42,13 @@ def crontab_definitions(
     user: str | None = None,
     known: Mapping[str, CrontabLine] = NOTHING_KNOWN,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The id of each entry's job, and add_job's arguments for it.
+    """The id of each entry's job, and the arguments of add_job for it.
 
     A line that has a job keeps the job's id, even if the line has moved or other lines have changed.
 
-    :param file: goes into the jobs' metadata, with the line
-    :param prefix: what ids begin with
-    :param user: who runs the commands of a crontab that does not say so itself
+    :param file: the crontab's path, for the jobs' metadata
+    :param prefix: the beginning of the ids
+    :param user: the user who runs the commands of entries that name none; None: the runner's
     :param known: the lines that have jobs, by the jobs' ids
     """
     for job_id, entry in _with_ids(list(entries), prefix, user, known):
@@ -79,8 +79,10 @@ def _with_ids(
 
 
 def _kept_ids(entries: Sequence[CrontabEntry], user: str | None, known: Mapping[str, CrontabLine]) -> dict[int, str]:
-    """The ids of the jobs that entries have already, by the entries' numbers: those of the same command and schedule
-    first, then those whose schedule has changed."""
+    """The ids of the jobs that entries have already, by the entries' numbers.
+
+    A job with the same command and schedule is taken first, then a job whose schedule has changed.
+    """
     free: dict[tuple[str, str | None], dict[str, CrontabLine]] = defaultdict(dict)
     for job_id, line in known.items():
         free[line.command, line.user][job_id] = line
@@ -97,8 +99,10 @@ def _kept_ids(entries: Sequence[CrontabEntry], user: str | None, known: Mapping[
 
 
 def _new_ids(entries: Mapping[int, CrontabEntry], prefix: str, kept: Iterable[str]) -> dict[int, str]:
-    """Ids for entries without jobs, by the entries' numbers. Those of the same name are numbered by what else is in
-    their lines, wherever these stand."""
+    """Ids for entries without jobs, by the entries' numbers.
+
+    Entries of one name are numbered in the order of their content. So the order of the lines does not matter.
+    """
     names, taken, ids = _names(entries.values()), set(kept), {}
     reserved = {prefix + name for name in names.values()}
     for number, entry in sorted(entries.items(), key=lambda item: _content(item[1])):
@@ -122,9 +126,9 @@ def _content(entry: CrontabEntry) -> tuple[str, ...]:
 
 
 def readable(command: str, whole: bool = False) -> str:
-    """A short text for an id that tells which command it is.
+    """A short text for an id, by which people know the command.
 
-    :param whole: with directories, and where its output goes
+    :param whole: keep directories and redirections
     """
     words = command if whole else _DIRECTORY.sub("", _REDIRECTION.sub(" ", command))
     text = _SEPARATOR.sub("-", words).strip("-.")

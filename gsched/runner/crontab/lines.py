@@ -1,4 +1,4 @@
-"""Crontabs, as crontab(5) of Debian's cron describes them: from a text to its entries and its mistakes."""
+"""Reads crontabs, as crontab(5) of Debian's cron describes them: gives the entries and the mistakes."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class CrontabEntry:
     """A command of a crontab.
 
     :ivar schedule: the time fields or the nickname, as written
-    :ivar stdin: what the command reads, if there is a % in the line
-    :ivar env: the variables that are set above it, but for SHELL
-    :ivar user: of a system crontab
-    :ivar mail_to: the addresses, or users, that MAILTO above it names
+    :ivar stdin: the text after a %, which the command reads; None without a %
+    :ivar env: the variables that lines above set, without SHELL
+    :ivar user: the user whom the line of a system crontab names; else None
+    :ivar mail_to: the addresses or users that MAILTO above names
     """
 
     line: int
@@ -72,7 +72,7 @@ class Remark(NamedTuple):
 
 @dataclass(frozen=True)
 class Crontab:
-    """A crontab, understood as far as it can be. `errors` has every line that was not."""
+    """A crontab's entries. `errors` has every line with a mistake."""
 
     entries: list[CrontabEntry] = field(default_factory=list)
     errors: list[Remark] = field(default_factory=list)
@@ -83,7 +83,7 @@ def read_crontab(text: str, *, system: bool = False, timezone: str | tzinfo | No
     """Read a crontab.
 
     :param system: lines have the user's name before the command, as in /etc/crontab and /etc/cron.d
-    :param timezone: of the schedules, until CRON_TZ says another (default: this machine's)
+    :param timezone: the zone of the schedules above the first CRON_TZ; default: this machine's
     """
     reader = _Reader(system, as_timezone(timezone))
     for number, line in enumerate(text.split("\n"), 1):
@@ -177,7 +177,7 @@ def _doubts_about_setting(name: str, value: str) -> Iterator[str]:
 
 
 def _recipients(value: str) -> tuple[tuple[str, ...], list[str]]:
-    """The addresses and users in a MAILTO, and why they get no mail if they do not."""
+    """The addresses and users in a MAILTO, and the reasons if they get no mail."""
     written = [part.strip() for part in value.split(",") if part.strip()]
     if not written:
         return (), []
@@ -189,7 +189,7 @@ def _recipients(value: str) -> tuple[tuple[str, ...], list[str]]:
 
 
 def _split(line: str) -> tuple[str, str]:
-    """The time fields, and what comes after."""
+    """The time fields, and the rest of the line."""
     count = 1 if line.startswith("@") else 5
     parts = line.split(None, count)
     if len(parts) < count:
@@ -205,14 +205,14 @@ def _user_first(text: str) -> tuple[str, str]:
 
 
 def _at_percent(text: str) -> tuple[str, str, str]:
-    """The command, "%" if there is one, and what follows it: input, each further % a new line. `\\%` is a %."""
+    """The command, "%" if there is one, and the input after it. Each further % is a new line, and `\\%` is a %."""
     text = _PERCENT.sub(lambda found: {"%": "\n", "\\%": "%"}.get(found[0], found[0]), text)
     command, percent, stdin = text.partition("\n")
     return command.strip(" \t"), percent, stdin if stdin.endswith("\n") else f"{stdin}\n"
 
 
 def _value(text: str) -> str:
-    """A setting's value. Raises ConfigurationError for more behind quotes, which cron refuses, too."""
+    """A setting's value. Raises ConfigurationError for text after a quoted value, which cron refuses, too."""
     if not text.startswith(("'", '"')):
         return text
     match = _QUOTED.fullmatch(text)

@@ -1,4 +1,4 @@
-"""MAILTO of crontabs: output and failures are mailed through the machine's mail system, as cron does."""
+"""MAILTO of crontabs: mails output and failures through the machine's mail system, as cron does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gsched.schedulers.gevent import GeventScheduler
 
 
 def add_mail_notifiers(scheduler: GeventScheduler, entries: Iterable[CrontabEntry]) -> None:
-    """Give the scheduler the notifiers that these entries name, and that it does not have.
+    """Give the scheduler a notifier for each MAILTO of these entries, unless it has one.
 
     Without a mail system nothing is mailed, as with cron.
     """
@@ -29,5 +29,5 @@ def add_mail_notifiers(scheduler: GeventScheduler, entries: Iterable[CrontabEntr
 
 
 def mail_notifier(name: str, address: str) -> Notifier:
-    """Mails output and failures of the jobs that name it."""
+    """A notifier that mails output and failures of the jobs that name it."""
     return Notifier(name, Sendmail([address]), events=[FAILED, LOST, OUTPUT], all_jobs=False)

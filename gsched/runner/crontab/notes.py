@@ -23,8 +23,8 @@ _LOOK_AHEAD: Final = 400 * DAY
 def surprises(expression: str, trigger: BaseTrigger, now: int) -> Iterator[str]:
     """The notes on a valid expression.
 
-    :param trigger: made from it
-    :param now: milliseconds since the epoch: changes of the clock are looked for in the year that follows
+    :param trigger: the trigger of the expression
+    :param now: milliseconds since the epoch; the notes cover clock changes of the year that follows
     """
     if isinstance(trigger, RebootTrigger):
         yield "in a store that processes share: when the first runner starts after the machine has; else at each start"

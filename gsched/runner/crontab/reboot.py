@@ -1,4 +1,4 @@
-"""Crontabs' @reboot: jobs that run once after each start of a machine."""
+"""@reboot of crontabs: jobs that run once after each start of a machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gsched.schedulers.engine import engine_of
 from gsched.schedulers.gevent import GeventScheduler
 
 REBOOT_TAG: Final = "@reboot"
-BOOTS: Final = "boots"  # in the jobs' metadata: the starts of machines that they have run after
-# A job that waits for a start has to be due some time, or it would have ended.
+BOOTS: Final = "boots"  # a key in the jobs' metadata: the starts of machines after which the job has run
+# A job that waits for a start must be due at some time, or it would end.
 END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _MOST: Final = 100
@@ -25,7 +25,7 @@ _MOST: Final = 100
 
 @cache
 def boot_id() -> str:
-    """The name of this start of the machine; if the system has none, of this start of the process."""
+    """The name of this start of the machine; if the system has none, a name for this process."""
     with suppress(OSError):
         return _BOOT_ID.read_text().strip()
     return uuid.uuid4().hex
@@ -36,13 +36,13 @@ def run_reboot_jobs(
     boot: str | None = None,
     reach: Callable[[Callable[[], Any]], Any] = lambda do: do(),
 ) -> list[str]:
-    """Have the @reboot jobs of the default store run once, unless they have run since the machine's start.
+    """Request a run of each @reboot job of the default store, unless the job has run since the machine's start.
 
-    The first of several runners requests the runs; the owner of each job runs it. Paused jobs are left alone.
-    The scheduler has been started.
+    The first of several runners requests the runs; the owner of each job runs it. Paused jobs are left out.
+    The scheduler must be started.
 
-    :param boot: names the machine's start
-    :param reach: calls what needs the store; again, if it does not answer
+    :param boot: the name of the machine's start
+    :param reach: makes a call that needs the store, and repeats it if the store does not answer
     :return: the ids of the runs
     """
     boot = boot or boot_id()
@@ -63,7 +63,7 @@ def _may_run(job: Job, boot: str, scheduler: GeventScheduler) -> bool:
 
 
 def _is_first(scheduler: GeventScheduler, job_id: str, boot: str) -> bool:
-    """Record that the job runs after this start of the machine; False if another runner has."""
+    """Record that the job runs after this start of the machine. False if another runner has recorded it."""
 
     def serve(job: Job) -> Job:
         if not _may_run(job, boot, scheduler):

@@ -1,4 +1,4 @@
-"""A crontab's commands as jobs of a scheduler: jobs are added, changed and removed with their lines."""
+"""Keeps a crontab's commands as jobs of a scheduler: adds, changes and removes jobs as their lines change."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Change(NamedTuple):
 
     :ivar action: added, changed, moved (to another line), removed or unchanged
     :ivar name: the command
-    :ivar trigger: when it is due, as text
-    :ivar arguments: what add_job or modify_job is called with
+    :ivar trigger: the trigger, as text
+    :ivar arguments: the arguments of add_job or modify_job
     """
 
     action: str
@@ -49,9 +49,9 @@ class Source(NamedTuple):
     """The source of a crontab. Jobs record their source, so that a job whose line has gone can be removed.
 
     :ivar file: an absolute path, or "-"
-    :ivar prefix: what the jobs' ids begin with
-    :ivar system: whether lines have the user's name
-    :ivar user: who runs the commands of a crontab that does not say so itself
+    :ivar prefix: the beginning of the jobs' ids
+    :ivar system: True if each line names its user
+    :ivar user: the user who runs the commands of a crontab that names none; None: the runner's
     """
 
     file: str
@@ -69,12 +69,12 @@ def source_of(
 ) -> Source:
     """The source that a path, or "-" for standard input, names. The ids of a file's jobs begin with its name.
 
-    :raises ConfigurationError: for a user with a system crontab, which has its own; for a deleted working directory
+    :raises ConfigurationError: if a user is given for a system crontab, or the working directory was deleted
     """
     path = Path(file) if Path(file).is_absolute() else working_directory() / file
     is_system = system or (file != "-" and any(place in (path, path.parent) for place in _SYSTEM_PLACES))
     if is_system and user is not None:
-        raise ConfigurationError(f"{file}: a system crontab names the users itself")
+        raise ConfigurationError(f"{file}: a system crontab names the users itself; leave out --user")
     if prefix is None:
         prefix = f"{path.name}/" if file != "-" else f"{user}/" if user else ""
     return Source("-" if file == "-" else str(path), prefix, is_system, user)
@@ -88,11 +88,11 @@ def plan_import(
     options: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> list[Change]:
-    """The changes that give the default store the crontab's jobs, and no others from this source.
+    """The changes after which the default store has the crontab's jobs, and no other jobs from this source.
 
-    :param options: of add_job, for all of these jobs; durations as text or seconds
+    :param options: options of add_job for all of these jobs; durations as text or seconds
     :param replace: also replace jobs with the same ids that are not from this source
-    :raises JobIdConflictError: if an id is taken by such a job
+    :raises JobIdConflictError: if such a job has one of the ids, and `replace` is False
     """
     given = {name: as_seconds(value, name) for name, value in (options or {}).items()}
     left = {job.id: job for job in scheduler.get_jobs("default", metadata=source.mark())}
@@ -123,7 +123,7 @@ def apply_import(scheduler: GeventScheduler, changes: Iterable[Change]) -> None:
 
 
 class CrontabFile(NamedTuple):
-    """A crontab that a runner was given, understood, and where it comes from."""
+    """A crontab without mistakes, and its source."""
 
     source: Source
     crontab: Crontab
@@ -132,8 +132,8 @@ class CrontabFile(NamedTuple):
 def load_crontab(file: str, timezone: str | tzinfo | None) -> CrontabFile:
     """The crontab in a file.
 
-    :param timezone: of its schedules, where it names none
-    :raises ConfigurationError: if it cannot be read, or a line of it is wrong: naming all of those
+    :param timezone: the zone of the schedules above the first CRON_TZ
+    :raises ConfigurationError: if the file cannot be read, or lines have mistakes; the error names all of these lines
     """
     source = source_of(file)
     crontab = read_crontab(read_text_with_bytes(file), system=source.system, timezone=timezone)
@@ -143,8 +143,9 @@ def load_crontab(file: str, timezone: str | tzinfo | None) -> CrontabFile:
 
 
 def crontab_jobs(scheduler: GeventScheduler, loaded: CrontabFile) -> list[Job]:
-    """The jobs that a crontab would add. Nothing is stored; the scheduler may run these commands from now on, and mail
-    their output.
+    """The jobs that a crontab would add. Nothing is stored.
+
+    The scheduler may run these commands from now on, and gets the notifiers that mail their output.
     """
     definitions = crontab_definitions(loaded.crontab.entries, *loaded.source[:2], loaded.source.user)
     add_mail_notifiers(scheduler, loaded.crontab.entries)
@@ -153,11 +154,10 @@ def crontab_jobs(scheduler: GeventScheduler, loaded: CrontabFile) -> list[Job]:
 
 
 def write_crontab(scheduler: GeventScheduler, loaded: CrontabFile) -> dict[str, int]:
-    """Bring a scheduler's default store up to date; how many jobs were added, changed, moved, removed or unchanged.
+    """Give a scheduler's default store the jobs of a crontab. Logs the crontab's warnings.
 
-    What is doubtful about the crontab is logged.
-
-    :raises ConfigurationError: if an id is taken by a job that is not from this file
+    :return: how many jobs were added, changed, moved, removed and unchanged
+    :raises ConfigurationError: if a job that is not from this file has one of the ids
     """
     try:
         changes = plan_import(scheduler, loaded.crontab, loaded.source)
@@ -189,7 +189,7 @@ def _changing(job: JobHandle, wanted: Mapping[str, Any]) -> Change:
 
 
 def _differing(job: JobHandle, wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    if job.func_ref != wanted["func"] or job.parked is not None:  # after a change its owner tries it again
+    if job.func_ref != wanted["func"] or job.parked is not None:  # a change makes its owner try it again
         yield "func", wanted["func"]
     if not wanted["trigger"].same_schedule(job.trigger):
         yield "trigger", wanted["trigger"]

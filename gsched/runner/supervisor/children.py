@@ -12,20 +12,20 @@ from gsched.event_loop.backoff import backoff
 from gsched.runner.exit_codes import Exit
 from gsched.runner.supervisor.lifeline import READY
 
-FIRST_PAUSE: Final = 0.5  # seconds before a process that died is started again, at most
-LONGEST_PAUSE: Final = 30.0  # the same for one that keeps dying
-LONG_LIFE: Final = 30.0  # one that lived for so many seconds has no trouble starting
+FIRST_PAUSE: Final = 0.5  # seconds at most, before a process that died is started again
+LONGEST_PAUSE: Final = 30.0  # the same for a process that keeps dying
+LONG_LIFE: Final = 30.0  # a process that lived for so many seconds counts as started well
 
 
 class Child:
-    """One of the processes: it is started again, as a new process, when it ends.
+    """One of the supervised places for a process. When its process ends, a new one is started there.
 
-    :ivar index: which one, from 0
-    :ivar pid: None while there is none
-    :ivar is_ready: its scheduler runs
-    :ivar was_ready: that of one of its processes did
-    :ivar start_at: monotonic time before which it is not started again
-    :ivar heard_at: monotonic time of its last sign of life
+    :ivar index: the number of the place, from 0
+    :ivar pid: the id of its process; None while there is none
+    :ivar is_ready: the process's scheduler runs
+    :ivar was_ready: the scheduler of this process or of an earlier one has run
+    :ivar start_at: the monotonic time before which no new process is started
+    :ivar heard_at: the monotonic time of the process's last sign of life
     """
 
     def __init__(self, index: int) -> None:
@@ -37,7 +37,7 @@ class Child:
         self._short_lives = 0
 
     def fork(self, now: float) -> socket.socket | None:
-        """Start a process. In that process: its end of the line; here None."""
+        """Start a process. Gives None here, and the process's end of the line in the new process."""
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
@@ -50,15 +50,15 @@ class Child:
         return None
 
     def tell(self, order: bytes) -> None:
-        """Send it a message."""
+        """Send the process a message."""
         if self.line is not None:
             try:
                 self.line.send(order)
             except OSError:
-                pass  # it is gone, or does not listen: it will be missed
+                pass  # the process is gone or does not read; the supervisor will notice
 
     def listen(self, now: float) -> None:
-        """Read its messages."""
+        """Read the process's messages."""
         try:
             said = self.line.recv(4096) if self.line is not None else b""
         except OSError:
@@ -71,26 +71,26 @@ class Child:
             self.is_ready = self.was_ready = True
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send it a signal."""
+        """Send the process a signal."""
         if self.pid is not None:
             os.kill(self.pid, number)
 
     def ended(self, now: float) -> None:
-        """Note its end. The pause before the next start grows with each early end, with jitter between processes."""
+        """Record the process's end. The pause before the next start grows with each early end, and has jitter."""
         self.hang_up()
         self.pid, self.is_ready = None, False
         self._short_lives = 0 if now - self._started_at > LONG_LIFE else self._short_lives + 1
         self.start_at = now + backoff(FIRST_PAUSE, self._short_lives, LONGEST_PAUSE)
 
     def hang_up(self) -> None:
-        """Close the line: the process takes that for our end."""
+        """Close the line. To the process, that means that the supervisor is gone."""
         if self.line is not None:
             self.line.close()
             self.line = None
 
 
 def worst(codes: Iterable[int]) -> int:
-    """The exit code that stands for many: of those that say neither success nor a timeout, the first."""
+    """The exit code that stands for many: the first that is neither success nor a drain that timed out."""
     seen = list(codes)
     telling = [code if code > 0 else Exit.FAILED for code in seen if code not in (Exit.OK, Exit.DRAIN_TIMED_OUT)]
     if telling:

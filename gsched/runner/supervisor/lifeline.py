@@ -18,7 +18,7 @@ DRAIN, CANCEL, RELOAD, STACKS = ORDERS
 
 
 class Lifeline:
-    """A process's end: its supervisor speaks to it, and it to systemd in its stead (see gsched.runner.systemd).
+    """A process's end of the line: gets the supervisor's requests, and reports to the supervisor in place of systemd.
 
     :param descriptor: of the socket
     :ivar watchdog_seconds: how often the supervisor wants to hear from us
@@ -29,7 +29,7 @@ class Lifeline:
         self.watchdog_seconds = watchdog_seconds
 
     def follow(self, requests: ProcessRequests) -> None:
-        """Pass the supervisor's requests on; if the supervisor is gone, drain."""
+        """Pass the supervisor's requests on. If the supervisor is gone, ask for a drain."""
         spawn(self._follow, requests)
 
     def ready(self, status: str) -> None:

@@ -28,9 +28,9 @@ _FATAL: Final = frozenset({Exit.FAILED, Exit.USAGE, Exit.INVALID, Exit.CONFLICT}
 
 
 class Part(NamedTuple):
-    """The part of a forked process.
+    """What a forked process needs to run jobs.
 
-    :ivar number: which of the processes it is, from 0
+    :ivar number: the number of the process, from 0
     :ivar line: the descriptor of its lifeline
     """
 
@@ -51,12 +51,12 @@ class Supervisor:
         self._notifier = notifier
         self._clock = SystemClock()
         self._children = [Child(index) for index in range(configuration.processes)]
-        self._codes: list[int] = []  # of processes whose end counts for ours
+        self._codes: list[int] = []  # of processes whose end counts for the supervisor's
         self._kill_at: float | None = None  # while it drains: when the rest is killed
         self._is_announced = False
 
     def run(self) -> int | Part:
-        """Supervise the processes: the exit code. In each forked process: its part."""
+        """Supervise the processes. Gives the exit code, or in each forked process its part."""
         with _signal_pipe() as signals:
             runner_log().info("supervisor.started", processes=len(self._children))
             while not self._is_over():
@@ -179,7 +179,7 @@ class Supervisor:
             child.tell(order)
 
     def _announce(self) -> None:
-        """Tell systemd once that all processes run, and again and again that the supervisor does."""
+        """Report to systemd once that all processes run, and regularly that the supervisor is alive."""
         if not self._is_announced and all(child.was_ready for child in self._children):
             self._is_announced = True
             self._notifier.ready(f"{len(self._children)} processes")
@@ -203,4 +203,4 @@ def _signal_pipe() -> Iterator[int]:
 
 
 def _nothing(*_: object) -> None:
-    """The pipe has the signal."""
+    """A signal's handler: the number of the signal is in the pipe already."""

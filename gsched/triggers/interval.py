@@ -219,6 +219,10 @@ class IntervalTrigger(BoundedTrigger):
     def _window_fields(self) -> dict[str, Any]:
         return drop_unset({"between": self.between, "days": self.days})
 
+    def __hash__(self) -> int:
+        # `str` leaves the phase out, and jobs that are spread differ in nothing else.
+        return hash((type(self), str(self), self._anchor))
+
     def in_words(self) -> str:
         """ "every 15 s", with its window, its jitter and its end."""
         window = list(self._window_fields().values())

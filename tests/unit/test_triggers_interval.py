@@ -194,3 +194,9 @@ def test_a_subclass_stays_one_when_its_phase_is_set():
 
     assert type(Twice(seconds=10).anchored(5000)) is Twice
     assert type(Twice(seconds=10).begun(5000)[0]) is Twice
+
+
+def test_triggers_that_differ_in_their_phase_only_are_told_apart_by_their_hashes():
+    spread = [IntervalTrigger(seconds=60, spread=True, timezone="UTC").anchored(phase) for phase in range(1000)]
+    assert len({hash(each) for each in spread}) > 990
+    assert hash(spread[7]) == hash(trigger_from_fields(trigger_fields(spread[7])))

@@ -7,6 +7,7 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import gevent
+from gevent import getcurrent
 from gevent.event import Event
 from gevent.monkey import get_original
 from gevent.pool import Group
@@ -492,6 +493,7 @@ class Engine(Components):
 
     def forked(self) -> None:
         """Called in a forked child: the scheduler goes on in the parent only."""
+        sends = self._notices is not None and getcurrent() in self._notices.greenlets()
         self._is_copy, self._stopping = True, True
         self._outside = _RLock()  # another thread may have held it
         self.bus.forked()
@@ -501,6 +503,8 @@ class Engine(Components):
             self.hub.forked()
             if inside_run_of(self.hub.dispatch):
                 return
+        if sends:  # the program that a notifier runs takes the child's place at once
+            return
         self.bus.emit(SchedulerEvent(events.EVENT_FORK_DETECTED, remedy=str(ForkedError())))
 
     def _forget_parent(self) -> None:

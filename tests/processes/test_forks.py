@@ -192,3 +192,38 @@ def test_a_worker_process_does_not_leave_its_socket_to_programs_that_a_run_start
     """)
     assert code == 0, error
     assert "socket:" not in (tmp_path / "open").read_text()
+
+
+def test_the_child_that_becomes_a_notifiers_program_warns_of_no_fork():
+    """The hub may turn in the child before the program takes its place; here it does, for certain."""
+    out, error, code = run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import os, gevent, gevent.event
+        from gsched import GeventScheduler
+        from gsched.notices import Notifier
+        from gsched.notices.channels.channel import Channel
+
+        class Forking(Channel):
+            def send(self, message):
+                child = os.fork()
+                if child == 0:
+                    gevent.sleep(0.2)
+                    os.execlp("true", "true")
+                os.waitpid(child, 0)
+                sent.set()
+
+            def where(self):
+                return "here"
+
+        def fail():
+            raise ValueError("no")
+
+        sent = gevent.event.Event()
+        scheduler = GeventScheduler(timezone="UTC", notifiers=[Notifier("ops", Forking())])
+        scheduler.add_job(fail, id="a")
+        scheduler.start()
+        print(sent.wait(20), flush=True)
+        scheduler.shutdown()
+    """)
+    assert (code, out) == (0, "True\n"), error
+    assert "run.failed" in error and "fork.detected" not in error

@@ -168,7 +168,8 @@ def test_a_command_gets_the_text_and_the_parts_and_no_secret_of_the_runner(tmp_p
     program = script(tmp_path / "tell", f"cat > {tmp_path}/text; env > {tmp_path}/env")
     send(Command([program, "$(false)"]), message_about("a\nb"))
     env = dict(line.partition("=")[::2] for line in (tmp_path / "env").read_text().splitlines())
-    assert (tmp_path / "text").read_text().startswith("a\\nb failed 2 times")
+    text = (tmp_path / "text").read_text()
+    assert text.startswith("a\\nb failed 2 times") and text.endswith("\n")
     assert (env["GSCHED_EVENT"], env["GSCHED_COUNT"], env["GSCHED_ERROR_TYPE"]) == ("failed", "2", "OSError")
     assert env["GSCHED_JOB_ID"] == "a" and SECRET not in (tmp_path / "env").read_text()
 

@@ -35,7 +35,7 @@ class Command(Channel):
         self._arguments = _checked_arguments(command)
 
     def send(self, message: Message) -> None:
-        run_program(self._arguments, message.text.encode(), _variables(message))
+        run_program(self._arguments, f"{message.text}\n".encode(), _variables(message))
 
     def where(self) -> str:
         return self._arguments[0]

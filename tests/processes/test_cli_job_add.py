@@ -97,6 +97,14 @@ def test_a_job_is_added_with_all_its_options_and_is_in_the_audit(run):
     assert "job.add\ta\t" in run("audit").out
 
 
+@pytest.mark.parametrize("behind", [["--", "echo", "hi"], []])
+def test_a_word_too_many_is_no_part_of_the_command(quick, behind):
+    done = quick("job", "add", "a", "--every", "5", "minutes", *behind)
+    assert done.code == Exit.USAGE
+    assert "'minutes' is neither the job's id nor an option's value" in done.err
+    assert quick("job", "list").out == ""
+
+
 def test_a_function_is_added_with_its_arguments_and_a_warning_names_the_module_to_allow(quick):
     done = quick("job", "add", "a", "--every", "1h", "--func", "time:sleep", "--args", "[0]")
     job = shown(quick, "a")

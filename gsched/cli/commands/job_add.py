@@ -24,7 +24,23 @@ if TYPE_CHECKING:
     from gsched.schedulers.gevent import GeventScheduler
 
 
-@click.command()
+class _CommandBehindDashes(click.Command):
+    """A command whose argument `command` is what follows --, and nothing else: `--every 5 minutes` is a mistake."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        behind = len(args) - args.index("--") - 1 if "--" in args else 0
+        rest = super().parse_args(ctx, args)
+        command = ctx.params.get("command") or ()
+        if len(command) > behind and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"{command[0]!r} is neither the job's id nor an option's value. If the command begins there, write -- "
+                "before it.",
+                ctx,
+            )
+        return rest
+
+
+@click.command(cls=_CommandBehindDashes)
 @click.argument("job_id", metavar="ID")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARGUMENT]...]")
 @configured(*PLACE, "timezone")

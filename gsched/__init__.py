@@ -1,4 +1,4 @@
-"""gsched: the job scheduler for gevent programs.
+"""gsched: a job scheduler for Python programs and shell commands.
 
 Public names are resolved when they are first used: importing gsched imports neither pymongo nor anything that gevent
 patches, so that it may stand before or after `gevent.monkey.patch_all()`.

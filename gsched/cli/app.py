@@ -75,7 +75,7 @@ class Root(LazyGroup):
 @click.version_option(__version__, prog_name="gsched")
 @click.option("-v", "--verbose", is_flag=True, envvar="GSCHED_DEBUG", help="Show tracebacks of errors.  [GSCHED_DEBUG]")
 def root(verbose: bool) -> None:
-    """gsched: the job scheduler for gevent programs.
+    """gsched: a job scheduler for Python programs and shell commands.
 
     Commands act on any scheduler through its store: name it with --store, -c gsched.toml or -A module:scheduler.
     """

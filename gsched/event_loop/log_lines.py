@@ -74,6 +74,11 @@ def _writes_to_standard_logging() -> bool:
 
 
 def _as_text(name: str, fields: Mapping[str, Any]) -> str:
-    text = "".join(f" {key}={value!r}" for key, value in fields.items() if key != "traceback")
+    text = "".join(f" {key}={_shown(value)}" for key, value in fields.items() if key != "traceback")
     trace = f"\n{escaped_lines(fields['traceback'])}" if "traceback" in fields else ""
     return name + text + trace
+
+
+def _shown(value: object) -> str:
+    """The value as Python writes it; a reason, which is a member of an enumeration, as its text."""
+    return repr(str(value) if isinstance(value, str) else value)

@@ -12,8 +12,8 @@ from gsched.stores import BaseJobStore
 
 _MOST_RUNNING = 100
 _NO_RECORD = (
-    ", and there is no record of one: if it has ended, its runs succeeded, and of these there is what the option "
-    "history_successes says"
+    ", and there is no record of one: there never was such a job, or it has ended and its runs succeeded; "
+    "the option history_successes decides which successes have a record"
 )
 
 

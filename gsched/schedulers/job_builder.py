@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from gsched.times.instants import as_instant, timezone_name, to_ms
 from gsched.triggers import AndTrigger, BaseTrigger, CronTrigger, DateTrigger, IntervalTrigger, OrTrigger
 from gsched.triggers.registry import is_crontab, trigger_class
 from gsched.triggers.spread import spread_trigger
-from gsched.wording import shown_with_type
+from gsched.wording import did_you_mean, shown_with_type
 
 MOST_SHARED: Final = 10_000  # different triggers that are remembered while many jobs are built
 MOST_TEMPLATES: Final = 1000  # and from one call to the next
@@ -93,7 +93,10 @@ class JobBuilder:
         trigger_args = {key: given.pop(key) for key in given.keys() - _DEFINITION}
         func, ref = self._function(given.pop("func", None))
         job_id = uuid.uuid4().hex if given.get("id") is None else checked_text("id", given["id"])
-        trigger, due = self._begun(given.pop("trigger", None), trigger_args, job_id, given.pop("spread", None))
+        try:
+            trigger, due = self._begun(given.pop("trigger", None), trigger_args, job_id, given.pop("spread", None))
+        except InvalidTriggerError as error:
+            raise InvalidTriggerError(f"{error}{_meant_option(str(error), trigger_args)}") from None
         job = Job(
             id=job_id,
             func=func,
@@ -161,6 +164,12 @@ class JobBuilder:
         if spread and "anchor" in trigger_args:
             raise InvalidTriggerError("spread: anchor sets the phase already; leave out one of them")
         return made if spread is None else spread_trigger(made, spread)
+
+
+def _meant_option(refusal: str, arguments: Iterable[str]) -> str:
+    """The end of a message: the job's option that an argument, which no trigger knows, may be a misspelling of."""
+    unknown = next((name for name in arguments if refusal.endswith(f"{name!r} is unknown")), None)
+    return "" if unknown is None else did_you_mean(unknown, _DEFINITION)
 
 
 def make_trigger(trigger: Any, arguments: Mapping[str, Any], timezone: tzinfo) -> BaseTrigger:

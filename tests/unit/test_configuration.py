@@ -287,3 +287,8 @@ def test_a_trigger_plugin_that_is_something_else_is_refused(plugin, bench):
     plugin("gsched.triggers", "mine", Mine)
     with pytest.raises(InvalidTriggerError, match="is not a BaseTrigger"):
         bench.add(None, "mine")
+
+
+def test_a_misspelt_option_of_a_job_is_named_though_unknown_arguments_are_the_triggers():
+    with pytest.raises(InvalidTriggerError, match="the argument 'retires' is unknown; did you mean 'retries'"):
+        GeventScheduler().add_job(print, "interval", seconds=1, retires=3)

@@ -335,6 +335,7 @@ def test_without_structlog_configured_lines_go_to_the_logger_gsched(bench, caplo
         bench.settle()
     added, failed, removed = (record for record in caplog.records if record.getMessage()[:4] in ("job.", "run."))
     assert removed.gsched["reason"] == "trigger_ended"
+    assert removed.getMessage().endswith(" reason='trigger_ended'")
     assert (added.name, added.levelno) == ("gsched", logging.INFO)
     assert added.getMessage().startswith("job.added scheduler='gsched' job_id='bad' ")
     assert failed.levelno == logging.ERROR

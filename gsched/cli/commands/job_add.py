@@ -30,7 +30,7 @@ class _CommandBehindDashes(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         behind = len(args) - args.index("--") - 1 if "--" in args else 0
         rest = super().parse_args(ctx, args)
-        command = ctx.params.get("command") or ()
+        command: tuple[str, ...] = ctx.params.get("command") or ()
         if len(command) > behind and not ctx.resilient_parsing:
             raise click.UsageError(
                 f"{command[0]!r} is neither the job's id nor an option's value. If the command begins there, write -- "

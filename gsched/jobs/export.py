@@ -88,7 +88,7 @@ def to_json(value: Any) -> Any:
     if kind in (list, tuple, set):
         items = [_part(to_json, f"[{position}]", each) for position, each in enumerate(value)]
         return items if kind is list else {f"${kind.__name__}": items}
-    raise TypeError(f": the type {kind.__qualname__} has no form in JSON; give texts, numbers, lists and dicts")
+    raise TypeError(f": a {kind.__qualname__} has no form in JSON; give texts, numbers, lists and dicts")
 
 
 def _dict_to_json(value: dict[Any, Any]) -> Any:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from gsched.cli.printing import say
 from gsched.times.durations import rough_duration
+from gsched.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from gsched.config import Configuration
     from gsched.monitoring.nodes import NodeInfo
     from gsched.schedulers.gevent import GeventScheduler
 
@@ -30,6 +32,17 @@ def warn_of_executor(scheduler: GeventScheduler, alias: str) -> None:
     """Print a line on stderr if an executor is not known here: a runner without it parks the job."""
     if alias not in {"default", *scheduler.executors}:
         say(f"gsched: a runner without the executor {alias!r} parks the job when it is due", err=True)
+
+
+def warn_of_notifiers(configuration: Configuration, scheduler: GeventScheduler, names: Iterable[str]) -> None:
+    """Print a line on stderr for each notifier that is not known here, if some are known at all."""
+    from gsched.schedulers.engine import engine_of
+
+    known = {*configuration.notifiers, *engine_of(scheduler).notifiers}
+    for name in names:
+        if known and name not in known:
+            hint = did_you_mean(name, known) or f"; there are {', '.join(sorted(known))}"
+            say(f"gsched: no notifier has the name {name!r}{hint}", err=True)
 
 
 def no_runner_line(last: str, where: str = "") -> str:

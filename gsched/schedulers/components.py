@@ -251,7 +251,7 @@ class Components:
             self.implicit[jobstore] |= {job.id: job.id in timed for job in stored}
         for job in paced(stored):
             self.bus.emit(JobEvent(events.EVENT_JOB_ADDED, job))
-            self.warn_if_never_retried(job)
+            self.warn_of_options(job)
         return stored
 
     def spreader(self, jobstore: str, jobs: Iterable[Job]) -> Spreader:
@@ -265,10 +265,16 @@ class Components:
         reason = f"{count:,} jobs that were added together are all due at the same moments"
         self.bus.emit(JobEvent(events.EVENT_JOB_WARNED, job, reason=reason, remedy=SPREAD))
 
-    def warn_if_never_retried(self, job: Job) -> None:
-        """Report that no failed run of the job will be retried, although it has retries."""
+    def warn_of_options(self, job: Job) -> None:
+        """Report that no failed run of the job will be retried, although it has retries, and that it names notifiers
+        that this scheduler has not. A scheduler without notifiers may add jobs for others that have them.
+        """
         if job.policy.retries and (reason := why_never_retried(job)) is not None:
             self.bus.emit(JobEvent(events.EVENT_JOB_WARNED, job, reason=f"never retried: {reason}", remedy=SHORTEN))
+        if self.notifiers and (unknown := [name for name in job.policy.notify if name not in self.notifiers]):
+            reason = f"notify: no notifier of this scheduler has the name {unknown[0]!r}"
+            remedy = f"the notifiers here are {', '.join(self.notifiers)}"
+            self.bus.emit(JobEvent(events.EVENT_JOB_WARNED, job, reason=reason, remedy=remedy))
 
     def find(self, job_id: str, jobstore: str | None) -> Job:
         """The job, from the first store that has it. Raises JobNotFoundError."""

@@ -452,7 +452,7 @@ class Engine(Components):
         made = event(job.evolve(next_run_ms=job.next_due_ms(self.now_ms())))
         self.bus.emit(made)
         if made.code == events.EVENT_JOB_MODIFIED:
-            self.warn_if_never_retried(job)
+            self.warn_of_options(job)
 
     def claimed_until(self, jobstore: str) -> Callable[[Job], int]:
         """How far the claims of a store's schedulers reach now. A past instant beyond that is overdue.

@@ -150,6 +150,19 @@ def test_each_option_of_a_job_and_of_a_command_has_its_flag():
     assert {param.name for param in set_options.params} >= {*OPTIONS} - NEITHER_HAS
 
 
+def test_a_notifier_that_the_configuration_does_not_have_is_named(quick, tmp_path):
+    (tmp_path / "gsched.toml").write_text('[notify.ops]\ntype = "webhook"\nurl = "http://127.0.0.1:1/"\n')
+    there = ["-c", str(tmp_path / "gsched.toml")]
+    added = quick("job", "add", "a", *there, "--every", "1h", "--notify", "opps", "--", "true")
+    assert "no notifier has the name 'opps'; did you mean 'ops'?" in added.err
+    assert "no notifier" not in quick("job", "set", "a", *there, "--notify", "ops").err
+    assert "no notifier has the name 'dba'" in quick("job", "set", "a", *there, "--notify", "ops,dba").err
+
+
+def test_without_a_configuration_any_notifier_may_be_named(quick):
+    assert "no notifier" not in quick("job", "add", "a", "--every", "1h", "--notify", "ops", "--", "true").err
+
+
 # -- edit -------------------------------------------------------------------------------------------------------------
 
 

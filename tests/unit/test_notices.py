@@ -12,10 +12,16 @@ import gevent
 import pytest
 
 from gsched import GeventScheduler, IntervalTrigger
-from gsched.events import EVENT_JOB_EXECUTED, EVENT_NOTIFIER_FAILED, EVENT_NOTIFIER_RECOVERED, SchedulerEvent
+from gsched.events import (
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_WARNED,
+    EVENT_NOTIFIER_FAILED,
+    EVENT_NOTIFIER_RECOVERED,
+    SchedulerEvent,
+)
 from gsched.events.catalogue import EVENT_NODE_DIED, EVENT_STORE_CONNECTED, EVENT_STORE_DISCONNECTED
 from gsched.jobs.job import Job
-from gsched.notices import Notifier
+from gsched.notices import Notifier, WebHook
 from gsched.notices.channels.channel import Channel, PerRunChannel
 from gsched.notices.message import Message, batches_of
 from gsched.notices.notice import KINDS
@@ -304,3 +310,29 @@ def test_the_page_has_each_event_and_each_key_of_each_channel():
     keys = {name for make in TYPES.values() for name in signature(make).parameters} - {"clock"}
     assert [key for key in keys if f"`{key}" not in page and f"`{key}_file`" not in page] == []
     assert [kind for kind in TYPES if f'type = "{kind}"' not in page] == []
+
+
+def test_a_job_that_names_a_notifier_which_the_scheduler_has_not_is_warned_of_when_it_is_added_or_changed():
+    warned = []
+    scheduler = GeventScheduler(notifiers=[Notifier("ops", WebHook("http://127.0.0.1:1/"))])
+    scheduler.add_listener(warned.append, EVENT_JOB_WARNED)
+    scheduler.start(paused=True)
+    scheduler.add_job(print, "interval", hours=1, id="known", notify=["ops"])
+    scheduler.add_job(print, "interval", hours=1, id="misspelt", notify=["opps"])
+    scheduler.modify_job("known", notify=["ops", "dba"])
+    scheduler.shutdown()
+    told = [(event.job_id, event.reason, event.remedy) for event in warned]
+    assert told == [
+        (job_id, f"notify: no notifier of this scheduler has the name '{name}'", "the notifiers here are ops")
+        for job_id, name in (("misspelt", "opps"), ("known", "dba"))
+    ]
+
+
+def test_a_scheduler_without_notifiers_may_add_jobs_for_others_that_have_them():
+    warned = []
+    scheduler = GeventScheduler()
+    scheduler.add_listener(warned.append, EVENT_JOB_WARNED)
+    scheduler.start(paused=True)
+    scheduler.add_job(print, "interval", hours=1, notify=["ops"])
+    scheduler.shutdown()
+    assert warned == []

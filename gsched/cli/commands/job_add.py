@@ -72,7 +72,7 @@ def add(
     zone, else this machine's.
     """
     from gsched.cli.open_store import open_store
-    from gsched.cli.runners import warn_if_no_runner, warn_of_executor
+    from gsched.cli.runners import warn_if_no_runner, warn_of_executor, warn_of_notifiers
 
     trigger = NewTrigger(*(flags.pop(name) for name in NewTrigger._fields))
     trigger.check()
@@ -96,6 +96,7 @@ def add(
         out.rows(COLUMNS, [job])
         _warn_of_modules(configuration, str(job.definition.func_ref))
         warn_of_executor(scheduler, job.executor)
+        warn_of_notifiers(configuration, scheduler, job.definition.policy.notify)
         warn_if_no_runner(scheduler, job.jobstore)
 
 

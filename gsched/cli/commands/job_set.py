@@ -46,7 +46,7 @@ def set_options(
     from gsched.cli.due import DueTimes
     from gsched.cli.find_job import find_job
     from gsched.cli.open_store import open_store
-    from gsched.cli.runners import warn_if_no_runner, warn_of_executor
+    from gsched.cli.runners import warn_if_no_runner, warn_of_executor, warn_of_notifiers
     from gsched.schedulers.job_builder import make_trigger
 
     new_trigger = NewTrigger(*(flags.pop(name) for name in NewTrigger._fields))
@@ -67,6 +67,7 @@ def set_options(
         columns = COLUMNS if next_run_time is None else (*COLUMNS[:2], _time_set(DueTimes(scheduler)))
         out.rows(columns, [job.modify(**changes)])
         warn_of_executor(scheduler, changes.get("executor", "default"))
+        warn_of_notifiers(configuration, scheduler, changes.get("notify") or ())
         warn_if_no_runner(scheduler, job.jobstore)
 
 

@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from gsched.schedulers.gevent import GeventScheduler
     from gsched.schedulers.handle import JobHandle
 
+
+def _next_run(job: JobHandle) -> Any:
+    from gsched.cli.due import next_run
+
+    return next_run(job)
+
+
 COLUMNS = (
     Column("id", lambda job: job.id),
     Column("state", lambda job: job.state),
-    Column("next_run_time", lambda job: job.next_run_time),
+    Column("next_run_time", lambda job: job.next_run_time, in_table=_next_run),
 )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from gsched.runner.crontab.reboot import END_OF_TIME
 from gsched.schedulers.engine import engine_of
 from gsched.times.durations import rough_duration
 from gsched.times.instants import to_ms
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from gsched.schedulers.handle import JobHandle
 
 _LATE_MS: Final = 5_000  # claiming an instant and reading the store takes less
+
+
+def next_run(job: JobHandle) -> datetime | str | None:
+    """The next run time; words for a job that waits for the next start of the machine."""
+    return "at the next start" if job.next_run_time == END_OF_TIME else job.next_run_time
 
 
 class DueTimes:
@@ -31,7 +37,7 @@ class DueTimes:
         """The next run time; "due 3 min ago" if an instant has passed that no runner has claimed."""
         due = job.definition.next_due_ms(self._claimed_until(job.jobstore)(job.definition))
         if due is None or due > self._scheduler.clock.now_ms() - _LATE_MS:
-            return job.next_run_time
+            return next_run(job)
         return self._since(due)
 
     def as_stored(self, job: JobHandle) -> datetime | str | None:

@@ -163,6 +163,14 @@ def test_without_a_configuration_any_notifier_may_be_named(quick):
     assert "no notifier" not in quick("job", "add", "a", "--every", "1h", "--notify", "ops", "--", "true").err
 
 
+def test_a_job_that_waits_for_the_next_start_of_the_machine_says_so_in_tables(quick):
+    # Its stored time is the end of the year 9999.
+    added = quick("job", "add", "boot", "--cron", "@reboot", "-o", "table", "--", "true")
+    assert "at the next start" in added.out
+    assert "at the next start" in quick("job", "list", "-o", "table").out
+    assert "9999" in quick("job", "list", "-o", "json").out
+
+
 # -- edit -------------------------------------------------------------------------------------------------------------
 
 

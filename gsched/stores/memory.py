@@ -278,13 +278,19 @@ class MemoryJobStore(BaseJobStore):
 
     def _those_of(self, jobs: Iterable[Job], query: JobQuery) -> Iterator[Job]:
         now = self.clock.now_ms()
-        return (job for job in jobs if self._is_troubled_as(query, job.id, now) and query.matches(job, now))
+        if query.failing:
+            jobs = filter(self._is_failing, jobs)
+        if query.overdue:
+            jobs = (job for job in jobs if self._is_overdue(job, now)) if self._expectations else ()
+        return (job for job in jobs if query.matches(job, now))
 
-    def _is_troubled_as(self, query: JobQuery, job_id: str, now: int) -> bool:
-        """True if the job fails and is overdue as far as the query wants that."""
-        if query.failing and ((counters := self._counters.get(job_id)) is None or counters.failing_ms is None):
-            return False
-        return not query.overdue or ((known := self._expectations.get(job_id)) is not None and known.overdue_at <= now)
+    def _is_failing(self, job: Job) -> bool:
+        counters = self._counters.get(job.id)
+        return counters is not None and counters.failing_ms is not None
+
+    def _is_overdue(self, job: Job, now: int) -> bool:
+        expectation = self._expectations.get(job.id)
+        return expectation is not None and expectation.overdue_at <= now
 
     def find(self, query: JobQuery) -> Iterable[Job]:
         now = self.clock.now_ms()

@@ -9,11 +9,12 @@ import { may } from "../me.js";
 import { questionOf, useQuestions } from "../parts/actions.js";
 import { Stack } from "../parts/stack.js";
 import { Figure } from "../parts/figures.js";
-import { Range, TagPick, filterBy, unknownValue } from "../parts/filters.js";
+import { Range, TagPick, filterBy } from "../parts/filters.js";
 import { jobLink, outcomeWord } from "../parts/marks.js";
 import { useCursor } from "../parts/rows.js";
 import { nothing, shown } from "../parts/shown.js";
 import { inTime, timeAgo } from "../parts/times.js";
+import { unknownValue } from "../parts/unknown.js";
 import { go, link } from "../place.js";
 import { clock, count, counted, day, moment, nodeName, outcome, percent } from "../words.js";
 

@@ -7,9 +7,10 @@ import { useKeys } from "../keys.js";
 import { whoLooks } from "../me.js";
 import { busiestHour, busiestMinute, daysAhead, estimate, fullest, hourAt, hourWords, minuteTitles, triggersOf, usual, whenQuiet } from "../parts/ahead.js";
 import { Bars, Chart, Heat } from "../parts/charts.js";
-import { Range, unknownValue } from "../parts/filters.js";
+import { Range } from "../parts/filters.js";
 import { jobLink } from "../parts/marks.js";
 import { nothing, shown } from "../parts/shown.js";
+import { unknownValue } from "../parts/unknown.js";
 import { change, link } from "../place.js";
 import { clock, count, counted, day, duration, percent, rough } from "../words.js";
 

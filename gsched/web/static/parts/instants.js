@@ -7,9 +7,10 @@ import { el, h } from "../html.js";
 import { change, link } from "../place.js";
 import { clock, counted, day, duration, exact, moment, outcome } from "../words.js";
 import { History } from "./charts.js";
-import { Range, unknownValue } from "./filters.js";
+import { Range } from "./filters.js";
 import { outcomeWord } from "./marks.js";
 import { nothing, sentence, shown } from "./shown.js";
+import { unknownValue } from "./unknown.js";
 
 /** @typedef {import("../answers.d.ts").Schemas["Job"]} JobAnswer */
 /** @typedef {import("../answers.d.ts").Schemas["Instant"]} Instant */

@@ -172,8 +172,12 @@ def _part_class(kind: str, name: Any, builtin: Mapping[str, str]) -> Any:
 
 def _limit(pattern: str, value: Any) -> GroupLimit:
     """A limit of groups from a mapping. Settings files write everything as text."""
-    if not isinstance(value, Mapping) or not value.keys() <= _OF_LIMITS:
+    if not isinstance(value, Mapping):
         raise ConfigurationError(f"limits: {pattern!r}: expected a mapping with {', '.join(_OF_LIMITS)}, got {value!r}")
+    for key in value:
+        if key not in _OF_LIMITS:
+            hint = did_you_mean(str(key), _OF_LIMITS) or f"; there are {', '.join(_OF_LIMITS)}"
+            raise ConfigurationError(f"limits: {pattern!r}: {key!r} is unknown{hint}")
     return checked_limit(pattern, **{name: _number(each) for name, each in value.items()})
 
 

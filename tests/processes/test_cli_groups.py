@@ -54,10 +54,10 @@ def test_limits_are_set_listed_and_removed(jobs, run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["x"], "limit 'x': give concurrency=, rate= or both"),
-        (["x*y", "--rate", "1"], "pattern: '*' stands in patterns of limits"),
+        (["x"], "Name --concurrency, --rate or both. `gsched limit remove` removes a limit."),
+        (["x*y", "--rate", "1"], "pattern: '*' stands at the end of a pattern only, as in 'host:*', got 'x*y'"),
         (["x", "--rate", "10/fortnight"], "limit 'x': rate: expected text such as '10/s'"),
-        (["x", "--concurrency", "0"], "limit 'x': concurrency: expected a whole number from 1; pause_group()"),
+        (["x", "--concurrency", "0"], "--concurrency is at least 1. `gsched group pause` lets no run"),
         (["x", "--concurrency", "1", "--burst", "2"], "limit 'x': burst: it needs a rate"),
     ],
 )

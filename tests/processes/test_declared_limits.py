@@ -89,7 +89,7 @@ WRONG = {
     '[limit."host:*"]\nrate = "10/fortnight"': "limit 'host:*': rate: expected text such as '10/s', '600/min'",
     '[limit."host:*"]\nconcurency = 4': "limit 'host:*': the key 'concurency' is unknown; did you mean 'concurrency'?",
     '[limit."host:*"]': "limit 'host:*': give concurrency=, rate= or both",
-    '[limit."h*:x"]\nrate = 1': "limit: '*' stands in patterns of limits, not in the name of a group",
+    '[limit."h*:x"]\nrate = 1': "limit: '*' stands at the end of a pattern only, as in 'host:*', got 'h*:x'",
     "[limit.host.x]\nrate = 1": "limit 'host': 'x' is a section; a name with a dot needs quotes",
     "[limit]\nrate = 1": "limit: expected a section for each group, such as [limit.\"host:*\"], got 'rate'",
     "limit = 5": "limit: expected a table, got 5",

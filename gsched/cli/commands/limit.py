@@ -56,6 +56,10 @@ def set_limit(
     """Set the limit of a group or of several, in place of the one that PATTERN has. Runs in progress go on."""
     from gsched.cli.open_store import open_store
 
+    if concurrency is None and rate is None:
+        raise click.UsageError("Name --concurrency, --rate or both. `gsched limit remove` removes a limit.")
+    if concurrency == 0:
+        raise click.UsageError("--concurrency is at least 1. `gsched group pause` lets no run of a group begin.")
     with open_store(configuration) as scheduler:
         try:
             set_ = scheduler.set_limit(pattern, concurrency, _rate(rate), burst, jobstore)

@@ -112,7 +112,7 @@ def test_groups_are_listed_with_what_runners_tell_of_them(jobs, run, monkeypatch
 
     class Hub:
         def activity(self) -> dict[str, Any]:
-            return {**activity, **histograms, "groups": [told]}
+            return {**activity, **histograms, "groups": [told], "loop": None}
 
     publisher = Publisher(store.operations.publish, jobs.clock, Hub(), lambda: node, lambda: False)  # type: ignore[arg-type]
     publisher._publish()

@@ -170,8 +170,8 @@ def test_a_user_without_a_home_directory_learns_what_to_say(tmp_path: Path, argu
         timeout=LONGEST_SECONDS, check=False,
     )  # fmt: skip
     assert done.stderr == (
-        "gsched: this process's user, 54321, has no home directory: no entry in passwd, and HOME is not set; say where "
-        "the jobs are (--data DIRECTORY, --store URL), or --memory\n"
+        "gsched: this process's user, 54321, has no home directory: no entry in passwd, and HOME is not set; name "
+        "the place of the jobs (--data DIRECTORY, --store URL), or --memory\n"
     )
     assert done.returncode == 3
 

@@ -50,6 +50,7 @@ def test_a_job_that_is_never_retried_is_warned_of_when_it_is_added(bench):
     bench.add("job", "interval", seconds=30, retries=3, retry_delay=45)
     bench.add("fine", "interval", seconds=30, retries=3, retry_delay=5)
     bench.start()
+    bench.until(lambda: bench.named("scheduler.started"))  # events are delivered in their order
     (warning,) = bench.named("job.warned")
     assert (warning.job_id, warning.reason) == ("job", f"never retried: {COMES_FIRST}")
     assert warning.remedy == "shorten retry_delay, or set coalesce=False"

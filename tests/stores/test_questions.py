@@ -331,7 +331,7 @@ def test_the_load_ahead_counts_intervals_evenly_and_other_triggers_by_their_inst
     assert load.week[1][12] == 13.0 and sum(map(sum, load.week)) == 168 * 12 + 7 + 7
     assert load.begins == NOON and load.hour[0] == 0.2 and load.hour[20] == 1.2
     assert load.peaks[0].runs == 13.0
-    assert ("interval[0:05:00]", 1, 12.0, 12.0, ("often",)) in load.peaks[0].triggers
+    assert ("interval[0:05:00]", "every 5 min", 1, 12.0, 12.0, ("often",)) in load.peaks[0].triggers
 
 
 def test_each_hour_ahead_names_the_triggers_that_make_it_and_some_of_their_jobs(bench):
@@ -344,7 +344,7 @@ def test_each_hour_ahead_names_the_triggers_that_make_it_and_some_of_their_jobs(
     (night, often), (alone,) = hours[14].triggers, hours[15].triggers
     assert (night.jobs, night.runs, night.least, len(night.examples)) == (4, 4.0, 0.0, 3)
     assert set(night.examples) < {f"nightly-{number}" for number in range(4)}
-    assert often == alone == ("interval[0:30:00]", 1, 2.0, 2.0, ("often",))
+    assert often == alone == ("interval[0:30:00]", "every 30 min", 1, 2.0, 2.0, ("often",))
 
 
 def test_the_triggers_that_make_an_hour_fuller_are_named_whatever_else_runs_more(bench):

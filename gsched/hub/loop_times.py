@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from gsched.times.clock import Clock, SystemClock, Timer
 # Tracing makes a switch between greenlets slower, and no-op runs by an eighth. So it is on for a tenth of the time.
 _WINDOW_SECONDS: Final = 0.05
 _GAP_SECONDS: Final = 0.3, 0.6  # at random between these, so that no job's period keeps clear of the windows
+_MOST_WINDOWS: Final = math.ceil(PERIOD_SECONDS / (_WINDOW_SECONDS + _GAP_SECONDS[0]))  # there are in a minute
 _MOST_JOBS: Final = 20  # of a window are remembered
 _SHOWN_JOBS: Final = 5
 
@@ -48,7 +50,7 @@ class LoopTimes:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._now = self._clock.monotonic
-        self._windows: deque[_Window] = deque()
+        self._windows: deque[_Window] = deque(maxlen=_MOST_WINDOWS)
         self._timer: Timer | None = None
         self._trace: Any = self._switched  # one object, so that it is known again
 
@@ -116,15 +118,14 @@ class LoopTimes:
             now = self._now()
             seen = sum(self._jobs.values()), self._gsched, self._other
             self._windows.append(_Window(now, *seen, _longest(self._jobs, _MOST_JOBS)))
-            while self._windows[0].ended < now - PERIOD_SECONDS:
-                self._windows.popleft()
         self._next_window()
 
     # -- the estimate ---------------------------------------------------------------------------------------------
 
     def shares(self) -> LoopShares | None:
         """What the windows of the last minute have seen; None if there was none. Call it in any thread."""
-        windows = [*self._windows]
+        since = self._now() - PERIOD_SECONDS
+        windows = [each for each in [*self._windows] if each.ended >= since]
         if not windows:
             return None
         seconds = len(windows) * _WINDOW_SECONDS

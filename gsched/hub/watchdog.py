@@ -32,7 +32,7 @@ class Watchdog:
     gevent's own monitor traces every switch of greenlets for that, which made no-op runs a fifth slower.
 
     :param limit_seconds: None watches nothing
-    :param shares: tells who held the loop in the last minute
+    :param shares: gives the shares of the last minute for which jobs held the event loop; None while they are unknown
     :ivar blocked: how often the limit was exceeded
     """
 

@@ -153,19 +153,13 @@ def checked_group(what: str, value: object, error: type[GschedError] = Configura
 
 def checked_pattern(what: str, value: object) -> str:
     """A group, or the beginning of groups with "*" at its end. Raises ConfigurationError for any other value."""
+    if isinstance(value, str) and "*" in value[:-1]:
+        raise ConfigurationError(f"{what}: '*' stands at the end of a pattern only, as in 'host:*', got {value!r}")
     if isinstance(value, str) and value.endswith("*"):
         if value != "*":
-            _check_star(what, value[:-1], value)
             checked_group(what, value[:-1])
         return value
-    if isinstance(value, str):
-        _check_star(what, value, value)
     return checked_group(what, value)
-
-
-def _check_star(what: str, rest: str, pattern: str) -> None:
-    if "*" in rest:
-        raise ConfigurationError(f"{what}: '*' stands at the end of a pattern only, as in 'host:*', got {pattern!r}")
 
 
 def checked_limit(pattern: object, concurrency: object = None, rate: object = None, burst: object = 1) -> GroupLimit:

@@ -51,9 +51,9 @@ class JobQuery:
     after: str | None = None
 
     def matches(self, job: Job, now: int) -> bool:
-        """True if the job belongs to the list at `now` (ms), as far as the job itself tells.
+        """True if the job has what the query asks for, at `now` (ms).
 
-        It does not tell whether it fails or is overdue.
+        `failing` and `overdue` do not count here: the store knows them, and the job does not.
         """
         return (
             (self.tag is None or self.tag in job.tags)

@@ -54,7 +54,7 @@ class Notice:
     :ivar text: the last error's message, or the reason
     :ivar instant: when the last run was scheduled; None if the notice is about no run
     :ivar run_id: the last run's id; "" if the notice is about no run
-    :ivar told: how many occurrences were sent before
+    :ivar told: how many occurrences earlier messages have reported
     """
 
     notifier: str
@@ -100,12 +100,12 @@ def details(notice: Notice) -> dict[str, Any]:
 
 
 def _storable(text: str) -> str:
-    """The text with "?" in place of what UTF-8 cannot encode: a command may print anything."""
+    """The text with "?" for each character that UTF-8 cannot encode. A command may print such characters."""
     return text.encode(errors="replace").decode()
 
 
 def read_details(found: Any) -> dict[str, Any]:
-    """The arguments of a Notice, from an object of `details`. Raises ValueError if somebody has edited it wrongly."""
+    """The arguments of a Notice, from an object of `details`. Raises ValueError if a value is missing or wrong."""
     if not isinstance(found, Mapping):
         raise ValueError(f"expected an object, got {type(found).__name__}")
     for name in ("jobstore", "job_id", "what", *_TEXTS):
@@ -116,7 +116,7 @@ def read_details(found: Any) -> dict[str, Any]:
 
 
 def checked(notice: Notice, its_id: object) -> Notice:
-    """The notice, as read from a store. Raises ValueError if somebody has edited it there, and wrongly."""
+    """The notice, as read from a store. Raises ValueError if a value in it is wrong."""
     if notice.id != its_id:
         raise ValueError("its id does not fit its content")
     if notice.kind not in KINDS:

@@ -93,7 +93,7 @@ def state_document(state: ChannelState) -> dict[str, Any]:
 
 
 def read_state(found: Mapping[str, Any]) -> ChannelState:
-    """The state, from an object of `state_document`. Raises ValueError if somebody has edited it wrongly."""
+    """The state, from an object of `state_document`. Raises ValueError if a value is missing or wrong."""
     known: dict[str, Any] = {field.name: found.get(field.name) for field in fields(ChannelState)}
     for name in ("notifier", "holder", "error"):
         if not isinstance(known[name], str):

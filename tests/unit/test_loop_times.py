@@ -125,6 +125,12 @@ def test_windows_older_than_a_minute_are_forgotten(rig: Rig) -> None:
     assert list(shares(rig).by_job) == ["new"]
 
 
+def test_what_was_measured_more_than_a_minute_ago_is_not_told_though_nothing_was_measured_since(rig: Rig) -> None:
+    rig.window(lambda: rig.run("old", 0.010))
+    rig.clock.seconds += 61
+    assert rig.times.shares() is None
+
+
 def test_nothing_is_measured_while_other_code_traces_greenlets(rig: Rig) -> None:
     def theirs(*_: object) -> None:
         pass

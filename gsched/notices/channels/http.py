@@ -20,7 +20,7 @@ _LEAST_SECRET: Final = 8  # characters; a shorter path is no secret
 class Target(NamedTuple):
     """Where requests go.
 
-    :ivar secret: the whole URL: whoever knows the URL of a web hook can post to it
+    :ivar secret: the whole URL. A person who knows the URL of a web hook can post to it
     """
 
     is_tls: bool

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gsched.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from gsched.executors.base import BaseExecutor
@@ -13,16 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseExecutor", "GreenletPoolExecutor", "ProcessPoolExecutor", "RemoteError", "ThreadPoolExecutor"]
 
-_HOMES = {
-    "BaseExecutor": "base",
-    "GreenletPoolExecutor": "greenlet",
-    "ProcessPoolExecutor": "process",
-    "RemoteError": "process",
-    "ThreadPoolExecutor": "thread",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, {
+    "BaseExecutor": "gsched.executors.base",
+    "GreenletPoolExecutor": "gsched.executors.greenlet",
+    "ProcessPoolExecutor": "gsched.executors.process",
+    "RemoteError": "gsched.executors.process",
+    "ThreadPoolExecutor": "gsched.executors.thread",
+})

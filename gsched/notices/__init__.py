@@ -5,8 +5,9 @@ Names are imported when they are used: each store keeps notices, and few program
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from gsched.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from gsched.notices.channels.mail import Mail as Mail, Sendmail as Sendmail
@@ -19,20 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Command", "Mail", "Notifier", "NotifierStatus", "Ping", "Sendmail", "Sentry", "WebHook", "signature"]
 
-_HOMES: Final = {
-    "Command": "channels.program",
-    "Mail": "channels.mail",
-    "Notifier": "notifier",
-    "NotifierStatus": "status",
-    "Ping": "channels.ping",
-    "Sendmail": "channels.mail",
-    "Sentry": "channels.sentry",
-    "WebHook": "channels.webhook",
-    "signature": "channels.webhook",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, {
+    "Command": "gsched.notices.channels.program",
+    "Mail": "gsched.notices.channels.mail",
+    "Notifier": "gsched.notices.notifier",
+    "NotifierStatus": "gsched.notices.status",
+    "Ping": "gsched.notices.channels.ping",
+    "Sendmail": "gsched.notices.channels.mail",
+    "Sentry": "gsched.notices.channels.sentry",
+    "WebHook": "gsched.notices.channels.webhook",
+    "signature": "gsched.notices.channels.webhook",
+})

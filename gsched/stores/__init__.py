@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from gsched.jobs.query import JobQuery
+from gsched.lazy_names import lazy_names
 from gsched.stores.base import BaseJobStore
 from gsched.stores.memory import MemoryJobStore
 
@@ -18,14 +18,8 @@ __all__ = [
 ]  # fmt: skip
 
 # Imported when somebody asks for them: other programs need not have these drivers, nor have them in memory.
-_HOMES: Final = {
+__getattr__ = lazy_names(__name__, {
     "MongoDBJobStore": "gsched.stores.mongodb",
     "SQLAlchemyJobStore": "gsched.stores.sql",
     "SQLJobStore": "gsched.stores.sql",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+})

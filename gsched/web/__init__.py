@@ -5,8 +5,9 @@ Names are resolved when they are first used: the commands that ask a probe port 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from gsched.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from gsched.web.embedding import create_app
@@ -15,15 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PERMISSIONS", "User", "create_app", "redacted"]
 
-_HOMES: Final = {
+__getattr__ = lazy_names(__name__, {
     "PERMISSIONS": "gsched.web.users",
     "User": "gsched.web.users",
     "create_app": "gsched.web.embedding",
     "redacted": "gsched.web.redaction",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+})

@@ -16,6 +16,7 @@ ROOMS = [
     "errors",
     "platforms",
     "checks",
+    "lazy_names",
     "wording",
     "masking",
     "times",

@@ -42,6 +42,7 @@ def main() -> int:
         serve_until_orphaned(WSGIServer(inherited_socket(options.serve), source, log=None))
         return 0
     with child_server(__file__) as port, redis_server(options.redis) as url:
+        HttpClient(port, 1, timeout_seconds=60).get("/")  # the source is up now
         cache = Cache(url, HttpClient(port, CONNECTIONS), options)
         try:
             run(cache, options)
@@ -176,8 +177,8 @@ def free_port() -> int:
 
 
 def wait_until_up(ping: Callable[[], object], server: subprocess.Popen[bytes]) -> None:
-    """At most ten seconds."""
-    for _ in range(200):
+    """At most half a minute."""
+    for _ in range(600):
         if server.poll() is not None:
             sys.exit(f"redis-server ended at once, with status {server.returncode}")
         try:
@@ -185,7 +186,7 @@ def wait_until_up(ping: Callable[[], object], server: subprocess.Popen[bytes]) -
             return
         except redis.ConnectionError:
             gevent.sleep(0.05)
-    sys.exit("redis-server did not answer for ten seconds")
+    sys.exit("redis-server did not answer for half a minute")
 
 
 def source(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:

@@ -10,11 +10,14 @@ from typing import Any
 import gevent
 import pytest
 import structlog
+
 from bench import Bench
 from hypothesis import HealthCheck, settings
 from waiting import LONGEST_SECONDS
 
 from gsched.stores import BaseJobStore, MemoryJobStore, MongoDBJobStore, SQLJobStore
+
+pytest.register_assert_rewrite("cluster")  # assertions in what nodes' tests share say their values, too
 
 # What configures the gsched of whoever runs the tests is not for the tests.
 for name in [name for name in os.environ if name.startswith("GSCHED_") and name != "GSCHED_MONGOD"]:

@@ -25,7 +25,7 @@ import pytest
 from ports import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WAIT_SECONDS = 40.0  # a bound for waiting, never a delay
+WAIT_SECONDS = 150.0  # a bound for waiting, never a delay
 
 
 class Example:

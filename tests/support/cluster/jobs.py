@@ -66,6 +66,13 @@ def work(seconds: float) -> None:
     recorder.write("end")
 
 
+def work_long_on(node: str) -> None:
+    """A run that outlasts any test on one node, and is short on the others."""
+    recorder.write("start")
+    gevent.sleep(600 if recorder.node == node else 0.1)
+    recorder.write("end")
+
+
 def fail() -> None:
     """A short run that fails: of that nobody must be silent."""
     tick()

@@ -10,7 +10,6 @@ from typing import Any
 import gevent
 import pytest
 import structlog
-
 from bench import Bench
 from hypothesis import HealthCheck, settings
 from waiting import LONGEST_SECONDS

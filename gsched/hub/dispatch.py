@@ -194,8 +194,13 @@ class Dispatch:
         self.in_progress += 1
         if self.in_progress == 1:
             self.idle.clear()
-        if run.job.policy is not NO_POLICY:
-            self._submit_by_policy(entry, run)
+        policy = run.job.policy
+        if policy is not NO_POLICY:
+            gates = entry.lane.gates
+            if gates and (gate := gates.get(policy.group)) is not None:
+                gate.begin()
+            if policy.acts_on_begin:  # jobs in a group often have no such option
+                self._act_on_begin(entry, run)
         if self._bus.mask & _SUBMITTED:
             span = Span(Outcome.SUCCEEDED, run.scheduled_ms, run.scheduled_ms + 1)
             self._bus.emit(JobSubmissionEvent(_SUBMITTED, run.job, span))
@@ -205,10 +210,8 @@ class Dispatch:
             was_interrupt(error)
             self.run_finished(run, Result(Outcome.FAILED, error=error))
 
-    def _submit_by_policy(self, entry: Entry, run: Run) -> None:
-        policy, gates = run.job.policy, entry.lane.gates
-        if gates and (gate := gates.get(policy.group)) is not None:
-            gate.begin()
+    def _act_on_begin(self, entry: Entry, run: Run) -> None:
+        policy = run.job.policy
         if policy.overlap == CANCEL:
             entry.lane.replaceable.setdefault(entry, []).append(run)
         if policy.is_timed:

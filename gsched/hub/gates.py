@@ -201,6 +201,7 @@ class Gates(dict["str | None", Gate[EntryT]]):
 
     :ivar limits: the limits and pauses of the store's groups
     :ivar open: gates that may let somebody pass. The hub serves them
+    :ivar timers: when time may open gates (a heap): monotonic ms, a number that breaks ties, the gate
     """
 
     def __init__(self) -> None:
@@ -211,7 +212,7 @@ class Gates(dict["str | None", Gate[EntryT]]):
         self._paused_until: dict[str, float] = {}  # by pattern
         self._taken: dict[int, float] = {}  # when slots were taken, in a shared store
         self._slot_of: Callable[[str], int] = hash
-        self._timers: list[tuple[float, int, Gate[EntryT]]] = []
+        self.timers: list[tuple[float, int, Gate[EntryT]]] = []
         self._order = count()
         self._part = 0  # of all time, in sixths of a minute
 
@@ -316,8 +317,8 @@ class Gates(dict["str | None", Gate[EntryT]]):
             for gate in self.values():
                 gate.count_anew(part - self._part)
             self._part = part
-        while self._timers and self._timers[0][0] <= now:
-            gate = heappop(self._timers)[2]
+        while self.timers and self.timers[0][0] <= now:
+            gate = heappop(self.timers)[2]
             gate.timer = None
             if gate.is_awaited:
                 self.open[gate] = None
@@ -326,12 +327,12 @@ class Gates(dict["str | None", Gate[EntryT]]):
 
     def next_opening(self) -> float | None:
         """When time opens a gate next (monotonic ms); None if it opens none."""
-        return self._timers[0][0] if self._timers else None
+        return self.timers[0][0] if self.timers else None
 
     def _start_timer(self, gate: Gate[EntryT], at: float) -> None:
         if at < inf and (gate.timer is None or at < gate.timer):
             gate.timer = at
-            heappush(self._timers, (at, next(self._order), gate))
+            heappush(self.timers, (at, next(self._order), gate))
 
     def _open_all(self) -> None:
         self.open.update((gate, None) for gate in self.values() if gate.is_awaited)

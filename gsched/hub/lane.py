@@ -342,16 +342,17 @@ class Lane:
     def next_wakeup(self, clock: Clock) -> float | None:
         """The next time at which something is due, in the store's time; None if nothing is."""
         due = self.next_due(clock)
-        if not (self.gates or self.later.by_job or self.deadlines.of_runs or self.deadlines.of_waiting):
+        gates = self.gates
+        if not (gates.open or gates.timers or self.later.by_job or self.deadlines.of_runs or self.deadlines.of_waiting):
             return due  # the commonest case
-        if self.gates.open and not self.finishing and self.may_run_until(clock) >= 0:
+        if gates.open and not self.finishing and self.may_run_until(clock) >= 0:
             return self.now(clock)
         times: list[float | None] = [due, self.deadlines.next_due()]
         if self.later.by_job:
             later = self.later.next_due()
             if later is not None and (self.store.shared or later <= self.claimed):
                 times.append(later)
-        if self.gates and (opening := self.gates.next_opening()) is not None:
+        if (opening := gates.next_opening()) is not None:
             times.append(self.now(clock) + opening - monotonic_ms(clock))
         return min((each for each in times if each is not None), default=None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 # What becomes of an instant that is due while max_instances runs are in progress.
@@ -38,6 +38,7 @@ class Policy:
     :ivar notify: the names of notifiers that are told about the job, beside those that are for it anyway
     :ivar group: the jobs with which it shares a limit, by their common name; None: it is in no group
     :ivar keep_output_bytes: so much of each attempt's output is kept; None: none is
+    :ivar acts_on_begin: True if an option has something to do when a run begins, beside the group
     """
 
     retries: int = 0
@@ -59,6 +60,11 @@ class Policy:
     group: str | None = None
     notify: tuple[str, ...] = ()
     keep_output_bytes: int | None = None
+    acts_on_begin: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        acts = self.overlap == CANCEL or self.is_timed or self.keep_output_bytes is not None
+        object.__setattr__(self, "acts_on_begin", acts)
 
     @property
     def counts(self) -> bool:

@@ -23,6 +23,7 @@ import gevent
 from gevent.pywsgi import WSGIServer
 
 from gsched import CronTrigger, GeventScheduler, MemoryJobStore, MongoDBJobStore, SQLJobStore, current_run
+from gsched.runner.crontab.reboot import END_OF_TIME
 from gsched.web import create_app
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -63,6 +64,7 @@ def add_jobs(scheduler: GeventScheduler, many: int) -> None:
     add(count, "interval", "counts", days=1, args=["run"], kwargs={}, tags=["calm"])
     add(nothing, "interval", "calm", days=1, tags=["calm"], group="calm ones")
     add(nothing, CronTrigger.from_crontab("30 0 1 * *", "Europe/Berlin"), "berlin", tags=["calm"])
+    add(nothing, "interval", "reboot", days=1, tags=["start"], next_run_time=END_OF_TIME)
     for hostile in (HOSTILE, AWKWARD):
         add(fails, "interval", hostile, hours=1, tags=[hostile], name=hostile, metadata={"token": SECRET})
     scheduler.add_jobs(

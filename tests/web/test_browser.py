@@ -81,6 +81,15 @@ def test_jobs_that_are_overdue_are_a_state_of_the_list(user: User) -> None:
     expect(page.get_by_text("Overdue since")).to_be_visible()
 
 
+def test_a_job_of_the_machines_start_is_due_then_and_not_in_the_year_9999(user: User) -> None:
+    page = user.open("jobs?tag=start")
+    expect(page.get_by_role("row").nth(1)).to_contain_text("at the next start")
+    page.get_by_role("link", name="reboot", exact=True).click()
+    expect(page.get_by_role("heading", name="reboot", level=1)).to_be_visible()
+    expect(page.get_by_text("at the next start")).to_have_count(2)
+    expect(page.locator("main")).not_to_contain_text("9999")
+
+
 def test_of_several_stores_one_is_looked_at_and_the_figures_say_whose_they_are(
     make_world: MakeWorld, visit: Visit
 ) -> None:

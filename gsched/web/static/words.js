@@ -61,9 +61,13 @@ function distance(ms) {
   return `${Math.round(ms / DAY)} d`;
 }
 
+/** True for the run time of a job that waits for the next start of its machine. @param {string} time */
+export const isNextStart = (time) => time.startsWith("9999-12-31T00:00:00");
+
 /** @param {string | null | undefined} time @param {number} now ms */
 export function until(time, now) {
   if (!time) return NOTHING;
+  if (isNextStart(time)) return "at the next start";
   const ms = Date.parse(time) - now;
   if (ms < -5 * SECOND) return `${distance(-ms)} ago`;
   return ms < SECOND ? "now" : `in ${distance(ms)}`;

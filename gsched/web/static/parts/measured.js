@@ -2,7 +2,7 @@
 
 import { useMemo } from "../vendor/hooks.js";
 import { el, h } from "../html.js";
-import { count, counted, duration, exact, percent } from "../words.js";
+import { count, counted, duration, exact, isNextStart, percent } from "../words.js";
 import { Chart } from "./charts.js";
 import { Figure } from "./figures.js";
 import { hasRun } from "./marks.js";
@@ -13,6 +13,7 @@ import { inTime } from "./times.js";
 
 /** @param {{job: JobAnswer}} props */
 export function Figures({ job }) {
+  const due = job.next_run_time;
   const took = job.recent.filter(hasRun);
   const bad = took.filter((each) => each.outcome !== "succeeded").length;
   const rank = (/** @type {"lateness" | "duration"} */ what, /** @type {number} */ share) => {
@@ -21,7 +22,7 @@ export function Figures({ job }) {
   };
   return el.div(
     { class: "figures flat" },
-    Figure({ label: "Next run", value: inTime(job.next_run_time), note: job.next_run_time && exact(job.next_run_time) }),
+    Figure({ label: "Next run", value: inTime(due), note: due && !isNextStart(due) ? exact(due) : null }),
     Figure({ label: `Success, last ${took.length}`, value: percent(took.length - bad, took.length), kind: bad ? "bad" : "" }),
     Figure({ label: "Duration p50", value: duration(rank("duration", 0.5)), note: `p95 ${duration(rank("duration", 0.95))}` }),
     Figure({ label: "Lateness p50", value: duration(rank("lateness", 0.5)), note: `p95 ${duration(rank("lateness", 0.95))}` }),

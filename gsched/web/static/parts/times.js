@@ -2,11 +2,12 @@
 
 import { useNow } from "../clock.js";
 import { el, h } from "../html.js";
-import { ago, duration, exact, moment, until } from "../words.js";
+import { ago, duration, exact, isNextStart, moment, until } from "../words.js";
 
 /** @param {{time: string, say: (time: string, now: number) => string}} props */
 function Passing({ time, say }) {
-  return el.time({ dateTime: time, title: exact(time) }, say(time, useNow()));
+  const said = say(time, useNow());
+  return isNextStart(time) ? el.span(null, said) : el.time({ dateTime: time, title: exact(time) }, said);
 }
 
 const none = () => el.span({ class: "dim" }, "–");
@@ -30,7 +31,7 @@ export const nextTimes = (next, show, beside) =>
   el.ol(
     { class: "next num" },
     ...next.map(({ at, offset_changes }) =>
-      el.li(
+      isNextStart(at) ? el.li(null, inTime(at)) : el.li(
         null,
         el.time({ dateTime: at, title: exact(at) }, show(at)),
         offset_changes

@@ -348,6 +348,7 @@ def test_an_overdue_job_is_one_in_lists_and_when_it_is_shown(jobs, run):
     assert re.search(r"late .*scheduled, overdue for \d+ s", table) and table.count("overdue") == 1
     listed = json.loads(run("job", "list", "-o", "json")[0])
     assert {job["id"]: job["overdue"] for job in listed} == {"late": True, "other": False}
+    assert [job["id"] for job in json.loads(run("job", "list", "--overdue", "-o", "json")[0])] == ["late"]
     assert "scheduled, overdue for" in run("job", "show", "late", "-o", "table")[0]
     shown = json.loads(run("job", "show", "other", "-o", "json")[0])
     assert (shown["state"], shown["expect_success_every"]) == ("scheduled", 3600) and shown["overdue_at"]

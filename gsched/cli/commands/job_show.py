@@ -68,6 +68,7 @@ class OverdueJobs:
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="List at most N jobs.")
 @click.option("--skip", type=click.IntRange(0), default=0, metavar="N", help="Leave out the first N jobs.")
 @click.option("--failing", is_flag=True, help="A page of the jobs whose last run failed.")
+@click.option("--overdue", is_flag=True, help="A page of the jobs of which no run has succeeded in time.")
 @click.option("--sort", type=click.Choice(["next", "id"]), help="A page of jobs in this order.")
 @click.option("--after", metavar="PLACE", help="A page: go on where the page before ended; '' is the first page.")
 @jobstore_option
@@ -76,6 +77,7 @@ def list_jobs(
     out: Output,
     jobstore: str | None,
     failing: bool,
+    overdue: bool,
     sort: str | None,
     after: str | None,
     **which: Any,
@@ -84,8 +86,9 @@ def list_jobs(
 
     More than 2,000 jobs come in the order of their stored times, which may be past; the times shown are the true ones.
 
-    With --after, --sort or --failing, the command lists a page (100 jobs, or --limit), and names the place where the
-    next one begins: each page costs the same. By time, jobs that run meanwhile change their places; by id, they do not.
+    With --after, --sort, --failing or --overdue, the command lists a page (100 jobs, or --limit), and names the place
+    where the next one begins: each page costs the same. By time, jobs that run meanwhile change their places; by id,
+    they do not.
     """
     from gsched.cli.due import DueTimes
     from gsched.cli.open_store import open_store
@@ -94,8 +97,9 @@ def list_jobs(
     with open_store(configuration) as scheduler:
         of_several = (_OF_SEVERAL,) if len(scheduler.stores) > 1 else ()
         of_all = _columns(DueTimes(scheduler).of, OverdueJobs(scheduler))
-        if failing or sort is not None or after is not None:
-            page = _page(scheduler, jobstore, failing=failing, sort=sort or "next", after=after or None, **which)
+        if failing or overdue or sort is not None or after is not None:
+            asked = {"failing": failing, "overdue": overdue, "sort": sort or "next", "after": after or None}
+            page = _page(scheduler, jobstore, **asked, **which)
             out.rows((*of_all, *of_several), [row.job for row in page.rows])
             if page.stopped_early:
                 say("gsched: the search was stopped after a second: write more of the text, or go on", err=True)

@@ -58,8 +58,7 @@ class MessageReader:
             case Dropped(job_id, until, reason):
                 if until < 0:  # otherwise another node owns its later instants
                     self._give_up(lane, job_id, reason)
-                with lane.tallies.kept(job_id, reason in (None, Reason.RESCHEDULED)):
-                    lane.drop(job_id, until)
+                lane.drop(job_id, until)
             case Disowned():
                 self._dispatch.disown(lane)
                 lane.drop_all()

@@ -5,13 +5,15 @@ Only the hub greenlet touches them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import islice
+from typing import Final
 
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Span
 from gsched.jobs.tally import Tally, newer
+
+MOST_LEFT: Final = 10_000  # tallies that are remembered of jobs that have left
 
 
 class Tallies(dict[str, Tally]):
@@ -25,6 +27,7 @@ class Tallies(dict[str, Tally]):
     def __init__(self) -> None:
         super().__init__()
         self.pausing: set[str] = set()
+        self._left: dict[str, Tally] = {}  # the latest that left comes last
 
     def take(self, job: Job, read: Tally | None, begins_anew: bool) -> None:
         """The lane gets a job, or another definition of one that it has.
@@ -36,7 +39,7 @@ class Tallies(dict[str, Tally]):
         if not policy.counts:
             self.forget(job.id)
             return
-        tally = newer(self.get(job.id), read) or Tally(0)
+        tally = newer(self.get(job.id) or self._left.pop(job.id, None), read) or Tally(0)
         most = policy.max_consecutive_failures
         # A job that has failed so often has a pause, which may have ended. If it has none, it was resumed.
         if begins_anew or most is None:
@@ -51,16 +54,19 @@ class Tallies(dict[str, Tally]):
         self.pop(job_id, None)
         self.pausing.discard(job_id)
 
-    @contextmanager
-    def kept(self, job_id: str, is_coming_back: bool) -> Iterator[None]:
-        """Keep the tally of a job that the lane drops inside the block, if the job is coming back.
+    def leave(self, job_id: str) -> None:
+        """The job has no run in progress here, and is not due.
 
-        The store has read the job before that, and runs may have begun since then.
+        Its tally is remembered for a while. The store may be about to hand over the job, with a tally that it read
+        before the last run began: again, as somebody has changed it, or for the first time, after rescued runs of it.
         """
         tally = self.get(job_id)
-        yield
-        if tally is not None and is_coming_back:
-            self[job_id] = tally
+        self.forget(job_id)
+        if tally is not None:
+            self._left.pop(job_id, None)
+            self._left[job_id] = tally
+            if len(self._left) > MOST_LEFT:
+                del self._left[next(iter(self._left))]
 
     def is_spent(self, job: Job) -> bool:
         """True if all runs that the job may have have begun."""

@@ -364,6 +364,17 @@ def test_of_a_run_in_progress_on_a_dead_node_that_attempt_is_lost_which_was_in_p
     assert [told.span for told in rig.hub.told] == [Span(Outcome.LOST, NOW, NOW + 1, attempt=3)]
 
 
+def test_runs_of_a_job_that_ends_after_so_many_are_rescued_by_their_instants(rig: Rig) -> None:
+    rig.put(JOB.evolve(policy=Policy(max_runs=9)))
+    rescues = Rescues(rig.session)
+    recorded = rescues.recorded([RunRecord(JOB.id, SLOT, NOW + 1000, 2)])
+    spans = [Span(Outcome.LOST, NOW + ms, NOW + ms + 1) for ms in (0, 2000)]
+    uncertain = [Rescue(recorded[0].record, span) for span in spans]
+    rescues.take([*uncertain, *recorded])
+    rescues.settle()
+    assert [told.span.first - NOW for told in rig.hub.told] == [0, 1000, 2000]
+
+
 def test_a_job_that_was_parked_before_the_hub_has_it_is_noted_as_healed(rig: Rig) -> None:
     rig.find(JOB, was_parked="unknown executor 'nowhere'")
     assert rig.stored().job.parked is None

@@ -31,7 +31,7 @@ class Rig:
         self.unfinished: list[Any] = []
         self.hub = Mock(unread=lambda: False, unfinished=list, gives_up=lambda: False, waiting_since=lambda before: [])
         self.hub.next_due = lambda after, late=None: None if self.due is None else max(self.due, after + 1)
-        self.outcomes = Mock(first_unwritten=lambda: ALWAYS, unwritten=list)
+        self.outcomes = Mock(first_unwritten=lambda: ALWAYS, has_counts=bool, unwritten=list)
         time = Mock(now=self.clock.now_ms)
         recorded = Mock(missing=lambda: self.unfinished, retrying={}, put_back=set())
         self.desired = DesiredState()

@@ -8,6 +8,7 @@ from simulation.steps import StepHub, Unwritten, lose_answers, watched
 
 from gsched.errors import StoreUnreachableError
 from gsched.jobs.job import Job
+from gsched.jobs.tally import Tally
 from gsched.stores.claims.database import JobRecord, RunRecord
 from gsched.stores.claims.holdings import Held, Holdings
 from gsched.stores.claims.intervals import Intervals, NextTimes
@@ -190,5 +191,17 @@ def test_a_slot_is_given_away_soon_even_if_outcomes_of_its_instants_are_not_writ
     node.release_leaving()
     assert rig.owner() == "node"
     node.holdings.watermark -= 1
+    node.release_leaving()
+    assert rig.owner() is None
+
+
+
+def test_a_slot_is_not_given_away_before_counts_are_written_however_long_that_takes(rig: Rig) -> None:
+    node = leaving(rig)
+    rig.outcomes.counted = {JOB.id: Tally(5, runs=2, until=NOW - 9000)}
+    node.holdings.watermark = NOW - LONGEST_WRITING_MS - 1
+    node.release_leaving()
+    assert rig.owner() == "node"
+    rig.outcomes.counted = {}
     node.release_leaving()
     assert rig.owner() is None

@@ -12,6 +12,7 @@ from gsched.hub.dispatch import Dispatch
 from gsched.hub.lane import Lane
 from gsched.hub.message_reader import MessageReader
 from gsched.hub.reporter import Reporter
+from gsched.hub.tallies import MOST_LEFT, Tallies
 from gsched.jobs.job import Job
 from gsched.jobs.outcomes import Outcome, Reason, Result, Span
 from gsched.jobs.policy import Policy
@@ -175,7 +176,8 @@ def test_instants_that_are_claimed_here_end_with_the_last_run_though_another_nod
     counted.read(Admitted(COUNTED, counted.now - 5000, 1, is_new=False, tally=counted.tally._replace(runs=3)))
     counted.lane.claimed, counted.lane.expires = counted.now, counted.clock.monotonic() + 1
     assert counted.lane.entries == {}
-    counted.read(Admitted(COUNTED, counted.now - 2000, 1, is_new=False, tally=counted.tally))
+    another_life = counted.tally._replace(since=counted.now - 50_000)
+    counted.read(Admitted(COUNTED, counted.now - 2000, 1, is_new=False, tally=another_life))
     counted.read(Dropped(COUNTED.id, until=counted.now))
     entry, due = counted.lane.timetable.pop(counted.now)  # type: ignore[misc]
     counted.dispatch.decide(entry, due, counted.now)
@@ -192,6 +194,25 @@ def test_a_recovered_run_that_would_be_one_too_many_does_not_begin(counted: Coun
     assert [(run.scheduled_ms, result.reason) for run, result in counted.store.ended] == [
         (counted.now - 1000, Reason.MAX_RUNS)
     ]
+
+
+def test_a_job_that_comes_again_goes_on_counting_though_the_store_has_read_its_tally_too_early(
+    counted: CountedRig,
+) -> None:
+    counted.lane.tallies.take(COUNTED, counted.tally._replace(runs=3), begins_anew=False)
+    counted.lane.tallies.leave(COUNTED.id)
+    counted.read(Admitted(COUNTED, counted.now - 2000, 1, is_new=False, tally=counted.tally))
+    assert counted.lane.entries == {}, "a job that has had all its runs ends at once"
+
+
+def test_of_jobs_that_have_left_only_so_many_tallies_are_remembered() -> None:
+    tallies = Tallies()
+    for number in range(MOST_LEFT + 1):
+        tallies[f"job-{number}"] = Tally(5, runs=2)
+        tallies.leave(f"job-{number}")
+    for job_id, runs in (("job-0", 1), ("job-1", 2)):
+        tallies.take(COUNTED.evolve(id=job_id), Tally(5, runs=1), begins_anew=False)
+        assert tallies[job_id].runs == runs
 
 
 # -- deadlines of runs whose job moves --------------------------------------------------------------------------------

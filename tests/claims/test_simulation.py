@@ -105,9 +105,11 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "jobs_end_before_their_retries": (None, 11),
     "slots_are_given_away_before_retries_are_added": ("failovers", 19),
     "acked_does_not_wait_for_counts": ("counted runs", 1),
-    "counts_are_forgotten_when_jobs_are_rescheduled": ("counted runs", 183),
     "runs_on_dead_nodes_do_not_count": ("counted runs", 52),
     "jobs_go_on_before_their_rescued_runs_count": ("counted runs", 87),
+    "releases_do_not_wait_for_counts": ("counted runs", 30391),
+    "counts_are_forgotten_when_jobs_leave": ("counted runs", 10644),
+    "rescued_runs_count_in_any_order": ("counted runs", 20453),
     "late_counts_take_runs_away": ("counted runs", 1),
 }
 # Without these nothing went wrong in hundreds of seeds, of more than one storm. What something that a dead node does

@@ -105,7 +105,7 @@ def test_a_node_whose_hub_was_killed_falls_silent_and_does_not_say_that_it_has_l
     cluster = Mock(nodes=list, free_slots=lambda node: [], owners=list, exclusive=False, advance=lambda *said: True)
     cluster.time.return_value = SystemClock().now_ms()
     hub = Mock(unread=lambda: False, next_due=lambda *asked: None, unfinished=list)
-    outcomes = Mock(first_unwritten=lambda: ALWAYS, unwritten=list)
+    outcomes = Mock(first_unwritten=lambda: ALWAYS, has_counts=bool, unwritten=list)
     part = Ownership(cluster, SystemClock(), hub, outcomes, str, Intervals(tick=0.01))
     with gevent.Timeout(10):
         greenlet = gevent.spawn(part.run)

@@ -23,7 +23,7 @@ def test_a_node_that_is_alone_and_can_take_no_slots_is_not_well(others: tuple[st
     cluster.owners.return_value = set()
     hub = Mock(unfinished=list, unread=lambda: False, next_due=lambda after, late=None: None)
     hub.waiting_since.return_value = []
-    outcomes = Mock(first_unwritten=lambda: ALWAYS)
+    outcomes = Mock(first_unwritten=lambda: ALWAYS, has_counts=bool)
     ownership = Ownership(cluster, SystemClock(), hub, outcomes, lambda now: "a", Intervals(tick=0.01))
     with gevent.Timeout(10):
         greenlet = gevent.spawn(ownership.run)

@@ -179,6 +179,9 @@ class Outcomes(Protocol):
     def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
         """The tallies of these jobs, by id, that are not written yet."""
 
+    def has_counts(self) -> bool:
+        """True if counts of any job are not written yet."""
+
 
 class ClaimDatabase(Protocol):
     """The database as the protocol sees it.

@@ -301,9 +301,10 @@ class LiveNode:
             self.leaving = set()  # not earlier: instants claimed meanwhile would have no record
 
     def _may_release(self) -> bool:
-        """True if the next owner would find every outcome and open run of these slots in the database."""
+        """True if the next owner would find every outcome, count and open run of these slots in the database. Outcomes
+        that the history does not take for long are left out; without a count, too many runs would begin."""
         waits_too_long = self._time.now() > self.holdings.watermark + LONGEST_WRITING_MS
-        is_settled = self._progress.is_written() or waits_too_long
+        is_settled = self._progress.is_counted() and (self._progress.is_written() or waits_too_long)
         knows_all = not self._admission.unsettled and not self.holdings.awaits_claimed
         return is_settled and knows_all and not self._hub.unread()
 

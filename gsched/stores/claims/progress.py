@@ -49,6 +49,10 @@ class Progress:
         """True if the outcomes of all claimed instants that have ended are written."""
         return self._outcomes.first_unwritten() > self._holdings.watermark
 
+    def is_counted(self) -> bool:
+        """True if the counts of all runs that have begun are written."""
+        return not self._outcomes.has_counts()
+
     def late_no_more(self) -> list[str]:
         """Some of the late jobs whose late instants have ended, with their outcomes written."""
         running, late = {run.job.id for run in self._recorded.missing()}, self._holdings.late

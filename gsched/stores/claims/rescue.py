@@ -129,7 +129,7 @@ class Rescues:
 
     def take(self, rescues: Iterable[Rescue]) -> None:
         """Take these rescues, without those that were taken before."""
-        for rescue in rescues:
+        for rescue in _in_order(rescues):
             if rescue.run is None:
                 self._waiting.append(rescue)
             elif rescue.run not in self._taken:
@@ -183,6 +183,15 @@ class Rescues:
             self._session.hub.post(ExtraRun(*about, tally=rescue.record.tally, reported_until=taken_at))
         if rescue.run is not None:
             self._over[rescue.run] = Outcome.LOST
+
+
+def _in_order(rescues: Iterable[Rescue]) -> list[Rescue]:
+    """These rescues; those of jobs with `max_runs` by their instants. A tally takes all instants before its last one
+    for counted, so an earlier instant that comes later would not count."""
+    counted, others = [], []
+    for rescue in rescues:
+        (others if rescue.record.job.policy.max_runs is None else counted).append(rescue)
+    return [*others, *sorted(counted, key=lambda rescue: rescue.span.first)]
 
 
 def _decide(rescue: Rescue) -> Decided:

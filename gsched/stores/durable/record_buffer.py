@@ -72,6 +72,10 @@ class RecordBuffer:
         """The tallies of these jobs, by id, that are not written yet."""
         return self._tallies.of(job_ids)
 
+    def has_counts(self) -> bool:
+        """True if a tally is still to be written."""
+        return bool(self._tallies)
+
     def write(
         self,
         write_batch: Callable[[list[Record]], None],

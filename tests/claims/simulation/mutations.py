@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -21,6 +20,7 @@ from gsched.stores.claims.live_node import LiveNode
 from gsched.stores.claims.membership import Membership
 from gsched.stores.claims.ownership import Ownership
 from gsched.stores.claims.partition import slot_of
+from gsched.stores.claims.progress import Progress
 from gsched.stores.claims.recorded_runs import RecordedRuns
 from gsched.stores.claims.rescue import Rescues
 from gsched.stores.claims.slots import Slots
@@ -752,11 +752,6 @@ def counts_on_their_way_are_not_looked_at() -> Any:
 
 
 @mutation
-def counts_are_forgotten_when_jobs_are_rescheduled() -> Any:
-    return patch.object(Tallies, "kept", lambda self, job_id, is_coming_back: nullcontext())
-
-
-@mutation
 def runs_on_dead_nodes_do_not_count() -> Any:
     return patch.object(Tallies, "begun_elsewhere", lambda self, job, span: False)
 
@@ -772,6 +767,21 @@ def jobs_go_on_before_their_rescued_runs_count() -> Any:
         return {rescue.record.job.id for rescue in self._waiting if rescue.record.job.recover}
 
     return patch.object(Rescues, "come_first", come_first)
+
+
+@mutation
+def releases_do_not_wait_for_counts() -> Any:
+    return patch.object(Progress, "is_counted", lambda self: True)
+
+
+@mutation
+def counts_are_forgotten_when_jobs_leave() -> Any:
+    return patch.object(Tallies, "leave", Tallies.forget)
+
+
+@mutation
+def rescued_runs_count_in_any_order() -> Any:
+    return patch.object(rescue_module, "_in_order", list)
 
 
 @mutation

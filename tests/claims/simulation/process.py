@@ -327,6 +327,9 @@ class SimStore:
     def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
         return self._tallies.of(job_ids)
 
+    def has_counts(self) -> bool:
+        return bool(self._tallies)
+
     def _unwritten(self) -> list[_Outcome]:
         return [*self._outcomes_in_writing, *self._outcomes]
 

@@ -119,6 +119,9 @@ class Unwritten:
     def tallies(self, job_ids: Collection[str]) -> Mapping[str, Tally]:
         return {job_id: self.counted[job_id] for job_id in job_ids if job_id in self.counted}
 
+    def has_counts(self) -> bool:
+        return bool(self.counted)
+
 
 class LoneNode:
     """A node that owns all slots, with the fence 7, on the simulated database: what rigs of single steps begin with."""

@@ -13,6 +13,7 @@ from gsched.jobs.tally import Tally
 from gsched.policies.planning import Hold
 from gsched.stores.messages import (
     Admitted,
+    BegunElsewhere,
     CancelRequested,
     Changed,
     Claimed,
@@ -67,6 +68,8 @@ class MessageReader:
                 if span.outcome is Outcome.LOST:
                     self._begun_elsewhere(lane, job, span, tally)
                 self._dispatch.settle_span(lane, job, span)
+            case BegunElsewhere(job, span, tally):
+                self._begun_elsewhere(lane, job, span, tally)
             case ExtraRun():
                 self._extra(lane, message)
             case SucceededByRetry(run, result, reason):

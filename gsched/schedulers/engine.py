@@ -250,11 +250,12 @@ class Engine(Components):
     def _join_runs(self, hub: Hub, timeout_seconds: float | None) -> bool:
         """Wait until no run is in progress and the stores keep what is to follow failed attempts, each at most so long.
 
-        A store that was away may come back meanwhile. Then the instants that it had claimed begin, late.
+        A store that was away may come back meanwhile. Then the instants that it had claimed begin, late, and may fail.
         """
-        if not hub.join_runs(timeout_seconds):
-            return False
-        hub.join_retries(RETRIES_SECONDS)
+        for _ in range(2):
+            if not hub.join_runs(timeout_seconds):
+                return False
+            hub.join_retries(RETRIES_SECONDS)
         return hub.join_runs(timeout_seconds)
 
     def _stop_components(self, hub: Hub) -> None:

@@ -73,6 +73,18 @@ class Lost(NamedTuple):
     tally: Tally | None = None
 
 
+class BegunElsewhere(NamedTuple):
+    """An instant's first attempt began on a node that died, and later attempts decide what becomes of it. It counts for
+    the job's `max_runs`.
+
+    :ivar tally: what the store has counted of the job
+    """
+
+    job: Job
+    span: Span
+    tally: Tally | None
+
+
 class ExtraRun(NamedTuple):
     """A run is due at a time that no trigger gives: a retry, or a run that was in progress on a node that died.
 
@@ -180,6 +192,7 @@ Message = (
     | Dropped
     | Disowned
     | Lost
+    | BegunElsewhere
     | ExtraRun
     | SucceededByRetry
     | RunsElsewhere

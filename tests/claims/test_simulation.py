@@ -108,7 +108,8 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "runs_on_dead_nodes_do_not_count": ("counted runs", 52),
     "jobs_go_on_before_their_rescued_runs_count": ("counted runs", 87),
     "releases_do_not_wait_for_counts": ("counted runs", 30391),
-    "counts_are_forgotten_when_jobs_leave": ("counted runs", 10644),
+    "counts_are_forgotten_when_jobs_leave": ("counted runs", 20893),
+    "attempts_that_others_follow_do_not_count": ("counted runs", 41028),
     "rescued_runs_count_in_any_order": ("counted runs", 20453),
     "late_counts_take_runs_away": ("counted runs", 1),
 }

@@ -107,5 +107,5 @@ the simulation fails; what another guard makes good as well (`REDUNDANT` in test
   `counts_on_their_way_are_not_looked_at`, `counts_are_forgotten_when_jobs_leave`, `runs_on_dead_nodes_do_not_count`,
   `rescued_runs_begin_however_many_have_begun`, `rescued_runs_count_in_any_order`, `late_counts_take_runs_away`,
   `jobs_go_on_before_their_rescued_runs_count`, `releases_do_not_wait_for_counts`,
-  `instants_that_cannot_have_begun_are_rescued`.
+  `attempts_that_others_follow_do_not_count`, `instants_that_cannot_have_begun_are_rescued`.
 """

@@ -14,7 +14,7 @@ from gsched.jobs.outcomes import Outcome, Reason, Span
 from gsched.stores.claims.database import JobRecord, RunRecord, SlotRecord, WaitingRun
 from gsched.stores.claims.partition import slot_of_job
 from gsched.stores.claims.session import Session
-from gsched.stores.messages import ExtraRun, Lost
+from gsched.stores.messages import BegunElsewhere, ExtraRun, Lost
 from gsched.times.instants import from_ms
 from gsched.triggers import DateTrigger
 from gsched.triggers.base import TRIGGER_ERRORS
@@ -36,7 +36,7 @@ class JobInSlot(NamedTuple):
 
 
 class Rescue(NamedTuple):
-    """Instants that were in progress on a dead node.
+    """Instants that were in progress on a dead node. Those whose outcome is `retried` only count for `max_runs`.
 
     :ivar run: the recorded run, if there is one
     """
@@ -120,7 +120,8 @@ class Rescues:
         since = min(rescue.span.first for rescue in rescues)
         ended = _instants(self._ended((rescue.record.job for rescue in rescues), since))
         followed = _instants(self._later_attempts({rescue.record.slot for rescue in rescues}, since))
-        return [*_coalesced(_parts(rescues, in_progress, ended, followed), in_progress)]
+        remain = _coalesced(_parts(rescues, in_progress, ended, followed), in_progress)
+        return [*remain, *_begun_before(rescues, followed)]
 
     def _ended(self, jobs: Iterable[Job], since: int) -> Iterator[RunRecord]:
         """The runs since then that have a record of how they ended, for those of the jobs that recover."""
@@ -174,7 +175,8 @@ class Rescues:
     def _post(self, rescue: Rescue, again: list[RunRecord], ended: list[Span]) -> None:
         job = rescue.record.job
         for span in ended:
-            self._session.hub.post(Lost(job, span, rescue.record.tally))
+            message = BegunElsewhere if span.outcome is Outcome.RETRIED else Lost
+            self._session.hub.post(message(job, span, rescue.record.tally))
         for run in again:
             if run.slot not in self._session.holdings.slots:
                 continue
@@ -188,7 +190,8 @@ class Rescues:
 def _in_order(rescues: Iterable[Rescue]) -> list[Rescue]:
     """These rescues; those of jobs with `max_runs` by their instants. A tally takes all instants before its last one
     for counted, so an earlier instant that comes later would not count."""
-    counted, others = [], []
+    counted: list[Rescue] = []
+    others: list[Rescue] = []
     for rescue in rescues:
         (others if rescue.record.job.policy.max_runs is None else counted).append(rescue)
     return [*others, *sorted(counted, key=lambda rescue: rescue.span.first)]
@@ -197,7 +200,7 @@ def _in_order(rescues: Iterable[Rescue]) -> list[Rescue]:
 def _decide(rescue: Rescue) -> Decided:
     record, span, run = rescue
     job = record.job
-    if not _runs_again(job) or span.outcome is Outcome.COALESCED:
+    if not _runs_again(job) or span.outcome is not Outcome.LOST:
         return Decided([], [span])
     tries, recoveries = (0, 0) if run is None else (run.tries, run.recoveries)
     if job.policy.recoveries is not None and recoveries >= job.policy.recoveries:
@@ -251,6 +254,16 @@ def _parts(rescues: Iterable[Rescue], *known: Mapping[str, set[int]]) -> list[Re
             continue
         remain += [Rescue(rescue.record, part) for part in parts]
     return remain
+
+
+def _begun_before(rescues: Iterable[Rescue], followed: Mapping[str, set[int]]) -> Iterator[Rescue]:
+    """The instants of these rescues that later attempts follow, of jobs with `max_runs`. The dead node may have added
+    the later attempt, and not the count."""
+    for record, span, _ in rescues:
+        instants = followed.get(record.job.id, ()) if record.job.policy.max_runs is not None else ()
+        for instant in instants:
+            if span.first <= instant < span.end:
+                yield Rescue(record, Span(Outcome.RETRIED, instant, instant + 1))
 
 
 def _coalesced(rescues: Sequence[Rescue], in_progress: Mapping[str, set[int]]) -> Iterator[Rescue]:

@@ -348,8 +348,12 @@ class Ledger:
                 request.reported = True
         for key in self._settled_keys(job, generation, span):
             self._settle(process, job, key, decision)
-            if span.outcome is Outcome.LOST and key[0] in self._generations:
-                self._lost[job.id, self._generations[key[0]].life].add(key[1])
+            if span.outcome in (Outcome.LOST, Outcome.COALESCED) and key[0] in self._generations:
+                life = job.id, self._generations[key[0]].life
+                if span.outcome is Outcome.LOST or key[1] in self._begun[life]:
+                    self._lost[life].add(key[1])
+                if span.outcome is Outcome.COALESCED:
+                    self._begun[life].discard(key[1])
             if span.outcome is Outcome.LOST:
                 self._check_lost(job.id, key[1], span.request)
         return decision.store

@@ -780,6 +780,11 @@ def counts_are_forgotten_when_jobs_leave() -> Any:
 
 
 @mutation
+def attempts_that_others_follow_do_not_count() -> Any:
+    return patch.object(rescue_module, "_begun_before", lambda rescues, followed: ())
+
+
+@mutation
 def rescued_runs_count_in_any_order() -> Any:
     return patch.object(rescue_module, "_in_order", list)
 

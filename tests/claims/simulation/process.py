@@ -136,8 +136,9 @@ class Process:
             self.dead = True
             return
         self.hub.stop_serving()
-        self.hub.join_runs(None)
-        self.hub.join_retries(60)
+        for _ in range(2):
+            self.hub.join_runs(None)
+            self.hub.join_retries(60)
         self.hub.join_runs(None)
         self.hub.stop()
         self.store.close()

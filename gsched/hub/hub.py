@@ -191,6 +191,18 @@ class Hub:
         """Wait until the stores keep what is to follow failed attempts, at most so long."""
         self.dispatch.retries_stored.wait(timeout_seconds)
 
+    def join(self, runs_seconds: float | None, retries_seconds: float) -> bool:
+        """Wait until no run is in progress, and until the stores keep what is to follow failed attempts, each at most
+        so long; True if no run is in progress.
+
+        A store that was away may come back meanwhile. Then the instants that it had claimed begin, late, and may fail.
+        """
+        for _ in range(2):
+            if not self.join_runs(runs_seconds):
+                return False
+            self.join_retries(retries_seconds)
+        return self.join_runs(runs_seconds)
+
     def stop(self) -> None:
         """End the hub greenlet."""
         self._stopping = True

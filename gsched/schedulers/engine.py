@@ -232,7 +232,7 @@ class Engine(Components):
 
     def _finish(self, hub: Hub, wait: bool, timeout: float | None, caller: int) -> list[Run]:
         hub.stop_serving()
-        if not self._join_runs(hub, timeout if wait else 0):
+        if not hub.join(timeout if wait else 0, RETRIES_SECONDS):
             self._cancelled_at_end.update(dict.fromkeys(self.runs()))
             self._cancel_all(hub)
         cut, self._cancelled_at_end = list(self._cancelled_at_end), {}
@@ -246,17 +246,6 @@ class Engine(Components):
         self.bus.flush(FLUSH_SECONDS, caller)
         self.finished.set()
         return cut
-
-    def _join_runs(self, hub: Hub, timeout_seconds: float | None) -> bool:
-        """Wait until no run is in progress and the stores keep what is to follow failed attempts, each at most so long.
-
-        A store that was away may come back meanwhile. Then the instants that it had claimed begin, late, and may fail.
-        """
-        for _ in range(2):
-            if not hub.join_runs(timeout_seconds):
-                return False
-            hub.join_retries(RETRIES_SECONDS)
-        return hub.join_runs(timeout_seconds)
 
     def _stop_components(self, hub: Hub) -> None:
         hub.stop()

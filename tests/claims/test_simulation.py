@@ -105,6 +105,7 @@ SHOWS_IN: dict[str, tuple[str | None, int]] = {
     "jobs_end_before_their_retries": (None, 11),
     "slots_are_given_away_before_retries_are_added": ("failovers", 19),
     "acked_does_not_wait_for_counts": ("counted runs", 1),
+    "stopping_waits_once_for_retries": ("counted runs", 30366),
     "runs_on_dead_nodes_do_not_count": ("counted runs", 52),
     "jobs_go_on_before_their_rescued_runs_count": ("counted runs", 87),
     "releases_do_not_wait_for_counts": ("counted runs", 30391),

@@ -97,7 +97,7 @@ the simulation fails; what another guard makes good as well (`REDUNDANT` in test
   `ended_jobs_are_removed_with_their_requests`, `runs_that_have_not_begun_stay_with_a_node_that_leaves`.
 - A failed attempt and the one that follows it are one run, with one end: `failed_attempts_count_as_ended_at_once`,
   `dead_nodes_add_retries`, `rescues_know_no_later_attempts`, `runs_of_fenced_nodes_are_retried`,
-  `jobs_end_before_their_retries`, `slots_are_given_away_before_retries_are_added`.
+  `jobs_end_before_their_retries`, `slots_are_given_away_before_retries_are_added`, `stopping_waits_once_for_retries`.
 - A parked job is late when it is healed, and repeats nothing: `parked_jobs_stay_covered`, `dead_nodes_set_jobs_down`,
   `older_times_are_written_back`.
 - Instants that wait for a free instance hold back nothing else, and are not lost: `backlogs_are_not_noted`,

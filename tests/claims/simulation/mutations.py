@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from gsched.hub.dispatch import Dispatch
 from gsched.hub.gates import Gate, Gates
+from gsched.hub.hub import Hub
 from gsched.hub.lane import Entry, Lane
 from gsched.hub.tallies import Tallies
 from gsched.stores.claims import rescue as rescue_module, slots as slots_module
@@ -736,6 +737,16 @@ def leaving_says_that_all_has_ended() -> Any:
         real(self, node, self._db.nodes[node].watermark)
 
     return patch.object(SimDatabase, "leave", leave)
+
+
+@mutation
+def stopping_waits_once_for_retries() -> Any:
+    def join(self: Hub, runs_seconds: float | None, retries_seconds: float) -> bool:
+        self.join_runs(runs_seconds)
+        self.join_retries(retries_seconds)
+        return self.join_runs(runs_seconds)
+
+    return patch.object(Hub, "join", join)
 
 
 # -- guards of what is counted --------------------------------------------------------------------------------------

@@ -136,10 +136,7 @@ class Process:
             self.dead = True
             return
         self.hub.stop_serving()
-        for _ in range(2):
-            self.hub.join_runs(None)
-            self.hub.join_retries(60)
-        self.hub.join_runs(None)
+        self.hub.join(None, 60)
         self.hub.stop()
         self.store.close()
         self._world.note(f"{self.name} has stopped")

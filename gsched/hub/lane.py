@@ -282,7 +282,7 @@ class Lane:
                 del self.entries[entry.job.id]
                 self.gates.leave(entry.job.policy.group, entry)
                 if self.tallies:
-                    self.tallies.leave(entry.job.id)
+                    self.tallies.leave(entry.job.id, self.store.shared)
 
     def now(self, clock: Clock) -> int:
         """The store's time, ms. The time of a database does not jump when this machine's clock is set."""

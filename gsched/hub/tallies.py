@@ -54,15 +54,16 @@ class Tallies(dict[str, Tally]):
         self.pop(job_id, None)
         self.pausing.discard(job_id)
 
-    def leave(self, job_id: str) -> None:
+    def leave(self, job_id: str, is_shared: bool) -> None:
         """The job has no run in progress here, and is not due.
 
-        Its tally is remembered for a while. The store may be about to hand over the job, with a tally that it read
-        before the last run began: again, as somebody has changed it, or for the first time, after rescued runs of it.
+        :param is_shared: other processes share the store. Then the tally is remembered for a while: the store may be
+            about to hand over the job, with a tally that it read before the last run began. It does so again if
+            somebody has changed the job, or for the first time after rescued runs of it
         """
         tally = self.get(job_id)
         self.forget(job_id)
-        if tally is not None:
+        if tally is not None and is_shared:
             self._left.pop(job_id, None)
             self._left[job_id] = tally
             if len(self._left) > MOST_LEFT:

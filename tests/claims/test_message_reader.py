@@ -200,7 +200,7 @@ def test_a_job_that_comes_again_goes_on_counting_though_the_store_has_read_its_t
     counted: CountedRig,
 ) -> None:
     counted.lane.tallies.take(COUNTED, counted.tally._replace(runs=3), begins_anew=False)
-    counted.lane.tallies.leave(COUNTED.id)
+    counted.lane.tallies.leave(COUNTED.id, is_shared=True)
     counted.read(Admitted(COUNTED, counted.now - 2000, 1, is_new=False, tally=counted.tally))
     assert counted.lane.entries == {}, "a job that has had all its runs ends at once"
 
@@ -209,7 +209,7 @@ def test_of_jobs_that_have_left_only_so_many_tallies_are_remembered() -> None:
     tallies = Tallies()
     for number in range(MOST_LEFT + 1):
         tallies[f"job-{number}"] = Tally(5, runs=2)
-        tallies.leave(f"job-{number}")
+        tallies.leave(f"job-{number}", is_shared=True)
     for job_id, runs in (("job-0", 1), ("job-1", 2)):
         tallies.take(COUNTED.evolve(id=job_id), Tally(5, runs=1), begins_anew=False)
         assert tallies[job_id].runs == runs

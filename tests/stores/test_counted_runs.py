@@ -305,6 +305,15 @@ def test_a_job_with_the_id_of_one_that_was_removed_begins_at_nothing(bench):
     assert len(bench.began("job")) == 3
 
 
+def test_a_job_that_is_added_again_in_the_millisecond_of_its_end_begins_at_nothing(bench):
+    if not isinstance(bench.store, MemoryJobStore):
+        pytest.skip("a database takes longer to remove a job")
+    bench.start()
+    for times in (1, 2):
+        bench.add("job", "date", max_runs=1)
+        wait_until(lambda times=times: len(bench.began("job")) == times and not bench.scheduler.get_jobs())
+
+
 def test_a_pause_and_another_trigger_keep_the_count_of_runs(bench):
     bench.add("job", max_runs=3, **EVERY_TEN)
     bench.start()

@@ -533,10 +533,13 @@ class Ledger:
         return last is not None and last.ended and not last.retried
 
     def _waits(self, job_id: str, instant: int) -> bool:
-        """Whether another attempt waits until it is due, or until somebody can run the job."""
+        """Whether another attempt waits until it is due, or until somebody can run the job. A live node may have taken
+        it a moment before it begins."""
         document = self._db.jobs.get(job_id)
         is_parked = document is not None and document.job.parked is not None
-        waiting = [each for each in self._db.runs.values() if each.waits and each.run.of == (job_id, instant, None)]
+        alive = {process.node() for process in self._living()}
+        of_it = [each for each in self._db.runs.values() if each.run.of == (job_id, instant, None)]
+        waiting = [each for each in of_it if each.waits or (each.is_running and each.node in alive)]
         return any(is_parked or each.due > self._world.now - MARGIN for each in waiting)
 
     def _waits_in_its_document(self, generation: int, instant: int) -> bool:

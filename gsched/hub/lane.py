@@ -343,7 +343,8 @@ class Lane:
         """The next time at which something is due, in the store's time; None if nothing is."""
         due = self.next_due(clock)
         gates = self.gates
-        if not (gates.open or gates.timers or self.later.by_job or self.deadlines.of_runs or self.deadlines.of_waiting):
+        may_open = gates and (gates.open or gates.timers)  # without gates, nobody serves what is left of former ones
+        if not (may_open or self.later.by_job or self.deadlines.of_runs or self.deadlines.of_waiting):
             return due  # the commonest case
         if gates.open and not self.finishing and self.may_run_until(clock) >= 0:
             return self.now(clock)
@@ -352,7 +353,7 @@ class Lane:
             later = self.later.next_due()
             if later is not None and (self.store.shared or later <= self.claimed):
                 times.append(later)
-        if (opening := gates.next_opening()) is not None:
+        if may_open and (opening := gates.next_opening()) is not None:
             times.append(self.now(clock) + opening - monotonic_ms(clock))
         return min((each for each in times if each is not None), default=None)
 

@@ -32,7 +32,7 @@ import gsched
 from gsched import BlockingScheduler, GeventScheduler
 from gsched.schedulers.base import BaseScheduler
 
-LONGEST_SECONDS = 20
+LONGEST_SECONDS = 60
 BLOCK = re.compile(r"(?:^`(\w+)\.py`:\n+)?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IDS = re.compile(r'(?:_job|explain|get_counters|instants)\(\s*"([\w-]+)"')
 LASTS = (

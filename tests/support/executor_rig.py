@@ -16,7 +16,7 @@ from gsched.jobs.outcomes import Outcome, Result
 from gsched.jobs.run import Run
 from gsched.triggers.date import DateTrigger
 
-WAIT_SECONDS = 20.0  # a bound for waiting, never a delay
+WAIT_SECONDS = 60.0  # a bound for waiting, never a delay
 NEVER = DateTrigger("2100-01-01T00:00:00Z")
 
 

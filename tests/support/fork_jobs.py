@@ -33,7 +33,7 @@ from gsched import (
 )  # fmt: skip
 
 EXECUTORS = {"greenlet": GreenletPoolExecutor, "thread": ThreadPoolExecutor, "process": ProcessPoolExecutor}
-LONGEST_SECONDS = 30  # a bound for what hangs
+LONGEST_SECONDS = 60  # a bound for what hangs
 
 
 def work(directory):

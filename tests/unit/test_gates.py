@@ -663,6 +663,18 @@ def test_the_hub_does_not_sleep_while_somebody_may_pass_a_gate(bench):
     assert lane.next_wakeup(bench.clock) == bench.clock.now_ms()
 
 
+def test_the_time_of_a_gate_that_is_gone_does_not_keep_the_hub_awake(bench):
+    limit(bench, rate="1/h", burst=1)
+    due_at(bench, 1, 2)
+    bench.advance(3)
+    gates = lane_of(bench).gates
+    assert gates.timers and bench.ran == [1]
+    limit(bench)
+    bench.advance(1)
+    assert not gates and gates.timers and bench.ran == [1, 3]
+    assert lane_of(bench).next_wakeup(bench.clock) is None
+
+
 def test_a_job_whose_options_change_while_it_waits_keeps_its_place(bench):
     limit(bench, concurrency=1)
     due_at(bench, 1, func=bench.wait)

@@ -204,7 +204,7 @@ def add_jobs(cluster: Cluster) -> list[str]:
     jobs += cluster.add_ticks(share, 1, name="failing", func="cluster.jobs:fail")
     slow = {"func": "cluster.jobs:work", "args": [4.5], "max_instances": 5}
     jobs += cluster.add_ticks(share, 2, name="long", recover=True, **slow)
-    return jobs + cluster.add_flaky(share // 5)
+    return jobs + cluster.add_flaky(share)  # so many that each of nine nodes has some
 
 
 def scenarios(quick: bool) -> Iterator[tuple[str, int, Callable[[Chaos], None]]]:

@@ -57,9 +57,11 @@ class Tallies(dict[str, Tally]):
     def leave(self, job_id: str, is_shared: bool) -> None:
         """The job has no run in progress here, and is not due.
 
-        :param is_shared: other processes share the store. Then the tally is remembered for a while: the store may be
-            about to hand over the job, with a tally that it read before the last run began. It does so again if
-            somebody has changed the job, or for the first time after rescued runs of it
+        The tally of a job in a shared store is remembered for a while. Such a store may still hand over the job,
+        because somebody has changed it or because its rescued runs came first. The store may have read the tally before
+        the last run began.
+
+        :param is_shared: other processes share the store
         """
         tally = self.get(job_id)
         self.forget(job_id)

@@ -364,7 +364,7 @@ def test_of_a_run_in_progress_on_a_dead_node_that_attempt_is_lost_which_was_in_p
     assert [told.span for told in rig.hub.told] == [Span(Outcome.LOST, NOW, NOW + 1, attempt=3)]
 
 
-def test_runs_of_a_job_that_ends_after_so_many_are_rescued_by_their_instants(rig: Rig) -> None:
+def test_rescued_runs_of_a_job_with_max_runs_come_in_the_order_of_their_instants(rig: Rig) -> None:
     rig.put(JOB.evolve(policy=Policy(max_runs=9)))
     rescues = Rescues(rig.session)
     recorded = rescues.recorded([RunRecord(JOB.id, SLOT, NOW + 1000, 2)])

@@ -195,7 +195,6 @@ def test_a_slot_is_given_away_soon_even_if_outcomes_of_its_instants_are_not_writ
     assert rig.owner() is None
 
 
-
 def test_a_slot_is_not_given_away_before_counts_are_written_however_long_that_takes(rig: Rig) -> None:
     node = leaving(rig)
     rig.outcomes.counted = {JOB.id: Tally(5, runs=2, until=NOW - 9000)}

@@ -68,7 +68,7 @@ class OverdueJobs:
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="List at most N jobs.")
 @click.option("--skip", type=click.IntRange(0), default=0, metavar="N", help="Leave out the first N jobs.")
 @click.option("--failing", is_flag=True, help="A page of the jobs whose last run failed.")
-@click.option("--overdue", is_flag=True, help="A page of the jobs of which no run has succeeded in time.")
+@click.option("--overdue", is_flag=True, help="A page of the overdue jobs.")
 @click.option("--sort", type=click.Choice(["next", "id"]), help="A page of jobs in this order.")
 @click.option("--after", metavar="PLACE", help="A page: go on where the page before ended; '' is the first page.")
 @jobstore_option

@@ -61,7 +61,7 @@ function distance(ms) {
   return `${Math.round(ms / DAY)} d`;
 }
 
-/** True for the run time of a job that waits for the next start of its machine. @param {string} time */
+/** True for the run time of a job that waits for the next start of its machine: END_OF_TIME of the runner. @param {string} time */
 export const isNextStart = (time) => time.startsWith("9999-12-31T00:00:00");
 
 /** @param {string | null | undefined} time @param {number} now ms */

@@ -348,15 +348,21 @@ class Ledger:
                 request.reported = True
         for key in self._settled_keys(job, generation, span):
             self._settle(process, job, key, decision)
-            if span.outcome in (Outcome.LOST, Outcome.COALESCED) and key[0] in self._generations:
-                life = job.id, self._generations[key[0]].life
-                if span.outcome is Outcome.LOST or key[1] in self._begun[life]:
-                    self._lost[life].add(key[1])
-                if span.outcome is Outcome.COALESCED:
-                    self._begun[life].discard(key[1])
+            if key[0] in self._generations:
+                self._count_ended((job.id, self._generations[key[0]].life), job, key[1], span.outcome)
             if span.outcome is Outcome.LOST:
                 self._check_lost(job.id, key[1], span.request)
         return decision.store
+
+    def _count_ended(self, life: tuple[str, int], job: Job, instant: int, outcome: Outcome) -> None:
+        """A lost instant may have begun. Of instants that were in progress, a job that coalesces and recovers counts
+        only the one that begins again: the others are coalesced into it."""
+        began = instant in self._begun[life]
+        if outcome is Outcome.LOST:
+            self._lost[life].add(instant)
+        elif outcome is Outcome.COALESCED and began and job.coalesce and job.recover:
+            self._begun[life].discard(instant)
+            self._lost[life].add(instant)
 
     def _check_lost(self, job_id: str, instant: int, request: str | None) -> None:
         """An attempt that another follows is not the end of the run."""
@@ -533,13 +539,10 @@ class Ledger:
         return last is not None and last.ended and not last.retried
 
     def _waits(self, job_id: str, instant: int) -> bool:
-        """Whether another attempt waits until it is due, or until somebody can run the job. A live node may have taken
-        it a moment before it begins."""
+        """Whether another attempt waits until it is due, or until somebody can run the job."""
         document = self._db.jobs.get(job_id)
         is_parked = document is not None and document.job.parked is not None
-        alive = {process.node() for process in self._living()}
-        of_it = [each for each in self._db.runs.values() if each.run.of == (job_id, instant, None)]
-        waiting = [each for each in of_it if each.waits or (each.is_running and each.node in alive)]
+        waiting = [each for each in self._db.runs.values() if each.waits and each.run.of == (job_id, instant, None)]
         return any(is_parked or each.due > self._world.now - MARGIN for each in waiting)
 
     def _waits_in_its_document(self, generation: int, instant: int) -> bool:
